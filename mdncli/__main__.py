@@ -1,0 +1,56 @@
+"""`mdn`, and `python -m mdncli`: the process around the command line.
+
+Everything that must hold before anything else can be imported, or after all else is done, is here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and exit."""
+    # Until it can say something better, an interrupt just ends the process.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    _open_streams()
+    from mdncli.cli import run
+
+    code = run(sys.argv[1:])
+    _settle_streams()
+    sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Make the standard streams usable, whoever started the process.
+
+    A closed one is opened on the null device, else the next file would take its number. Standard
+    output stays unwritable then: what nobody gets must not seem to be delivered. A file's name
+    may hold any bytes, and an old terminal may lack a letter: neither is a reason to fail.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            null = os.open(os.devnull, os.O_RDWR if name == "stderr" else os.O_RDONLY)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        encoding = stream.encoding.lower().replace("-", "")
+        errors = "surrogateescape" if encoding == "utf8" else "backslashreplace"
+        stream.reconfigure(errors=errors)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _settle_streams() -> None:
+    """Flush now; what cannot be written has been reported, and the interpreter is to keep still."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+if __name__ == "__main__":
+    main()

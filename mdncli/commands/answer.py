@@ -1,0 +1,97 @@
+"""What a subcommand gives back: the answer itself, in every form it may be asked for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """A small table for people; cells are text already, numbers are right-aligned.
+
+    Args:
+        title: stands above it.
+        columns: their headings; all empty where there is nothing to say.
+        rows: the cells.
+        caption: stands below it.
+        one_line: each row takes one line, whatever the terminal's width: the first column is
+            shortened as far as needed, no other is broken.
+
+    >>> Table("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
+    ('a', '1.29')
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    one_line: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a subcommand.
+
+    Args:
+        lines: what goes to stdout, a line each.
+        document: the same as one JSON document, for `--json`.
+        tables: for a person; they are the answer itself where `lines` is empty.
+        faults: what failed while the rest was done, a line each.
+        exit_code: not zero where the command did its work but some of it failed.
+    """
+
+    lines: Sequence[str] = ()
+    document: Any = None
+    tables: Sequence[Table] = ()
+    faults: Sequence[str] = ()
+    exit_code: int = 0
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A figure for a table, or a dash where there is none.
+
+    >>> number(1.2876), number(None), number(-0.00001)
+    ('1.2876', '–', '0.0000')
+    """
+    if value is None or value - value != 0:
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
+
+
+def shortened(text: str, most: int) -> str:
+    """A text of at most so many characters; what is left out is a sign.
+
+    >>> shortened("mixtures", 4), shortened("mix", 4)
+    ('mix…', 'mix')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    r"""A table as lines of CSV: numbers in full, nothing for None, control characters escaped.
+
+    >>> csv_lines(("run", "nll"), [("a,b", 0.1), ("\x1b", None)])
+    ['run,nll', '"a,b",0.1', '\\x1b,']
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in (columns, *rows):
+        writer.writerow(printable(cell) if isinstance(cell, str) else cell for cell in row)
+    return text.getvalue().splitlines()
+
+
+def printable(text: str) -> str:
+    r"""The text with every control character escaped, so that a file cannot drive a terminal.
+
+    >>> printable("a\x1b[31m\nb")
+    'a\\x1b[31m\\nb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

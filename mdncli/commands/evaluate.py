@@ -1,0 +1,78 @@
+"""`mdn evaluate`: how good a run's predictions are on rows it has not seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mdncli import config as configs
+from mdncli import predictor as predictors
+from mdncli.commands.answer import Answer, number
+from mdncli.commands.answer import Table as Shown
+from mdncli.commands.finding import find
+from mdncli.config import FileData
+from mdncli.data import table
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.evaluation.metrics import evaluate as measure
+from mdncli.events import Listener, Note
+from mdncli.predictor import Predictor
+from mdncli.store import RunFolder, finite, plain_file
+
+
+def evaluate(reference: str, data: Path | None, runs_dir: Path, listener: Listener) -> Answer:
+    """Score a run on its test rows, or on the rows of another table."""
+    from mdncli.experiment import reopen, scored
+
+    run = find(reference, runs_dir, listener)
+    predictor = predictors.load(run)
+    if data is None:
+        material = reopen(run)
+        if not len(material.split.test):
+            raise DataError(
+                f"{run.path}: has no test rows",
+                hint="name a table with --data",
+            )
+        chunks = material.chunks(predictor, material.split.test)
+        rows = "test rows"
+    else:
+        chunks = scored(predictor, _rows(run, predictor, data, listener))
+        rows = f"rows of {data}"
+    targets = predictor.encoding.targets
+    result = finite({"run": str(run.path), **measure(chunks, targets)})
+    return Answer(document=result, tables=_tables(result, list(targets), rows))
+
+
+def _rows(run: RunFolder, predictor: Predictor, data: Path, listener: Listener) -> Table:
+    """The rows of another table, without those that the run's own config would leave out."""
+    from mdncli.experiment import usable
+
+    encoding = predictor.encoding
+    names = [*encoding.inputs, *encoding.targets]
+    rows = table.read(data, columns=names, text=encoding.text_columns)
+    trained_on = configs.load(plain_file(run.config)).data
+    if isinstance(trained_on, FileData) and trained_on.missing == "drop":
+        kept = usable(rows, names)
+        if not kept.all():
+            left_out = f"left out {int((~kept).sum()):,} of {rows.rows:,} rows for missing values"
+            listener(Note(f"{data}: {left_out}"))
+        rows = rows[kept]
+    return rows
+
+
+def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
+    se = result["se"]
+    lines = [("NLL", number(result["nll"]), number(se["nll"]))]
+    if result["exact_nll"] is not None:
+        lines.append(("exact NLL", number(result["exact_nll"]), number(se["exact_nll"])))
+        lines.append(("excess NLL", number(result["excess_nll"]), number(se["excess_nll"])))
+    for name, part in result.get("targets", {targets[0]: result}).items():
+        suffix = f" of {name}" if len(targets) > 1 else ""
+        for key, label in (("rmse", "RMSE"), ("mae", "MAE")):
+            lines.append((label + suffix, number(part[key]), number(part["se"][key])))
+        for level, covered in part["coverage"].items():
+            label = f"coverage of {float(level):.0%} intervals{suffix}"
+            lines.append((label, number(covered), number(part["se"]["coverage"][level])))
+        lines.append((f"PIT distance{suffix}", number(part["pit_ks"]), "–"))
+    title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
+    return [Shown(title, ("metric", "value", "standard error"), lines)]

@@ -1,0 +1,90 @@
+"""`mdn generate`: a synthetic dataset as a table, and a picture of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mdncli import config as configs
+from mdncli import experiment, store
+from mdncli.commands.answer import Answer, Table
+from mdncli.commands.output import free
+from mdncli.config import SyntheticData
+from mdncli.data import writing
+from mdncli.data.synthetic import DATASETS, load
+from mdncli.errors import MdnError, UsageError
+from mdncli.events import Listener
+from mdncli.experiment import Material
+from mdncli.store import RunFolder
+
+
+def datasets() -> Answer:
+    """All synthetic datasets, with what they are."""
+    about = {name: _summary(name) for name in DATASETS}
+    return Answer(
+        document=about, tables=[Table("", ("dataset", "what it is"), list(about.items()))]
+    )
+
+
+def _summary(name: str) -> str:
+    return (load(name).__doc__ or "").strip().splitlines()[0].rstrip(".")
+
+
+def generate(
+    items: Sequence[str],
+    options: Mapping[str, Any],
+    output: Path | None,
+    runs_dir: Path,
+    listener: Listener,
+    *,
+    force: bool,
+) -> Answer:
+    """Draw a dataset into a new run folder, or its table to `output`."""
+    names, overrides = configs.divide(items)
+    if len(names) > 1:
+        raise UsageError(f"one dataset at a time, not {', '.join(names)}")
+    name = names[0] if names else configs.DEFAULT_DATASET
+    if name in DATASETS:
+        options = {**options, "name": options["name"] or name}
+        config = configs.load(None, [f"data.dataset={name}", *overrides], options)
+    elif name not in configs.builtin() and not Path(name).exists():
+        raise UsageError(f"{name}: no dataset or config", hint="see mdn generate --list")
+    else:
+        config = configs.load(name, overrides, options)
+    if not isinstance(config.data, SyntheticData):
+        raise UsageError(f"{names[0]}: describes a file", hint="see mdn generate --list")
+    if output is not None:
+        writing.require_format(free(output, force=force))
+    material = experiment.prepare(config, listener)
+    run = experiment.begin(material, runs_dir)
+    try:
+        files = [_table(material, run, output), _picture(material, run)]
+        store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})
+        run.write_status("completed", 0)
+    except BaseException:
+        # Drawn again in a moment, it is not worth an unfinished folder.
+        with contextlib.suppress(MdnError):
+            run.write_status("failed", 0)
+            store.discard(run)
+        raise
+    return Answer(
+        lines=[str(run.path)], document={"run": str(run.path), "files": [*map(str, files)]}
+    )
+
+
+def _table(material: Material, run: RunFolder, output: Path | None) -> Path:
+    if output is None:
+        return run.data
+    experiment.write_rows(material, output)
+    return output
+
+
+def _picture(material: Material, run: RunFolder) -> Path:
+    from mdncli.commands.subjects import of_material
+    from mdncli.plots import FIGURES, save
+
+    picture = store.subfolder(run.plots) / "data.png"
+    save(FIGURES["data"].load()(of_material(material, split=False)), picture)
+    return picture

@@ -1,0 +1,348 @@
+"""`mdn init`: a commented config to start from, for a table or as a copy of a built-in example."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mdncli import config as configs
+from mdncli import store
+from mdncli.commands.answer import Answer
+from mdncli.commands.output import free
+from mdncli.config import Config, FileData, clip, written
+from mdncli.data import table
+from mdncli.data.column import Column
+from mdncli.data.encoding import complete
+from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.spikes import SpikeTrap
+from mdncli.data.table import Table
+from mdncli.errors import DataError, UsageError
+from mdncli.events import ignore
+
+COMMENTS_AT = 27
+"""Column of the comments."""
+
+WIDTH = 100
+
+MOST_DESCRIBED = 40
+"""Inputs that get a line each; more of them share one."""
+
+MOST_CODES = 12
+"""A whole number with no more different values than this may be a category."""
+
+FEW_LOST = 0.05
+"""Share of the rows that is dropped rather than imputed."""
+
+FAR = 4.0
+"""Standard deviations from 0 at which no prediction of a positive target gets there."""
+
+SKEWED = 1.0
+"""Skewness from which the logarithm of positive values is the better scale."""
+
+
+def init(source: str, target: str | None, output: str | None, *, force: bool) -> Answer:
+    """Write a config for a table, or a copy of a built-in example, and name the file.
+
+    Args:
+        source: a table or the name of an example.
+        target: the columns of a table to predict, as `--target` takes them.
+        output: where to write; `-` is standard output, None a file of the source's name here.
+        force: whether to replace the file.
+
+    Raises:
+        UsageError: the source is neither, the target does not fit it, or the file exists.
+        DataError: nothing can be learned from the table as it is.
+    """
+    path = configs.locate(source)
+    example = source if path == configs.builtin().get(source) else None
+    if example is None and not configs.is_table(source):
+        raise UsageError(
+            f"{clip(source)}: is no table", hint="name a table such as prices.csv or an example"
+        )
+    name = f"{example or configs.default_name(path)}.yaml"
+    to_stdout = output == "-"
+    file = Path(name if output is None or to_stdout else output)
+    if file.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"{file}: is no name of a config", hint="let it end in .yaml")
+    if not to_stdout:
+        free(file, force=force)
+    if example is None:
+        text = _of_table(source, target, file)
+    elif target is not None:
+        raise UsageError(f"--target {target}: is for a table, not for the example {example}")
+    else:
+        text = re.sub(r"configs/\S+", _argument(file), path.read_text("utf-8"), count=1)
+    if to_stdout:
+        return Answer(text.splitlines())
+    store.write_bytes(file, text.encode())
+    return Answer([str(file)])
+
+
+def _argument(file: Path) -> str:
+    """A file as a shell and `mdn train` take it."""
+    text = str(file)
+    if text.startswith("-") or configs.divide([text])[1]:
+        text = f"./{text}"
+    return shlex.quote(text)
+
+
+def _of_table(source: str, target: str | None, file: Path) -> str:
+    """The config for a table, tried out before it is written."""
+    whole = table.read(source)
+    if target is None:
+        names = ", ".join(clip(name) for name in whole.columns)
+        raise UsageError(
+            f"{clip(source)}: which column is to be predicted? It has {names}",
+            hint=f"add --target, such as --target {shlex.quote(clip(whole.columns[-1]))}",
+        )
+    config = configs.load(source, (), {"data.target": target})
+    assert isinstance(config.data, FileData)
+    draft = _draft(whole, config.data.target)
+    if not draft.inputs:
+        reasons = ", ".join(f"{clip(name)} {why}" for name, why in draft.left_out.items())
+        raise DataError(f"{clip(source)}: no column is fit to predict from ({reasons or 'none'})")
+    data = config.data.model_copy(
+        update={
+            "inputs": tuple(draft.inputs),
+            "transform": draft.transform,
+            "missing": draft.missing,
+        }
+    )
+    config = config.model_copy(update={"data": data})
+    from mdncli.experiment import prepare
+
+    traps = prepare(config, ignore).spike_traps
+    return "\n".join(_lines(whole, config, draft, traps, file)) + "\n"
+
+
+# --------------------------------------------------------------------------- what to do about it
+
+
+class Hint(NamedTuple):
+    """A transform, why it may help, and whether it surely does."""
+
+    transform: str
+    why: str
+    applied: bool = False
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a table asks for.
+
+    Args:
+        inputs: the columns to predict from.
+        left_out: the others, and why.
+        codes: inputs of few whole numbers, which may be categories.
+        hints: column -> a scale on which it may be learned better; only targets' are applied.
+        missing: the choice for rows that miss a value, and why.
+        because: why so.
+    """
+
+    inputs: Sequence[str]
+    left_out: Mapping[str, str]
+    codes: Sequence[str]
+    hints: Mapping[str, Hint]
+    missing: str
+    because: str
+
+    @property
+    def transform(self) -> dict[str, str]:
+        """The transforms that are applied rather than mentioned."""
+        return {name: hint.transform for name, hint in self.hints.items() if hint.applied}
+
+
+def _draft(whole: Table, targets: Sequence[str]) -> Draft:
+    whole.require(targets)
+    others = [name for name in whole.columns if name not in targets]
+    left_out = {name: why for name in others if (why := _unfit(whole.column(name)))}
+    if not complete(whole, targets).all():
+        # Rows must be dropped then, and a column of gaps would take nearly all of them.
+        gaps = {name: whole.column(name).missing().mean() for name in others}
+        scarce = {n: f"is missing in {gap:.0%} of the rows" for n, gap in gaps.items() if gap > 0.5}
+        left_out = scarce | left_out
+    inputs = [name for name in others if name not in left_out]
+    missing, because = _missing(whole, inputs, targets)
+    hints = {
+        name: hint
+        for name in (*targets, *inputs[:MOST_DESCRIBED])
+        if (hint := _hint(whole.column(name), target=name in targets))
+    }
+    codes = [name for name in inputs if _is_code(whole.column(name))]
+    return Draft(inputs, left_out, codes, hints, missing, because)
+
+
+def _unfit(column: Column) -> str:
+    """Why nothing can be learned from a column; empty where something can."""
+    present = column.values[~column.missing()]
+    distinct = len(np.unique(present))
+    if not len(present):
+        return "is empty"
+    if distinct == 1:
+        return "is the same in every row"
+    if column.kind == "text" and (distinct > MOST_CATEGORIES or 2 * distinct > len(column) > 5):
+        return f"has {distinct:,} different texts, too many to be categories"
+    if column.values.dtype.kind == "i" and (np.diff(column.values) == 1).all() and len(column) > 5:
+        return "counts the rows"
+    return ""
+
+
+def _missing(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tuple[str, str]:
+    names = [*inputs, *targets]
+    kept = complete(whole, names)
+    lost = int((~kept).sum())
+    if not lost:
+        return "error", ""
+    gaps = {name: int((~complete(whole, [name])).sum()) for name in names}
+    listed = [f"{clip(name)} {gap:,}" for name, gap in gaps.items() if gap]
+    said = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
+    found = f"Missing values in {lost:,} of {whole.rows:,} rows ({said})"
+    imputable = not any(gaps[name] for name in targets) and not any(
+        np.isinf(whole.column(name).values).any()
+        for name in inputs
+        if whole.column(name).values.dtype.kind == "f"
+    )
+    if not imputable:
+        return "drop", f"{found}: these are left out, since only inputs can be imputed"
+    if lost <= FEW_LOST * whole.rows:
+        return "drop", f"{found}: these are left out; impute would keep them"
+    return "impute", f"{found}: a median stands in, and a flag says so; drop leaves such rows out"
+
+
+def _hint(column: Column, *, target: bool) -> Hint | None:
+    """The scale on which a column of numbers may be learned better, if there is one."""
+    if column.kind != "numeric":
+        return None
+    values = column.values[np.isfinite(column.values)].astype(np.float64)
+    low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
+    skewed = _skewness(values) > SKEWED
+    if low > 0 and skewed and _skewness(values) > 2 * abs(_skewness(np.log(values))):
+        why = "positive and skewed; predictions stay above 0" if target else "positive and skewed"
+        return Hint("log", why, applied=target)
+    if target and low > 0 and high < 1:
+        return Hint("logit", "if it is a share; predictions stay between 0 and 1")
+    if target and low > 0 and values.mean() < FAR * values.std():
+        return Hint("log", "positive; predictions would stay above 0")
+    if target and low == 0 and skewed:
+        return Hint("log1p", "skewed; spreads out the small values")
+    return None
+
+
+def _skewness(values: np.ndarray) -> float:
+    spread = float(values.std()) if len(values) else 0.0
+    return float(np.mean(((values - values.mean()) / spread) ** 3)) if spread > 0 else 0.0
+
+
+def _is_code(column: Column) -> bool:
+    values = column.values[~column.missing()]
+    whole = column.kind == "numeric" and bool((values == np.round(values)).all())
+    return whole and 2 < len(np.unique(values)) <= MOST_CODES
+
+
+# ------------------------------------------------------------------------------------ the file
+
+
+def _lines(
+    whole: Table, config: Config, draft: Draft, traps: Mapping[str, SpikeTrap], file: Path
+) -> Iterator[str]:
+    data = config.data
+    assert isinstance(data, FileData)
+    near = os.path.relpath(data.file, file.parent.absolute())
+    far = near.startswith(os.path.join(os.pardir, os.pardir))
+    yield f"# mdn train {_argument(file)}"
+    yield "#"
+    yield from _comment(
+        f"Written by mdn init from {clip(data.file.name)}: {whole.rows:,} rows, "
+        f"{len(whole.columns):,} columns. Every other key has its default: see mdn config show "
+        f"{_argument(file)}."
+    )
+    yield "data:"
+    if far:
+        yield f"  file: {written(data.file)}"
+    else:
+        yield _line(f"  file: {written(near)}", "relative to this file")
+    target = data.target[0] if len(data.target) == 1 else data.target
+    described = "; ".join(_description(whole.column(name)) for name in data.target)
+    yield _line(f"  target: {written(target)}", described)
+    yield from _inputs(whole, draft)
+    if draft.codes:
+        names = written(tuple(draft.codes))
+        yield _line(f"  # categorical: {names}", "uncomment those whose order means nothing")
+    yield from _transforms(draft)
+    if draft.because:
+        yield from _comment(f"{draft.because}.", "  ")
+        yield f"  missing: {draft.missing}"
+    yield _line(f"  validation: {data.validation:g}", "share of the rows that picks the best step")
+    yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
+    yield "model:"
+    yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
+    yield _line(f"  ensemble: {config.model.ensemble}", "networks trained side by side, averaged")
+    yield from _spikes(traps, len(data.target))
+    yield "train:"
+    yield _line(f"  steps: {config.train.steps}", "each on a batch of rows")
+
+
+def _line(text: str, comment: str) -> str:
+    return f"{text:<{COMMENTS_AT - 2}}  # {comment}"
+
+
+def _comment(text: str, indent: str = "") -> list[str]:
+    lead = f"{indent}# "
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False
+    )
+
+
+def _inputs(whole: Table, draft: Draft) -> Iterator[str]:
+    if len(draft.inputs) > MOST_DESCRIBED:
+        yield f"  inputs: {written(tuple(draft.inputs))}"
+    else:
+        yield "  inputs:"
+        for name in draft.inputs:
+            yield _line(f"    - {written(name)}", _description(whole.column(name)))
+    for name, why in [*draft.left_out.items()][:MOST_DESCRIBED]:
+        yield _line(f"    # - {written(name)}", f"left out: {why}")
+
+
+def _transforms(draft: Draft) -> Iterator[str]:
+    if draft.hints:
+        mark = "" if draft.transform else "# "
+        yield _line(f"  {mark}transform:", "NLLs stay in the target's own units")
+    for name, hint in draft.hints.items():
+        mark = "  " if hint.applied else "  # " if draft.transform else "#   "
+        yield _line(f"  {mark}{written(name)}: {hint.transform}", hint.why)
+
+
+def _description(column: Column) -> str:
+    missing = int(column.missing().sum())
+    gaps = f"; {missing:,} missing" if missing else ""
+    if column.kind == "boolean":
+        return f"true or false{gaps}"
+    if column.kind == "text":
+        shown = ", ".join(written(clip(label)) for label in column.labels[:4])
+        more = ", ..." if len(column.labels) > 4 else ""
+        return f"{len(column.labels):,} categories: {shown}{more}{gaps}"
+    values = column.values[np.isfinite(column.values)]
+    if not len(values):
+        return f"no numbers{gaps}"
+    kind = "whole numbers" if (values == np.round(values)).all() else "numbers"
+    return f"{kind} from {values.min():.4g} to {values.max():.4g}{gaps}"
+
+
+def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
+    """What to do about needles; a floor that suits every target is set."""
+    for name, trap in traps.items():
+        yield from _comment(f"The spike trap: {trap.warning(clip(name))}.", "  ")
+    floors = [trap.floor for trap in traps.values() if trap.floor is not None]
+    if floors:
+        mark = "" if len(floors) == targets else "# "
+        floor = f"  {mark}scale: {{floor: {max(floors):g}}}"
+        yield _line(floor, "thinnest component, in standard deviations of the target")

@@ -1,0 +1,179 @@
+"""`mdn runs compare`: what sets runs apart, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mdncli.commands.answer import Answer, Table, csv_lines, number, shortened
+from mdncli.commands.finding import anything, find
+from mdncli.commands.records import KEYS, Record, read
+from mdncli.errors import RunNotFoundError, UsageError
+from mdncli.events import Listener, Warned
+from mdncli.store import RunFolder, plain_file
+
+Config = dict[str, Any]
+"""Key path -> value of a config."""
+
+SIDE_BY_SIDE = 3
+"""Runs that get a column each on a terminal; more of them get a row each."""
+
+NARROWEST = 80
+"""Columns of the narrowest terminal that tables are made for."""
+
+LONGEST = 24
+"""Characters of a name or a value that are shown beside others."""
+
+OF_SPLIT = {"data.seed", "data.validation", "data.test", "data.splits", "data.split"}
+"""Keys of the config that decide which rows validate and test."""
+
+FIGURES: dict[str, Callable[[Record], str]] = {
+    "NLL train": lambda record: number(record.nll["train"]),
+    "NLL val": lambda record: number(record.nll["validation"]),
+    "NLL test": lambda record: number(record.nll["test"]),
+    "exact NLL": lambda record: number(record.figure("exact_nll")),
+    "excess": lambda record: number(record.figure("excess_nll")),
+    "components": lambda record: number(record.figure("effective_components"), 1),
+    "parameters": lambda record: number(record.figure("parameters"), 0),
+    "seconds": lambda record: number(record.seconds, 1),
+}
+
+MAJOR = ("NLL val", "NLL test", "excess", "seconds")
+"""The figures there is room for where runs are rows."""
+
+
+def compare(
+    references: Sequence[str], runs_dir: Path, listener: Listener, *, as_csv: bool = False
+) -> Answer:
+    """Runs side by side: the keys of their configs that differ, and their figures."""
+    records = _records(references, runs_dir, listener)
+    configs = [_config(record.run) for record in records]
+    differing = differences(configs)
+    problems = {record.problem for record in records}
+    same_data = len(problems) == 1 and None not in problems
+    if not same_data:
+        listener(Warned("these runs learned from different data: their NLLs cannot be compared"))
+    elif OF_SPLIT & set(differing):
+        listener(Warned("these runs validate and test on different rows of the same data"))
+    documents = [record.document() for record in records]
+    chosen = [{key: config.get(key) for key in differing} for config in configs]
+    if as_csv:
+        rows = [
+            (*document.values(), *map(_written, keys.values()))
+            for document, keys in zip(documents, chosen, strict=True)
+        ]
+        return Answer(csv_lines((*KEYS, *differing), rows))
+    return Answer(
+        document={
+            "runs": [
+                {**document, "config": keys}
+                for document, keys in zip(documents, chosen, strict=True)
+            ],
+            "differing": differing,
+            "same_data": same_data,
+        },
+        tables=_tables(records, configs, differing),
+    )
+
+
+def differences(configs: Sequence[Config]) -> list[str]:
+    """The keys that do not have the same value in all configs, in the order of the first.
+
+    >>> differences([{"seed": 1, "model.mixtures": 5}, {"seed": 1, "model.mixtures": 9}])
+    ['model.mixtures']
+    """
+    keys = dict.fromkeys(key for config in configs for key in config)
+    first = configs[0]
+    return [key for key in keys if any(config.get(key) != first.get(key) for config in configs)]
+
+
+def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> list[Record]:
+    if len(references) < 2:
+        raise UsageError("one run alone cannot be compared", hint="name two or more")
+    records = []
+    for reference in references:
+        run = find(reference, runs_dir, listener, anything)
+        record = read(run)
+        if record is None:
+            raise RunNotFoundError(f"{run.path}: was removed just now")
+        records.append(record)
+    return records
+
+
+def _config(run: RunFolder) -> Config:
+    """Every key of a run's config but its name, as JSON values."""
+    from mdncli import config as configs
+
+    tree = configs.load(plain_file(run.config)).model_dump(mode="json")
+    flat = _flattened(tree)
+    del flat["name"]
+    return flat
+
+
+def _flattened(tree: Mapping[str, Any]) -> Config:
+    flat: Config = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flattened(value).items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def _tables(
+    records: Sequence[Record], configs: Sequence[Config], differing: list[str]
+) -> list[Table]:
+    """A column for each of a few runs, a row for each of many."""
+    ids = [record.run.id for record in records]
+    keys = [
+        {key: _shown(config[key]) if key in config else "–" for key in differing}
+        for config in configs
+    ]
+    figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
+    if len(records) <= SIDE_BY_SIDE:
+        both = [a | b for a, b in zip(keys, figures, strict=True)]
+        return [Table("", ("", *ids), _lines(both))]
+    major = [tuple(of[name] for name in MAJOR) for of in figures]
+    words = [_last_word(key, differing) for key in differing]
+    rows = [(id_, *of.values(), *best) for id_, of, best in zip(ids, keys, major, strict=True)]
+    whole = Table("", ("run", *words, *MAJOR), rows, one_line=True)
+    if _width(whole) <= NARROWEST:
+        return [whole]
+    numbers = [str(index + 1) for index in range(len(records))]
+    rows = [(n, id_, *best) for n, id_, best in zip(numbers, ids, major, strict=True)]
+    return [Table("", ("", "run", *MAJOR), rows), Table("", ("", *numbers), _lines(keys))]
+
+
+def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
+    """A row for each fact that any of the runs has, with what it is in each."""
+    return [
+        (name, *(of[name] for of in facts))
+        for name in facts[0]
+        if any(of[name] != "–" for of in facts)
+    ]
+
+
+def _width(table: Table) -> int:
+    """Columns of a terminal that a table of runs needs; the end of a long name can be spared."""
+    lines = [(row[0][:LONGEST], *row[1:]) for row in (table.columns, *table.rows)]
+    return sum(max(map(len, cells)) + 2 for cells in zip(*lines, strict=True)) - 2
+
+
+def _last_word(name: str, names: Sequence[str]) -> str:
+    """`mixtures` for `model.mixtures`, where that is clear."""
+    word = name.rpartition(".")[2]
+    return word if [other.rpartition(".")[2] for other in names].count(word) == 1 else name
+
+
+def _shown(value: object) -> str:
+    """A value in short; of a long path the end, of another text the beginning."""
+    text = f"{value:.12g}" if isinstance(value, float) else _written(value)
+    if len(text) > LONGEST and "/" in text:
+        return f"…{text[1 - LONGEST :]}"
+    return shortened(text, LONGEST)
+
+
+def _written(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

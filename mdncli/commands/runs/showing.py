@@ -1,0 +1,158 @@
+"""`mdn runs show`: what one run is, how it went and what its folder holds."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mdncli.commands.answer import Answer, Table, number, shortened
+from mdncli.commands.finding import anything, find
+from mdncli.commands.records import Record, mapping_of, number_of, read, text_of
+from mdncli.errors import MdnError, RunFault, RunNotFoundError
+from mdncli.events import Listener
+from mdncli.store import RunFolder, finite, plain_file
+
+Facts = Iterator[tuple[str, str]]
+
+LONGEST = 300
+"""Characters of a text that are shown; a command line may be of any length."""
+
+
+def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
+    """What one run is, how it went and which files it holds."""
+    run = find(reference, runs_dir, listener, anything)
+    record = read(run)
+    if record is None:
+        raise RunNotFoundError(f"{run.path}: was removed just now")
+    status = _found(run, run.status)
+    history = _history(run)
+    files = run.files()
+    facts = (
+        *_course(record, status, history),
+        *_subject(run, record),
+        *_figures(record, history),
+        *_origin(run),
+        ("files", _grouped(files)),
+    )
+    document = {
+        **record.document(),
+        "reason": text_of(status.get("reason")),
+        "provenance": finite(_found(run, run.provenance)),
+        "result": finite(record.result),
+        "files": files,
+    }
+    rows = [(label, shortened(text, LONGEST)) for label, text in facts]
+    return Answer(document=document, tables=[Table(run.id, ("", ""), rows)])
+
+
+def _found(run: RunFolder, path: Path) -> Mapping[str, Any]:
+    """One of the run's documents; nothing where it is missing or damaged."""
+    try:
+        return run.find_json(path) or {}
+    except RunFault:
+        return {}
+
+
+def _history(run: RunFolder) -> list[dict[str, Any]]:
+    try:
+        return run.history()
+    except RunFault:
+        return []
+
+
+def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, Any]]) -> Facts:
+    """What became of it, when, and what to do about it."""
+    now = time.time()
+    took = "" if record.seconds is None else f", took {number(record.seconds, 1)} s"
+    reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
+    match record.status:
+        case "completed":
+            yield "status", "completed" if record.nll["train"] is not None else "data generated"
+        case "running":
+            yield "status", f"running{reached}, process {status.get('pid')} on {status.get('host')}"
+        case "damaged":
+            yield "status", "damaged"
+            yield "look closer", f"mdn runs verify {record.run.path}"
+        case other:
+            yield "status", f"{other}{reached}"
+            if reason := text_of(status.get("reason")):
+                yield "because", reason.rpartition(f"{record.run.id}: ")[2]
+            if other == "interrupted":
+                yield "continue", f"mdn train --resume {record.run.path}"
+    started = (record.started or "–")[:19].replace("T", " ")
+    yield "started", f"{started} UTC, {record.age(now)} ago{took}"
+
+
+def _subject(run: RunFolder, record: Record) -> Facts:
+    """What it learned from, and with what."""
+    from mdncli import config as configs
+
+    data = mapping_of(record.about.get("data"))
+    yield "data", record.source or "–"
+    provenance = _found(run, run.provenance)
+    split = mapping_of(provenance.get("split"))
+    parts = [(number_of(split.get(part)), part) for part in ("train", "validation", "test")]
+    rows = ", ".join(f"{count:,} {part}" for count, part in parts if count is not None)
+    if rows:
+        yield "rows", rows
+    targets = data.get("targets")
+    inputs = mapping_of(provenance.get("data")).get("inputs")
+    if isinstance(inputs, list) and isinstance(targets, list):
+        yield "columns", f"{', '.join(map(str, targets))} given {', '.join(map(str, inputs))}"
+    try:
+        model = configs.load(plain_file(run.config)).model
+    except MdnError:
+        return
+    if record.nll["train"] is not None or record.status != "completed":
+        layers = "-".join(map(str, model.hidden)) or "none"
+        mixtures = f"{model.mixtures} mixture{'s' * (model.mixtures > 1)}"
+        text = f"{mixtures}, hidden {layers}, ensemble of {model.ensemble}"
+        parameters = record.figure("parameters")
+        yield "model", text + ("" if parameters is None else f", {parameters:,.0f} parameters")
+
+
+def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
+    """How good it is, or was when it was last heard of."""
+    known = [f"{number(value)} {part}" for part, value in record.nll.items() if value is not None]
+    if known:
+        yield "NLL", ", ".join(known)
+    elif history:
+        last = {part: number_of(history[-1].get(f"nll_{part}")) for part in ("train", "validation")}
+        said = [f"{number(value)} {part}" for part, value in last.items() if value is not None]
+        if said:
+            yield "NLL so far", ", ".join(said)
+    if (exact := record.figure("exact_nll")) is not None:
+        yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
+    if (components := record.figure("effective_components")) is not None:
+        yield "components", f"{number(components, 1)} effective"
+
+
+def _origin(run: RunFolder) -> Facts:
+    """What made it."""
+    provenance = _found(run, run.provenance)
+    command = provenance.get("command")
+    if isinstance(command, list):
+        yield "command", " ".join(map(str, command))
+    versions = mapping_of(provenance.get("versions"))
+    made = [f"{name} {version}" for name, version in versions.items()]
+    git = mapping_of(provenance.get("git"))
+    if commit := text_of(git.get("commit")):
+        made.append(f"git {commit[:10]}{' and uncommitted changes' if git.get('dirty') else ''}")
+    if made:
+        yield "made by", ", ".join(made)
+    if host := text_of(provenance.get("host")):
+        yield "on", ", ".join([host, *filter(None, [text_of(provenance.get("platform"))])])
+
+
+def _grouped(files: list[str]) -> str:
+    """The files at the top by name, those in folders by number.
+
+    >>> _grouped(["config.yaml", "plots/a.png", "plots/b.png"])
+    'config.yaml, plots/ (2)'
+    """
+    folders = Counter(file.partition("/")[0] for file in files if "/" in file)
+    names = [file for file in files if "/" not in file]
+    return ", ".join([*names, *(f"{name}/ ({count})" for name, count in sorted(folders.items()))])

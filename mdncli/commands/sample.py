@@ -1,0 +1,182 @@
+"""`mdn sample`: draws from p(y given x)."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mdncli import predictor as predictors
+from mdncli.commands.answer import Answer
+from mdncli.commands.finding import find
+from mdncli.commands.output import destination, free
+from mdncli.data import table
+from mdncli.data.streams import stream
+from mdncli.data.table import Table
+from mdncli.data.writing import appending
+from mdncli.density.conditional import tiles
+from mdncli.errors import DataError, UsageError
+from mdncli.events import Listener, Note
+from mdncli.predictor import Predictor
+from mdncli.store import RunFolder
+
+GRID_POINTS = 1000
+"""Evenly spaced x where one input is not told where to draw."""
+
+MOST_DRAWS = 1_000_000_000
+
+DRAWS_AT_ONCE = 1 << 20
+"""Draws that are held and written together."""
+
+MOST_PICTURED = 1_000_000
+"""A picture is of all draws, or of so many of them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of `mdn sample`; see its options."""
+
+    temperature: float = 1.0
+    scale_temperature: float = 1.0
+    count: int = 1
+    at: str | None = None
+    grid: str | None = None
+    seed: int | None = None
+    output: str | None = None
+    plot: bool = True
+    force: bool = False
+
+
+def sample(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
+    """Draw, write the draws as a table in long form, and draw a picture of them."""
+    _check(request)
+    run = find(reference, runs_dir, listener)
+    predictor = predictors.load(run)
+    at = _where(run, predictor, request, listener)
+    every = -(-at.rows * request.count // MOST_PICTURED)
+    pictured: list[dict[str, np.ndarray]] = []
+    with destination(request.output, run.samples, "sample") as target:
+        with appending(target) as append:
+            for columns in _drawn(predictor, at, request):
+                append(columns)
+                if request.plot:
+                    pictured.append({name: values[::every] for name, values in columns.items()})
+        if not isinstance(target, Path):
+            return Answer(document={"run": str(run.path), "files": []})
+        files = [str(target)]
+        picture = target.with_suffix(".png")
+        if request.plot and _plot(run, predictor, pictured, picture, listener):
+            files.append(str(picture))
+    return Answer(lines=files, document={"run": str(run.path), "files": files})
+
+
+def _check(request: Request) -> None:
+    temperatures = {"--temp": request.temperature, "--sigma-temp": request.scale_temperature}
+    for option, value in temperatures.items():
+        if not 0 <= value < math.inf:
+            raise UsageError(f"{option} {value:g}: is not a temperature", hint="give 0 or more")
+    if request.count < 1:
+        raise UsageError(f"--num {request.count}: is too few draws", hint="give 1 or more")
+    if request.seed is not None and not 0 <= request.seed < 2**63:
+        raise UsageError(f"--seed {request.seed}: is out of range", hint="give 0 to 2^63 - 1")
+    if request.at is not None and request.grid is not None:
+        raise UsageError("--at and --grid both say where to draw", hint="keep one of them")
+    if request.output not in (None, "-"):
+        path = free(Path(request.output), force=request.force)
+        if request.plot:
+            free(path.with_suffix(".png"), force=request.force)
+
+
+def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Listener) -> Table:
+    """The rows to draw at."""
+    encoding = predictor.encoding
+    if request.at is not None:
+        source = sys.stdin.buffer if request.at == "-" else request.at
+        at = table.read(source, columns=encoding.inputs, text=encoding.text_columns)
+    elif request.grid is not None or (len(encoding.inputs) == 1 and predictor.ranges):
+        at = Table.of({encoding.inputs[0]: _grid(predictor, request.grid)})
+    else:
+        from mdncli.experiment import reopen
+
+        material = reopen(run)
+        if not len(material.split.test):
+            raise DataError(f"{run.path}: has no test rows to draw at", hint="name rows with --at")
+        at = material.table[material.split.test]
+        listener(Note(f"drawing at the {at.rows:,} test rows"))
+    if at.rows * request.count > MOST_DRAWS:
+        raise UsageError(
+            f"{at.rows * request.count:,} draws are too many", hint="lower --num or draw in parts"
+        )
+    return at
+
+
+def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
+    if len(predictor.encoding.inputs) != 1 or not predictor.ranges:
+        raise UsageError("--grid is for one numeric input", hint="name the rows with --at FILE")
+    if grid is None:
+        ((low, high),) = predictor.ranges.values()
+        return np.linspace(low, high, GRID_POINTS)
+    try:
+        low_text, high_text, count_text = grid.split(":")
+        low, high, count = float(low_text), float(high_text), int(count_text)
+    except ValueError:
+        raise UsageError(f"--grid {grid}: is not LO:HI:COUNT", hint="such as -15:15:1000") from None
+    if not (low < high and math.isfinite(high - low) and 1 <= count <= 10**8):
+        raise UsageError(
+            f"--grid {grid}: needs LO below HI and a COUNT of at least 1",
+            hint="such as -15:15:1000",
+        )
+    return np.linspace(low, high, count)
+
+
+def _drawn(predictor: Predictor, at: Table, request: Request) -> Iterator[dict[str, np.ndarray]]:
+    """Draws in long form and in parts: input columns, the draw's number, the targets."""
+    rng = stream(predictor.seed if request.seed is None else request.seed, "sampling")
+    label = "draw"
+    while label in (*predictor.encoding.inputs, *predictor.encoding.targets):
+        label += "_"
+    for rows, predicted in predictor.chunks(
+        at, temperature=request.temperature, scale_temperature=request.scale_temperature
+    ):
+        for some, points in tiles(predicted.rows, request.count, size=DRAWS_AT_ONCE):
+            numbers = np.arange(points.start, points.stop)
+            draws = predicted[some].sample(rng, len(numbers))
+            inputs = {
+                name: np.repeat(at[rows][some].column(name).array(), len(numbers))
+                for name in predictor.encoding.inputs
+            }
+            targets = {
+                name: draws[:, :, index].ravel()
+                for index, name in enumerate(predictor.encoding.targets)
+            }
+            yield {**inputs, label: np.tile(numbers, len(draws)), **targets}
+
+
+def _plot(
+    run: RunFolder,
+    predictor: Predictor,
+    draws: Sequence[Mapping[str, np.ndarray]],
+    path: Path,
+    listener: Listener,
+) -> bool:
+    """Draw the draws over the training rows; only one numeric input can be drawn over."""
+    inputs, targets = predictor.encoding.inputs, predictor.encoding.targets
+    if len(inputs) != 1 or not predictor.ranges:
+        listener(Note("no picture: the draws have several inputs; see mdn plot"))
+        return False
+    from mdncli.commands.subjects import of_material
+    from mdncli.experiment import reopen
+    from mdncli.plots import FIGURES, save
+    from mdncli.plots.subject import Rows
+
+    x, y = (
+        np.concatenate([np.stack([part[name] for name in names], axis=1) for part in draws])
+        for names in (inputs, targets)
+    )
+    subject = replace(of_material(reopen(run)), draws=Rows(x, y))
+    save(FIGURES["samples"].load()(subject), path)
+    return True

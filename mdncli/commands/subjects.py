@@ -1,0 +1,87 @@
+"""Runs and their data as the subjects of figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mdncli.commands import records
+from mdncli.data.streams import stream
+from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
+from mdncli.experiment import Material
+from mdncli.plots.subject import Rows, Subject
+from mdncli.predictor import Predictor
+from mdncli.store import RunFolder
+
+DRAWS = 1000
+"""Draws shown over the data."""
+
+
+def of_material(material: Material, *, split: bool = True) -> Subject:
+    """The data alone, before anything is trained; `split` shows the training rows only."""
+    everything = np.arange(material.table.rows)
+    return Subject(
+        name=material.config.name,
+        inputs=material.inputs,
+        targets=material.targets,
+        train=rows(material, material.split.train if split else everything),
+        categories=_categories(material),
+    )
+
+
+def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
+    """A trained run: its data, its predictions, its history and, where known, the truth."""
+    inputs, problem = material.inputs, material.problem
+    single = len(inputs) == 1 and inputs[0] in predictor.ranges
+    test = material.split.test
+    record = records.read(run)
+
+    def predict(x: np.ndarray) -> Conditional:
+        return predictor.predict(Table.of({inputs[0]: x[:, 0]}))
+
+    return Subject(
+        name=material.config.name,
+        inputs=inputs,
+        targets=material.targets,
+        train=rows(material, material.split.train),
+        test=rows(material, test) if len(test) else None,
+        draws=_draws(predictor) if single else _test_draws(material, predictor),
+        predict=predict if single else None,
+        predict_test=(lambda: predictor.predict(material.table[test])) if len(test) else None,
+        exact=problem.exact if problem is not None and single else None,
+        histories=[run.history()],
+        exact_nll=None if record is None else record.figure("exact_nll"),
+        categories=_categories(material),
+    )
+
+
+def rows(material: Material, chosen: np.ndarray) -> Rows:
+    """Some rows of the data; text becomes the index of its category, what is missing NaN."""
+    part = material.table[chosen]
+    columns = [part.column(name) for name in material.inputs]
+    x = np.stack([np.where(column.missing(), np.nan, column.values) for column in columns], axis=1)
+    return Rows(x, material.y(chosen))
+
+
+def _categories(material: Material) -> dict[str, tuple[str, ...]]:
+    """What the numbers of `rows` stand for in columns of text and of truth values."""
+    columns = {name: material.table.column(name) for name in material.inputs}
+    texts = {name: column.labels for name, column in columns.items() if column.kind == "text"}
+    truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}
+    return texts | truths
+
+
+def _test_draws(material: Material, predictor: Predictor) -> Rows | None:
+    """A draw at each test row, at most `DRAWS` of them; None where there are none."""
+    chosen = material.split.test[:DRAWS]
+    if not len(chosen):
+        return None
+    drawn = predictor.predict(material.table[chosen]).sample(stream(predictor.seed, "sampling"))
+    return Rows(rows(material, chosen).x, drawn[:, 0])
+
+
+def _draws(predictor: Predictor) -> Rows:
+    ((name, (low, high)),) = predictor.ranges.items()
+    x = np.linspace(low, high, DRAWS)
+    drawn = predictor.predict(Table.of({name: x})).sample(stream(predictor.seed, "sampling"))
+    return Rows(x[:, None], drawn[:, 0])

@@ -1,0 +1,161 @@
+"""`mdn train`: from configs to complete run folders."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mdncli import config as configs
+from mdncli import experiment
+from mdncli.commands.answer import Answer, Table, number
+from mdncli.commands.finding import anything, find
+from mdncli.config import Config
+from mdncli.errors import ConfigError, ResumeRefusedError, UsageError
+from mdncli.events import Listener
+from mdncli.experiment import Material, Outcome
+
+MOST_RUNS = 10_000
+"""A command that trains more is taken for a mistake."""
+
+
+def train(
+    items: Sequence[str],
+    options: Mapping[str, Any],
+    runs_dir: Path,
+    listener: Listener,
+    *,
+    seeds: str | None = None,
+) -> Answer:
+    """Train one run for each config among `items`; all configs and data are checked first.
+
+    Args:
+        items: configs and overrides.
+        options: key path -> value of an option that stands for it; None where it was not given.
+        runs_dir: where the run folders go.
+        listener: hears how it goes.
+        seeds: train each config with these seeds; `8` or `3,5,8`.
+    """
+    names, overrides = configs.divide(items)
+    if not names and options.get("data.file") is not None:
+        names, options = [options["data.file"]], {**options, "data.file": None}
+    if not names:
+        raise UsageError("nothing to train", hint="name a config, such as mdn train sine")
+    loaded: list[Config] = []
+    faults: list[str] = []
+    for name in names:
+        try:
+            loaded.append(configs.load(name, overrides, options))
+        except ConfigError as error:
+            faults += [fault for fault in error.faults if fault not in faults]
+    if faults:
+        raise ConfigError(faults)
+    prepared: dict[str, Material] = {}
+    materials: list[Material] = []
+    for config in [seeded for each in loaded for seeded in _seeded(each, seeds)]:
+        data = config.data.model_dump_json()
+        if data not in prepared:
+            prepared[data] = experiment.prepare(config, listener)
+        materials.append(replace(prepared[data], config=config))
+    with interruptible() as stop:
+        return _answer(experiment.train(materials, runs_dir, listener, stop))
+
+
+def _seeded(config: Config, seeds: str | None) -> list[Config]:
+    """The config once for each seed: `8` means eight from its own on, `3,5,8` just these."""
+    if seeds is None:
+        return [config]
+    try:
+        given = [int(word) for word in seeds.split(",") if word.strip()]
+    except ValueError:
+        given = []
+    chosen = given
+    if len(given) == 1 and "," not in seeds:
+        chosen = list(range(config.seed, config.seed + min(given[0], MOST_RUNS + 1)))
+    if not chosen or min(chosen) < 0 or max(chosen) >= 2**63 or len(set(chosen)) < len(chosen):
+        raise UsageError(
+            f"--seeds {seeds}: is neither a number of seeds nor a list of different ones",
+            hint="give 8 or 3,5,8",
+        )
+    if len(chosen) > MOST_RUNS:
+        raise UsageError(f"--seeds {seeds}: is too many runs", hint=f"give at most {MOST_RUNS}")
+    return [config.model_copy(update={"seed": seed}) for seed in chosen]
+
+
+def resume(
+    reference: str,
+    items: Sequence[str],
+    options: Mapping[str, Any],
+    runs_dir: Path,
+    listener: Listener,
+) -> Answer:
+    """Continue a run; only how long and on how many threads it trains may change."""
+    names, overrides = configs.divide(items)
+    if names:
+        raise UsageError(
+            f"--resume continues {reference} with its own config", hint=f"leave out {names[0]}"
+        )
+    run = find(reference, runs_dir, listener, anything)
+    keys = [item.partition("=")[0] for item in overrides]
+    keys += [key for key, value in options.items() if value is not None]
+    for key in keys:
+        if key not in experiment.RESUMABLE:
+            raise ResumeRefusedError(
+                f"{key} cannot change when a run is resumed", hint="train a new run instead"
+            )
+    changed = None
+    if keys:
+        changed = experiment.config_of(run, overrides, options)
+    with interruptible() as stop:
+        return _answer([experiment.resume(run, changed, listener, stop)])
+
+
+def _answer(outcomes: list[Outcome]) -> Answer:
+    results = [outcome.result for outcome in outcomes]
+    errors = [outcome.error for outcome in outcomes if outcome.error is not None]
+    columns = ("run", "train", "validation", "test", "exact", "excess", "eff. K", "s")
+    rows = [
+        (
+            Path(result["run"]).name,
+            *(number(result["nll"][part]) for part in ("train", "validation", "test")),
+            number(result["exact_nll"]),
+            number(result["excess_nll"]),
+            number(result["effective_components"], 1),
+            number(result["seconds"]["total"], 1),
+        )
+        for result in results
+    ]
+    coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
+    caption = ""
+    if coarse:
+        caption = f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor"
+    document = [{key: value for key, value in r.items() if key != "format"} for r in results]
+    return Answer(
+        lines=[result["run"] for result in results],
+        document=document[0] if len(document) == 1 else {"runs": document},
+        tables=[Table("NLL in nats per row", columns, rows, caption, one_line=True)],
+        faults=[line for error in errors for line in error.lines()],
+        # A fault of the machine outweighs a training that diverged.
+        exit_code=min((error.exit_code for error in errors), default=0),
+    )
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], int | None]]:
+    """Make the first SIGINT or SIGTERM a word that training asks for; a second ends at once."""
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        received.append(number)
+        for each in before:
+            signal.signal(each, signal.SIG_DFL)
+
+    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,125 @@
+"""The config: one YAML file, read strictly, with overrides and messages that name file and line.
+
+`load` gives a `Config` or one `ConfigError` with every fault in it; `dump` writes a config so that
+`load` reads the same again; `json_schema` describes all keys for editors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+
+from pydantic import ValidationError
+
+from mdncli.config import document, faults
+from mdncli.config.document import Mark, Marks, Tree
+from mdncli.config.overrides import OVERRIDE, Setting, of_option, of_override, overlay
+from mdncli.config.rendering import dump, json_schema, written
+from mdncli.config.scalars import Text, clip, printable
+from mdncli.config.schema import (
+    DEFAULT_DATASET,
+    Config,
+    Data,
+    FileData,
+    Model,
+    Scale,
+    SyntheticData,
+    Train,
+    synthetic_data,
+)
+from mdncli.config.sources import builtin, default_name, is_table, locate
+from mdncli.errors import ConfigError
+
+__all__ = [
+    "DEFAULT_DATASET",
+    "Config",
+    "Data",
+    "FileData",
+    "Model",
+    "Scale",
+    "SyntheticData",
+    "Train",
+    "builtin",
+    "clip",
+    "default_name",
+    "divide",
+    "dump",
+    "is_table",
+    "json_schema",
+    "load",
+    "locate",
+    "synthetic_data",
+    "written",
+]
+
+_NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
+
+
+def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Part the arguments of a command into configs and overrides.
+
+    >>> divide(["sine", "model.mixtures=20", "./a=b.yaml"])
+    (['sine', './a=b.yaml'], ['model.mixtures=20'])
+    """
+    items = list(items)
+    overrides = [item for item in items if OVERRIDE.match(item)]
+    return [item for item in items if not OVERRIDE.match(item)], overrides
+
+
+def load(
+    config: str | Path | None,
+    overrides: Sequence[str] = (),
+    options: Mapping[str, object] = _NO_OPTIONS,
+) -> Config:
+    """Read a config with what the command line adds to it.
+
+    Args:
+        config: a YAML file, a table, or the name of a built-in example; None for the defaults.
+        overrides: `key=value` arguments; relative paths in them are relative to the current folder.
+        options: key path -> value of an option that stands for it; None where it was not given.
+
+    Returns:
+        The config with every default filled in and every path absolute.
+
+    Raises:
+        ConfigError: every fault of the config and of the overrides, a line each.
+
+    >>> load("sine", ["model.hidden=32,32"], {"seed": 7}).model.hidden
+    (32, 32)
+    """
+    if config is None:
+        path, tree, marks, settings = Path("run"), {}, {(): Mark("config")}, []
+    else:
+        path = locate(str(config))
+        tree, marks, settings = _start(path, str(config))
+    found: list[str] = []
+    given = [(key, value) for key, value in options.items() if value is not None]
+    for read in (
+        *(partial(of_override, argument) for argument in overrides),
+        *(partial(of_option, key, value) for key, value in given),
+    ):
+        try:
+            settings.append(read())
+        except ConfigError as error:
+            found += error.faults
+    found += overlay(tree, marks, settings)
+    if tree.get("name") is None:
+        tree["name"] = Text(default_name(path))
+    try:
+        loaded = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError([*faults.sentences(error, tree, marks), *found]) from None
+    if found:
+        raise ConfigError(found)
+    return loaded
+
+
+def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:
+    """What the config itself says: a table says no more than that it is the data."""
+    if is_table(config):
+        mark = Mark(printable(config), key=("data", "file"))
+        return {}, {(): mark}, [Setting(("data", "file"), Text(config, quoted=True), mark)]
+    tree, marks = document.read(path, printable(str(path)))
+    return tree, marks, []

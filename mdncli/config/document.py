@@ -1,0 +1,266 @@
+"""YAML text to a tree of `Text`, every key with the line it stands on.
+
+Built from the parser's events rather than by a loader, for what a loader does silently: it keeps
+the last of two equal keys, guesses the type of a scalar, follows aliases and obeys tags. The tree
+has dictionaries, lists, `Text` and None, and its depth is bounded.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from mdncli.config.scalars import Text, clip
+from mdncli.errors import ConfigError
+
+LIMIT = 1 << 20
+"""Largest config in bytes; a real one has one or two thousand."""
+
+DEPTH = 8
+"""Deepest nesting that is read; the schema needs four."""
+
+SIZE = 10_000
+"""Most keys and values that are read."""
+
+Key = tuple[str | int, ...]
+Tree = Any
+"""`dict[str, Tree] | list[Tree] | Text | None`"""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NULLS = ("", "~", "null", "Null", "NULL")
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where something was written: a file and its line, or an argument of the command line.
+
+    Args:
+        where: the path or the argument as the user wrote it, made printable.
+        line: counted from 1; 0 where there are no lines.
+        key: the key path that `where` itself spells out, so that a message need not repeat it.
+    """
+
+    where: str
+    line: int = 0
+    key: Key | None = None
+
+    def says(self, what: str, key: Key = ()) -> str:
+        """The message of a fault found here.
+
+        >>> Mark("a.yaml", 3).says("must be a number", ("train", "warmup"))
+        'a.yaml:3: train.warmup: must be a number'
+        >>> Mark("seed=x", key=("seed",)).says("must be a number", ("seed",))
+        'seed=x: must be a number'
+        """
+        line = f":{self.line}" if self.line else ""
+        path = f" {spelled(key)}:" if key and key != self.key else ""
+        return f"{self.where}{line}:{path} {what}"
+
+
+Marks = dict[Key, Mark]
+
+
+def spelled(key: Key) -> str:
+    """A key path as a person writes it; places in a list count from 1.
+
+    >>> spelled(("model", "hidden", 0))
+    'model.hidden[1]'
+    """
+    parts = (
+        f"[{part + 1}]" if isinstance(part, int) else f".{clip(part) or repr(part)}" for part in key
+    )
+    return "".join(parts).lstrip(".")
+
+
+def read(path: Path, label: str) -> tuple[dict[str, Tree], Marks]:
+    """Read a YAML file whose top level is a section of keys.
+
+    Args:
+        path: the file.
+        label: its name in messages.
+
+    Raises:
+        ConfigError: it cannot be read, or is no YAML of the plain kind that configs are.
+    """
+    text = _decoded(_bytes(path, label), label)
+    tree, marks = parse(text, lambda line: Mark(label, line), path.parent)
+    if tree is None:
+        raise ConfigError([f"{label}: is empty; start from `mdn config show sine`"])
+    if not isinstance(tree, dict):
+        found = "a list" if isinstance(tree, list) else "a single value"
+        what = f"holds {found} at its top level; write keys such as `model:`"
+        raise ConfigError([marks[()].says(what)])
+    return tree, marks
+
+
+def parse(
+    text: str, mark: Callable[[int], Mark], folder: Path, *, key: Key = (), commas: bool = False
+) -> tuple[Tree, Marks]:
+    """Parse YAML text.
+
+    Args:
+        text: the YAML.
+        mark: a line number, counted from 1, to its mark.
+        folder: what relative paths in it are relative to.
+        key: the key path that the text is the value of.
+        commas: whether commas make a list of a scalar.
+
+    Raises:
+        ConfigError: it is no YAML, or of a kind that configs do without.
+    """
+    if found := _FORBIDDEN.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        what = f"holds the control character U+{ord(found.group()):04X}; remove it"
+        raise ConfigError([mark(line).says(what)])
+    builder = _Builder(mark, folder, commas)
+    events = yaml.parse(text, Loader=_LOADER)
+    try:
+        return builder.document(events, key), builder.marks
+    except yaml.MarkedYAMLError as error:
+        line, what = _explained(error, text)
+        raise ConfigError([mark(line).says(what)]) from None
+    except yaml.YAMLError:
+        raise ConfigError([mark(1).says("is not valid YAML")]) from None
+
+
+# --------------------------------------------------------------------------- bytes to text
+
+
+def _bytes(path: Path, label: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(LIMIT + 1)
+    except OSError as error:
+        raise ConfigError([f"{label}: cannot be read: {error.strerror}"]) from None
+    if len(data) > LIMIT:
+        raise ConfigError([f"{label}: is larger than 1 MiB; this is no config"])
+    return data
+
+
+def _decoded(data: bytes, label: str) -> str:
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{label}:{line}: is not UTF-8 text; save it as UTF-8"]) from None
+
+
+# --------------------------------------------------------------------------- events to tree
+
+
+class _Builder:
+    def __init__(self, mark: Callable[[int], Mark], folder: Path, commas: bool) -> None:
+        self.mark = mark
+        self.folder = folder
+        self.commas = commas
+        self.marks: Marks = {}
+
+    def document(self, events: Iterator[yaml.Event], key: Key) -> Tree:
+        """The tree of the only document; None where there is none."""
+        tree = None
+        seen = False
+        for event in events:
+            if isinstance(event, yaml.DocumentStartEvent) and seen:
+                self._refuse(event, (), "a second document starts here; a config is one document")
+            if isinstance(event, yaml.NodeEvent):
+                seen = True
+                self.marks[key] = self._mark(event)
+                tree = self._node(event, events, key)
+        return tree
+
+    def _node(self, event: yaml.NodeEvent, events: Iterator[yaml.Event], key: Key) -> Tree:
+        self._check(event, key)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._section(events, key)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._list(events, key)
+        assert isinstance(event, yaml.ScalarEvent)
+        quoted = bool(event.style)
+        if not quoted and event.value in _NULLS:
+            return None
+        return Text(event.value, quoted, self.folder, self.commas)
+
+    def _section(self, events: Iterator[yaml.Event], parent: Key) -> dict[str, Tree]:
+        section: dict[str, Tree] = {}
+        while not isinstance(event := next(events), yaml.MappingEndEvent):
+            self._check(event, parent)
+            if not isinstance(event, yaml.ScalarEvent):
+                self._refuse(event, parent, "a key must be a plain word")
+            key = (*parent, event.value)
+            if event.value == "<<" and not event.style:
+                self._refuse(event, parent, "merging (<<) is not supported; repeat the keys")
+            if event.value in section:
+                line = self.marks[key].line
+                first = f", first in line {line}" if line else ""
+                self._refuse(event, key, f"is given twice{first}; remove one")
+            self.marks[key] = self._mark(event)
+            section[event.value] = self._node(_node_event(next(events)), events, key)
+        return section
+
+    def _list(self, events: Iterator[yaml.Event], parent: Key) -> list[Tree]:
+        items: list[Tree] = []
+        while not isinstance(event := next(events), yaml.SequenceEndEvent):
+            key = (*parent, len(items))
+            self.marks[key] = self._mark(event)
+            items.append(self._node(_node_event(event), events, key))
+        return items
+
+    def _check(self, event: yaml.Event, key: Key) -> None:
+        """Refuse what can make a small file large, deep or alive."""
+        if getattr(event, "anchor", None):
+            self._refuse(event, key, "anchors (&) and aliases (*) are not supported; repeat values")
+        if tag := getattr(event, "tag", None):
+            self._refuse(event, key, f"the tag {clip(tag)} is not supported; remove it")
+        if len(key) > DEPTH:
+            self._refuse(event, key[:3], "is nested too deeply")
+        if len(self.marks) > SIZE:
+            self._refuse(event, (), f"holds more than {SIZE} keys and values; this is no config")
+
+    def _mark(self, event: yaml.Event) -> Mark:
+        return self.mark(event.start_mark.line + 1)
+
+    def _refuse(self, event: yaml.Event, key: Key, what: str) -> NoReturn:
+        raise ConfigError([self._mark(event).says(what, key)])
+
+
+def _node_event(event: yaml.Event) -> yaml.NodeEvent:
+    assert isinstance(event, yaml.NodeEvent)
+    return event
+
+
+_UNALIGNED = "does not fit the lines above; check the indentation"
+_SYNTAX = (
+    ("mapping values", "a ':' stands where no key can; check the indentation, or quote the text"),
+    ("violates indentation", "a tab is used for indentation; use spaces"),
+    ("cannot start any token", "a value cannot start like this; quote it"),
+    ("found unexpected end of stream", "the quote opened here is never closed; close it"),
+    ("escape", "holds an unknown escape; use single quotes, or double the backslash"),
+    ("expected ',' or", "the bracket opened here is not closed, or a comma is missing"),
+    ("expected '-'", _UNALIGNED),
+    ("expected key", _UNALIGNED),
+    ("expected <block end>", _UNALIGNED),
+    ("document start", "more follows where the value ends; quote all of it"),
+)
+
+
+def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
+    """The line and the sentence of a syntax error.
+
+    An error of something left open is where it was opened, not where the file ends.
+    """
+    problem = error.problem or ""
+    what = next((said for part, said in _SYNTAX if part in problem), None)
+    opened = what is not None and "opened here" in what
+    mark = (error.context_mark if opened else error.problem_mark) or error.context_mark
+    line = mark.line if mark else 0
+    lines = text.splitlines()
+    if line < len(lines) and re.match(r" *\t", lines[line]):
+        return line + 1, "a tab is used for indentation; use spaces"
+    return line + 1, what or f"is not valid YAML ({clip(problem)})"

@@ -1,0 +1,154 @@
+"""What is wrong with a config, in sentences: where, which key, what, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from mdncli.config.document import Key, Mark, Marks, Tree, spelled
+from mdncli.config.scalars import choice_of, nearest, plain, shown
+from mdncli.config.schema import PARAMETERS, Fields, FileData, fields, kind_of_data
+
+MOST = 50
+"""Faults of one config that are told one by one."""
+
+
+def sentences(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> list[str]:
+    """The faults of a tree, one line each, in the order of the file."""
+    found: dict[Key, Any] = {}
+    for detail in error.errors(include_url=False, include_input=False):
+        found.setdefault(_within(detail["loc"], tree), detail)
+    placed = sorted(((origin(key, marks), key) for key in found), key=lambda at: _order(at[0]))
+    schema = fields(kind_of_data(tree.get("data")))
+    lines = [
+        mark.says(_sentence(found[key], key, _value(tree, key), schema), key)
+        for mark, key in placed[:MOST]
+    ]
+    return lines + ([f"and {len(placed) - MOST} more faults"] if len(placed) > MOST else [])
+
+
+def origin(key: Key, marks: Marks) -> Mark:
+    """Where a key was written, or the section that should hold it."""
+    while key not in marks:
+        key = key[:-1]
+    return marks[key]
+
+
+def _order(mark: Mark) -> tuple[bool, int]:
+    """Files come before arguments, and their lines in order."""
+    return mark.key is not None, mark.line
+
+
+def _within(place: tuple[int | str, ...], tree: Tree) -> Key:
+    """A place of pydantic's without the names of union members that it appends."""
+    for depth, part in enumerate(place):
+        if isinstance(tree, dict):
+            tree = tree.get(str(part))
+        elif isinstance(tree, list) and isinstance(part, int):
+            tree = tree[part]
+        else:
+            return place[:depth]
+    return place
+
+
+def _value(tree: Tree, key: Key) -> Tree:
+    for part in key:
+        tree = tree.get(part) if isinstance(tree, dict) else tree[part]
+    return tree
+
+
+# ---------------------------------------------------------------------------------- sentences
+
+_REQUIRED: dict[Key, str] = {
+    ("data", "file"): "is missing; name a table, such as data.file=prices.csv",
+    ("data", "target"): "is missing; name the column to predict, such as data.target=price",
+}
+
+_SYNONYMS = {
+    "lr": "train.learning_rate",
+    "batch": "train.batch_size",
+    "clip": "train.gradient_clip",
+    "layers": "model.hidden",
+    "units": "model.hidden",
+    "k": "model.mixtures",
+    "components": "model.mixtures",
+    "members": "model.ensemble",
+    "path": "data.file",
+    "csv": "data.file",
+}
+
+
+def _sentence(detail: Any, key: Key, value: Tree, schema: Fields) -> str:
+    context = detail.get("ctx", {})
+    if key in _REQUIRED and value is None:
+        return _REQUIRED[key]
+    match detail["type"]:
+        case "fault":
+            return context["what"]
+        case "extra_forbidden":
+            return _unknown(key, schema)
+        case "model_type" | "dict_type":
+            return f"must be a section of keys, got {shown(value)}"
+        case "literal_error":
+            options = re.findall(r"'([^']*)'", context["expected"])
+            return choice_of(plain(value), options)
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
+            words, bound = _BOUNDS[kind]
+            return f"must be {words} {_written(context[bound])}, got {shown(value)}"
+        case "too_long":
+            return f"must have at most {context['max_length']} entries"
+        case "too_short" | "string_too_short":
+            return "must not be empty"
+        case "string_pattern_mismatch":
+            due = "must be 1 to 100 letters, digits, '.', '_' or '-', the first a letter or digit"
+            return f"{due}, got {shown(value)}"
+        case _:
+            return f"is not valid: {detail['msg']}"
+
+
+_BOUNDS = {
+    "greater_than": ("above", "gt"),
+    "greater_than_equal": ("at least", "ge"),
+    "less_than": ("below", "lt"),
+    "less_than_equal": ("at most", "le"),
+}
+
+
+def _written(bound: float) -> str:
+    return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
+
+
+def _unknown(key: Key, schema: Fields) -> str:
+    """What to say of an unknown key: the key that was probably meant."""
+    word = str(key[-1])
+    siblings = [path[-1] for path in schema if path[:-1] == key[:-1]]
+    section, dot, leaf = word.rpartition(".")
+    if dot and tuple(word.split(".")) in schema:
+        return f"unknown key; write {leaf} under {section}"
+    if key[0] == "data" and ("data", "file") in schema and word in PARAMETERS:
+        return "unknown key; it goes with a dataset, not with data.file"
+    if key[0] == "data" and word in FileData.model_fields:
+        return "unknown key; it goes with data.file, not with a dataset"
+    meant = word.lower()
+    near = [*schema, *fields(FileData)] if key[0] == "data" else [*schema]
+    guess = (
+        _where(meant, schema)
+        or _SYNONYMS.get(meant)
+        or _like(meant, [path for path in near if path[:-1] == key[:-1]], likeness=0.6)
+        or _like(meant, near, likeness=0.8)
+    )
+    hint = f"did you mean {guess}?" if guess else f"known here: {', '.join(siblings)}"
+    return f"unknown key; {hint}"
+
+
+def _where(leaf: str | None, paths: Iterable[Key]) -> str | None:
+    """The first of the key paths that ends in a word."""
+    return next((spelled(path) for path in paths if path[-1] == leaf), None)
+
+
+def _like(leaf: str, paths: Collection[tuple[str, ...]], likeness: float) -> str | None:
+    """The first of the key paths that ends in a word like this one."""
+    return _where(nearest(leaf, [path[-1] for path in paths], likeness), paths)

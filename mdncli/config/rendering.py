@@ -1,0 +1,86 @@
+"""A config as YAML, and the schema as JSON Schema."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, Field, create_model
+
+from mdncli.config.schema import Config, FileData, fields, synthetic_data
+from mdncli.data.synthetic import DATASETS
+
+COMMENTS_AT = 32
+"""Column of the comments, further right where a value is long."""
+
+
+def dump(config: Config, *, comments: bool = False) -> str:
+    r"""The config as YAML with every key, which `load` reads as the same config.
+
+    Args:
+        config: a config with its defaults filled in.
+        comments: say beside each key what it does.
+
+    >>> print(*dump(Config(seed=3)).splitlines()[:4], sep="\n")
+    name: run
+    seed: 3
+    data:
+      dataset: inverse_sine
+    """
+    lines = []
+    for key, field in fields(type(config.data)).items():
+        value = functools.reduce(getattr, key, config)
+        line = "  " * (len(key) - 1) + key[-1] + ":"
+        if not isinstance(value, BaseModel):
+            line += f" {written(value)}"
+            if comments:
+                choices = ", ".join(_choices(field.annotation))
+                note = f"{field.description}: {choices}" if choices else field.description
+                line = f"{line:<{COMMENTS_AT - 2}}  # {note}"
+        lines.append(line)
+    return "\n".join(lines) + "\n"
+
+
+def written(value: object) -> str:
+    """A value as YAML on one line, quoted and escaped where it must be.
+
+    >>> written(("size", "a: b", "no")), written({"price": "log"})
+    ("[size, 'a: b', 'no']", '{price: log}')
+    """
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{written(k)}: {written(v)}' for k, v in value.items())}}}"
+    text = str(value) if isinstance(value, Path) else value
+    escaped = isinstance(text, str) and not text.isprintable()
+    listed = yaml.safe_dump(
+        [text],
+        default_flow_style=True,
+        default_style='"' if escaped else None,
+        allow_unicode=True,
+        width=float("inf"),
+    )
+    return listed.strip()[1:-1]
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The words of a `Literal` that offers a choice."""
+    words = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return list(words) if len(words) > 1 else []
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a config, with every dataset's parameters.
+
+    >>> json_schema()["properties"]["seed"]["default"]
+    0
+    """
+    kinds: Any = functools.reduce(operator.or_, [*map(synthetic_data, DATASETS), FileData])
+    description = Config.model_fields["data"].description
+    whole = create_model("Config", __base__=Config, data=(kinds, Field(description=description)))
+    schema = whole.model_json_schema()
+    del schema["properties"]["data"]["title"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,0 +1,287 @@
+"""Scalars as written, and the types that read them.
+
+YAML guesses what a scalar means: `no` is false, `010` is eight, `1e-3` is text. Here a scalar stays
+`Text` until the schema's type for its key reads it, so a number is read where a number is due and
+text where text is due. Values that are no `Text` pass through, so the models work from Python too.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+WIDTH = 60
+"""Longest piece of the user's own text that a message repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A scalar as it was written.
+
+    Args:
+        text: the characters, without quotes.
+        quoted: whether it stood in quotes, and so is text whatever it looks like.
+        folder: what a relative path is relative to.
+        commas: whether commas make it a list, as on the command line.
+    """
+
+    text: str
+    quoted: bool = False
+    folder: Path = Path()
+    commas: bool = False
+
+
+def fault(what: str) -> PydanticCustomError:
+    """A fault with its sentence ready, for a validator to raise."""
+    return PydanticCustomError("fault", "{what}", {"what": what})
+
+
+def clip(text: str) -> str:
+    r"""The user's own text, made safe to print and short enough to read.
+
+    >>> clip("a\x1b[31m"), clip("x" * 100) == "x" * 57 + "..."
+    ('a\\x1b[31m', True)
+    """
+    return printable(text if len(text) <= WIDTH else text[: WIDTH - 3] + "...")
+
+
+def printable(text: str) -> str:
+    """Text with every character escaped that could steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(value: object) -> str:
+    """A value of the tree, as a message repeats it.
+
+    >>> shown(Text("ten")), shown(Text("-3")), shown(Text("3", quoted=True)), shown(None)
+    ("'ten'", '-3', "the text '3'", 'null')
+    """
+    match value:
+        case None:
+            return "null"
+        case Text(text, quoted) if _NUMBER.fullmatch(text):
+            return f"the text '{clip(text)}'" if quoted else clip(text)
+        case Text(text):
+            return f"'{clip(text)}'"
+        case dict():
+            return "a section of keys"
+        case list() | tuple():
+            return "a list"
+        case _:
+            return clip(repr(value))
+
+
+def plain(value: object) -> str:
+    """A scalar's characters, whatever it is read as.
+
+    >>> plain(Text("sine")), plain("sine"), plain(3)
+    ('sine', 'sine', '3')
+    """
+    match value:
+        case Text(text) | str(text):
+            return text
+        case _:
+            return shown(value)
+
+
+def refused(due: str, value: object) -> PydanticCustomError:
+    """The fault of a value that is not what is due."""
+    hint = "; leave it out for its default" if value is None else ""
+    return fault(f"must be {due}, got {shown(value)}{hint}")
+
+
+def nearest(word: str, options: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The option most like a word, if one is like it.
+
+    >>> nearest("mixture", ["hidden", "mixtures"]), nearest("zzz", ["hidden"])
+    ('mixtures', None)
+    """
+    return next(iter(difflib.get_close_matches(word[:WIDTH], options, 1, likeness)), None)
+
+
+def choice_of(word: str, options: Iterable[str]) -> str:
+    """What to say of a word that is none of the options.
+
+    >>> choice_of("ReLU", ["relu", "tanh"])
+    "must be one of relu, tanh, got 'ReLU'; did you mean relu?"
+    """
+    options = list(options)
+    guess = nearest(word.lower(), options, likeness=0.7)
+    hint = f"; did you mean {guess}?" if guess and len(options) > 1 else ""
+    one_of = "one of " if len(options) > 1 else ""
+    return f"must be {one_of}{', '.join(options)}, got '{clip(word)}'{hint}"
+
+
+# ------------------------------------------------------------------------------------ reading
+
+_WHOLE = re.compile(r"[-+]?[0-9]+(_[0-9]+)*([eE]\+?[0-9]+)?", re.ASCII)
+_NUMBER = re.compile(r"[-+]?([0-9]+(_[0-9]+)*\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9_]")
+_TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def read_whole(value: object, *, due: str = "a whole number") -> object:
+    """Read a whole number: `64`, `-3`, `1_000`, `1e5`; never `010`, which YAML reads as 8.
+
+    >>> read_whole(Text("1e5")), read_whole(7)
+    (100000, 7)
+    """
+    if not isinstance(value, Text):
+        if type(value) is int:
+            return value
+        raise refused(due, value)
+    if value.quoted or not _WHOLE.fullmatch(value.text):
+        raise refused(due, value)
+    if _LEADING_ZERO.match(value.text):
+        raise fault(f"must be {due} without leading zeros, got {clip(value.text)}")
+    if math.isinf(float(value.text)):
+        raise fault(f"is too large, got {clip(value.text)}")
+    return int(Decimal(value.text))
+
+
+def read_number(value: object) -> object:
+    """Read a finite number: `0.5`, `1e-3`, `3`.
+
+    >>> read_number(Text("1e-3")), read_number(Text(".5"))
+    (0.001, 0.5)
+    """
+    if not isinstance(value, Text):
+        if type(value) in (int, float):
+            return value
+        raise refused("a number", value)
+    if value.text.lower().lstrip("+-") in (".nan", ".inf", "nan", "inf"):
+        raise fault(f"must be finite, got {value.text}")
+    if value.quoted or not _NUMBER.fullmatch(value.text):
+        raise refused("a number", value)
+    number = float(value.text)
+    if math.isinf(number):
+        raise fault(f"is too large, got {clip(value.text)}")
+    return number
+
+
+def read_flag(value: object) -> object:
+    """Read true or false, in any spelling of YAML.
+
+    >>> read_flag(Text("no")), read_flag(Text("True"))
+    (False, True)
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Text) and not value.quoted and value.text.lower() in _TRUTH:
+        return _TRUTH[value.text.lower()]
+    raise refused("true or false", value)
+
+
+def read_text(value: object) -> str:
+    """Read text: whatever stands there, `no` and `010` and `2020-01-01` included.
+
+    >>> read_text(Text("no")), read_text(Text("010"))
+    ('no', '010')
+    """
+    text = value.text if isinstance(value, Text) else value
+    if not isinstance(text, str):
+        raise refused("text", value)
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise fault("must be valid UTF-8 text")
+    return text
+
+
+def read_path(value: object) -> Path:
+    """Read a path and make it absolute, from the folder its text belongs to.
+
+    >>> read_path(Text("a/../b.csv", folder=Path("/data"))).as_posix()
+    '/data/b.csv'
+    """
+    if isinstance(value, Path):
+        return value
+    text = read_text(value)
+    if not text:
+        raise fault("must not be empty; name a file")
+    if "\0" in text:
+        raise fault("must be a path, and a path holds no NUL character")
+    folder = value.folder if isinstance(value, Text) else Path()
+    return Path(os.path.abspath(folder / Path(os.path.expanduser(text))))
+
+
+def whole_or(word: str) -> Callable[[object], object]:
+    """A reader of a whole number or one word, such as `auto`."""
+
+    def read(value: object) -> object:
+        if value == word or (isinstance(value, Text) and value.text == word):
+            return word
+        return read_whole(value, due=f"a whole number or {word}")
+
+    return read
+
+
+def list_like(example: str) -> Callable[[object], object]:
+    """A reader of a list; on the command line `64,64` is one too."""
+
+    def read(value: object) -> object:
+        if isinstance(value, Text) and value.commas and not value.quoted:
+            return _parted(value)
+        if isinstance(value, list | tuple):
+            return tuple(value)
+        raise refused(f"a list such as {example}", value)
+
+    return read
+
+
+def mapping_like(example: str) -> Callable[[object], object]:
+    """A reader of a mapping; a name that is mapped to null is left out."""
+
+    def read(value: object) -> object:
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return {name: item for name, item in value.items() if item is not None}
+        raise refused(f"a mapping such as {example}", value)
+
+    return read
+
+
+def word_of(options: Collection[str]) -> Callable[[object], object]:
+    """A reader of one of some words; below a key path with dots it says how to write the name."""
+
+    def read(value: object) -> object:
+        if isinstance(value, dict):
+            raise fault("must be a word, got more keys; write a name with dots as {a.b: word}")
+        word = read_text(value)
+        if word not in options:
+            raise fault(choice_of(word, options))
+        return word
+
+    return read
+
+
+def read_names(value: object) -> object:
+    """Read one name or a list of them; on the command line `a,b` is a list."""
+    if isinstance(value, Text):
+        return _parted(value) if value.commas and not value.quoted else (value,)
+    if isinstance(value, list | tuple):
+        return tuple(value)
+    return (read_text(value),)
+
+
+def _parted(value: Text) -> tuple[Text, ...]:
+    return tuple(Text(part.strip(), folder=value.folder) for part in value.text.split(","))
+
+
+WHOLE = BeforeValidator(read_whole)
+NUMBER = BeforeValidator(read_number)
+FLAG = BeforeValidator(read_flag)
+WORD = BeforeValidator(read_text)
+FilePath = Annotated[Path, BeforeValidator(read_path)]
+
+READERS = {int: WHOLE, float: NUMBER, bool: FLAG, str: WORD}
+"""Plain type -> the reader that stands behind it, last in its annotation."""

@@ -1,0 +1,485 @@
+"""The schema of a config: every key with its type, its default and a sentence on what it does.
+
+To add a choice, add its word to a `Literal`; to add a key, add a field with a description. Reading,
+messages, `mdn config show` and the JSON Schema follow from here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SerializeAsAny,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import InitErrorDetails
+
+from mdncli.config.scalars import (
+    NUMBER,
+    READERS,
+    WHOLE,
+    WORD,
+    FilePath,
+    choice_of,
+    clip,
+    fault,
+    list_like,
+    mapping_like,
+    nearest,
+    plain,
+    read_names,
+    whole_or,
+    word_of,
+)
+from mdncli.data.synthetic import DATASETS, load
+from mdncli.errors import ConfigError
+from mdncli.transforms import TRANSFORMS
+
+if TYPE_CHECKING:
+    from mdncli.data.synthetic.base import Synthetic
+
+DEFAULT_DATASET = "inverse_sine"
+"""What is learned where the config names neither a dataset nor a file."""
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+"""What a run may be called; the name is part of its folder's name."""
+
+LARGEST_SEED = 2**63 - 1
+
+LONGEST = 10**9
+"""Most steps, epochs and rows of a batch."""
+
+LARGEST_NETWORK = 10**9
+"""Most weights of an ensemble; training keeps about 20 bytes for each."""
+
+
+class Section(BaseModel):
+    """A section of the config: strict, unchangeable; an empty one means every default."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty(cls, section: object) -> object:
+        return {} if section is None else section
+
+
+def faults_at(**said: str) -> ValidationError:
+    """Faults of a section that show only when its keys are seen together, each at one key."""
+    details = [
+        InitErrorDetails(type=fault(what), loc=(key,), input=None) for key, what in said.items()
+    ]
+    return ValidationError.from_exception_data("config", details)
+
+
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED), WHOLE]
+Count = Annotated[int, Field(ge=1, le=LONGEST), WHOLE]
+Positive = Annotated[float, Field(gt=0, le=1e9), NUMBER]
+
+# --------------------------------------------------------------------------------------- data
+
+Columns = Annotated[tuple[Annotated[str, Field(min_length=1), WORD], ...], Field(min_length=1)]
+OneOrMore = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
+Transforms = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1)],
+        Annotated[
+            str,
+            BeforeValidator(word_of(TRANSFORMS)),
+            WithJsonSchema({"enum": [*TRANSFORMS, None]}),
+        ],
+    ],
+    BeforeValidator(mapping_like("{price: log}")),
+]
+
+
+class Data(Section):
+    """Where the rows come from and how they are split."""
+
+    seed: Annotated[
+        Seed, Field(description="draws and splits the data; apart from the run's seed")
+    ] = 0
+    validation: Annotated[
+        float, Field(gt=0, lt=1, description="share of the rows that picks the best step"), NUMBER
+    ] = 0.15
+    test: Annotated[
+        float, Field(ge=0, lt=1, description="share of the rows that nothing learns from"), NUMBER
+    ] = 0.15
+
+    @model_validator(mode="after")
+    def _rows_remain(self) -> Self:
+        if self.validation + self.test >= 1:
+            key = "validation" if "validation" in self.model_fields_set else "test"
+            shares = f"validation ({self.validation:g}) and test ({self.test:g})"
+            what = f"{shares} leave no rows to train on; make their sum less than 1"
+            raise faults_at(**{key: what})
+        return self
+
+
+class SyntheticData(Data):
+    """A dataset drawn from a known distribution; its own parameters are further keys."""
+
+    dataset: Annotated[
+        str, Field(description="a synthetic dataset; mdn generate --list shows all"), WORD
+    ]
+
+    @property
+    def problem(self) -> Synthetic:
+        """The dataset with its parameters.
+
+        >>> synthetic_data("inverse_sine")(rows=500).problem.rows
+        500
+        """
+        cls = load(self.dataset)
+        return cls(**{field.name: getattr(self, field.name) for field in dataclasses.fields(cls)})
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        try:
+            _ = self.problem
+        except ConfigError as error:
+            said = dict(what.split(": ", 1) for what in reversed(error.faults))
+            raise faults_at(**said) from None
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class made by `synthetic_data` cannot be found by its name, as pickling would.
+        return read_data, (self.model_dump(),)
+
+
+class FileData(Data):
+    """A table of the user's own."""
+
+    file: Annotated[FilePath, Field(description="the table: .csv, .tsv, .csv.gz, .parquet or .npz")]
+    inputs: Annotated[
+        Annotated[Columns, BeforeValidator(list_like("[size, age]"))] | None,
+        Field(description="columns to predict from; null: all but the target"),
+    ] = None
+    target: Annotated[
+        Columns,
+        BeforeValidator(read_names),
+        OneOrMore,
+        Field(description="column to predict, or a list of several"),
+    ]
+    categorical: Annotated[
+        Annotated[Columns, BeforeValidator(list_like("[zip, floor]"))] | None,
+        Field(description="inputs that are categories though they hold numbers"),
+    ] = None
+    transform: Annotated[
+        Transforms,
+        Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
+    ] = {}
+    missing: Annotated[
+        Literal["error", "drop", "impute"],
+        WORD,
+        Field(description="what becomes of rows that miss a value"),
+    ] = "error"
+    task: Annotated[
+        Literal["auto", "regression", "classification"],
+        WORD,
+        Field(description="auto: a target of text means classification"),
+    ] = "auto"
+    splits: Annotated[
+        FilePath | None,
+        Field(description="table with a row per data row, a column per split: 1 test, 0 train"),
+    ] = None
+    split: Annotated[int, Field(ge=0, description="which column of splits, from 0"), WHOLE] = 0
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        inputs, categorical = self.inputs or (), self.categorical or ()
+        for key, names in (
+            ("inputs", inputs),
+            ("target", self.target),
+            ("categorical", categorical),
+        ):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise faults_at(**{key: f"names the column '{clip(twice[0])}' twice"})
+        for key, names in (("inputs", inputs), ("categorical", categorical)):
+            if both := [name for name in names if name in self.target]:
+                raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})
+        if both := [name for name in self.transform if name in categorical]:
+            what = f"names '{clip(both[0])}', which is categorical; only numbers can be transformed"
+            raise faults_at(transform=what)
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_used(self) -> Self:
+        for key, names, used in (
+            ("categorical", self.categorical or (), self.inputs),
+            ("transform", self.transform, self.inputs and (*self.inputs, *self.target)),
+        ):
+            if used and (idle := [name for name in names if name not in used]):
+                guess = nearest(idle[0], used)
+                hint = f"did you mean '{clip(guess)}'?" if guess else "add it to data.inputs"
+                raise faults_at(**{key: f"names '{clip(idle[0])}', which is not used; {hint}"})
+        return self
+
+    @model_validator(mode="after")
+    def _split_has_a_table(self) -> Self:
+        if self.split and self.splits is None:
+            raise faults_at(split="has no effect without data.splits; name the table of splits")
+        return self
+
+
+PARAMETERS = {
+    "rows": "how many rows are drawn",
+    "noise": "standard deviation of the noise",
+    "low": "lower end of the range that is drawn from",
+    "high": "upper end of the range that is drawn from",
+    "grid": "evenly spaced over the range instead of drawn from it",
+}
+"""Parameter of datasets -> what it does."""
+
+
+@functools.cache
+def synthetic_data(name: str) -> type[SyntheticData]:
+    """The section for one dataset: `SyntheticData` with the dataset's parameters as fields.
+
+    >>> list(synthetic_data("inverse_sine").model_fields)[-5:]
+    ['rows', 'noise', 'low', 'high', 'grid']
+    """
+    cls = load(name)
+    types = get_type_hints(cls)
+    described = SyntheticData.model_fields["dataset"].description
+    fields: dict[str, Any] = {
+        "dataset": (Annotated[Literal[name], WORD], Field(name, description=described))
+    }
+    for parameter in dataclasses.fields(cls):
+        description = PARAMETERS.get(parameter.name, "of this dataset")
+        kind = types[parameter.name]
+        fields[parameter.name] = (
+            Annotated[kind, READERS[kind]],
+            Field(parameter.default, description=description),
+        )
+    return create_model(f"{cls.__name__}Data", __base__=SyntheticData, **fields)
+
+
+AnyData = SyntheticData | FileData
+
+
+def data_class(section: object) -> type[AnyData]:
+    """The kind of data that a `data:` section describes, judged by its keys.
+
+    Raises:
+        ValidationError: it names no known dataset, or a dataset and a file.
+    """
+    keys = section if isinstance(section, dict) else {}
+    if (dataset := keys.get("dataset")) is not None:
+        if keys.get("file") is not None:
+            what = "a dataset is given too; keep data.file or data.dataset, not both"
+            raise faults_at(file=what)
+        name = plain(dataset)
+        if name not in DATASETS:
+            raise faults_at(dataset=choice_of(name, DATASETS))
+        return synthetic_data(name)
+    of_files = FileData.model_fields.keys() - Data.model_fields.keys()
+    return FileData if of_files & keys.keys() else synthetic_data(DEFAULT_DATASET)
+
+
+def kind_of_data(section: object) -> type[Data]:
+    """`data_class`, or what all kinds have in common where it cannot be told."""
+    try:
+        return data_class(section)
+    except ValidationError:
+        return Data
+
+
+def read_data(section: object) -> AnyData:
+    """Validate a `data:` section as the kind of data it describes."""
+    if isinstance(section, AnyData):
+        return section
+    cls = data_class(section)
+    if isinstance(section, dict):
+        unused = {"dataset", "file"} - cls.model_fields.keys()
+        section = {k: v for k, v in section.items() if not (k in unused and v is None)}
+    return cls.model_validate(section)
+
+
+# -------------------------------------------------------------------------------------- model
+
+Layers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65536), WHOLE], ...],
+    Field(max_length=100),
+    BeforeValidator(list_like("[64, 64]")),
+]
+
+
+class Scale(Section):
+    """How a component's scale comes from the network's output, in standardised units."""
+
+    map: Annotated[
+        Literal["softplus", "exp", "elu"], WORD, Field(description="what makes it positive")
+    ] = "softplus"
+    floor: Annotated[
+        float, Field(ge=0, le=1e3, description="smallest scale, in standardised units"), NUMBER
+    ] = 0.001
+    cap: Annotated[
+        Positive | None,
+        Field(description="c in s / sqrt(1 + c s^2), at most c^-1/2; null: no bound"),
+    ] = None
+
+
+class Model(Section):
+    """The network and the mixture it ends in."""
+
+    kind: Annotated[Literal["mdn"], WORD, Field(description="a mixture density network")] = "mdn"
+    hidden: Annotated[Layers, Field(description="width of each hidden layer")] = (64, 64)
+    activation: Annotated[
+        Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
+        WORD,
+        Field(description="between the layers"),
+    ] = "silu"
+    mixtures: Annotated[
+        int, Field(ge=1, le=1000, description="components of the mixture (K)"), WHOLE
+    ] = 10
+    family: Annotated[Literal["gaussian"], WORD, Field(description="density of a component")] = (
+        "gaussian"
+    )
+    covariance: Annotated[
+        Literal["diagonal"], WORD, Field(description="of a component: a scale per target")
+    ] = "diagonal"
+    scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
+    ensemble: Annotated[
+        int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
+    ] = 5
+
+    @model_validator(mode="after")
+    def _memory_suffices(self) -> Self:
+        weights = sum(a * b for a, b in pairwise((*self.hidden, self.mixtures))) * self.ensemble
+        if weights > LARGEST_NETWORK:
+            needed = f"{self.ensemble} networks of this size need {weights / 5e7:,.0f} GB"
+            raise faults_at(hidden=f"{needed} to train; use fewer or narrower layers")
+        return self
+
+
+# -------------------------------------------------------------------------------------- train
+
+
+class Train(Section):
+    """How the network is fitted."""
+
+    epochs: Annotated[Count | None, Field(description="passes over the rows; or give steps")] = None
+    steps: Annotated[Count | None, Field(description="optimizer steps; or give epochs")] = 3000
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full"],
+        BeforeValidator(whole_or("full")),
+        Field(description="rows per step, or full"),
+    ] = 128
+    loss: Annotated[Literal["nll"], WORD, Field(description="negative log-likelihood")] = "nll"
+    optimizer: Annotated[
+        Literal["adam", "adamw", "rmsprop", "sgd"], WORD, Field(description="rule of a step")
+    ] = "adamw"
+    momentum: Annotated[
+        float, Field(ge=0, lt=1, description="of sgd; the others have none"), NUMBER
+    ] = 0.9
+    learning_rate: Annotated[Positive, Field(description="at its highest")] = 0.01
+    weight_decay: Annotated[
+        float, Field(ge=0, le=1e9, description="pull of the weights towards zero"), NUMBER
+    ] = 0.0001
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        WORD,
+        Field(description="of the learning rate after the warm-up"),
+    ] = "cosine"
+    warmup: Annotated[
+        int, Field(ge=0, le=LONGEST, description="steps over which the learning rate rises"), WHOLE
+    ] = 100
+    gradient_clip: Annotated[
+        Positive | None,
+        Field(description="largest norm of a network's gradient; null: no limit"),
+    ] = 5.0
+    patience: Annotated[
+        Count | None,
+        Field(description="validations without a new best before it stops"),
+    ] = None
+    validate_every: Annotated[
+        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto"],
+        BeforeValidator(whole_or("auto")),
+        Field(description="steps between validations, or auto"),
+    ] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], WORD, Field(description="where training runs")
+    ] = "auto"
+    threads: Annotated[
+        Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
+        BeforeValidator(whole_or("auto")),
+        Field(description="CPU threads, or auto"),
+    ] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_length(cls, section: object) -> object:
+        """Let `epochs` given alone replace the default of `steps`."""
+        if not isinstance(section, dict) or section.get("steps") is not None:
+            return section
+        steps = {} if section.get("epochs") is None else {"steps": None}
+        return {key: value for key, value in section.items() if key != "steps"} | steps
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            what = "steps are given too; keep train.epochs or train.steps, not both"
+            raise faults_at(epochs=what)
+        return self
+
+
+# ----------------------------------------------------------------------------------- the whole
+
+
+class Config(Section):
+    """An experiment: what to learn from, what to fit and how.
+
+    >>> Config(seed=3, model=Model(mixtures=5)).model.mixtures
+    5
+    """
+
+    name: Annotated[
+        str,
+        Field(pattern=NAME, description="part of the run folder's name; default: the file's name"),
+        WORD,
+    ] = "run"
+    seed: Annotated[Seed, Field(description="of everything random in training")] = 0
+    data: Annotated[SerializeAsAny[AnyData], PlainValidator(read_data)] = Field(
+        default_factory=lambda: read_data({}),
+        description="where the rows come from and how they are split",
+    )
+    model: Annotated[Model, Field(description="the network and the mixture it ends in")] = Model()
+    train: Annotated[Train, Field(description="how the network is fitted")] = Train()
+
+
+Fields = dict[tuple[str, ...], FieldInfo]
+
+
+def fields(data: type[Data]) -> Fields:
+    """Every key path of a config with this kind of data, in the order in which it is written.
+
+    >>> ("model", "scale", "floor") in fields(FileData)
+    True
+    """
+
+    def below(cls: type[Section], above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+        shared = Data.model_fields if issubclass(cls, Data) else ()
+        for name, field in sorted(cls.model_fields.items(), key=lambda item: item[0] in shared):
+            key = (*above, name)
+            inner = data if key == ("data",) else field.annotation
+            yield key, field
+            if isinstance(inner, type) and issubclass(inner, Section):
+                yield from below(inner, key)
+
+    return dict(below(Config, ()))

@@ -1,0 +1,72 @@
+"""What a CONFIG argument may be: a YAML file, a table, or the name of a built-in example."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mdncli.config.scalars import clip, nearest, printable
+from mdncli.errors import ConfigError
+
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".parquet", ".npz")
+"""How a CONFIG ends that is a table, for which everything else has its default."""
+
+FOREIGN = (".xls", ".xlsx", ".ods", ".npy", ".feather", ".arrow", ".h5", ".pkl", ".zip")
+"""How tables end that are not read: they would make puzzling configs."""
+
+
+def builtin() -> dict[str, Path]:
+    """The built-in examples by name: from the installed package, or `configs/` in a checkout.
+
+    >>> "sine" in builtin()
+    True
+    """
+    package = Path(__file__).parents[1]
+    installed = package / "builtin"
+    folder = installed if installed.is_dir() else package.parent / "configs"
+    return dict(sorted((path.stem, path) for path in folder.rglob("*.yaml")))
+
+
+def is_table(config: str) -> bool:
+    """Whether a CONFIG is a table, judged by its name."""
+    return config.lower().endswith(TABLES)
+
+
+def locate(config: str) -> Path:
+    """The file of a CONFIG argument.
+
+    Raises:
+        ConfigError: there is no such file and no built-in example of that name.
+    """
+    path = Path(config)
+    label = printable(config)
+    if not config or "\0" in config:
+        raise ConfigError([f"'{label}': is no path; name a YAML file, a table or a built-in"])
+    if path.suffix.lower() in FOREIGN:
+        what = f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
+        raise ConfigError([f"{label}: {what}"])
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+    except OSError as error:
+        raise ConfigError([f"{clip(config)}: cannot be read: {error.strerror}"]) from None
+    examples = builtin()
+    if config in examples:
+        return examples[config]
+    if path.is_dir():
+        raise ConfigError([f"{label}: is a folder; name the YAML file in it"])
+    guess = nearest(path.stem, examples)
+    hint = f"did you mean {guess}? " if guess else ""
+    what = f"no such file or built-in example; {hint}built in: {', '.join(examples)}"
+    raise ConfigError([f"{label}: {what}"])
+
+
+def default_name(path: Path) -> str:
+    """A run's name from the name of its config, made of the characters a name may have.
+
+    >>> default_name(Path("my prices.csv.gz")), default_name(Path("-.yaml"))
+    ('my-prices', 'run')
+    """
+    endings = r"(\.(csv|tsv|tab|txt|dat|data|parquet|npz|ya?ml))?(\.gz)?\Z"
+    stem = re.sub(endings, "", path.name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:100] or "run"

@@ -1,0 +1,250 @@
+"""The terminal: answers to stdout, everything else to stderr, progress where someone looks.
+
+Nothing below knows this room. It hears `events`, prints `Answer`s, and imports rich only when
+there is a table or a progress bar to draw.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mdncli.commands.answer import printable
+from mdncli.events import Event, Note, TrainingEnded, TrainingProgress, TrainingStarted, Warned
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress, TaskID
+
+    from mdncli.commands.answer import Answer, Table
+
+PLAIN_SECONDS = 10.0
+"""Seconds between progress lines where stderr is not a terminal."""
+
+LONG_TABLE = 100
+"""Rows from which a table is printed without rich, which takes half a millisecond for each."""
+
+_UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
+
+
+class Console:
+    """Where a command's words go.
+
+    Args:
+        quiet: print nothing on stderr but errors.
+        as_json: print answers as one JSON document.
+    """
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet = quiet
+        self.as_json = as_json
+        self._bar: tuple[Progress, TaskID] | None = None
+        self._last_line = 0.0
+        self._started = 0.0
+
+    # ------------------------------------------------------------------------------ listening
+
+    def __call__(self, event: Event) -> None:
+        """Hear an event from below."""
+        if self.quiet:
+            return
+        match event:
+            case Note(text):
+                self._say(text)
+            case Warned(text):
+                self._say(f"warning: {text}")
+            case TrainingStarted():
+                self._begin(event)
+            case TrainingProgress():
+                self._progress(event)
+            case TrainingEnded():
+                self._end()
+
+    def _begin(self, event: TrainingStarted) -> None:
+        self._started = self._last_line = time.monotonic()
+        if not _live():
+            return
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        progress = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:3.0f}%"),
+            TextColumn("NLL train {task.fields[train]} validation {task.fields[validation]}"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            console=self._rich(),
+            transient=True,
+        )
+        task = progress.add_task(
+            "", total=event.steps, completed=event.step, epoch=0, train="–", validation="–"
+        )
+        progress.start()
+        self._bar = progress, task
+
+    def _progress(self, event: TrainingProgress) -> None:
+        train, validation = _figure(event.nll_train), _figure(event.nll_validation)
+        if self._bar is not None:
+            progress, task = self._bar
+            progress.update(
+                task, completed=event.step, epoch=event.epoch, train=train, validation=validation
+            )
+            return
+        now = time.monotonic()
+        if now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
+            done = max(event.step / max(event.steps, 1), 1e-9)
+            left = (now - self._started) * (1 - done) / done
+            self._say(
+                f"epoch {event.epoch}  step {event.step}/{event.steps}  "
+                f"NLL train {train}  validation {validation}  {left:.0f} s left"
+            )
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar[0].stop()
+            self._bar = None
+
+    # -------------------------------------------------------------------------------- speaking
+
+    def answer(self, answer: Answer) -> int:
+        """Print an answer and return its exit code."""
+        if self.as_json:
+            sys.stdout.write(_json(answer.document) + "\n")
+        elif answer.lines:
+            sys.stdout.write("".join(f"{line}\n" for line in answer.lines))
+            if not self.quiet and answer.tables:
+                sys.stdout.flush()
+                # The work is done and the answer given: a closed stderr does not change that.
+                with contextlib.suppress(OSError):
+                    self._tables(answer.tables, to_stdout=False)
+        elif answer.tables:
+            self._tables(answer.tables, to_stdout=True)
+        sys.stdout.flush()
+        self.error(answer.faults)
+        return answer.exit_code
+
+    def error(self, lines: Sequence[str]) -> None:
+        """Print errors, one line each, whatever the verbosity; control characters are escaped."""
+        self._end()
+        for line in lines:
+            self._say(f"error: {line}")
+
+    def _say(self, text: str) -> None:
+        line = printable(text)
+        if self._bar is not None:
+            self._bar[0].console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            # A closed stderr must not turn a finished command into a failed one.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(line + "\n")
+                sys.stderr.flush()
+
+    def _tables(self, tables: Sequence[Table], *, to_stdout: bool) -> None:
+        stream = sys.stdout if to_stdout else sys.stderr
+        if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+            stream.write("\n".join(_plain(table) for table in tables))
+            return
+        if any(len(table.rows) > LONG_TABLE for table in tables):
+            width = shutil.get_terminal_size().columns
+            stream.write("\n".join(_plain(table, width) for table in tables))
+            return
+        from rich import box
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        console = self._rich(stderr=not to_stdout)
+        for position, table in enumerate(tables):
+            if position:
+                console.print()
+            drawn = RichTable(
+                title=Text(printable(table.title), style="bold") if table.title else None,
+                title_justify="left",
+                caption=Text(printable(table.caption), style="dim") if table.caption else None,
+                caption_justify="left",
+                show_header=any(table.columns),
+                box=box.SIMPLE_HEAD,
+                show_edge=False,
+                pad_edge=False,
+                padding=(0, 1, 0, 0),
+            )
+            for index, column in enumerate(table.columns):
+                numeric = _numeric_column(table, index)
+                drawn.add_column(
+                    Text(printable(column)),
+                    justify="right" if numeric else "left",
+                    overflow="ellipsis" if table.one_line else "fold",
+                    no_wrap=numeric or (table.one_line and index > 0),
+                )
+            for row in table.rows:
+                drawn.add_row(*(Text(printable(cell)) for cell in row))
+            console.print(drawn)
+
+    def _rich(self, *, stderr: bool = True) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        return RichConsole(stderr=stderr)
+
+
+def _json(document: object) -> str:
+    r"""A JSON document for people and programs; what is not printable is escaped as JSON does.
+
+    >>> print(_json({"name": "é\x9b\ud800"}))
+    {
+      "name": "é\u009b\ud800"
+    }
+    """
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    return text if text.replace("\n", "").isprintable() else _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    # JSON itself sees no need to escape DEL.
+    return "".join(
+        char if char.isprintable() else json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
+        for char in found[0]
+    )
+
+
+def _live() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _numeric(cell: str) -> bool:
+    return cell == "–" or (cell[:1] in "-0123456789" and not any(c.isalpha() for c in cell))
+
+
+def _numeric_column(table: Table, index: int) -> bool:
+    return bool(table.rows) and all(_numeric(row[index]) for row in table.rows)
+
+
+def _plain(table: Table, width: int | None = None) -> str:
+    """A table without colour or rules, not wider than `width` where its rows must fit a line."""
+    rows = [[printable(cell) for cell in row] for row in table.rows]
+    if any(table.columns):
+        rows.insert(0, [printable(column) for column in table.columns])
+    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+    if width is not None and table.one_line:
+        widths[0] = max(8, min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])))
+        for row in rows:
+            row[0] = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 1]}…"
+    right = [_numeric_column(table, index) for index in range(len(table.columns))]
+    lines = [
+        "  ".join(
+            cell.rjust(size) if numeric else cell.ljust(size)
+            for cell, size, numeric in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+    heading, caption = printable(table.title), printable(table.caption)
+    return "".join(f"{line}\n" for line in (heading, *lines, caption) if line)

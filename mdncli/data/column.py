@@ -1,0 +1,183 @@
+"""One column of a table: numbers, truth values or text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Kind = Literal["numeric", "boolean", "text"]
+Rows: TypeAlias = slice | NDArray[np.intp] | NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Column:
+    """The values of one column.
+
+    Args:
+        kind: what the values are.
+        values: numeric: int64, or float64 with NaN where missing. Boolean: bool, or float64 with
+            0, 1 and NaN. Text: indices into `labels`, -1 where missing.
+        labels: the distinct texts in alphabetical order; no label is empty.
+
+    >>> Column.of(["b", "a", "", "b"])
+    Column(kind='text', values=array([ 1,  0, -1,  1], dtype=int32), labels=('a', 'b'))
+    """
+
+    kind: Kind
+    values: NDArray[Any]
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, values: ArrayLike) -> Column:
+        """The column of a one-dimensional array of numbers, truth values or texts.
+
+        Raises:
+            TypeError: it holds anything else.
+        """
+        array = np.asarray(values)
+        kind = array.dtype.kind
+        if kind == "b":
+            return cls("boolean", array)
+        if kind in "iu" and np.can_cast(array.dtype, np.int64):
+            return cls("numeric", array.astype(np.int64, copy=False))
+        if kind in "iuf":
+            return cls("numeric", array.astype(np.float64, copy=False))
+        if kind == "U" or (kind == "O" and all(isinstance(value, str) for value in array)):
+            labels, codes = np.unique(np.char.strip(array.astype(np.str_)), return_inverse=True)
+            codes = codes.astype(np.int32)
+            if len(labels) and labels[0] == "":
+                labels, codes = labels[1:], codes - np.int32(1)
+            return cls("text", codes, tuple(labels.tolist()))
+        raise TypeError(f"{array.dtype} is neither numbers nor text")
+
+    @classmethod
+    def of_series(cls, series: pl.Series) -> Column:
+        """The column of a series of type Int64, Float64, Boolean or String."""
+        gathered = GrowingColumn(len(series))
+        gathered.add(series)
+        return gathered.column()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, rows: Rows) -> Column:
+        return Column(self.kind, self.values[rows], self.labels)
+
+    def missing(self) -> NDArray[np.bool_]:
+        """Where there is no value, (N,)."""
+        return self.values < 0 if self.kind == "text" else np.isnan(self.values)
+
+    def array(self) -> NDArray[Any]:
+        """The values as they are to be written, (N,): numbers, truth values or an array of str."""
+        gaps = self.kind == "boolean" and self.values.dtype != np.bool_
+        return self.texts() if self.kind == "text" or gaps else self.values
+
+    def texts(self) -> NDArray[np.object_]:
+        """The values as text, (N,), empty where missing; whole numbers have no decimal point.
+
+        >>> Column.of([1.0, 2.5, float("nan")]).texts().tolist()
+        ['1', '2.5', '']
+        """
+        if self.kind == "text":
+            return np.array((*self.labels, ""), np.object_)[self.values]
+        distinct, codes = np.unique(self.values, return_inverse=True)
+        truth = self.kind == "boolean"
+        return np.array([_text(value, truth) for value in distinct.tolist()], np.object_)[codes]
+
+
+def _text(value: float, truth: bool) -> str:
+    if value != value:
+        return ""
+    if truth:
+        return "true" if value else "false"
+    return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
+
+
+class KindsDifferError(Exception):
+    """A column holds text in one part and something else in another."""
+
+
+class GrowingColumn:
+    """A column that comes part by part, at a cost of little more memory than its values take.
+
+    Args:
+        capacity: how many rows to make room for; pages that stay unused cost nothing.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._rows = 0
+        self._kind: Kind | None = None
+        self._values: NDArray[Any] | None = None
+        self._texts: list[pl.Series] = []
+
+    def add(self, series: pl.Series) -> None:
+        """Append a series of type Int64, Float64, Boolean or String.
+
+        Raises:
+            KindsDifferError: text, truth values and numbers do not mix.
+        """
+        kind = _kind_of(series)
+        if self._rows and (
+            (kind == "text") != (self._kind == "text")
+            or (kind and self._kind and kind != self._kind)
+        ):
+            raise KindsDifferError
+        self._kind = self._kind or kind
+        if kind == "text":
+            self._texts.append(series)
+        else:
+            self._append(_plain(series))
+        self._rows += len(series)
+
+    def column(self) -> Column:
+        """What has come so far; a column without any value is numeric."""
+        if self._kind == "text":
+            return _text_column(self._texts)
+        values = np.empty(0) if self._values is None else self._values[: self._rows]
+        return Column(self._kind or "numeric", values)
+
+    def _append(self, part: NDArray[Any]) -> None:
+        needed = self._rows + len(part)
+        if self._values is None:
+            self._values = np.empty(max(self._capacity, needed), part.dtype)
+        dtype = part.dtype if part.dtype == self._values.dtype else np.dtype(np.float64)
+        room = len(self._values)
+        if needed > room or dtype != self._values.dtype:
+            grown = np.empty(room if needed <= room else needed + needed // 2, dtype)
+            grown[: self._rows] = self._values[: self._rows]
+            self._values = grown
+        self._values[self._rows : needed] = part
+
+
+def _kind_of(series: pl.Series) -> Kind | None:
+    """What a series holds; None where it holds nothing and could be of any kind but text."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        return "text"
+    if series.null_count() == len(series):
+        return None
+    return "boolean" if series.dtype == pl.Boolean else "numeric"
+
+
+def _plain(series: pl.Series) -> NDArray[Any]:
+    import polars as pl
+
+    return (series.cast(pl.Float64) if series.null_count() else series).to_numpy()
+
+
+def _text_column(parts: list[pl.Series]) -> Column:
+    import polars as pl
+
+    texts = pl.concat(parts).str.strip_chars()
+    texts = texts.set(texts == "", None)
+    labels = texts.drop_nulls().unique().sort()
+    codes = texts.cast(pl.Enum(labels)).to_physical().cast(pl.Int32).fill_null(-1)
+    return Column("text", codes.to_numpy(), tuple(labels.to_list()))

@@ -1,0 +1,511 @@
+"""Tables as text: whatever separates the fields, read block by block in bounded memory.
+
+Polars does the parsing, a few megabytes at a time. Each block is first cut and counted here, so
+that a ragged row, a stray quote or a foreign encoding is reported by its line; a block that polars
+cannot take is parsed again, field by field, by the standard library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.data.naming import chosen, unique
+from mdncli.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Lines = range | NDArray[np.int64]
+"""The line of the file on which each row begins, counted from 1."""
+
+BLOCK_BYTES = 4 << 20
+"""How much text is parsed at once: small enough to stay in cache, large enough for threads."""
+
+LONGEST_RECORD = 32 << 20
+"""A record of more bytes than this is not a table's."""
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
+"""What stands for a missing number; in a column of text only the empty field does."""
+
+_FIRST_BYTES = 1 << 16
+_SNIFFED_RECORDS = 100
+_BLANKS = " "
+_SEPARATORS = ("\t", ";", ",", "|", _BLANKS)
+# The separator of a table of one column: no text holds it.
+_NONE = "\x1f"
+# Possessive quantifiers keep the time linear whatever a hostile field holds.
+_NUMBER = re.compile(r"\s*+[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
+_POINT_NUMBER = re.compile(r"\s*+[+-]?\d*+\.\d*+([eE][+-]?\d++)?\s*+")
+_COMMA_NUMBER = re.compile(r"\s*+[+-]?\d*+,\d++([eE][+-]?\d++)?\s*+")
+_RUN_OF_BLANKS = re.compile(rb"[ \t]++")
+_QUOTED_OR_BLANKS = re.compile(rb'("[^"]*+")|[ \t]++')
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
+_BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
+_GZIP = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FOREIGN = {
+    b"PAR1": "Parquet",
+    b"PK\x03\x04": "a ZIP archive, such as NPZ or Excel",
+    b"\xff\xfe": "text in UTF-16",
+    b"\xfe\xff": "text in UTF-16",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text table is written.
+
+    Args:
+        names: the columns, in the file's order.
+        separator: what stands between two fields; a blank means any run of blanks.
+        decimal_comma: whether numbers are written as 2,5.
+    """
+
+    names: tuple[str, ...]
+    separator: str
+    decimal_comma: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows: a series of type Int64, Float64, Boolean or String for each column.
+
+    Args:
+        columns: the series by name.
+        lines: where each row begins in the file.
+        size: the bytes of text that the rows took.
+        text: the rows.
+        layout: how the text is written.
+    """
+
+    columns: Mapping[str, pl.Series]
+    lines: Lines
+    size: int
+    text: bytes
+    layout: Layout
+
+    def records(self) -> pl.Series:
+        """Each row as comma-separated values, character by character if the file has such."""
+        import polars as pl
+
+        text, separator = self.text, self.layout.separator.encode()
+        if not re.search(b'[",]', text):
+            text, separator = text.replace(separator, b","), b","
+        if separator == b"," and text.count(b"\n") == len(self.lines):
+            with contextlib.suppress(pl.exceptions.PolarsError):
+                frame = pl.read_csv(
+                    text,
+                    has_header=False,
+                    schema={"record": pl.String()},
+                    separator=_NONE,
+                    quote_char=None,
+                )
+                if frame.height == len(self.lines):
+                    return frame["record"]
+        return pl.Series("record", map(_record, self._by_field()), pl.String)
+
+    def _by_field(self) -> Iterator[list[str]]:
+        names, comma = self.layout.names, self.layout.decimal_comma
+        for fields in csv.reader(
+            io.StringIO(self.text.decode(), newline="\n"), delimiter=self.layout.separator
+        ):
+            if fields and comma:
+                yield [f.replace(",", ".") if _COMMA_NUMBER.fullmatch(f) else f for f in fields]
+            elif fields or len(names) == 1:
+                yield fields or [""]
+
+
+def blocks(
+    stream: BinaryIO,
+    source: str,
+    columns: Collection[str] | None = None,
+    text: Collection[str] = (),
+    optional: Collection[str] = (),
+) -> Iterator[Block]:
+    """Read a text table with a header, plain or gzipped; without rows there are no blocks.
+
+    The first block is small. A column's type may widen from block to block, from Int64 to Float64
+    or from anything to String; it never narrows.
+
+    Args:
+        stream: the bytes of the file.
+        source: what messages call it.
+        columns: the columns to read, all by default.
+        text: columns to read as text, whatever they hold.
+        optional: columns to read as well if the file has all of them.
+
+    Raises:
+        DataError: the stream does not hold a table, or a row does not fit the header.
+    """
+    import polars as pl
+
+    pieces = _pieces(stream, source)
+    piece, line = next(pieces, (b"", 1))
+    if not piece:
+        raise DataError(f"{source}: empty", hint="expected a header and rows of data")
+    layout, header = _sniff(piece, f"{source}:{line}")
+    if columns is not None and set(optional) <= set(layout.names):
+        columns = [*columns, *optional]
+    names = chosen(columns, layout.names, source)
+    types = {n: pl.String() if n in text else pl.Int64() for n in names}
+    parser = _Parser(source, layout)
+    first = (_without_lines(piece, header), line + header)
+    for piece, line in chain([first], pieces):
+        if piece:
+            block = parser.parse(piece, line, types)
+            types = {name: series.dtype for name, series in block.columns.items()}
+            if len(block.lines):
+                yield block
+
+
+# --------------------------------------------------------------------------- from bytes to pieces
+
+
+def _inflated(stream: BinaryIO) -> BinaryIO:
+    """The stream, with gzip undone."""
+    if stream.seekable():
+        start = stream.tell()
+        magic = stream.read(len(_GZIP))
+        stream.seek(start)
+    else:
+        magic = stream.peek(len(_GZIP)) if isinstance(stream, io.BufferedReader) else b""
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if magic.startswith(_GZIP) else stream
+
+
+def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
+    """Whole records as text with LF line ends, each piece with the line on which it begins.
+
+    The first piece is small. All are read into one buffer: fresh memory costs more than parsing.
+    """
+    stream = _inflated(stream)
+    buffer, held, line = bytearray(_FIRST_BYTES), 0, 1
+    while True:
+        count = _read(stream, buffer, held, source)
+        held += count
+        if count:
+            end = _record_end(buffer, held)
+            if not end and held < len(buffer):
+                continue
+            if not end and held < LONGEST_RECORD:
+                buffer.extend(bytes(held))
+                continue
+            # Perhaps a stray quote hides the ends; if not, parsing will name the open one.
+            end = end or buffer.rfind(b"\n", 0, held) + 1
+            if not end:
+                raise DataError(f"{source}:{line}: a line too long for a table")
+            with memoryview(buffer) as view:
+                piece = bytes(view[:end])
+            buffer[: held - end] = buffer[end:held]
+            held -= end
+            buffer.extend(bytes(max(0, BLOCK_BYTES - len(buffer))))
+        else:
+            piece = bytes(buffer[:held]).rstrip(b"\r\n") + b"\n"
+        if line == 1:
+            _refuse_foreign(piece, source)
+            piece = piece.removeprefix(_BYTE_ORDER_MARK)
+        if b"\r" in piece:
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        ends = _count(np.frombuffer(piece, np.uint8), "\n")
+        if ends < len(piece):
+            _refuse_undecodable(piece, source, line)
+            yield piece, line
+        line += ends
+        if not count:
+            return
+
+
+def _read(stream: BinaryIO, buffer: bytearray, held: int, source: str) -> int:
+    """Fill the buffer behind what it holds; returns how many bytes came, 0 at the end."""
+    try:
+        with memoryview(buffer) as view, view[held:] as room:
+            return cast(io.BufferedIOBase, stream).readinto(room)
+    except EOFError:
+        raise DataError(f"{source}: truncated gzip file", hint="copy it again") from None
+    except (gzip.BadGzipFile, zlib.error):
+        raise DataError(f"{source}: damaged gzip file") from None
+
+
+def _record_end(text: bytearray, length: int) -> int:
+    """How many of the first bytes are whole records; 0 where none ends."""
+    if text.find(b'"', 0, length) < 0:
+        return text.rfind(b"\n", 0, length) + 1
+    quotes, stop = text.count(b'"', 0, length), length
+    while end := text.rfind(b"\n", 0, stop) + 1:
+        quotes -= text.count(b'"', end, stop)
+        if quotes % 2 == 0:
+            break
+        stop = end - 1
+    return end
+
+
+def _count(marks: NDArray[np.uint8], mark: str) -> int:
+    """How often a byte occurs; in parts that stay in cache."""
+    starts = range(0, len(marks), 1 << 16)
+    return sum(int(np.count_nonzero(marks[i : i + (1 << 16)] == ord(mark))) for i in starts)
+
+
+def _unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which bytes stand outside quotes; a doubled quote opens and closes at once."""
+    return ~np.logical_xor.accumulate(marks == ord('"'))
+
+
+def _refuse_foreign(first: bytes, source: str) -> None:
+    for magic, what in _FOREIGN.items():
+        if first.startswith(magic):
+            hint = "save it as UTF-8" if "UTF" in what else "give it the suffix of its format"
+            raise DataError(f"{source}: holds {what}, not a text table", hint=hint)
+
+
+def _refuse_undecodable(piece: bytes, source: str, line: int) -> None:
+    if b"\0" in piece:
+        wrong, fault, hint = piece.index(b"\0"), "binary data, not a text table", None
+    elif piece.isascii():
+        return
+    else:
+        try:
+            piece.decode()
+        except UnicodeDecodeError as error:
+            wrong = error.start
+        else:
+            return
+        if _CONTROL.search(piece):
+            fault, hint = "binary data, not a text table", None
+        else:
+            fault, hint = f"byte 0x{piece[wrong]:02x} is not UTF-8", "save the file as UTF-8"
+    line += piece.count(b"\n", 0, wrong)
+    raise DataError(f"{source}:{line}: {fault}", hint=hint)
+
+
+def _without_lines(text: bytes, count: int) -> bytes:
+    start = 0
+    for _ in range(count):
+        start = text.index(b"\n", start) + 1
+    return text[start:]
+
+
+# ------------------------------------------------------------------------------- the file's layout
+
+
+def _sniff(piece: bytes, source: str) -> tuple[Layout, int]:
+    """The layout of a table from its first lines, and how many of them the header takes."""
+    text = piece.decode()
+    separator, (header, *records) = _separated(text, source)
+    names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
+    numbered = names in ([str(i + start) for i in range(len(names))] for start in (0, 1))
+    if not numbered and all(map(_NUMBER.fullmatch, names)):
+        raise DataError(
+            f"{source}: numbers where the columns' names should be",
+            hint="add a first line of names",
+        )
+    fields = [field for record in records for field in record]
+    # Semicolons separate where commas are taken, even if the first rows hold whole numbers only.
+    commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
+    decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
+    return Layout(unique(names, source), separator, decimal_comma), _header_lines(text, separator)
+
+
+def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
+    """The likeliest separator, and the first records as it cuts them."""
+    likeliest, most = None, 0
+    for separator in (_NONE, *_SEPARATORS):
+        try:
+            records = list(islice(_records(text, separator), _SNIFFED_RECORDS))
+        except csv.Error:
+            continue
+        if not records or (separator == _BLANKS and not _is_table(*records)):
+            continue
+        fields = len(records[0])
+        if fields > 1 and all(len(record) == fields for record in records):
+            return separator, records
+        if fields > most:
+            likeliest, most = (separator, records), fields
+    if likeliest is None:
+        raise DataError(f"{source}: cannot be split into fields; is it a text table?")
+    return likeliest
+
+
+def _is_table(header: list[str], *records: list[str]) -> bool:
+    """Whether blanks separate fields: unlike prose, half the records fit and each has a number."""
+    fitting = sum(len(record) == len(header) for record in records)
+    return 2 * fitting >= len(records) > 0 and all(
+        any(_NUMBER.fullmatch(field.replace(",", ".")) for field in record) for record in records
+    )
+
+
+def _records(text: str, separator: str) -> Iterator[list[str]]:
+    return (record for record in _reader(text, separator) if any(record))
+
+
+def _header_lines(text: str, separator: str) -> int:
+    reader = _reader(text, separator)
+    next(record for record in reader if any(record))
+    return reader.line_num
+
+
+def _reader(text: str, separator: str):
+    lines: Iterable[str] = io.StringIO(text, newline="\n")
+    if separator == _BLANKS:
+        lines = (_squeezed(line.encode()).decode() for line in lines)
+    return csv.reader(lines, delimiter=separator)
+
+
+def _squeezed(text: bytes) -> bytes:
+    """One blank for every run of them outside quotes, and none at the ends of a line."""
+    if b'"' in text:
+        text = _QUOTED_OR_BLANKS.sub(lambda run: run[1] or b" ", text)
+    else:
+        text = _RUN_OF_BLANKS.sub(b" ", text)
+    return _BLANK_AT_END.sub(b"", text)
+
+
+# -------------------------------------------------------------------------- from pieces to columns
+
+
+def _record_lines(text: bytes, line: int) -> Lines | None:
+    """The line on which each record begins, the first on `line`; None where a quote stays open."""
+    marks = np.frombuffer(text, np.uint8)
+    if b'"' not in text:
+        return range(line, line + _count(marks, "\n"))
+    unquoted = _unquoted(marks)
+    if not unquoted[-1]:
+        return None
+    ends = np.flatnonzero(unquoted[marks == ord("\n")])
+    return line + np.concatenate([[0], ends[:-1] + 1])
+
+
+@dataclass(frozen=True)
+class _Parser:
+    source: str
+    layout: Layout
+
+    def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
+        """The rows of a piece that begins on `line`, in these types or wider ones."""
+
+        text = _squeezed(piece) if self.layout.separator == _BLANKS else piece
+        lines = _record_lines(text, line)
+        if lines is not None:
+            for attempt in (types, {}):
+                frame = self._polars(text, attempt)
+                if frame is not None and self._is_whole(frame, text, len(lines)):
+                    return self._block(frame.to_dict(), types, lines, len(piece), text)
+        columns, lines = self._by_field(text, line, types)
+        return self._block(columns, types, lines, len(piece), text)
+
+    def _polars(self, text: bytes, types: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
+        """All columns as polars parses them, as text where no type is given."""
+        import polars as pl
+
+        try:
+            return pl.read_csv(
+                text,
+                has_header=False,
+                schema={name: types.get(name, pl.String()) for name in self.layout.names},
+                separator=self.layout.separator,
+                decimal_comma=self.layout.decimal_comma,
+            )
+        except pl.exceptions.PolarsError:
+            return None
+
+    def _is_whole(self, frame: pl.DataFrame, text: bytes, rows: int) -> bool:
+        """Whether polars found every field where it was due.
+
+        It refuses rows that are too long itself, but fills up those that are too short; where the
+        last column has no gap, there are none.
+        """
+        if frame.height != rows:
+            return False
+        if not frame[self.layout.names[-1]].null_count():
+            return True
+        marks = np.frombuffer(text, np.uint8)
+        between = marks == ord(self.layout.separator)
+        if b'"' in text:
+            between &= _unquoted(marks)
+        return np.count_nonzero(between) == rows * (len(self.layout.names) - 1)
+
+    def _by_field(
+        self, text: bytes, line: int, types: Mapping[str, pl.DataType]
+    ) -> tuple[dict[str, pl.Series], Lines]:
+        import polars as pl
+
+        names = self.layout.names
+        reader = csv.reader(
+            io.StringIO(text.decode(), newline="\n"), delimiter=self.layout.separator, strict=True
+        )
+        records, lines, start = [], [], line
+        try:
+            for record in reader:
+                # A blank line separates nothing, but in a table of one column it is a value.
+                record = record or [""] * (len(names) == 1)
+                if record and len(record) != len(names):
+                    fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
+                    raise DataError(
+                        f"{self.source}:{start}: {fields}, but the header has {len(names)}"
+                    )
+                if record:
+                    records.append(record)
+                    lines.append(start)
+                start = line + reader.line_num
+        except csv.Error as error:
+            raise DataError(f"{self.source}:{start}: {error}") from None
+        columns = {
+            name: pl.Series(name, [record[i] for record in records], pl.String)
+            for i, name in enumerate(names)
+            if name in types
+        }
+        return columns, np.array(lines, np.int64)
+
+    def _block(
+        self,
+        columns: Mapping[str, pl.Series],
+        types: Mapping[str, pl.DataType],
+        lines: Lines,
+        size: int,
+        text: bytes,
+    ) -> Block:
+        comma = self.layout.decimal_comma
+        typed = {name: _typed(columns[name], wanted, comma) for name, wanted in types.items()}
+        return Block(typed, lines, size, text, self.layout)
+
+
+def _record(fields: list[str]) -> str:
+    """Fields as one record of comma-separated values.
+
+    >>> _record(["1", "Rome, Italy", ""])
+    '1,"Rome, Italy",'
+    """
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerow(fields)
+    return text.getvalue().removesuffix("\n")
+
+
+def _typed(series: pl.Series, wanted: pl.DataType, decimal_comma: bool) -> pl.Series:
+    """Text as the type it was expected to have, or else as the first that takes all of it."""
+    import polars as pl
+
+    if series.dtype == wanted:
+        return series
+    plain = series.str.strip_chars()
+    plain = plain.set(plain.is_in(MISSING), None)
+    if decimal_comma:
+        plain = plain.str.replace(",", ".", literal=True)
+    for type_ in dict.fromkeys((wanted, pl.Int64(), pl.Float64(), pl.Boolean())):
+        if type_ == pl.Boolean():
+            lower = plain.str.to_lowercase()
+            values = (lower == "true").set(~lower.is_in(["true", "false"]), None)
+        else:
+            values = plain.cast(type_, strict=False)
+        if values.null_count() == plain.null_count():
+            return values
+    return series

@@ -1,0 +1,336 @@
+"""Columns as the numbers a network sees, and its answers back in the columns' own units.
+
+Everything is fitted on training rows only. A numeric column is transformed and standardised, a
+boolean one becomes 0 or 1, a text becomes one feature for each category. Where missing values are
+imputed, a number's median stands in for it and a further feature says so; a missing text is a
+category of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.data.column import Rows
+from mdncli.data.features import (
+    Array,
+    Encoded,
+    Input,
+    Scaled,
+    encode,
+    fault,
+    from_json,
+    standardise,
+)
+from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
+from mdncli.data.naming import quoted
+from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
+from mdncli.density.mixture import Mixture
+from mdncli.density.transformed import Transformed
+from mdncli.errors import DataError
+from mdncli.transforms import TRANSFORMS
+
+Missing = Literal["error", "drop", "impute"]
+Task = Literal["auto", "regression", "classification"]
+
+_EVERY = slice(None)
+
+# So many rows are encoded at once; what a column needs meanwhile stays in cache.
+_TILE = 1 << 14
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the columns of a table become arrays, and how a prediction becomes one of the targets.
+
+    Columns are matched by name, so a table may have others too and in any order.
+
+    Args:
+        input_columns: the d_in input columns; together they make d features.
+        target_columns: the D target columns.
+        warnings: what a user should know about the columns, found while fitting.
+
+    >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
+    >>> encoding = Encoding.fit(table, ["size", "city"], ["price"], np.array([0, 1]))
+    >>> encoding.encode_inputs(table)
+    array([[-1.,  1.,  6.],
+           [ 0.,  1.,  0.],
+           [ 1.,  0.,  1.]], dtype=float32)
+    >>> encoding.decode(Mixture([[0.0]], [[[6.0]]], [[[0.1]]])).mean()
+    array([[9.]])
+    """
+
+    input_columns: tuple[Input, ...]
+    target_columns: tuple[Scaled, ...]
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        table: Table,
+        inputs: Sequence[str],
+        targets: Sequence[str],
+        rows: NDArray[np.int64],
+        *,
+        categorical: Collection[str] = (),
+        transform: Mapping[str, str] | None = None,
+        missing: Missing = "error",
+        task: Task = "auto",
+    ) -> Self:
+        """Learn the encoding from the training rows of a table, and check all its rows.
+
+        Args:
+            table: the data.
+            inputs: the input columns, at least one.
+            targets: the target columns, at least one.
+            rows: numbers of the training rows.
+            categorical: input columns that are categories even if they hold numbers.
+            transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
+            missing: `error` refuses missing values; `drop` takes it that rows outside `complete`
+                are not used; `impute` stands something in for those of inputs.
+            task: `auto` takes a target of text or truth values to mean classification.
+
+        Raises:
+            DataError: a column is absent or both input and target; values are missing, infinite,
+                outside a transform's domain or too large; a text column has too many categories; or
+                the task is classification.
+        """
+        transform = dict(transform or {})
+        _check_names(table, inputs, targets, categorical, transform)
+        _check_task(table, targets, task)
+        names = [*inputs, *targets]
+        used: Rows = _EVERY
+        if missing == "drop":
+            used = complete(table, names)
+        elif missing == "impute":
+            hint = "set data.missing to drop: only inputs can be imputed, and nothing infinite"
+            refuse_gaps(table, names, inputs, hint)
+        else:
+            refuse_gaps(table, names, (), "set data.missing to drop or impute, or correct them")
+        fit = Fit(table, rows, used, missing == "impute")
+        input_columns = tuple(
+            fit.input(name, name in categorical, transform.get(name, "identity")) for name in inputs
+        )
+        target_columns = tuple(
+            fit.scaled(name, transform.get(name, "identity"), target=True) for name in targets
+        )
+        return cls(input_columns, target_columns, tuple(fit.warnings))
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the input columns."""
+        return [column.name for column in self.input_columns]
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the target columns."""
+        return [column.name for column in self.target_columns]
+
+    @property
+    def feature_names(self) -> list[str]:
+        """Names for the d features, in the order of the encoded array."""
+        return [feature for column in self.input_columns for feature in column.features]
+
+    @property
+    def features(self) -> int:
+        """The number of features, d."""
+        return len(self.feature_names)
+
+    @property
+    def text_columns(self) -> list[str]:
+        """The columns that `table.read` and `table.scan` are to read as text."""
+        return [column.name for column in self.input_columns if column.kind == "categorical"]
+
+    def encode_inputs(self, table: Table, rows: Rows = _EVERY) -> Encoded:
+        """The features of a table's rows, (d, N) in C order.
+
+        Args:
+            table: has all input columns.
+            rows: which rows; all by default.
+
+        Raises:
+            DataError: a column is absent, or a value cannot be encoded; its place is named.
+        """
+        table.require(self.inputs)
+        tiles = _tiles(rows, table.rows)
+        encoded = np.empty((self.features, sum(map(len, tiles))), np.float32)
+        begin = 0
+        for tile in tiles:
+            end, start = begin + len(tile), 0
+            for column in self.input_columns:
+                stop = start + len(column.features)
+                encode(column, table, tile, encoded[start:stop, begin:end])
+                start = stop
+            begin = end
+        return encoded
+
+    def encode_targets(self, table: Table, rows: Rows = _EVERY) -> Encoded:
+        """The standardised targets of a table's rows, (D, N) in C order; see `encode_inputs`."""
+        return self._targets(table, rows)[1]
+
+    def target_values(self, table: Table, rows: Rows = _EVERY) -> Array:
+        """The targets of a table's rows in their own units, (N, D), each one that can be encoded.
+
+        Raises:
+            DataError: a column is absent, or a value cannot be encoded; its place is named.
+        """
+        return self._targets(table, rows)[0]
+
+    def _targets(self, table: Table, rows: Rows) -> tuple[Array, Encoded]:
+        table.require(self.targets)
+        values = np.stack([table.numbers(name)[rows] for name in self.targets], axis=1)
+        encoded = np.empty(values.shape[::-1], np.float32)
+        for column, own, out in zip(self.target_columns, values.T, encoded, strict=True):
+            standardise(column, own, out)
+            wrong = TRANSFORMS[column.transform].outside(own, target=True) | ~np.isfinite(out)
+            if wrong.any():
+                raise fault(column, table, rows, own, wrong, target=True)
+        return values, encoded
+
+    def decode(self, mixture: Mixture) -> Conditional:
+        """A prediction for the standardised targets as one for the targets in their own units."""
+        shift = [column.mean for column in self.target_columns]
+        factor = [column.scale for column in self.target_columns]
+        names = [column.transform for column in self.target_columns]
+        own = mixture.affine(shift, factor)
+        return own if set(names) == {"identity"} else Transformed(own, names)
+
+    def log_jacobian(self, y: ArrayLike) -> Array:
+        """log |d standardised / d y| at targets y (N, D) in their own units, (N,).
+
+        The NLL in the targets' own units is the standardised one minus the mean of this.
+        """
+        total = np.zeros(len(np.asarray(y)))
+        for column, own in zip(self.target_columns, np.asarray(y, np.float64).T, strict=True):
+            total += TRANSFORMS[column.transform].log_derivative(own) - math.log(column.scale)
+        return total
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the warnings as a JSON document; `from_json` gives exactly the same encoding."""
+        return {
+            "inputs": [asdict(column) for column in self.input_columns],
+            "targets": [asdict(column) for column in self.target_columns],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """The encoding of a document made by `to_json`.
+
+        Raises:
+            ValueError: it is no such document.
+        """
+        try:
+            inputs = tuple(from_json(Input, part) for part in document["inputs"])
+            targets = tuple(from_json(Scaled, part) for part in document["targets"])
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError(f"not an encoding: {error}") from None
+        if not inputs or not targets:
+            raise ValueError("an encoding without inputs or targets")
+        names = [column.name for column in (*inputs, *targets)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
+        return cls(inputs, targets)
+
+
+def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
+    """Which rows of a table miss none of these columns and have no infinite number, (N,).
+
+    >>> complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
+    array([ True, False, False])
+    """
+    table.require(names)
+    kept = np.ones(table.rows, np.bool_)
+    for name in names:
+        column = table.column(name)
+        kept &= ~column.missing()
+        if column.values.dtype.kind == "f":
+            kept &= np.isfinite(column.values)
+    return kept
+
+
+class Resolution(NamedTuple):
+    """How finely a target was recorded.
+
+    Args:
+        repeated: share of the rows whose value another row has too.
+        gap: smallest distance between two different values; infinite where there is one value.
+    """
+
+    repeated: float
+    gap: float
+
+
+def resolution(y: ArrayLike) -> Resolution:
+    """How finely values (N,) were recorded; coarse ones reward needle-thin components.
+
+    >>> resolution([3.0, 5.0, 5.0, 3.5])
+    Resolution(repeated=0.5, gap=0.5)
+    """
+    distinct, counts = np.unique(np.asarray(y, np.float64), return_counts=True)
+    gaps = np.diff(distinct)
+    # Differences of a few rounding errors are one value, computed in two ways.
+    gaps = gaps[gaps > 1e-12 * np.abs(distinct).max(initial=0.0)]
+    repeated = counts[counts > 1].sum() / max(1, counts.sum())
+    return Resolution(float(repeated), float(gaps.min(initial=math.inf)))
+
+
+def _tiles(rows: Rows, count: int) -> list[NDArray[np.intp]]:
+    """The numbers of some of `count` rows, cut into tiles."""
+    if not isinstance(rows, slice):
+        numbers = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
+        return [numbers[i : i + _TILE] for i in range(0, len(numbers), _TILE)]
+    every = range(count)[rows]
+    parts = (every[i : i + _TILE] for i in range(0, len(every), _TILE))
+    return [np.arange(part.start, part.stop, part.step) for part in parts]
+
+
+# ------------------------------------------------------------------------------------- checking
+
+
+def _check_names(
+    table: Table,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    categorical: Collection[str],
+    transform: Mapping[str, str],
+) -> None:
+    table.require([*inputs, *targets])
+    if not inputs or not targets:
+        raise DataError(f"{table.source}: no column is left as {'target' if inputs else 'input'}")
+    if both := [name for name in inputs if name in targets]:
+        raise DataError(
+            f"{table.source}: column {quoted(both[0])} is both input and target",
+            hint="take it out of one",
+        )
+    table.require([*categorical, *transform])
+    if idle := [name for name in categorical if name not in inputs]:
+        raise DataError(f"{table.source}: categorical: column {quoted(idle[0])} is not an input")
+    if idle := [name for name in transform if name not in (*inputs, *targets)]:
+        raise DataError(
+            f"{table.source}: transform: column {quoted(idle[0])} is neither input nor target"
+        )
+
+
+def _check_task(table: Table, targets: Sequence[str], task: Task) -> None:
+    if task == "classification":
+        raise DataError(
+            f"{table.source}: classification is not available yet",
+            hint="choose data.task: regression",
+        )
+    for name in targets:
+        kind = table.column(name).kind
+        if kind == "text":
+            refuse_stray_text(table, name)
+        if task == "auto" and kind != "numeric":
+            held = "text" if kind == "text" else "true and false"
+            raise DataError(
+                f"{table.source}: column {quoted(name)} holds {held}, so predicting it is "
+                "classification, which is not available yet",
+                hint="choose a numeric target",
+            )

@@ -1,0 +1,228 @@
+"""How single columns become features, once it is known how: nothing is fitted here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.data.column import Column, Rows
+from mdncli.data.naming import quoted
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.transforms import TRANSFORMS
+
+Array: TypeAlias = NDArray[np.float64]
+Encoded: TypeAlias = NDArray[np.float32]
+InputKind = Literal["numeric", "boolean", "categorical"]
+
+_SHOWN_CATEGORIES = 8
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A column of numbers as (t(y) - mean) / scale.
+
+    Args:
+        name: the column.
+        transform: t, a key of `TRANSFORMS`.
+        mean: of t(y) over the training rows.
+        scale: the standard deviation of t(y) over them, or 1 where all are equal.
+
+    Raises:
+        ValueError: the transform is not known, or the numbers cannot scale anything.
+    """
+
+    name: str
+    transform: str = "identity"
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.transform not in TRANSFORMS:
+            raise ValueError(f"{quoted(self.name)}: no transform {self.transform!r}")
+        if not (math.isfinite(self.mean) and 0 < self.scale < math.inf):
+            raise ValueError(
+                f"{quoted(self.name)}: cannot be scaled by {self.mean} and {self.scale}"
+            )
+
+
+@dataclass(frozen=True)
+class Input(Scaled):
+    """How one input column is encoded; only a numeric one is scaled.
+
+    Args:
+        kind: what the column holds.
+        categories: the texts of the training rows, a feature each.
+        unseen: texts that the data has, but in no training row; no feature stands for them.
+        imputes: whether values may be missing.
+        fill: what stands in for a missing number, in the column's own units.
+        indicator: whether a last feature says that the value is missing.
+    """
+
+    kind: InputKind = "numeric"
+    categories: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    imputes: bool = False
+    fill: float = 0.0
+    indicator: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.kind not in get_args(InputKind) or not math.isfinite(self.fill):
+            raise ValueError(f"{quoted(self.name)}: not an input: {self.kind!r}, {self.fill}")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names for what the network sees of this column."""
+        own = (self.name,)
+        if self.kind == "categorical":
+            own = tuple(f"{self.name}={category}" for category in self.categories)
+        return (*own, f"{self.name} missing") if self.indicator else own
+
+
+def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
+    """Fill in the features of one column, (features, N).
+
+    Raises:
+        DataError: a value cannot be encoded; its place is named.
+    """
+    _ENCODERS[column.kind](column, table, rows, out)
+
+
+def standardise(column: Scaled, own: Array, out: Encoded) -> None:
+    """Fill in (t(y) - mean) / scale; not finite where y has none in single precision."""
+    with np.errstate(all="ignore"):
+        centred = TRANSFORMS[column.transform].forward(own) - column.mean
+        centred /= column.scale
+        out[:] = centred
+
+
+def fault(
+    column: Scaled,
+    table: Table,
+    rows: Rows,
+    own: Array,
+    wrong: NDArray[np.bool_],
+    *,
+    target: bool = False,
+) -> DataError:
+    """What is wrong with the first of some numbers, (N,) as picked from the table by `rows`."""
+    first = int(np.argmax(wrong))
+    value = own[first]
+    place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
+    transform = TRANSFORMS[column.transform]
+    if math.isnan(value):
+        return _missing(place)
+    if math.isinf(value):
+        return DataError(f"{place}: the value is infinite")
+    if transform.outside(np.asarray(value), target=target):
+        domain = transform.domain(target=target)
+        return DataError(
+            f"{place}: {value:g} has no {column.transform}",
+            hint=f"values must be {domain}, or choose another transform",
+        )
+    return DataError(
+        f"{place}: {value:g} is too far from the training rows for single precision",
+        hint="correct it, or choose a transform such as log",
+    )
+
+
+def from_json(cls: type[_Scaled], part: Mapping[str, Any]) -> _Scaled:
+    """A `Scaled` or `Input` from its fields, each checked to be of the default's type.
+
+    Raises:
+        ValueError: a field is absent, unknown or of another type.
+    """
+    values: dict[str, Any] = {}
+    for field in fields(cls):
+        value = part[field.name]
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            value = tuple(value)
+        wanted = str if field.name == "name" else type(field.default)
+        if type(value) is not wanted:
+            raise ValueError(f"{field.name}: {value!r} is not a {wanted.__name__}")
+        values[field.name] = value
+    return cls(**values)
+
+
+_Scaled = TypeVar("_Scaled", bound=Scaled)
+
+
+# ------------------------------------------------------------------------- one encoder for a kind
+
+
+def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
+    own = _filled(column, table.numbers(column.name)[rows], out)
+    standardise(column, own, out[0])
+    finite = np.isfinite(out[0])
+    if not finite.all():
+        raise fault(column, table, rows, own, ~finite)
+
+
+def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
+    own = _filled(column, table.numbers(column.name)[rows], out)
+    wrong = (own != 0) & (own != 1)
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
+        if math.isnan(own[first]):
+            raise _missing(place)
+        raise DataError(f"{place}: {own[first]:g} is neither true nor false")
+    out[0] = own
+
+
+def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
+    own = table.column(column.name)[rows]
+    if own.kind != "text":
+        own = Column.of(own.texts().astype(np.str_))
+    absent, unknown = len(out), len(out) + 1
+    feature = dict.fromkeys(column.unseen, absent)
+    feature |= {category: i for i, category in enumerate(column.categories)}
+    missing = len(column.categories) if column.indicator else absent
+    of_label = [feature.get(label, unknown) for label in own.labels]
+    # Codes are -1 where the text is missing, which picks the last one.
+    chosen = np.array([*of_label, missing if column.imputes else unknown])[own.values]
+    if (chosen == unknown).any():
+        first = int(np.argmax(chosen == unknown))
+        place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
+        if own.values[first] < 0:
+            raise _missing(place)
+        raise _unknown(column, own.labels[own.values[first]], place)
+    out[:] = 0
+    seen = np.flatnonzero(chosen < len(out))
+    out[chosen[seen], seen] = 1
+
+
+def _filled(column: Input, own: Array, out: Encoded) -> Array:
+    """The numbers with the missing ones stood in for, and those indicated."""
+    if not column.imputes:
+        return own
+    missing = np.isnan(own)
+    if column.indicator:
+        out[1] = missing
+    return np.where(missing, column.fill, own)
+
+
+def _missing(place: str) -> DataError:
+    return DataError(f"{place}: the value is missing")
+
+
+def _unknown(column: Input, label: str, place: str) -> DataError:
+    known = ", ".join(map(quoted, column.categories[:_SHOWN_CATEGORIES]))
+    more = len(column.categories) - _SHOWN_CATEGORIES
+    return DataError(
+        f"{place}: the training data has no {quoted(label)}",
+        hint=f"it has {known}{f' and {more} more' if more > 0 else ''}",
+    )
+
+
+_ENCODERS: dict[str, Callable[[Input, Table, Rows, Encoded], None]] = {
+    "numeric": _encode_numeric,
+    "boolean": _encode_boolean,
+    "categorical": _encode_categorical,
+}

@@ -1,0 +1,224 @@
+"""Learn from the training rows how columns are encoded, and refuse what cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.data.column import Column, Rows
+from mdncli.data.features import Array, Input, Scaled, fault, standardise
+from mdncli.data.naming import quoted
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.transforms import TRANSFORMS
+
+MOST_CATEGORIES = 1000
+"""A text column with more of them is an identifier or prose."""
+
+_NAMED_COLUMNS = 5
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The columns of one table, ready to be learned from.
+
+    Args:
+        table: the data.
+        training: numbers of the training rows.
+        used: all rows that are in use; their values are checked.
+        imputes: whether inputs may miss values.
+        warnings: gathers what the user should know.
+    """
+
+    table: Table
+    training: NDArray[np.int64]
+    used: Rows
+    imputes: bool
+    warnings: list[str] = field(default_factory=list)
+
+    def input(self, name: str, categorical: bool, transform: str) -> Input:
+        """Learn how an input column is encoded.
+
+        Raises:
+            DataError: it cannot be.
+        """
+        kind = self.table.column(name).kind
+        if kind == "numeric" and not categorical:
+            scaled = self.scaled(name, transform)
+            median = self._imputation(name, np.median)
+            return Input(name, transform, scaled.mean, scaled.scale, "numeric", **median)
+        if transform != "identity":
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} is not numeric",
+                hint=f"leave out its transform {transform!r}",
+            )
+        if kind == "boolean" and not categorical:
+            training = self._training(name)
+            if training.min() == training.max():
+                self._warn_constant(name, "true" if training[0] else "false")
+            return Input(name, kind="boolean", **self._imputation(name, _majority))
+        if not categorical:
+            refuse_stray_text(self.table, name)
+        return self._categorical(name)
+
+    def scaled(self, name: str, transform: str, *, target: bool = False) -> Scaled:
+        """Learn how a column of numbers is scaled.
+
+        Raises:
+            DataError: a value cannot be transformed or is too large, or no training row has one.
+        """
+        if transform not in TRANSFORMS:
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)}: no transform {transform!r}",
+                hint=f"choose from {', '.join(TRANSFORMS)}",
+            )
+        training = self._training(name)
+        column = Scaled(name, transform)
+        own = self.table.numbers(name)[self.used]
+        # Transforms increase, so the extremes of a column stand for all of it.
+        extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
+        outside = TRANSFORMS[transform].outside
+        if outside(extremes, target=target).any():
+            wrong = outside(own, target=target) & ~np.isnan(own)
+            raise fault(column, self.table, self.used, own, wrong, target=target)
+        mean, scale = self._moments(name, TRANSFORMS[transform].forward(training))
+        if not scale:
+            self._warn_constant(name, f"{training[0]:g}")
+        column = replace(column, mean=mean, scale=scale or 1.0)
+        encoded = np.empty(2, np.float32)
+        standardise(column, extremes, encoded)
+        if not np.isfinite(encoded).all():
+            wrong = own == extremes[np.argmin(np.isfinite(encoded))]
+            raise fault(column, self.table, self.used, own, wrong, target=target)
+        return column
+
+    def _training(self, name: str) -> Array:
+        """The values that the training rows have."""
+        values = self.table.numbers(name)[self.training]
+        missing = np.isnan(values)
+        if missing.all():
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} has no value in the training rows",
+                hint="leave it out",
+            )
+        return values[~missing] if missing.any() else values
+
+    def _moments(self, name: str, values: Array) -> tuple[float, float]:
+        """Mean and standard deviation, which is 0 where all values are equal."""
+        # Shifted and shrunk first, so that no square overflows or loses its digits.
+        centre = float(values[0])
+        with np.errstate(over="ignore"):
+            away = values - centre
+        reach = float(max(away.max(), -away.min()))
+        if not np.isfinite(reach):
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} spans more than numbers can",
+                hint="correct it, or choose a transform such as log",
+            )
+        away /= reach or 1.0
+        mean = float(away.mean())
+        away -= mean
+        return centre + reach * mean, reach * math.sqrt(away @ away / len(away))
+
+    def _imputation(self, name: str, typical: Callable[[Array], float]) -> dict[str, Any]:
+        """What an input needs to know about missing numbers."""
+        if not self.imputes:
+            return {}
+        missing = np.isnan(self.table.numbers(name)[self.training]).any()
+        fill = float(typical(self._training(name)))
+        return {"imputes": True, "fill": fill, "indicator": bool(missing)}
+
+    def _categorical(self, name: str) -> Input:
+        column = self.table.column(name)
+        if column.kind != "text":
+            column = Column.of(column.texts().astype(np.str_))
+        training, used = column.values[self.training], column.values[self.used]
+        known = np.unique(training[training >= 0])
+        unseen = np.setdiff1d(used[used >= 0], known)
+        categories = tuple(column.labels[code] for code in known)
+        count = len(categories)
+        if count > MOST_CATEGORIES:
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} has {count} different texts in "
+                f"{len(training)} training rows, at most {MOST_CATEGORIES} can be categories",
+                hint="leave it out of the inputs if it identifies rows",
+            )
+        if count == 1:
+            self._warn_constant(name, quoted(categories[0]))
+        if 2 * count > len(training) > _NAMED_COLUMNS:
+            self.warnings.append(
+                f"column {quoted(name)} has {count} different texts in {len(training)} training "
+                "rows; leave it out if it identifies them"
+            )
+        if len(unseen):
+            first = column.labels[unseen[0]]
+            self.warnings.append(
+                f"column {quoted(name)}: {len(unseen)} of its categories, such as "
+                f"{quoted(first)}, occur in no training row"
+            )
+        return Input(
+            name,
+            kind="categorical",
+            categories=categories,
+            unseen=tuple(column.labels[code] for code in unseen),
+            imputes=self.imputes,
+            indicator=self.imputes and bool((training < 0).any()),
+        )
+
+    def _warn_constant(self, name: str, value: str) -> None:
+        self.warnings.append(f"column {quoted(name)} is {value} in every training row")
+
+
+def refuse_stray_text(table: Table, name: str) -> None:
+    """Refuse a text column that is mostly numbers: it is a numeric one with something amiss.
+
+    Raises:
+        DataError: it names the first value that is not a number.
+    """
+    present = ~table.column(name).missing()
+    numbers = np.count_nonzero(table.spelled(name) & present)
+    if np.count_nonzero(present) / 2 < numbers < np.count_nonzero(present):
+        hint = "correct it, leave it empty, or list the column in data.categorical"
+        raise DataError(table.not_a_number(name).message, hint=hint)
+
+
+def refuse_gaps(table: Table, names: Iterable[str], imputable: Collection[str], hint: str) -> None:
+    """Refuse infinite numbers, and missing values of columns that cannot be imputed.
+
+    Raises:
+        DataError: there are some; it says how many of them each column has and where the first is.
+    """
+    found = []
+    for name in names:
+        column = table.column(name)
+        missing = column.missing()
+        if name not in imputable and missing.any():
+            found.append(_gaps(table, name, "missing", missing))
+        if column.values.dtype.kind == "f":
+            infinite = np.isinf(column.values)
+            if infinite.any():
+                found.append(_gaps(table, name, "infinite", infinite))
+    if found:
+        more = len(found) - _NAMED_COLUMNS
+        said = "; ".join(found[:_NAMED_COLUMNS]) + (
+            f"; and {more} more columns" if more > 0 else ""
+        )
+        raise DataError(f"{table.source}: {said}", hint=hint)
+
+
+def _gaps(table: Table, name: str, what: str, where: NDArray[np.bool_]) -> str:
+    count, first = int(where.sum()), table.position(int(np.argmax(where)))
+    if count == len(where):
+        return f"column {quoted(name)}: all {count} values are {what}"
+    if count == 1:
+        return f"column {quoted(name)}: 1 value is {what}, {first}"
+    return f"column {quoted(name)}: {count} values are {what}, the first {first}"
+
+
+def _majority(values: Array) -> float:
+    return float(values.mean() >= 0.5)

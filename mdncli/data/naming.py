@@ -1,0 +1,73 @@
+"""Column names: refuse repeated ones, pick some, guess what an unknown one meant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from mdncli.errors import DataError
+
+_SHOWN = 12
+_LONGEST = 80
+
+
+def quoted(text: str) -> str:
+    """A name or a value from a file as messages show it: escaped, and not at length.
+
+    >>> quoted("a\\x1bb"), len(quoted("x" * 1000))
+    ("'a\\\\x1bb'", 82)
+    """
+    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
+
+
+def unique(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """The names as they are.
+
+    Raises:
+        DataError: a name occurs more than once.
+    """
+    kept = tuple(names)
+    twice = [name for name, count in Counter(kept).items() if count > 1]
+    if twice:
+        fields = ", ".join(str(i) for i, name in enumerate(kept, 1) if name == twice[0])
+        raise DataError(
+            f"{source}: column {quoted(twice[0])} occurs more than once (columns {fields})",
+            hint="rename one",
+        )
+    return kept
+
+
+def chosen(wanted: Iterable[str] | None, names: Sequence[str], source: str) -> tuple[str, ...]:
+    """The wanted names in the table's order; all of them by default.
+
+    Raises:
+        DataError: the table lacks some; all that are absent are named.
+    """
+    if wanted is None:
+        return tuple(names)
+    asked, known = dict.fromkeys(wanted), set(names)
+    if missing := [name for name in asked if name not in known]:
+        raise absent(missing, names, source)
+    return tuple(name for name in names if name in asked)
+
+
+def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataError:
+    """The error for columns that a table lacks.
+
+    >>> str(absent(["prize"], ["area", "price"], "flats.csv"))
+    "flats.csv: no column 'prize'; did you mean 'price'?"
+    """
+    # Comparing takes the product of the lengths, and no one mistypes a name that long.
+    short = [name for name in names if len(name) <= _LONGEST]
+    near = [get_close_matches(name, short, n=1, cutoff=0.7) for name in missing[:_SHOWN]]
+    hint = f"did you mean {_listed([match[0] for match in near])}?" if all(near) else None
+    return DataError(
+        f"{source}: no column{'s' * (len(missing) > 1)} {_listed(missing)}",
+        hint=hint or f"it has {_listed(names)}",
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(quoted, names[:_SHOWN])) + more

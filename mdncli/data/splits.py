@@ -1,0 +1,167 @@
+"""Which rows train, which choose the best step, and which nothing learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.data import table
+from mdncli.data.naming import quoted
+from mdncli.data.streams import stream
+from mdncli.errors import DataError
+
+Index: TypeAlias = NDArray[np.int64]
+
+LEAST_TRAINING_ROWS = 2
+"""With fewer rows there is no spread to standardise by."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers in increasing order; no row is in two parts.
+
+    Args:
+        train: rows that the model and its encoding are fitted on.
+        validation: rows that choose the best step.
+        test: rows that nothing learns from.
+    """
+
+    train: Index
+    validation: Index
+    test: Index
+
+    def __iter__(self) -> Iterator[Index]:
+        return iter((self.train, self.validation, self.test))
+
+    def restricted(self, kept: NDArray[np.bool_], source: str = "table") -> Split:
+        """The split without the rows that are not kept, such as those with missing values.
+
+        Args:
+            kept: one truth value for each row of the table, (N,).
+            source: what messages call the table.
+
+        Raises:
+            DataError: too few training rows are left, or no row of another part that had some.
+        """
+        parts = [part[kept[part]] for part in self]
+        for name, before, after in zip(("validation", "test"), [*self][1:], parts[1:], strict=True):
+            if len(before) and not len(after):
+                raise DataError(
+                    f"{source}: no {name} row is left of {len(before)}, all miss a value",
+                    hint="set data.missing to impute, or split in another way",
+                )
+        _require(len(parts[0]), source, "without the rows that miss a value")
+        return Split(*parts)
+
+
+def by_share(rows: int, validation: float, test: float, seed: int, source: str = "table") -> Split:
+    """Draw validation and test rows at random; the others train.
+
+    Args:
+        rows: how many rows there are.
+        validation: share of all rows; at least one row unless it is 0.
+        test: likewise.
+        seed: of the data; the same rows and shares give the same split.
+        source: what messages call the data.
+
+    Raises:
+        DataError: too few rows are left to train on.
+
+    >>> [len(part) for part in by_share(100, 0.15, 0.2, seed=0)]
+    [65, 15, 20]
+    """
+    order = stream(seed, "split").permutation(rows)
+    tested = _count(rows, test)
+    chosen = tested + _count(rows, validation)
+    parts = f"{chosen - tested} for validation and {tested} for testing"
+    _require(rows - chosen, source, f"of {rows} rows after {parts}")
+    return _sorted(order[chosen:], order[tested:chosen], order[:tested])
+
+
+def by_file(path: str | Path, rows: int, split: int, validation: float, seed: int) -> Split:
+    """Take the test rows from a table with a row per data row and a column per split.
+
+    Args:
+        path: the table; 1 marks a test row, 0 any other.
+        rows: how many rows the data has.
+        split: which column, counted from 0.
+        validation: share of the rows that are not tested.
+        seed: of the data; draws the validation rows.
+
+    Raises:
+        DataError: the table does not fit the data, has no such column, holds anything but 0 and 1,
+            marks no row, or leaves too few rows to train on.
+    """
+    given = table.read(path)
+    if given.rows != rows:
+        raise DataError(f"{given.source}: has {given.rows} rows, but the data has {rows}")
+    count = len(given.columns)
+    if not 0 <= split < count:
+        raise DataError(
+            f"{given.source}: has {count} splits, so there is no split {split}",
+            hint=f"count from 0 to {count - 1}",
+        )
+    name = given.columns[split]
+    marks = given.numbers(name)
+    wrong = np.flatnonzero((marks != 0) & (marks != 1))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{given.place(row, name)}: {marks[row]:g} is neither 0 (train) nor 1 (test)"
+        )
+    test = np.flatnonzero(marks)
+    if not len(test):
+        raise DataError(f"{given.source}: column {quoted(name)} marks no row as test")
+    others = stream(seed, "split").permutation(np.flatnonzero(marks == 0))
+    chosen = _count(len(others), validation)
+    _require(len(others) - chosen, given.source, f"in split {split}")
+    return _sorted(others[chosen:], others[:chosen], test)
+
+
+def folds(rows: int, k: int, seed: int, validation: float) -> list[Split]:
+    """Cut the rows into k parts of nearly equal size, each the test rows of one split.
+
+    Args:
+        rows: how many rows there are.
+        k: how many splits, at least 2.
+        seed: of the data.
+        validation: share of the rows that are not tested.
+
+    Raises:
+        DataError: there are fewer rows than folds, or too few to train on.
+
+    >>> [split.test.tolist() for split in folds(7, 3, seed=1, validation=0.2)]
+    [[0, 1, 6], [4, 5], [2, 3]]
+    """
+    if not 2 <= k <= rows:
+        raise DataError(f"{rows} rows cannot make {k} folds", hint=f"choose 2 to {rows}")
+    parts = np.array_split(stream(seed, "folds").permutation(rows), k)
+    result = []
+    for fold, test in enumerate(parts):
+        others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
+        others = stream(seed, "folds", fold).permutation(others)
+        chosen = _count(len(others), validation)
+        _require(len(others) - chosen, "table", f"in a fold of {rows} rows")
+        result.append(_sorted(others[chosen:], others[:chosen], test))
+    return result
+
+
+def _count(rows: int, share: float) -> int:
+    return max(1, round(share * rows)) if share > 0 else 0
+
+
+def _require(training: int, source: str, where: str) -> None:
+    if training < LEAST_TRAINING_ROWS:
+        raise DataError(
+            f"{source}: too few rows: {max(training, 0)} left to train on {where}",
+            hint="add rows or make data.validation and data.test smaller",
+        )
+
+
+def _sorted(train: Index, validation: Index, test: Index) -> Split:
+    return Split(*(np.sort(part).astype(np.int64) for part in (train, validation, test)))

@@ -1,0 +1,396 @@
+"""Tables of named columns: read from text, Parquet or NPZ, and written back.
+
+Missing numbers are NaN. Every value knows its place in the file, so that whoever finds fault with
+one can say where it stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.data.binary import read_npz, read_parquet
+from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError, Rows
+from mdncli.data.delimited import MISSING, Lines, blocks
+from mdncli.data.naming import absent, chosen, quoted
+from mdncli.data.writing import Columns, Records, appending, write
+from mdncli.errors import DataError
+
+__all__ = [
+    "Column",
+    "Kind",
+    "Table",
+    "appending",
+    "fingerprint_arrays",
+    "fingerprint_file",
+    "parts",
+    "read",
+    "scan",
+    "scan_records",
+    "write",
+]
+
+Source: TypeAlias = str | Path | BinaryIO
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", "")
+"""Read as text, with or without a further .gz; a file without suffix may be a pipe."""
+
+SCAN_ROWS = 1 << 16
+"""The most rows that `scan` yields at once."""
+
+_BINARY = {".parquet": read_parquet, ".npz": read_npz}
+_Contents: TypeAlias = Mapping[str, Column]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of one length, and where they came from.
+
+    Args:
+        contents: the columns by name, in order.
+        source: what messages call the table.
+        lines: the line of the file on which each row begins, where there are lines.
+        counted: what each row is called where there are none: 1, 2, ... by default.
+
+    >>> table = Table.of({"x": [1.5, 2.5], "city": ["Oslo", "Rome"]}, source="trips.npz")
+    >>> table.columns, table.rows, table[1:].numeric(["x"])
+    (('x', 'city'), 2, array([[2.5]]))
+    >>> table.numeric(["x", "city"])
+    Traceback (most recent call last):
+    mdncli.errors.DataError: trips.npz: row 1, column 'city': 'Oslo' is not a number
+    """
+
+    contents: _Contents
+    source: str = "table"
+    lines: Lines | None = field(default=None, repr=False)
+    counted: Lines | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, ArrayLike], source: str = "table") -> Table:
+        """A table of arrays in memory, (N,) each."""
+        return cls({name: Column.of(values) for name, values in arrays.items()}, source)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names, in order."""
+        return tuple(self.contents)
+
+    @property
+    def rows(self) -> int:
+        """The number of rows, N."""
+        return next((len(column) for column in self.contents.values()), 0)
+
+    def __getitem__(self, rows: Rows) -> Table:
+        contents = {name: column[rows] for name, column in self.contents.items()}
+        if self.lines is not None:
+            return Table(contents, self.source, _lines_of(self.lines, rows))
+        counted = range(1, self.rows + 1) if self.counted is None else self.counted
+        return Table(contents, self.source, counted=_lines_of(counted, rows))
+
+    def require(self, names: Collection[str]) -> None:
+        """Make sure of some columns.
+
+        Raises:
+            DataError: the table lacks some; all of these are named.
+        """
+        chosen(names, self.columns, self.source)
+
+    def column(self, name: str) -> Column:
+        """One column.
+
+        Raises:
+            DataError: there is none of this name.
+        """
+        try:
+            return self.contents[name]
+        except KeyError:
+            raise absent([name], self.columns, self.source) from None
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
+        """One column as numbers, (N,): truth values are 0 and 1, missing values NaN.
+
+        Raises:
+            DataError: it holds text; the first value that is not a number is named.
+        """
+        column = self.column(name)
+        if column.kind != "text":
+            return column.values.astype(np.float64, copy=False)
+        if not self.spelled(name).all():
+            raise self.not_a_number(name)
+        # A part of a stream whose stray word is in a later part: all that is here are numbers.
+        numeric = (label not in MISSING and _is_number(label) for label in column.labels)
+        pairs = zip(column.labels, numeric, strict=True)
+        values = [float(label) if number else np.nan for label, number in pairs]
+        return np.array([*values, np.nan])[column.values]
+
+    def numeric(self, names: Sequence[str]) -> NDArray[np.float64]:
+        """Several columns as numbers, (N, len(names)); see `numbers`."""
+        self.require(names)
+        return np.stack([self.numbers(name) for name in names], axis=1)
+
+    def position(self, row: int) -> str:
+        """Where a row (counted from 0) stands, in words: `on line 7` or `in row 6`."""
+        return f"in row {self._number(row)}" if self.lines is None else f"on line {self.lines[row]}"
+
+    def place(self, row: int, name: str) -> str:
+        """Where the value of a row (counted from 0) and column stands, in words."""
+        if self.lines is None:
+            return f"{self.source}: row {self._number(row)}, column {quoted(name)}"
+        return f"{self.source}:{self.lines[row]}: column {quoted(name)}"
+
+    def _number(self, row: int) -> int:
+        return row + 1 if self.counted is None else int(self.counted[row])
+
+    def write(self, path: str | Path) -> None:
+        """Write all columns to a file; see `write`."""
+        write(path, self.arrays())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All columns as they are to be written, (N,) each."""
+        return {name: column.array() for name, column in self.contents.items()}
+
+    def spelled(self, name: str) -> NDArray[np.bool_]:
+        """Where a text column spells a number, or misses one, (N,)."""
+        column = self.column(name)
+        return np.array([*map(_is_number, column.labels), True])[column.values]
+
+    def not_a_number(self, name: str) -> DataError:
+        """The error for a text column where numbers are due: it names the first other value."""
+        wrong = np.flatnonzero(~self.spelled(name))
+        if not len(wrong):
+            return DataError(f"{self.source}: column {quoted(name)} was read as text")
+        row, column = int(wrong[0]), self.column(name)
+        value = quoted(column.labels[column.values[row]])
+        return DataError(f"{self.place(row, name)}: {value} is not a number")
+
+
+def _lines_of(lines: Lines, rows: Rows) -> Lines:
+    if isinstance(rows, slice):
+        return lines[rows]
+    if isinstance(lines, range):
+        index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return lines.start + lines.step * index.astype(np.int64)
+    return lines[rows]
+
+
+def _is_number(text: str) -> bool:
+    if text in MISSING:
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    # Python takes digits of every script and 1_000 for numbers, tables do not.
+    return text.isascii() and "_" not in text
+
+
+# ---------------------------------------------------------------------------------------- reading
+
+
+def read(
+    source: Source,
+    *,
+    columns: Collection[str] | None = None,
+    text: Collection[str] = (),
+    name: str | None = None,
+) -> Table:
+    """Read a whole table.
+
+    Text may be separated by commas, tabs, semicolons, bars or blanks, may use a decimal comma and
+    may be gzipped; its first line names the columns. In an NPZ file every one-dimensional array is
+    a column, and a two-dimensional array `a` makes the columns `a_0`, `a_1`, ...
+
+    Args:
+        source: a path whose suffix tells the format, or a stream of text.
+        columns: the columns to read, all by default.
+        text: columns to read as text even where they look like numbers.
+        name: what messages call the source.
+
+    Raises:
+        DataError: the source cannot be read, is not a table, has no rows or lacks a column.
+    """
+    name = name or _name(source)
+    with _opened(source, name) as stream:
+        binary = _binary(source, name)
+        if binary is None:
+            return _read_text(stream, name, columns, set(text))
+        table = Table(binary(stream, name, columns), name)
+    return table if table.rows else _no_rows(name)
+
+
+def scan(
+    source: Source,
+    *,
+    columns: Collection[str] | None = None,
+    text: Collection[str] = (),
+    name: str | None = None,
+) -> Iterator[Table]:
+    """Read a table in consecutive parts of at most `SCAN_ROWS` rows; text in bounded memory.
+
+    A column of a text table may be of another kind in each part. Arguments and errors are those of
+    `read`; an error comes when its part is due.
+    """
+    name = name or _name(source)
+    if _binary(source, name) is not None:
+        yield from parts(read(source, columns=columns, name=name))
+        return
+    with _opened(source, name) as stream:
+        rows = 0
+        for block in blocks(stream, name, columns, text):
+            contents = {n: Column.of_series(series) for n, series in block.columns.items()}
+            rows += len(block.lines)
+            yield from parts(Table(contents, name, block.lines))
+    if not rows:
+        _no_rows(name)
+
+
+def scan_records(
+    source: Source,
+    *,
+    columns: Collection[str],
+    optional: Collection[str] = (),
+    text: Collection[str] = (),
+    name: str | None = None,
+) -> Iterator[tuple[Table, Columns | Records]]:
+    """`scan` some columns and, beside each part, have all that the source says of its rows.
+
+    Of text these are its records, which keep what a number would lose: zeros in front, the last
+    digits of a long key. Only what is not comma-separated is written anew.
+
+    Args:
+        optional: columns to scan as well if the source has all of them.
+    """
+    name = name or _name(source)
+    if _binary(source, name) is not None:
+        for part in parts(read(source, name=name)):
+            part.require(columns)
+            yield part, part.arrays()
+        return
+    with _opened(source, name) as stream:
+        rows = 0
+        for block in blocks(stream, name, columns, text, optional):
+            contents = {n: Column.of_series(series) for n, series in block.columns.items()}
+            records = block.records()
+            for start in range(0, len(block.lines), SCAN_ROWS):
+                some = slice(start, start + SCAN_ROWS)
+                table = Table(contents, name, block.lines)[some]
+                yield table, Records(block.layout.names, records[some])
+            rows += len(block.lines)
+    if not rows:
+        _no_rows(name)
+
+
+def fingerprint_file(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with _opened(path, str(path)) as stream:
+        digest = hashlib.sha256()
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+def fingerprint_arrays(arrays: Iterable[ArrayLike]) -> str:
+    """The SHA-256 of arrays in order, of their types, shapes and values."""
+    digest = hashlib.sha256()
+    for values in arrays:
+        array = np.ascontiguousarray(values)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def _read_text(
+    stream: BinaryIO, name: str, columns: Collection[str] | None, text: set[str]
+) -> Table:
+    """All blocks as one table, begun anew whenever numbers turn out to be text."""
+    if not stream.seekable():
+        stream = io.BytesIO(stream.read())
+    start = stream.tell()
+    size = stream.seek(0, os.SEEK_END) - start
+    while True:
+        stream.seek(start)
+        growing: dict[str, GrowingColumn] = {}
+        lines: list[Lines] = []
+        mixed = set()
+        for block in blocks(stream, name, columns, text):
+            room = int(1.1 * size / block.size * len(block.lines))
+            lines.append(block.lines)
+            for n, series in block.columns.items():
+                try:
+                    growing.setdefault(n, GrowingColumn(room)).add(series)
+                except KindsDifferError:
+                    mixed.add(n)
+            if mixed:
+                break
+        if not mixed:
+            break
+        text |= mixed
+    if not lines:
+        _no_rows(name)
+    return Table({n: column.column() for n, column in growing.items()}, name, _joined(lines))
+
+
+def _joined(lines: Sequence[Lines]) -> Lines:
+    whole = range(lines[0][0], lines[-1][-1] + 1)
+    regular = all(isinstance(part, range) for part in lines) and len(whole) == sum(map(len, lines))
+    return whole if regular else np.concatenate(lines)
+
+
+def parts(table: Table) -> Iterator[Table]:
+    """A table in consecutive parts of at most `SCAN_ROWS` rows."""
+    for start in range(0, table.rows, SCAN_ROWS):
+        yield table[start : start + SCAN_ROWS]
+
+
+def _no_rows(name: str) -> NoReturn:
+    raise DataError(f"{name}: no rows of data")
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, str | Path) else "standard input"
+
+
+def _binary(
+    source: Source, name: str
+) -> Callable[[BinaryIO, str, Collection[str] | None], _Contents] | None:
+    """The reader of a binary format; None for text."""
+    if not isinstance(source, str | Path):
+        return None
+    suffix = Path(source).suffix.lower()
+    plain = Path(Path(source).stem).suffix.lower() if suffix == ".gz" else suffix
+    if suffix in _BINARY or plain in TEXT_SUFFIXES:
+        return _BINARY.get(suffix)
+    known = ", ".join((*filter(None, TEXT_SUFFIXES), *_BINARY))
+    raise DataError(f"{name}: not a table by its suffix {suffix!r}", hint=f"known are {known}")
+
+
+@contextlib.contextmanager
+def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
+    """The bytes of a source; whatever goes wrong in reading them is a `DataError`."""
+    if isinstance(source, str | Path) and "\0" in str(source):
+        raise DataError(f"{quoted(name)}: not the name of a file")
+    try:
+        if isinstance(source, str | Path):
+            with Path(source).open("rb") as file:
+                yield file
+        else:
+            yield source
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{name}: a folder, not a table") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None

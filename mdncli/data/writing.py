@@ -1,0 +1,310 @@
+"""Write tables: CSV, TSV and Parquet as the rows come, NPZ once all of them are there.
+
+Numbers survive: each is written with the fewest digits that read back as the same value of its own
+precision. A file appears under its name only when it is complete.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import io
+import os
+import queue
+import re
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.errors import UsageError, refused
+
+if TYPE_CHECKING:
+    import polars as pl
+    from polars._typing import CsvQuoteStyle
+
+Columns: TypeAlias = Mapping[str, ArrayLike]
+Append: TypeAlias = Callable[[Columns], None]
+
+
+class Records(NamedTuple):
+    """Rows that are comma-separated values already: their columns' names, and a text for each."""
+
+    names: tuple[str, ...]
+    texts: pl.Series
+
+
+_PIECE = 1 << 16
+
+POLARS_CELLS = 200_000
+"""From this many cells on polars formats text: below, importing it takes longer."""
+
+
+def write(target: str | Path | TextIO, columns: Columns) -> None:
+    """Write a table in one go.
+
+    Args:
+        target: a path whose suffix tells the format (.csv, .tsv, .parquet, .npz), replaced when the
+            table is complete; or a stream, which gets CSV.
+        columns: arrays of one length by name; NaN and empty texts are missing values.
+
+    Raises:
+        UsageError: the path's suffix or folder cannot be used.
+        RunFault: the file cannot be written; nothing is left of it.
+
+    >>> import sys
+    >>> write(sys.stdout, {"x": [0.1, float("nan")], "city": ["Oslo", "Rome, Italy"]})
+    x,city
+    0.1,Oslo
+    ,"Rome, Italy"
+    """
+    with appending(target) as append:
+        append(columns)
+
+
+@contextlib.contextmanager
+def appending(target: str | Path | TextIO) -> Iterator[Append]:
+    """Write a table part by part: the context's function appends rows to it.
+
+    Every part has the same columns. All formats but NPZ are written as the parts come, so memory
+    stays bounded; errors and arguments are those of `write`.
+    """
+    if not isinstance(target, str | Path):
+        yield _Delimited(_bytes_into(target), ",").append
+        return
+    path = Path(target)
+    form = _FORMATS[require_format(path)]
+    with _replacing(path) as file, form(file) as append:
+        yield append
+
+
+@contextlib.contextmanager
+def extending(
+    target: str | Path | TextIO,
+) -> Iterator[Callable[[Columns | Records, Columns], None]]:
+    """Write a table part by part: the context's function takes rows and columns to add to them.
+
+    It takes `Records` where the target is CSV; otherwise it is as `appending`.
+    """
+    if not isinstance(target, str | Path):
+        yield _Delimited(_bytes_into(target), ",").extend
+    elif require_format(Path(target)) == ".csv":
+        with _replacing(Path(target)) as file:
+            yield _Delimited(file.write, ",").extend
+    else:
+        with appending(target) as append:
+            yield lambda rows, added: append({**cast("Columns", rows), **added})
+
+
+def require_format(path: Path) -> str:
+    """The suffix of a path, if it names a format of tables.
+
+    Raises:
+        UsageError: it does not.
+
+    >>> require_format(Path("prices.CSV"))
+    '.csv'
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise UsageError(
+            f"{path}: tables are not written as {suffix!r}", hint=f"use {', '.join(_FORMATS)}"
+        )
+    return suffix
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the path's place when all went well, and vanishes otherwise."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise UsageError(f"{path}: not a place for a file", hint="its folder must exist") from None
+    except OSError as error:
+        raise refused(error, path) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+# ----------------------------------------------------------------------------------------- formats
+
+
+class _Delimited:
+    """A header, then rows as they come, in UTF-8."""
+
+    def __init__(self, write: Callable[[memoryview], object], separator: str) -> None:
+        self._write = write
+        self._separator = separator
+        self._header = True
+        self._cells = 0
+
+    def append(self, columns: Columns) -> None:
+        arrays = {name: np.asarray(values) for name, values in columns.items()}
+        self._cells += sum(map(len, arrays.values()))
+        if self._cells >= POLARS_CELLS:
+            self._put(arrays, _by_polars(_frame(arrays), self._separator))
+        else:
+            self._put(
+                arrays, _by_hand(zip(*map(_cells, arrays.values()), strict=True), self._separator)
+            )
+
+    def extend(self, rows: Columns | Records, added: Columns) -> None:
+        if not isinstance(rows, Records):
+            self.append({**rows, **added})
+            return
+        frame = _frame(added)
+        frame.insert_column(0, rows.texts.alias("\0"))
+        self._put([*rows.names, *added], _by_polars(frame, self._separator, quote_style="never"))
+
+    def _put(self, names: Iterable[str], text: memoryview) -> None:
+        if self._header:
+            self._write(_by_hand([names], self._separator))
+            self._header = False
+        # In pieces: one huge write to a pipe whose reader left may seem to succeed.
+        for start in range(0, len(text), _PIECE):
+            self._write(text[start : start + _PIECE])
+
+
+def _bytes_into(stream: TextIO) -> Callable[[memoryview], object]:
+    """How to write UTF-8 to a stream of text."""
+    stream.flush()
+    if hasattr(stream, "buffer"):
+        return stream.buffer.write
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    return lambda text: stream.write(decoder.decode(text))
+
+
+def _by_hand(rows: Iterable[Iterable[Any]], separator: str) -> memoryview:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=separator, lineterminator="\n").writerows(rows)
+    return memoryview(text.getvalue().encode())
+
+
+def _by_polars(
+    frame: pl.DataFrame, separator: str, quote_style: CsvQuoteStyle = "necessary"
+) -> memoryview:
+    file = io.BytesIO()
+    frame.write_csv(file, separator=separator, include_header=False, quote_style=quote_style)
+    return file.getbuffer()
+
+
+def _cells(array: NDArray[Any]) -> list[Any]:
+    """Values that the csv module writes as they should read."""
+    if array.dtype.kind == "b":
+        return ["true" if value else "false" for value in array.tolist()]
+    if array.dtype.kind != "f":
+        return array.tolist()
+    # Python's floats are doubles: narrower ones are spelled by numpy, as short as they can be.
+    cells = (array if array.dtype == np.float64 else array.astype(np.str_)).tolist()
+    for row in np.flatnonzero(np.isnan(array)):
+        cells[row] = ""
+    return cells
+
+
+def _frame(columns: Columns) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame([_series(name, values) for name, values in columns.items()])
+
+
+def _series(name: str, values: ArrayLike) -> pl.Series:
+    import polars as pl
+
+    array = np.asarray(values)
+    if array.dtype.kind in "OU":
+        return pl.Series(name, array.tolist(), pl.String)
+    return pl.Series(name, array, nan_to_null=True)
+
+
+@contextlib.contextmanager
+def _delimited(file: BinaryIO, separator: str) -> Iterator[Append]:
+    yield _Delimited(file.write, separator).append
+
+
+@contextlib.contextmanager
+def _parquet(file: BinaryIO) -> Iterator[Append]:
+    """Hand frames to polars' streaming writer, which asks for them from a thread of its own."""
+    frames: queue.Queue[pl.DataFrame | None] = queue.Queue(1)
+    writing: Future[None] | None = None
+
+    def hand_over(frame: pl.DataFrame | None) -> None:
+        while writing is not None and not writing.done():
+            with contextlib.suppress(queue.Full):
+                frames.put(frame, timeout=0.1)
+                return
+
+    def append(columns: Columns) -> None:
+        nonlocal writing
+        frame = _frame(columns)
+        if writing is None:
+            writing = writer.submit(_write_parquet, frames, frame.schema, file)
+        hand_over(frame)
+        if writing.done():
+            writing.result()
+
+    with ThreadPoolExecutor(1) as writer:
+        try:
+            yield append
+        finally:
+            hand_over(None)
+    if writing is None:
+        _frame({}).write_parquet(file)
+    else:
+        writing.result()
+
+
+def _write_parquet(
+    frames: queue.Queue[pl.DataFrame | None], schema: pl.Schema, file: BinaryIO
+) -> None:
+    import polars as pl
+    from polars.io.plugins import register_io_source
+
+    def source(*_: object) -> Iterator[pl.DataFrame]:
+        while (frame := frames.get()) is not None:
+            yield frame
+
+    try:
+        register_io_source(source, schema=schema).sink_parquet(file)
+    except pl.exceptions.ComputeError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+
+
+@contextlib.contextmanager
+def _npz(file: BinaryIO) -> Iterator[Append]:
+    parts: list[Columns] = []
+    yield parts.append
+    names = parts[0] if parts else ()
+    _save_npz(
+        file, {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+    )
+
+
+def _save_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
+    # Not numpy.savez, which stamps the time and takes no column called "file".
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            values = array.astype(np.str_) if array.dtype.kind == "O" else array
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+
+
+_FORMATS: dict[str, Callable[[BinaryIO], contextlib.AbstractContextManager[Append]]] = {
+    ".csv": lambda file: _delimited(file, ","),
+    ".tsv": lambda file: _delimited(file, "\t"),
+    ".parquet": _parquet,
+    ".npz": _npz,
+}

@@ -1,0 +1,63 @@
+"""Drawing one of several by their probabilities, for many rows at once."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+
+def interval(rng: np.random.Generator, bounds: Array, count: int) -> Index:
+    """Which interval of [0, 1) each of many uniform draws falls into.
+
+    Args:
+        rng: the source of the draws.
+        bounds: what separates the K intervals of each row, increasing, (K - 1, N).
+        count: how many draws a row.
+
+    Returns:
+        (N, count), each from 0 to K - 1, in no order.
+
+    >>> interval(np.random.default_rng(0), np.array([[0.5], [0.5]]), 8)
+    array([[2, 0, 0, 0, 2, 2, 2, 2]])
+    """
+    uniform = rng.random((bounds.shape[1], count))
+    # At most one cell in 16 holds a bound; for fewer draws a table costs more than it saves.
+    cells = 16 << len(bounds).bit_length()
+    return (
+        _by_table(uniform, bounds, cells) if count > cells // 8 else _by_comparing(uniform, bounds)
+    )
+
+
+def _by_comparing(uniform: Array, bounds: Array) -> Index:
+    below = np.zeros(uniform.shape, np.int8 if len(bounds) < 128 else np.intp)
+    for bound in bounds:
+        below += (uniform >= bound[:, None]).view(np.int8)
+    return below.astype(np.intp)
+
+
+def _by_table(uniform: Array, bounds: Array, cells: int) -> Index:
+    """Look the interval up by equal cells of [0, 1); compare only in cells that hold a bound."""
+    rows, count = uniform.shape
+    cell = (uniform * cells).astype(np.intp)
+    cell += np.arange(rows)[:, None] * cells
+    chosen = _table(bounds, cells).take(cell).ravel()
+    undecided = np.flatnonzero(chosen < 0)
+    bounds_there = bounds.take(undecided // count, axis=1)
+    chosen[undecided] = (uniform.ravel()[undecided] >= bounds_there).sum(axis=0)
+    return chosen.reshape(rows, count)
+
+
+def _table(bounds: Array, cells: int) -> Index:
+    """The interval that each cell lies in, (N, cells); -1 where a bound lies inside the cell."""
+    inner, rows = bounds.shape
+    scaled = bounds.T * cells
+    first_cell = np.zeros((rows, inner + 2), np.intp)
+    first_cell[:, 1:-1] = np.ceil(scaled)
+    first_cell[:, -1] = cells
+    each = np.tile(np.arange(inner + 1), rows)
+    table = np.repeat(each, np.diff(first_cell).ravel()).reshape(rows, cells)
+    np.put_along_axis(table, np.minimum(scaled.astype(np.intp), cells - 1), -1, axis=1)
+    return table

@@ -1,0 +1,163 @@
+"""The protocol of every answer to "given x, what is the distribution of y?"."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.errors import UsageError
+
+Array = NDArray[np.float64]
+Rows = slice | NDArray[np.integer] | NDArray[np.bool_]
+
+# Intermediate results of this many numbers stay in a core's own cache, and are small enough for
+# the allocator to keep: returned to the system and faulted in again, larger ones cost three times.
+TILE = 1 << 14
+
+
+class Conditional(abc.ABC):
+    """A batch of distributions over y, one for each row of x.
+
+    There are N rows and D targets. What a trained model says, what a synthetic dataset knows to be
+    true and what a baseline believes are all `Conditional`s, so every metric and every figure
+    takes any of them. Arrays are rows-first, targets last.
+
+    To write a new one, implement `rows` and `targets`, `_log_prob`, `_cdf`, `_quantile`,
+    `sample`, `mean`, `std` and `__getitem__`. The base checks shapes and levels, so that
+    the underscored methods always see M points a row, (N, M, D), or L checked levels.
+    """
+
+    @property
+    @abc.abstractmethod
+    def rows(self) -> int:
+        """The number of distributions, N."""
+
+    @property
+    @abc.abstractmethod
+    def targets(self) -> int:
+        """The number of targets, D."""
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @abc.abstractmethod
+    def __getitem__(self, rows: Rows) -> Self:
+        """The distributions of some rows, by a slice, an index array or a mask."""
+
+    def log_prob(self, y: ArrayLike) -> Array:
+        """The log density of y, in nats.
+
+        Args:
+            y: one point a row, (N, D), or M points a row, (N, M, D).
+
+        Returns:
+            (N,) or (N, M); -inf where the density is zero.
+
+        Raises:
+            ValueError: y has another shape.
+        """
+        points = self._points(y)
+        log_density = self._log_prob(points)
+        return log_density if np.ndim(y) == 3 else log_density[:, 0]
+
+    def cdf(self, y: ArrayLike) -> Array:
+        """The probability that a target is at most y, for each target on its own (marginal).
+
+        Args:
+            y: one point a row, (N, D), or M points a row, (N, M, D).
+
+        Returns:
+            The shape of y; each in [0, 1].
+
+        Raises:
+            ValueError: y has another shape.
+        """
+        points = self._points(y)
+        probability = self._cdf(points)
+        return probability if np.ndim(y) == 3 else probability[:, 0]
+
+    def quantile(self, levels: ArrayLike) -> Array:
+        """The y at which the marginal cdf reaches each level, for each target on its own.
+
+        Args:
+            levels: (L,), each strictly between 0 and 1.
+
+        Returns:
+            (N, L, D).
+
+        Raises:
+            UsageError: a level is not strictly between 0 and 1.
+        """
+        checked = np.asarray(levels, np.float64)
+        if checked.ndim != 1:
+            raise ValueError(f"levels must have one dimension, not {checked.ndim}")
+        outside = checked[~((checked > 0) & (checked < 1))]
+        if outside.size:
+            raise UsageError(
+                f"a quantile level of {outside[0]:g} is not strictly between 0 and 1",
+                hint="give levels such as 0.05, 0.5, 0.95",
+            )
+        return self._quantile(checked)
+
+    @abc.abstractmethod
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        """Independent draws, (N, count, D); those of one row are in no particular order."""
+
+    @abc.abstractmethod
+    def mean(self) -> Array:
+        """The expected y, (N, D)."""
+
+    @abc.abstractmethod
+    def std(self) -> Array:
+        """The standard deviation of each target, (N, D)."""
+
+    @abc.abstractmethod
+    def _log_prob(self, points: Array) -> Array:
+        """(N, M, D) -> (N, M)."""
+
+    @abc.abstractmethod
+    def _cdf(self, points: Array) -> Array:
+        """(N, M, D) -> (N, M, D)."""
+
+    @abc.abstractmethod
+    def _quantile(self, levels: Array) -> Array:
+        """(L,) -> (N, L, D)."""
+
+    def _points(self, y: ArrayLike) -> Array:
+        points = np.asarray(y, np.float64)
+        if points.ndim == 2:
+            points = points[:, None, :]
+        if points.ndim != 3 or points.shape[0] != self.rows or points.shape[2] != self.targets:
+            raise ValueError(
+                f"y must be ({self.rows}, {self.targets}) or ({self.rows}, M, {self.targets}), "
+                f"not {np.shape(y)}"
+            )
+        return points
+
+
+def tiles(
+    rows: int, points: int = 1, width: int = 1, size: int = TILE
+) -> Iterator[tuple[slice, slice]]:
+    """Cut rows x points into tiles whose intermediate results fit a core's cache.
+
+    Args:
+        rows: how many rows.
+        points: how many points each row has.
+        width: how many float64 numbers one point needs.
+        size: how many of them a tile may need.
+
+    Yields:
+        A slice of rows and a slice of points; several rows only with all their points.
+
+    >>> list(tiles(3, points=2, width=TILE // 4))
+    [(slice(0, 2, None), slice(0, 2, None)), (slice(2, 3, None), slice(0, 2, None))]
+    """
+    tall = max(1, size // max(1, points * width))
+    wide = max(1, size // width) if tall == 1 else max(1, points)
+    for row in range(0, rows, tall):
+        for point in range(0, points, wide):
+            yield slice(row, min(row + tall, rows)), slice(point, min(point + wide, points))

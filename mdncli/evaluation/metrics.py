@@ -1,0 +1,136 @@
+"""How good a batch of predicted distributions is on rows it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdncli.density.conditional import Conditional
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""Nominal masses of the central intervals that are reported."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows to evaluate: what is predicted, what happened and, where known, the truth.
+
+    Args:
+        predicted: N distributions over D targets.
+        y: what was observed, (N, D), in the target's own units.
+        exact: the distributions the rows were drawn from.
+    """
+
+    predicted: Conditional
+    y: np.ndarray
+    exact: Conditional | None = None
+
+
+def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
+    """Summarise predictions as honest numbers, each with its standard error.
+
+    The NLL is `-mean(log p(y|x))` in nats, with y in its own units; a density may exceed 1, so it
+    may well be negative. `excess_nll` subtracts the exact density's NLL on the same rows and
+    estimates a mean Kullback-Leibler divergence. A central interval of mass c covers a row where
+    its PIT `F(y|x)` lies within c/2 of one half; `pit_ks` is the Kolmogorov-Smirnov distance
+    between the PITs and the uniform distribution.
+
+    Args:
+        chunks: the rows, in any number of pieces; peak memory follows the largest one.
+        targets: names of the D targets.
+
+    Returns:
+        `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, coverage, width,
+        pit_ks` beside them; for several targets those stand under `targets` by name.
+    """
+    nll, exact_nll, error, pit, width = [], [], [], [], []
+    for chunk in chunks:
+        nll.append(-chunk.predicted.log_prob(chunk.y))
+        if chunk.exact is not None:
+            exact_nll.append(-chunk.exact.log_prob(chunk.y))
+        error.append(chunk.y - chunk.predicted.mean())
+        pit.append(chunk.predicted.cdf(chunk.y))
+        low, high = _bounds(LEVELS)
+        bounds = chunk.predicted.quantile(np.concatenate([low, high]))
+        width.append(bounds[:, len(LEVELS) :] - bounds[:, : len(LEVELS)])
+    scores = np.concatenate(nll)
+    result: dict[str, Any] = {"rows": len(scores), "nll": _mean(scores)}
+    errors: dict[str, Any] = {"nll": _se(scores)}
+    result["exact_nll"] = result["excess_nll"] = None
+    if exact_nll:
+        exact = np.concatenate(exact_nll)
+        result["exact_nll"], errors["exact_nll"] = _mean(exact), _se(exact)
+        result["excess_nll"], errors["excess_nll"] = _mean(scores - exact), _se(scores - exact)
+    by_target = {
+        name: _target(*arrays)
+        for name, *arrays in zip(
+            targets,
+            np.concatenate(error).T,
+            np.concatenate(pit).T,
+            np.moveaxis(np.concatenate(width), 2, 0),
+            strict=True,
+        )
+    }
+    if len(by_target) == 1:
+        ((values, own_errors),) = by_target.values()
+        return {**result, **values, "se": {**errors, **own_errors}}
+    return {
+        **result,
+        "se": errors,
+        "targets": {name: {**values, "se": own} for name, (values, own) in by_target.items()},
+    }
+
+
+def _target(
+    error: np.ndarray, pit: np.ndarray, width: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    rows = len(error)
+    rmse = float(np.sqrt(np.mean(error**2)))
+    low, high = _bounds(LEVELS)
+    covered = np.mean((pit[:, None] >= low) & (pit[:, None] <= high), axis=0)
+    values = {
+        "rmse": rmse,
+        "mae": _mean(np.abs(error)),
+        "coverage": _by_level(covered),
+        "width": _by_level(width.mean(axis=0)),
+        "pit_ks": pit_distance(pit),
+    }
+    errors = {
+        # The delta method: d sqrt(m) = dm / (2 sqrt(m)).
+        "rmse": _se(error**2) / (2 * rmse) if rmse > 0 else 0.0,
+        "mae": _se(np.abs(error)),
+        "coverage": _by_level(np.sqrt(covered * (1 - covered) / rows)),
+        "width": _by_level(width.std(axis=0, ddof=min(1, rows - 1)) / np.sqrt(rows)),
+    }
+    return values, errors
+
+
+def pit_distance(pit: np.ndarray) -> float:
+    """Kolmogorov-Smirnov distance `sup |F_n(u) - u|` of PIT values from the uniform.
+
+    >>> pit_distance(np.array([0.5]))
+    0.5
+    """
+    u = np.sort(pit)
+    steps = np.arange(len(u) + 1) / len(u)
+    return float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])))
+
+
+def _bounds(levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    mass = np.asarray(levels)
+    return (1 - mass) / 2, (1 + mass) / 2
+
+
+def _by_level(values: np.ndarray) -> dict[str, float]:
+    return {f"{level:g}": float(value) for level, value in zip(LEVELS, values, strict=True)}
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values))
+
+
+def _se(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")

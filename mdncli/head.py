@@ -1,0 +1,186 @@
+"""The head of a mixture density network: raw outputs become a mixture.
+
+Of P = K (1 + 2 D) raw outputs the first K are logits, the next K D locations and the last K D
+raw scales, each component's targets side by side. Everything is in standardised units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.density.families import FAMILIES
+from mdncli.density.mixture import Mixture
+
+Array = NDArray[np.float64]
+
+_SAMPLED_ROWS = 1 << 16
+_CLUSTERED_ROWS = 1 << 11
+
+
+@dataclass(frozen=True)
+class ScaleMap:
+    """An increasing map from any real number to a positive one.
+
+    Attributes:
+        forward: the map, elementwise.
+        inverse: the raw value that it maps to a positive one.
+
+    >>> softplus = SCALE_MAPS["softplus"]
+    >>> round(float(softplus.forward(softplus.inverse(np.float64(0.25)))), 12)
+    0.25
+    """
+
+    forward: Callable[[Array], Array]
+    inverse: Callable[[Array], Array]
+
+
+SCALE_MAPS: dict[str, ScaleMap] = {
+    "softplus": ScaleMap(
+        forward=lambda raw: np.maximum(raw, 0) + np.log1p(np.exp(-np.abs(raw))),
+        inverse=lambda scale: scale + np.log(-np.expm1(-scale)),
+    ),
+    "exp": ScaleMap(forward=np.exp, inverse=np.log),
+    "elu": ScaleMap(
+        forward=lambda raw: np.maximum(raw, 0) + np.exp(np.minimum(raw, 0)),
+        inverse=lambda scale: np.where(scale > 1, scale - 1, np.log(np.minimum(scale, 1))),
+    ),
+}
+"""Scale maps by name; `elu` is elu + 1, the exponential below 0 and linear above."""
+
+COVARIANCES = ("diagonal",)
+"""Covariances of a component: `diagonal` has a scale for each target."""
+
+
+@dataclass(frozen=True)
+class Head:
+    r"""What turns raw outputs into a mixture.
+
+    .. math:: \pi = \mathrm{softmax}(a), \quad s = \mathrm{floor} + \mathrm{map}(v), \quad
+              \sigma = s / \sqrt{1 + \mathrm{cap} \, s^2}
+
+    Args:
+        mixtures: components, K.
+        targets: target dimensions, D.
+        family: a key of `mdncli.density.families.FAMILIES`.
+        covariance: one of `COVARIANCES`.
+        scale_map: a key of `SCALE_MAPS`.
+        scale_floor: the least scale before the cap, at least 0.
+        scale_cap: bounds every scale by cap^(-1/2); None for no bound.
+
+    Raises:
+        ValueError: one of these is unknown or out of range.
+
+    >>> head = Head(mixtures=2, targets=1)
+    >>> mixture = head(np.array([[0.0], [0.0], [-1.0], [1.0], [0.0], [0.0]], np.float32))
+    >>> mixture.weights.ravel(), mixture.location.ravel(), mixture.scale.ravel().round(4)
+    (array([0.5, 0.5]), array([-1.,  1.]), array([0.6941, 0.6941]))
+    """
+
+    mixtures: int
+    targets: int
+    family: str = "gaussian"
+    covariance: str = "diagonal"
+    scale_map: str = "softplus"
+    scale_floor: float = 1e-3
+    scale_cap: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(type(count) is int and count > 0 for count in (self.mixtures, self.targets)):
+            raise ValueError(f"not counts: {self.mixtures} mixtures, {self.targets} targets")
+        for name, known in (
+            (self.family, FAMILIES),
+            (self.covariance, COVARIANCES),
+            (self.scale_map, SCALE_MAPS),
+        ):
+            if name not in known:
+                raise ValueError(f"a head knows {', '.join(known)}, not {name!r}")
+        cap = 1.0 if self.scale_cap is None else self.scale_cap
+        if not (0 <= self.scale_floor < math.inf and 0 < cap < math.inf):
+            raise ValueError(f"no scale has floor {self.scale_floor} and cap {self.scale_cap}")
+
+    @property
+    def outputs(self) -> int:
+        """The raw outputs it needs, P = K (1 + 2 D)."""
+        return self.mixtures * (1 + 2 * self.targets)
+
+    def __call__(self, raw: NDArray[np.float32]) -> Mixture:
+        """The mixture that raw outputs (P, N) stand for."""
+        k, values = self.mixtures, np.asarray(raw, np.float64)
+        shape = (k, self.targets, values.shape[1])
+        location = values[k : k * (1 + self.targets)].reshape(shape)
+        scale = self.scale(values[k * (1 + self.targets) :].reshape(shape))
+        return Mixture(values[:k], location, scale, self.family)
+
+    def scale(self, raw: Array) -> Array:
+        """The scales of raw values, elementwise."""
+        scale = self.scale_floor + SCALE_MAPS[self.scale_map].forward(raw)
+        return scale if self.scale_cap is None else scale / np.sqrt(1 + self.scale_cap * scale**2)
+
+    def raw_scale(self, scale: Array) -> Array:
+        """The raw values whose scales come as near to the given ones as floor and cap allow.
+
+        >>> head = Head(1, 1, scale_cap=0.25)
+        >>> head.scale(head.raw_scale(np.array([0.5, 1.5]))).round(6)
+        array([0.5, 1.5])
+        """
+        if self.scale_cap is not None:
+            inside = np.minimum(scale, 0.95 * self.scale_cap**-0.5)
+            scale = inside / np.sqrt(1 - self.scale_cap * inside**2)
+        above = np.maximum(scale - self.scale_floor, 1e-3 * scale)
+        return SCALE_MAPS[self.scale_map].inverse(above)
+
+    def initial_bias(self, y: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The last layer's first bias: equal weights, locations where the targets are.
+
+        With one target the locations are its quantiles at K even levels; with several they are
+        the centres of K clusters. Scales let neighbouring components overlap: no row starts far
+        from all of them.
+
+        Args:
+            y: standardised training targets, (D, n).
+            rng: picks the rows.
+
+        Returns:
+            The bias, (P,).
+        """
+        k, d = self.mixtures, self.targets
+        if y.shape[1] > _SAMPLED_ROWS:
+            y = y[:, rng.integers(y.shape[1], size=_SAMPLED_ROWS)]
+        if d == 1:
+            location = np.quantile(y[0], (np.arange(k) + 0.5) / k)[:, None]
+        else:
+            location = _centres(y.T.astype(np.float64), k, rng)
+        spread = np.maximum(y.std(axis=1, dtype=np.float64), self.scale_floor)
+        scale = np.broadcast_to(spread * max(0.3, k ** (-1 / d)), (k, d))
+        parts = (np.zeros(k), location.ravel(), self.raw_scale(scale).ravel())
+        return np.concatenate(parts).astype(np.float32)
+
+
+def _centres(rows: Array, count: int, rng: np.random.Generator) -> Array:
+    """The centres of clusters of rows (n, D), by a few rounds of k-means.
+
+    It starts from rows picked one after another with odds that grow with the squared distance to
+    those picked (Arthur and Vassilvitskii 2007, "k-means++").
+    """
+    if len(rows) > _CLUSTERED_ROWS:
+        rows = rows[rng.choice(len(rows), _CLUSTERED_ROWS, replace=False)]
+    centres = np.repeat(rows[[rng.integers(len(rows))]], count, axis=0)
+    distance = np.full(len(rows), np.inf)
+    for index in range(1, count):
+        np.minimum(distance, _squared_distances(rows, centres[[index - 1]])[:, 0], out=distance)
+        total = distance.sum()
+        centres[index] = rows[rng.choice(len(rows), p=distance / total if total > 0 else None)]
+    for _ in range(3):
+        nearest = _squared_distances(rows, centres).argmin(axis=1)
+        for index in np.unique(nearest):
+            centres[index] = rows[nearest == index].mean(axis=0)
+    return centres
+
+
+def _squared_distances(rows: Array, centres: Array) -> Array:
+    return ((rows[:, None] - centres) ** 2).sum(axis=2)

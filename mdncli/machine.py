@@ -1,0 +1,48 @@
+"""The machine this runs on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def spare_memory() -> int:
+    """How many bytes this process may still take before it is refused them, or killed.
+
+    The least of what the machine has available, what the process's control groups allow and what
+    is left of its limit on address space.
+
+    >>> spare_memory() > 0
+    True
+    """
+    return min(_bounds())
+
+
+def _bounds() -> Iterator[int]:
+    yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    fields = dict(line.split(":") for line in _read("/proc/meminfo").splitlines())
+    if "MemAvailable" in fields:
+        yield 1024 * int(fields["MemAvailable"].split()[0])
+    group = Path("/sys/fs/cgroup", _read("/proc/self/cgroup").partition("0::/")[2].strip())
+    for folder in (group, *group.parents):
+        if (most := _read(folder / "memory.max").strip()).isdecimal():
+            yield int(most)
+    yield from _address_space()
+
+
+def _address_space() -> Iterator[int]:
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        pages = _read("/proc/self/statm").split()
+        yield max(0, most - int(pages[0] if pages else 0) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _read(path: str | Path) -> str:
+    """A file of the kernel's; nothing where there is none."""
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

@@ -1,0 +1,106 @@
+"""Figures: one file each, drawn from a `Subject`, listed here without importing matplotlib.
+
+A new figure is one file with a function `(*subjects: Subject) -> matplotlib.figure.Figure` and one
+line in `FIGURES`. Several subjects are drawn side by side, or over one another, on the same axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mdncli import store
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mdncli.plots.subject import Subject
+
+
+@dataclass(frozen=True)
+class FigureEntry:
+    """A figure that can be asked for by name.
+
+    Args:
+        function: where it is drawn, as `"module:function"`.
+        description: what it shows, in one line.
+        needs: fields of `Subject` that it cannot do without.
+        inputs: whether it is for runs with one input column, with several, or with any number.
+
+    >>> FIGURES["density"].needs
+    ('train', 'predict')
+    """
+
+    function: str
+    description: str
+    needs: tuple[str, ...]
+    inputs: Literal["one", "several", "any"] = "any"
+
+    def applies(self, subject: Subject) -> bool:
+        """Whether the figure can be drawn of this subject."""
+        single = len(subject.inputs) == 1
+        return (self.inputs == "any" or (self.inputs == "one") == single) and all(
+            map(subject.knows, self.needs)
+        )
+
+    def load(self) -> Callable[..., Figure]:
+        """Import the function `(*subjects) -> Figure`; matplotlib is imported here, not before."""
+        module, _, function = self.function.partition(":")
+        return getattr(import_module(module), function)
+
+
+FIGURES: dict[str, FigureEntry] = {
+    "data": FigureEntry(
+        "mdncli.plots.data:data",
+        "the training rows: every target against every input",
+        needs=("train",),
+    ),
+    "samples": FigureEntry(
+        "mdncli.plots.samples:samples",
+        "draws from p(y given x) over the training rows",
+        needs=("train", "draws"),
+    ),
+    "density": FigureEntry(
+        "mdncli.plots.density:density",
+        "p(y given x) as a heat map, with the components' locations",
+        needs=("train", "predict"),
+        inputs="one",
+    ),
+    "slices": FigureEntry(
+        "mdncli.plots.slices:slices",
+        "p(y given x) at a few x, beside the exact density where it is known",
+        needs=("train", "predict"),
+        inputs="one",
+    ),
+    "learning": FigureEntry(
+        "mdncli.plots.learning:learning",
+        "NLL on training and validation rows during training",
+        needs=("histories",),
+    ),
+    "predicted": FigureEntry(
+        "mdncli.plots.predicted:predicted",
+        "the predicted mean against the actual value, on test rows",
+        needs=("test", "predict_test"),
+        inputs="several",
+    ),
+    "pit": FigureEntry(
+        "mdncli.plots.pit:pit",
+        "the histogram of F(y given x) on test rows, flat when calibrated",
+        needs=("test", "predict_test"),
+    ),
+}
+"""Name -> figure, in the order in which they are listed and drawn."""
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all; the same figure gives the same bytes.
+
+    Raises:
+        RunFault: it cannot be written; an older file of that name is intact.
+    """
+    from mdncli.plots import style
+
+    store.write_bytes(path, style.png(figure))

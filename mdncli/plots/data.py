@@ -1,0 +1,37 @@
+"""The rows a model learns from: every target against every input."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdncli.plots import facets, style
+from mdncli.plots.subject import Subject
+
+
+@style.styled
+def data(*subjects: Subject) -> Figure:
+    """Scatter of the rows; counts in hexagons where points would hide one another.
+
+    Several inputs or targets are small multiples. Rows that are not finite are left out, and axes
+    leave out the few values that lie absurdly far from the rest.
+
+    Args:
+        subjects: with `train`.
+    """
+    trains = [subject.train for subject in subjects if subject.train]
+    figure, grid, pairs, note = facets.scatter_panels(subjects)
+    for row, train in zip(grid, trains, strict=True):
+        for ax, pair in zip(row, pairs, strict=True):
+            draw(ax, train.x[:, pair.input], train.y[:, pair.target])
+    facets.frame(grid, pairs, [[train] for train in trains])
+    style.count_bar(figure, grid)
+    count = f", {len(trains[0].x):,} rows" if len(subjects) == 1 else ""
+    style.head(figure, subjects, f"data{count}{note}")
+    return figure
+
+
+def draw(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Draw rows (x, y), both (N,)."""
+    style.rows(ax, x, y, color=style.SLATE)

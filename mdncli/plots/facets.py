@@ -1,0 +1,138 @@
+"""Small multiples: which panels a figure has, and which of their labels would only repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdncli.plots import style
+from mdncli.plots.subject import Rows, Subject
+
+MOST_PANELS = 9
+MOST_ACROSS = 4
+
+
+class Pair(NamedTuple):
+    """One target against one input, as indices of columns."""
+
+    input: int
+    target: int
+
+
+def pairs(subjects: Sequence[Subject]) -> tuple[list[Pair], str]:
+    """The panels of target against input that fit a page, and a note on those that do not."""
+    inputs, targets = len(subjects[0].inputs), len(subjects[0].targets)
+    alone = len(subjects) == 1 and 1 in (inputs, targets)
+    most = MOST_PANELS if alone else MOST_ACROSS
+    shown_inputs = min(inputs, most)
+    shown_targets = min(targets, most if len(subjects) == 1 else most // shown_inputs)
+    chosen = [Pair(i, t) for t in range(shown_targets) for i in range(shown_inputs)]
+    return chosen, first("inputs", shown_inputs, inputs) + first("targets", shown_targets, targets)
+
+
+def first(what: str, shown: int, count: int) -> str:
+    """A note for a title where not all is shown.
+
+    >>> first("inputs", 9, 24), first("inputs", 9, 9)
+    (', first 9 of 24 inputs', '')
+    """
+    return f", first {shown} of {count} {what}" if shown < count else ""
+
+
+def arrange(
+    subjects: Sequence[Subject], facets: int, *, aspect: float = 0.68, across: int = 1
+) -> tuple[Figure, np.ndarray]:
+    """Axes (subjects, facets): the facets of one subject wrapped, those of several in rows.
+
+    Args:
+        subjects: each gets its own panels, with its name on top where there are several.
+        facets: panels per subject.
+        aspect: height of a panel over its width.
+        across: columns that belong together, so that facets wrap after them.
+    """
+    if len(subjects) > 1 and facets > 1:
+        figure, grid = style.panels(len(subjects), facets, aspect=aspect)
+    elif across > 1:
+        figure, grid = style.panels(facets // across, across, aspect=aspect)
+    else:
+        figure, axes = style.wrapped(len(subjects) * facets, aspect=aspect)
+        grid = np.array(axes, dtype=object)
+    grid = grid.reshape(len(subjects), facets)
+    if len(subjects) > 1:
+        for subject, ax in zip(subjects, grid[:, 0], strict=True):
+            ax.set_title(style.plain(subject.name))
+    return figure, grid
+
+
+def scatter_panels(
+    subjects: Sequence[Subject],
+) -> tuple[Figure, np.ndarray, list[Pair], str]:
+    """Labelled panels (subjects, pairs), the pairs of columns, and a note for the title."""
+    chosen, note = pairs(subjects)
+    inputs = len({pair.input for pair in chosen})
+    across = inputs if len(subjects) == 1 and 1 < inputs < len(chosen) else 1
+    figure, grid = arrange(subjects, len(chosen), across=across)
+    for row, subject in zip(grid, subjects, strict=True):
+        for ax, pair in zip(row, chosen, strict=True):
+            name = subject.inputs[pair.input]
+            style.named(ax, name, subject.targets[pair.target])
+            if labels := subject.categories.get(name):
+                style.categories(ax, labels)
+    return figure, grid, chosen, note
+
+
+def frame(grid: np.ndarray, chosen: Sequence[Pair], rows: Sequence[Sequence[Rows]]) -> None:
+    """Give the panels of one pair the same limits; a panel says how many of its rows are outside.
+
+    Args:
+        grid: the panels (subjects, pairs).
+        chosen: the pairs.
+        rows: for each subject, what its panels show.
+    """
+    every = [some for shown in rows for some in shown]
+    for axes, pair in zip(grid.T, chosen, strict=True):
+        x = style.span(*(some.x[:, pair.input] for some in every))
+        y = style.span(*(some.y[:, pair.target] for some in every))
+        for ax, shown in zip(axes, rows, strict=True):
+            ax.set(xlim=x, ylim=y)
+            outside = sum(
+                _outside(some.x[:, pair.input], x, some.y[:, pair.target], y) for some in shown
+            )
+            if outside:
+                style.remark(ax, f"{outside:,} outside")
+    tidy(grid)
+
+
+def _outside(
+    x: np.ndarray, x_limits: tuple[float, float], y: np.ndarray, y_limits: tuple[float, float]
+) -> int:
+    beyond = (x < x_limits[0]) | (x > x_limits[1]) | (y < y_limits[0]) | (y > y_limits[1])
+    return int(beyond.sum())
+
+
+def tidy(grid: np.ndarray) -> None:
+    """Leave out labels and tick labels that the panel to the left, or below, shows just as well."""
+    at = {}
+    for ax in grid.flat:
+        spec = ax.get_subplotspec()
+        at[spec.rowspan.start, spec.colspan.start] = ax
+    repeats_left = [ax for (r, c), ax in at.items() if _same("y", ax, at.get((r, c - 1)))]
+    repeats_below = [ax for (r, c), ax in at.items() if _same("x", ax, at.get((r + 1, c)))]
+    for ax in repeats_left:
+        ax.set_ylabel("")
+        ax.tick_params(labelleft=False)
+    for ax in repeats_below:
+        ax.set_xlabel("")
+        ax.tick_params(labelbottom=False)
+
+
+def _same(axis: str, ax: Axes, neighbour: Axes | None) -> bool:
+    if neighbour is None:
+        return False
+    if axis == "x":
+        return ax.get_xlabel() == neighbour.get_xlabel() and ax.get_xlim() == neighbour.get_xlim()
+    return ax.get_ylabel() == neighbour.get_ylabel() and ax.get_ylim() == neighbour.get_ylim()

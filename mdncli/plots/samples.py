@@ -1,0 +1,45 @@
+"""Draws from p(y given x) over the rows that the model learned from."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdncli.plots import facets, style
+from mdncli.plots.subject import Subject
+
+
+@style.styled
+def samples(*subjects: Subject) -> Figure:
+    """Draws in colour over the training rows in grey, every target against every input.
+
+    Args:
+        subjects: with `draws` and, where they are known, `train`.
+    """
+    figure, grid, pairs, note = facets.scatter_panels(subjects)
+    for row, subject in zip(grid, subjects, strict=True):
+        for ax, pair in zip(row, pairs, strict=True):
+            if subject.train:
+                x, y = subject.train
+                draw(ax, x[:, pair.input], y[:, pair.target], "data", color=style.DATA)
+            if subject.draws:
+                x, y = subject.draws
+                draw(ax, x[:, pair.input], y[:, pair.target], "draws", color=style.MODEL)
+    rows = [[rows for rows in (s.train, s.draws) if rows] for s in subjects]
+    facets.frame(grid, pairs, rows)
+    style.head(figure, subjects, "draws from p(y | x)" + note, grid[0, 0])
+    return figure
+
+
+def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> None:
+    """Draw one cloud of points (x, y), both (N,), a part of it where it is large.
+
+    Args:
+        ax: where to draw.
+        x, y: the points; those that are not finite are left out.
+        what: for the legend, which adds how many there are.
+        color: of the points.
+    """
+    shown = style.some(x, y)
+    style.points(ax, *shown, color=color, label=style.counted(what, len(shown[0]), len(x)))

@@ -1,0 +1,100 @@
+"""p(y given x) at a few x."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mdncli.density.conditional import Conditional
+from mdncli.plots import facets, style
+from mdncli.plots.grid import cell_density, centres
+from mdncli.plots.subject import Subject
+
+SLICES = 6
+SLICES_OF_SEVERAL = 4
+MOST_TARGETS = 3
+CELLS = 600
+
+
+@style.styled
+def slices(*subjects: Subject) -> Figure:
+    """p(y given x) at evenly spaced x, marginally for each target; the exact density dashed.
+
+    Several subjects are drawn over one another.
+
+    Args:
+        subjects: with `train` and `predict`, and perhaps `exact`, of one input.
+    """
+    lead = subjects[0]
+    targets = lead.targets[:MOST_TARGETS]
+    x, said = _round_values(
+        [subject.train.x for subject in subjects if subject.train],
+        SLICES if len(targets) == 1 else SLICES_OF_SEVERAL,
+    )
+    models = [(s.name, s.predict(x[:, None])) for s in subjects if s.predict]
+    exact = lead.exact(x[:, None]) if lead.exact else None
+    edges = _edges([conditional for _, conditional in models] + ([exact] if exact else []))
+    heights = [(name, cell_density(conditional, edges)) for name, conditional in models]
+    floor = cell_density(exact, edges) if exact else None
+
+    if len(targets) == 1:
+        figure, axes = style.wrapped(len(x))
+        grid = np.array([axes], dtype=object)
+    else:
+        figure, grid = style.panels(len(targets), len(x))
+    for d, target in enumerate(targets):
+        for row, ax in enumerate(grid[d]):
+            for number, (name, height) in enumerate(heights):
+                label = "model" if len(subjects) == 1 else name
+                draw(ax, edges[:, d], height[row, :, d], label=label, number=number)
+            if floor is not None:
+                draw_exact(ax, edges[:, d], floor[row, :, d])
+            ax.set(xlim=(edges[0, d], edges[-1, d]), ylim=(0, None))
+            ax.set_title(f"{style.plain(lead.inputs[0])} = {said[row]}")
+            leftmost = ax.get_subplotspec().is_first_col()
+            style.named(ax, target, "density" if leftmost else "")
+    facets.tidy(grid)
+    note = facets.first("targets", len(targets), len(lead.targets))
+    style.head(figure, subjects, "density p(y | x) at chosen x" + note, grid[0, 0])
+    return figure
+
+
+def draw(ax: Axes, edges: np.ndarray, height: np.ndarray, *, label: str, number: int = 0) -> None:
+    """Draw a density (M,) over cells with edges (M + 1,), in the colour of the subject's number."""
+    color = style.SUBJECTS[number % len(style.SUBJECTS)]
+    y = centres(edges)
+    ax.fill_between(y, height, color=color, alpha=0.15, linewidth=0)
+    ax.plot(y, height, color=color, label=label)
+
+
+def draw_exact(ax: Axes, edges: np.ndarray, height: np.ndarray) -> None:
+    """Draw the exact density (M,) over cells with edges (M + 1,), dashed."""
+    ax.plot(
+        centres(edges),
+        height,
+        color=style.INK,
+        linewidth=1.1,
+        linestyle=style.DASHED,
+        label="exact",
+    )
+
+
+def _round_values(x: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, list[str]]:
+    """Evenly spaced x within the range of the rows, rounded to what a title can say, and how."""
+    low, high = style.span(*x, pad=0.0)
+    step = 10.0 ** (np.floor(np.log10(high - low)) - 2)
+    spaced = low + (high - low) * (np.arange(count) + 0.5) / count
+    rounded = np.round(spaced / step) * step
+    digits = int(np.ceil(np.log10(np.abs(rounded).max() / step))) + 1
+    return rounded, [style.number(value, f".{digits}g") for value in rounded]
+
+
+def _edges(conditionals: Sequence[Conditional]) -> np.ndarray:
+    """Edges (M + 1, D) over all but the outermost tails of all distributions."""
+    bounds = np.concatenate([c.quantile([0.002, 0.998]) for c in conditionals])
+    low, high = bounds[:, 0].min(axis=0), bounds[:, 1].max(axis=0)
+    pad = 0.05 * (high - low)
+    return np.linspace(low - pad, high + pad, CELLS + 1)

@@ -1,0 +1,374 @@
+"""How every figure looks: colours, type, panels, titles, legends, and the way to a PNG.
+
+Nothing here touches pyplot or leaves a trace in `matplotlib.rcParams`: figures are made and saved
+inside an explicit context, so that a user's matplotlibrc changes neither look nor bytes.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from mdncli.plots.subject import Subject
+
+DPI = 200
+
+INK = "#20242c"
+MUTED = "#6b7280"
+FAINT = "#e7e9ed"
+SLATE = "#3f4a5a"
+DATA = "#9aa1ac"
+MODEL = "#0072b2"
+MARK = "#d55e00"
+
+DASHED = (0, (4, 2))
+
+SUBJECTS = (MODEL, MARK, "#009e73", "#a3558b", "#e69f00", "#56b4e9")
+"""One colour per run, told apart in every kind of colour blindness (after Okabe and Ito)."""
+
+DENSITY = LinearSegmentedColormap.from_list(
+    "mdncli-density",
+    (
+        "#ffffff",
+        "#ddf6f9",
+        "#b8e8f2",
+        "#94d7eb",
+        "#75c4e4",
+        "#5caed9",
+        "#4d98cc",
+        "#4481ba",
+        "#406aa4",
+        "#3b5389",
+        "#343d6c",
+        "#2b2b50",
+        "#1f1b35",
+    ),
+)
+"""White to night blue in equal steps of perceived colour (CIELAB), so that zero is the paper."""
+
+COUNTS = LinearSegmentedColormap.from_list("mdncli-counts", DENSITY(np.linspace(0.12, 1.0, 256)))
+"""The same without its lightest colours: a count of one still shows."""
+
+CHARACTERS_PER_INCH = 12
+"""Of running text at the size of labels."""
+
+_TITLE_HEIGHT = 0.36
+_LEGEND_LINE = 0.21
+
+_SETTINGS: dict[Any, Any] = {
+    # Whatever is not said here is matplotlib's own default, not the user's matplotlibrc.
+    **{k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")},
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.formatter.limits": (-3, 5),
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 10,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 5,
+    "axes.titlesize": 10,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "grid.color": FAINT,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.6,
+    "lines.solid_capstyle": "round",
+    "text.color": INK,
+    # Column names are text, not TeX: a lone dollar must not start a formula.
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "xtick.major.size": 3,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 9,
+    "ytick.major.size": 3,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Run a function that makes a figure inside the style's context."""
+
+    @functools.wraps(draw)
+    def inside(*args: Any, **kwargs: Any) -> Figure:
+        with matplotlib.rc_context(_SETTINGS):
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG image; the same figure gives the same bytes."""
+    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
+        # A column name in a script the font lacks is drawn as boxes: no reason to complain.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        image = io.BytesIO()
+        figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
+    return image.getvalue()
+
+
+# ------------------------------------------------------------------------------------ panels
+
+
+def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np.ndarray]:
+    """A figure of `rows` x `columns` panels, the more the smaller, and its axes (rows, columns)."""
+    width = min({1: 6.4, 2: 4.2, 3: 3.1}.get(columns, 2.6), 4.9 / aspect)
+    figure = Figure(figsize=(width * columns, width * aspect * rows), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for ax in grid.flat:
+        ax.xaxis.set_major_locator(ticks(2.0 * width))
+        ax.yaxis.set_major_locator(ticks(3.0 * width * aspect))
+    return figure, grid
+
+
+def wrapped(count: int, *, aspect: float = 0.68) -> tuple[Figure, list[Axes]]:
+    """Like `panels`, for `count` of one kind in reading order."""
+    columns = 2 if count in (2, 4) else min(count, 3)
+    figure, grid = panels(math.ceil(count / columns), columns, aspect=aspect)
+    axes = list(grid.flat)
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
+
+
+def head(
+    figure: Figure, subjects: Sequence[Subject], what: str, legend_of: Axes | None = None
+) -> None:
+    """Put a title, and a legend of one panel's labelled artists, above all panels.
+
+    The figure grows by what they need, so that panels keep their size and nothing overlaps.
+
+    Args:
+        figure: with all its panels.
+        subjects: a lone one is named in the title.
+        what: what the figure shows.
+        legend_of: a panel; none where there is nothing to tell apart.
+    """
+    width, height = figure.get_size_inches()
+    handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
+    labels = [_fitted(label, width / 2) for label in labels]
+    longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
+    columns = max(1, min(len(labels), int(width / longest)))
+    top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)
+    figure.set_size_inches(width, height + top)
+    figure.align_ylabels()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0, 0, 1, height / (height + top)))  # pyright: ignore[reportCallIssue]
+    if len(subjects) == 1:
+        # The title is set larger and bolder than other text.
+        name = _fitted(subjects[0].name, 0.8 * width - len(what) / CHARACTERS_PER_INCH)
+        title = f"{name}: {what}"
+    else:
+        title = what[:1].upper() + what[1:]
+    left, above = 0.09 / width, 1 - 0.09 / (height + top)
+    figure.text(left, above, title, va="top", fontsize=11, fontweight="bold")
+    if labels:
+        legend = figure.legend(
+            handles,
+            labels,
+            loc="upper left",
+            bbox_to_anchor=(left, 1 - _TITLE_HEIGHT / (height + top)),
+            ncols=columns,
+            frameon=False,
+            handlelength=1.8,
+            columnspacing=1.4,
+            borderpad=0.0,
+            borderaxespad=0.0,
+        )
+        legend.set_in_layout(False)
+        for handle in legend.legend_handles:
+            if isinstance(handle, Line2D):
+                handle.set(alpha=1.0, markersize=max(handle.get_markersize(), 4.0))
+            elif isinstance(handle, PathCollection):
+                handle.set(alpha=1.0, sizes=[12.0])
+
+
+def colorbar(
+    figure: Figure, mapped: ScalarMappable, grid: np.ndarray, label: str, **kwargs: Any
+) -> None:
+    """A slim colour bar, labelled with quantity and unit, to the right of a column of panels."""
+    axes = grid.ravel().tolist()
+    rows = axes[-1].get_subplotspec().rowspan.stop - axes[0].get_subplotspec().rowspan.start
+    bar = figure.colorbar(mapped, ax=axes, pad=0.02, aspect=28 * rows, **kwargs)
+    bar.set_label(label)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.minorticks_off()
+
+
+def named(ax: Axes, x: str, y: str) -> None:
+    """Label the axes, shortened to the length of each axis where a column's name is very long."""
+    ax.set_xlabel(_fitted(x, 1.1 * ax.bbox.width / DPI))
+    ax.set_ylabel(_fitted(y, 1.1 * ax.bbox.height / DPI))
+
+
+def categories(ax: Axes, labels: Sequence[str]) -> None:
+    """Name the x that are indices of categories, as many of them as there is room for."""
+    width = 0.9 * ax.bbox.width / DPI
+    least = (min(8, max(map(len, labels))) + 2) / CHARACTERS_PER_INCH
+    shown = range(0, len(labels), math.ceil(len(labels) * least / width))
+    ax.set_xticks(shown, [_fitted(labels[at], 0.9 * width / len(shown)) for at in shown])
+
+
+def remark(ax: Axes, text: str) -> None:
+    """A short figure in the panel's upper left corner, readable over whatever is drawn there."""
+    ax.annotate(
+        text,
+        (0, 1),
+        xycoords="axes fraction",
+        xytext=(6, -6),
+        textcoords="offset points",
+        va="top",
+        bbox={
+            "boxstyle": "round,pad=0.25",
+            "facecolor": "white",
+            "edgecolor": "none",
+            "alpha": 0.85,
+        },
+    )
+
+
+def ticks(room: float, **kwargs: Any) -> MaxNLocator:
+    """Ticks at round values, about as many as there is room for, and never a crowd."""
+    return MaxNLocator(int(np.clip(room, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+
+
+def plain(text: str, limit: int = 32) -> str:
+    """A column's or run's name, fit to be drawn: one line, no control characters, not too long.
+
+    >>> plain("Blast Furnace Slag\\n(component 2)(kg in a m^3 mixture)")
+    'Blast Furnace…in a m^3 mixture)'
+    """
+    text = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    if len(text) <= limit:
+        return text
+    tail = max(0, limit - 1) * 3 // 5
+    return f"{text[: limit - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
+
+
+def _fitted(text: str, inches: float) -> str:
+    return plain(text, max(8, int(inches * CHARACTERS_PER_INCH)))
+
+
+# ------------------------------------------------------------------------------------ points
+
+
+MOST_POINTS = 20_000
+"""More rows than this are counted in hexagons instead of drawn as points."""
+
+ABSURD = 8.0
+"""An axis leaves out what lies this many times the range of 98% of the values beyond it."""
+
+MOST_OVERLAID = 5_000
+"""More points than this would hide the ones under them, so that only a part is drawn."""
+
+
+def rows(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | None = None) -> None:
+    """Draw all rows (x, y), both (N,): as points, or counted in hexagons if they are many."""
+    finite = np.isfinite(x) & np.isfinite(y)
+    x, y = x[finite], y[finite]
+    if len(x) <= MOST_POINTS:
+        points(ax, x, y, color=color, label=label)
+    else:
+        extent = (*span(x), *span(y))
+        ax.hexbin(x, y, gridsize=70, extent=extent, mincnt=1, linewidths=0, cmap=COUNTS)
+
+
+def count_bar(figure: Figure, grid: np.ndarray) -> None:
+    """Give all hexagons of `rows` the same colours, and a colour bar where there are any."""
+    hexagons = [c for ax in grid.flat for c in ax.collections if isinstance(c, PolyCollection)]
+    if hexagons:
+        most = max(float(np.asarray(cells.get_array()).max()) for cells in hexagons)
+        norm = LogNorm(1.0, max(2.0, most))
+        for cells in hexagons:
+            cells.set_norm(norm)
+        colorbar(figure, hexagons[0], grid, "rows per hexagon", format="{x:,.0f}")
+
+
+def points(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | None = None) -> None:
+    """Scatter (x, y), both (N,): the more points, the smaller and the more transparent."""
+    count = max(len(x), 1)
+    zoom = math.sqrt(ax.bbox.width / DPI / 5.5)
+    ax.plot(
+        x,
+        y,
+        linestyle="none",
+        marker="o",
+        markersize=zoom * float(np.clip(9.0 * count**-0.18, 1.3, 6.0)),
+        markeredgewidth=0,
+        color=color,
+        alpha=float(np.clip(1.5 * count**-0.14, 0.3, 0.95)),
+        label=label,
+    )
+
+
+def some(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The same rows of several columns (N,): finite ones, at most `MOST_OVERLAID` of them."""
+    keep = np.flatnonzero(np.all([np.isfinite(column) for column in columns], axis=0))
+    if len(keep) > MOST_OVERLAID:
+        keep = np.sort(np.random.default_rng(0).choice(keep, MOST_OVERLAID, replace=False))
+    return tuple(column[keep] for column in columns)
+
+
+def number(value: float, form: str = ".6g") -> str:
+    """A number for a title or a legend, with a true minus sign.
+
+    >>> number(-7.5), number(-1.2345, ".2f")
+    ('−7.5', '−1.23')
+    """
+    return format(value, form).replace("-", "\N{MINUS SIGN}")
+
+
+def counted(what: str, shown: int, total: int) -> str:
+    """What a cloud of points is, and how much of it is there.
+
+    >>> counted("data", 3000, 3000), counted("draws", 5000, 1_000_000)
+    ('data (3,000)', 'draws (5,000 of 1,000,000)')
+    """
+    return f"{what} ({shown:,} of {total:,})" if shown < total else f"{what} ({total:,})"
+
+
+def span(*values: np.ndarray, pad: float = 0.04) -> tuple[float, float]:
+    """Axis limits that hold all values, or all but a few that lie absurdly far from the rest.
+
+    Args:
+        values: of any shape; those that are not finite do not count.
+        pad: room on either side, as a share of the range.
+
+    >>> span(np.arange(101.0))
+    (-4.0, 104.0)
+    >>> span(np.append(np.arange(101.0), [1e9, np.nan]))
+    (-4.0, 104.0)
+    """
+    joined = np.concatenate([np.ravel(value) for value in values])
+    joined = joined[np.isfinite(joined)]
+    if len(joined) == 0:
+        return 0.0, 1.0
+    inner_low, inner_high = np.quantile(joined, [0.01, 0.99])
+    reach = ABSURD * (inner_high - inner_low)
+    if reach > 0:
+        joined = joined[(joined >= inner_low - reach) & (joined <= inner_high + reach)]
+    low, high = float(joined.min()), float(joined.max())
+    margin = pad * (high - low) if high > low else 0.05 * (abs(low) or 1.0)
+    return low - margin, high + margin

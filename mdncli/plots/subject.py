@@ -1,0 +1,66 @@
+"""What a figure is drawn from: rows, distributions, a history. No matplotlib here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mdncli.density.conditional import Conditional
+
+
+class Rows(NamedTuple):
+    """Inputs `x` (N, d) and targets `y` (N, D), in the table's own units; false when N is 0."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __bool__(self) -> bool:
+        return len(self.x) > 0
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A run, or a dataset, as far as figures are concerned; a field that is unknown is left out.
+
+    Args:
+        name: how titles and legends call it.
+        inputs: names of the d input columns.
+        targets: names of the D target columns.
+        train: the training rows; `x` holds numbers, so a category is its index.
+        test: the rows that training never saw.
+        draws: draws from p(y given x), one per row.
+        predict: for one input, x (N, 1) -> p(y given x) of N rows over D targets.
+        predict_test: the predictions of the test rows, in their order.
+        exact: like `predict`, for the distribution that the data truly came from.
+        histories: per replica, its validations in order: each a record with `step`, `epoch`,
+            `nll_train` and `nll_validation` (a number, or None where it was not finite). A record
+            may stand for several members: lists under `members`, by `member` and both NLLs.
+        categories: for each input that is no number, what the indices in `x` stand for.
+        exact_nll: the NLL of the exact density, the floor of the learning curve.
+    """
+
+    name: str
+    inputs: Sequence[str]
+    targets: Sequence[str]
+    train: Rows | None = None
+    test: Rows | None = None
+    draws: Rows | None = None
+    predict: Callable[[np.ndarray], Conditional] | None = None
+    predict_test: Callable[[], Conditional] | None = None
+    exact: Callable[[np.ndarray], Conditional] | None = None
+    histories: Sequence[Sequence[Mapping[str, Any]]] = ()
+    exact_nll: float | None = None
+    categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def knows(self, field: str) -> bool:
+        """Whether there is anything in `field` to draw.
+
+        >>> Subject("sine", ["x"], ["y"], histories=[[]]).knows("histories")
+        False
+        """
+        value = getattr(self, field)
+        return any(map(len, value)) if field == "histories" else bool(value)

@@ -1,0 +1,151 @@
+"""A trained model as a function: inputs in, distributions over the targets out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mdncli.data.encoding import Encoding
+from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
+from mdncli.density.mixture import Mixture
+from mdncli.errors import DataError, RunFault
+from mdncli.head import Head
+from mdncli.network import Network, forward
+from mdncli.store import RunFolder, read_tensors, remedy, write_tensors
+
+CHUNK_COMPONENTS = 100_000
+"""Rows times components held at once: less than 1 MB an array, which stays in a core's cache."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An ensemble of networks with everything needed to use it on new rows.
+
+    Args:
+        network: the shape shared by all members.
+        head: how raw outputs become a mixture.
+        encoding: how columns become standardised arrays and back.
+        parameters: arrays with a leading member axis (M, ...).
+        ranges: lowest and highest value of each numeric input over the training rows.
+        seed: the run's seed, from which the default sampling seed derives.
+
+    Raises:
+        ValueError: the parts do not fit each other.
+    """
+
+    network: Network
+    head: Head
+    encoding: Encoding
+    parameters: Mapping[str, np.ndarray]
+    ranges: Mapping[str, tuple[float, float]]
+    seed: int
+
+    def __post_init__(self) -> None:
+        encoding, members = self.encoding, {len(array) for array in self.parameters.values()}
+        numeric = {column.name for column in encoding.input_columns if column.kind == "numeric"}
+        fits = (
+            {name: array.shape[1:] for name, array in self.parameters.items()}
+            == self.network.shapes()
+            and len(members) == 1
+            and 0 not in members
+            and {array.dtype for array in self.parameters.values()} == {np.dtype(np.float32)}
+            and self.network.inputs == encoding.features
+            and self.network.outputs == self.head.outputs
+            and self.head.targets == len(encoding.targets)
+            and self.ranges.keys() == numeric
+            and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
+            and 0 <= self.seed < 2**63
+        )
+        if not fits:
+            raise ValueError("the parts of a predictor do not fit")
+
+    @property
+    def components(self) -> int:
+        """Components of the folded mixture: members times K."""
+        return self.head.mixtures * len(next(iter(self.parameters.values())))
+
+    def members(self, table: Table) -> list[Mixture]:
+        """One mixture per ensemble member, in standardised units.
+
+        Raises:
+            DataError: an input is so far off that the network overflows.
+        """
+        x = self.encoding.encode_inputs(table)
+        with np.errstate(over="ignore", invalid="ignore"):
+            members = [self.head(raw) for raw in forward(self.network, self.parameters, x)]
+            total = sum(
+                m.log_weights.max(axis=0) + m.location.sum(axis=(0, 1)) + m.scale.sum(axis=(0, 1))
+                for m in members
+            )
+        if not np.isfinite(total).all():
+            place = table.position(int(np.argmin(np.isfinite(total))))
+            raise DataError(
+                f"{table.source}: the inputs {place} are too far from the training rows to predict",
+                hint="correct them or leave them out",
+            )
+        return members
+
+    def predict(
+        self, table: Table, *, temperature: float = 1.0, scale_temperature: float = 1.0
+    ) -> Conditional:
+        """The distributions of the targets at every row of `table`, in the targets' own units.
+
+        Args:
+            table: rows with all input columns; matched by name.
+            temperature: of the weights; each member is tempered before all fold equally.
+            scale_temperature: multiplies every component's variance.
+        """
+        members = self.members(table)
+        if (temperature, scale_temperature) != (1.0, 1.0):
+            members = [m.tempered(weights=temperature, scale=scale_temperature) for m in members]
+        return self.encoding.decode(Mixture.fold(members))
+
+    def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Conditional]]:
+        """`predict` in pieces of bounded size: (rows, their distributions)."""
+        size = max(1, CHUNK_COMPONENTS // self.components)
+        for start in range(0, table.rows, size):
+            rows = slice(start, min(start + size, table.rows))
+            yield rows, self.predict(table[rows], **tempering)
+
+    def save(self, run: RunFolder) -> None:
+        """Write `model.safetensors`: one file with all a predictor needs."""
+        about: dict[str, Any] = {
+            "kind": "mdn",
+            "network": asdict(self.network),
+            "head": asdict(self.head),
+            "encoding": self.encoding.to_json(),
+            "ranges": {name: list(pair) for name, pair in self.ranges.items()},
+            "seed": self.seed,
+        }
+        write_tensors(run.model, self.parameters, about)
+
+
+def load(run: RunFolder) -> Predictor:
+    """The predictor of a run.
+
+    Raises:
+        RunFault: the model's file is missing or damaged, or does not fit together.
+    """
+    arrays, about = read_tensors(run.model)
+    hint = remedy(run.model)
+    broken = RunFault(f"{run.model}: damaged, its parts do not fit", hint=hint)
+    try:
+        shape = about["network"]
+        predictor = Predictor(
+            network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
+            head=Head(**about["head"]),
+            encoding=Encoding.from_json(about["encoding"]),
+            parameters=arrays,
+            ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},
+            seed=int(about["seed"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+        raise broken from None
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise RunFault(f"{run.model}: holds weights that are not finite", hint=hint)
+    return predictor

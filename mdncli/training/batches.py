@@ -1,0 +1,186 @@
+"""Which rows a replica sees at which step, gathered ahead for many steps at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdncli.data.streams import stream
+from mdncli.training.layout import aligned
+from mdncli.training.plan import Replica, steps_per_epoch
+
+_WINDOW_STEPS = 64
+_WINDOW_VALUES = 1 << 20
+"""Batches are gathered for so many steps, or so many values, at once."""
+
+_SHUFFLED_TOGETHER = 1 << 13
+
+Indices = NDArray[np.int64]
+
+
+def rows_per_step(rows: int, batch_size: int | None) -> int:
+    """The rows of one batch."""
+    return rows if batch_size is None else min(rows, batch_size)
+
+
+class Order:
+    """The batches of one replica, a stateless function of its seed, member and the step.
+
+    Rows are shuffled anew in every epoch; those left over after its last whole batch are not seen
+    in it.
+
+    >>> order = Order(Replica(seed=3), rows=10, batch_size=4)
+    >>> order.steps_per_epoch, order.batches(first=7, count=2).shape
+    (2, (2, 4))
+    """
+
+    def __init__(self, replica: Replica, rows: int, batch_size: int | None) -> None:
+        self.rows = rows
+        self.batch = rows_per_step(rows, batch_size)
+        self.steps_per_epoch = steps_per_epoch(rows, batch_size)
+        self._key = replica.seed, replica.member
+        # To open a stream takes as long as to shuffle thousands of rows.
+        self._epochs = max(1, _SHUFFLED_TOGETHER // rows)
+        self._era = -1
+        self._shuffles: list[Indices] = []
+
+    def batches(self, first: int, count: int) -> Indices:
+        """The rows of the steps `first`, `first + 1`, ..., (count, batch)."""
+        if self.batch == self.rows:
+            return np.broadcast_to(np.arange(self.rows), (count, self.rows))
+        parts: list[Indices] = []
+        last = first + count
+        while first < last:
+            epoch, position = divmod(first, self.steps_per_epoch)
+            some = min(last - first, self.steps_per_epoch - position)
+            cut = slice(position * self.batch, (position + some) * self.batch)
+            parts.append(self._shuffled(epoch)[cut].reshape(some, self.batch))
+            first += some
+        return np.concatenate(parts)
+
+    def _shuffled(self, epoch: int) -> Indices:
+        era, offset = divmod(epoch, self._epochs)
+        if era != self._era:
+            seed, member = self._key
+            random = stream(seed, "batches", member, era)
+            self._shuffles = [random.permutation(self.rows) for _ in range(self._epochs)]
+            self._era = era
+        return self._shuffles[offset]
+
+
+Block = tuple[Tensor, Tensor, Tensor]
+"""Some rows for some replicas: x (R, d, rows), y (R, 1, D, rows), weight (R, 1, rows)."""
+
+
+class Batches:
+    """The batches of replicas whose batches have one padded length.
+
+    Rows are padded by repeating a real row with weight 0, so that every row of every array is
+    treated by the same vector instructions.
+
+    Args:
+        data: per replica, the training inputs (d, n) and targets (D, n).
+        orders: per replica, its order.
+        parts: the replicas that work together; a batch is given to each part.
+        blocks: how many blocks a batch is cut into.
+        length: rows of a block, padding included.
+        device: where the batches go.
+    """
+
+    def __init__(
+        self,
+        data: Sequence[tuple[Tensor, Tensor]],
+        orders: Sequence[Order],
+        parts: Sequence[slice],
+        blocks: int,
+        length: int,
+        device: torch.device,
+    ) -> None:
+        self.orders = orders
+        self._data = data
+        self._full = all(order.batch == order.rows for order in orders)
+        rows, count = blocks * length, len(orders)
+        values = count * rows * sum(part.shape[0] for part in data[0])
+        self._steps = 1 if self._full else max(1, min(_WINDOW_STEPS, _WINDOW_VALUES // values))
+        self._window = -1
+        self._indices = np.zeros((self._steps, count, rows), np.int64)
+        self._x, self._y = (
+            torch.empty(self._steps, count, part.shape[0], rows, device=device) for part in data[0]
+        )
+        weight = torch.zeros(count, 1, rows)
+        for index, order in enumerate(orders):
+            weight[index, :, : order.batch] = 1 / order.batch
+        weight = weight.to(device)
+        cuts = [slice(start, start + length) for start in range(0, rows, length)]
+        # Views are made once: cutting a tensor costs as much as adding two small ones.
+        self._views = [
+            [
+                [(x[part, :, cut], y[part, None, :, cut], weight[part, :, cut]) for cut in cuts]
+                for part in parts
+            ]
+            for x, y in zip(self._x, self._y, strict=True)
+        ]
+
+    def at(self, step: int) -> list[list[Block]]:
+        """The batch of a step: for each part, its blocks."""
+        window, offset = divmod(0 if self._full else step, self._steps)
+        if window != self._window:
+            self._gather(window * self._steps)
+            self._window = window
+        return self._views[offset]
+
+    def _gather(self, first: int) -> None:
+        for index, order in enumerate(self.orders):
+            chosen = self._indices[:, index]
+            chosen[:, : order.batch] = order.batches(first, self._steps)
+            chosen[:, order.batch :] = chosen[:, :1]
+        for lo, hi in runs([id(x) for x, _ in self._data]):
+            x, y = self._data[lo]
+            chosen = torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])).to(x.device)
+            self._x[:, lo:hi] = _picked(x, chosen)
+            self._y[:, lo:hi] = _picked(y, chosen)
+
+
+def _picked(source: Tensor, rows: Tensor) -> Tensor:
+    """Some rows of (features, n) by their indices (steps, R, rows): (steps, R, features, rows)."""
+    if source.is_contiguous():
+        return source.index_select(1, rows.view(-1)).view(-1, *rows.shape).permute(1, 2, 0, 3)
+    # A matrix stored row by row, seen turned: each row is in one place, to be read at once.
+    return source.mT.index_select(0, rows.view(-1)).view(*rows.shape, -1).mT
+
+
+def runs(keys: Sequence[object]) -> list[tuple[int, int]]:
+    """Where equal neighbours begin and end.
+
+    >>> runs("aabccc")
+    [(0, 2), (2, 3), (3, 6)]
+    """
+    starts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
+    return list(zip(starts, [*starts[1:], len(keys)], strict=True))
+
+
+def padded_blocks(total: int, largest: int) -> tuple[int, int]:
+    """How many blocks to cut rows into, and the aligned length of each.
+
+    >>> padded_blocks(1000, 2048), padded_blocks(3000, 2048)
+    ((1, 1024), (2, 1504))
+    """
+    count = -(-total // largest)
+    length = aligned(-(-total // count))
+    return -(-total // length), length
+
+
+def whole(x: Tensor, y: Tensor, blocks: int, length: int) -> list[Block]:
+    """All rows of a dataset, (d, n) and (D, n), as blocks for any replica, weighted for a mean."""
+    rows = x.shape[1]
+    parts: list[Block] = []
+    for start in range(0, blocks * length, length):
+        index = torch.arange(start, start + length, device=x.device)
+        weight = torch.where(index < rows, 1 / rows, 0.0)
+        index.clamp_(max=rows - 1)
+        parts.append((x[:, index][None], y[None, None, :, index], weight[None, None]))
+    return parts

@@ -1,0 +1,285 @@
+"""Replicas on a device: their parameters, and how they take a step and are measured."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mdncli.training.batches import (
+    Batches,
+    Block,
+    Order,
+    padded_blocks,
+    rows_per_step,
+    runs,
+    whole,
+)
+from mdncli.training.forward import Arena, Trunk, wake_kernels
+from mdncli.training.layout import Layout
+from mdncli.training.objective import MixtureNLL, nll_constant
+from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
+from mdncli.training.plan import Replica, StackPlan, TrainingData
+
+_BLOCK_ROWS = 2048
+"""A batch is cut into blocks of at most so many rows."""
+
+_TILE_VALUES = 1 << 18
+"""Replicas go through a step together until a layer's activations outgrow the CPU's cache."""
+
+_STEPS_AHEAD = 256
+"""Learning rates are computed for so many steps at once."""
+
+Array = NDArray[Any]
+
+
+class Datasets:
+    """The datasets of a stack, on its device.
+
+    Attributes:
+        training: per dataset, inputs (d, n) and targets (D, n).
+        validation: likewise.
+    """
+
+    def __init__(self, data: Sequence[TrainingData], device: torch.device) -> None:
+        self.device = device
+        self.training = [(self._put(d.x_train), self._put(d.y_train)) for d in data]
+        self.validation = [(self._put(d.x_validation), self._put(d.y_validation)) for d in data]
+
+    def _put(self, values: NDArray[np.float32]) -> Tensor:
+        with warnings.catch_warnings():
+            # Of memory that must not be written to, such as a mapped file; nobody does.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(values).to(self.device)
+
+    def cut(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
+        """How many blocks the batch of a replica is cut into, and their length."""
+        rows = self.training[replica.data][0].shape[1]
+        return padded_blocks(rows_per_step(rows, batch_size), _BLOCK_ROWS)
+
+    def arranged(self, replicas: Sequence[Replica], batch_size: int | None) -> list[int]:
+        """The order of replicas in which those that can work together are neighbours."""
+        keys = [(self.cut(replica, batch_size), replica.data) for replica in replicas]
+        return sorted(range(len(replicas)), key=keys.__getitem__)
+
+
+class Engine:
+    """R replicas of one shape on a device.
+
+    Args:
+        plan: what they share.
+        data: their datasets.
+        replicas: what they differ in, in the order of `Datasets.arranged`.
+        step: steps done.
+        arrays: weights, moments and sums, as `arrays` gives them, each with a leading R.
+    """
+
+    def __init__(
+        self,
+        plan: StackPlan,
+        data: Datasets,
+        replicas: Sequence[Replica],
+        step: int,
+        arrays: Mapping[str, Array],
+    ) -> None:
+        def put(name: str) -> Tensor:
+            return torch.from_numpy(np.array(arrays[name])).to(data.device)
+
+        self.step = step
+        self._plan = plan
+        self._replicas = replicas
+        self._device = data.device
+        self._optimizer = OPTIMIZERS[plan.optimizer]
+        self._momentum = plan.momentum
+        self._weights, self._best = put("weights"), put("best.weights")
+        self._nll = put("train.nll")
+        self._moments = {name: put(f"moment.{name}") for name in self._optimizer.moments}
+        self._gradient = torch.zeros_like(self._weights)
+        self._move = torch.zeros_like(self._weights)
+        clip = plan.gradient_clip
+        self._clip = None if clip is None else torch.tensor(clip)
+        self._schedule = _Schedule(plan, replicas, data.device)
+        wake_kernels()
+        arena = Arena(data.device)
+        self._crews = self._make_crews(data, arena)
+        self._validations = self._make_validations(data, arena)
+
+    @torch.inference_mode()
+    def advance(self) -> None:
+        """Every replica takes a step."""
+        for batches, tiles in self._crews:
+            for tile, blocks in zip(tiles, batches.at(self.step), strict=True):
+                tile.add_gradient(blocks)
+        if self._clip is not None:
+            clip_(self._gradient, self._clip, self._move)
+        pace = self._schedule.at(self.step)
+        if pace.shrink is not None:
+            self._weights.mul_(pace.shrink)
+        if pace.decay is not None:
+            self._gradient.addcmul_(self._weights, pace.decay)
+        self._optimizer.step(
+            self._move.zero_(), self._gradient, self._moments, pace.number, self._momentum
+        )
+        self._weights.addcmul_(self._move, pace.rate)
+        self.step += 1
+
+    @torch.inference_mode()
+    def validation_nll(self) -> NDArray[np.float64]:
+        """The mean NLL of every replica on its validation rows; NaN where there are none."""
+        nll = torch.full_like(self._nll, torch.nan)
+        for tile, blocks in self._validations:
+            tile.add_value(blocks, nll[tile.start : tile.stop].zero_())
+        return nll.cpu().numpy() + nll_constant(self._plan.head)
+
+    def take_training_nll(self, steps: int) -> NDArray[np.float64]:
+        """The mean NLL of every replica over its batches in the last steps, which is forgotten."""
+        nll = self._nll.cpu().numpy() / steps + nll_constant(self._plan.head)
+        self._nll.zero_()
+        return nll
+
+    def keep_best(self, improved: NDArray[np.bool_]) -> None:
+        """Makes the weights that some replicas have now their best."""
+        better = torch.from_numpy(improved).to(self._device)
+        torch.where(better[:, None], self._weights, self._best, out=self._best)
+
+    def last_rates(self) -> NDArray[np.float64]:
+        """The learning rates of the last step."""
+        return self._schedule.at(self.step - 1).rate[:, 0].cpu().numpy().astype(np.float64)
+
+    def epochs(self) -> NDArray[np.float64]:
+        """How often every replica has gone through its training rows."""
+        orders = [order for batches, _ in self._crews for order in batches.orders]
+        return np.array([self.step / order.steps_per_epoch for order in orders])
+
+    def arrays(self) -> dict[str, Array]:
+        """Copies of everything that steps change, each with a leading R."""
+        tensors = {"train.nll": self._nll, "weights": self._weights, "best.weights": self._best}
+        tensors |= {f"moment.{name}": values for name, values in self._moments.items()}
+        return {name: values.cpu().numpy().copy() for name, values in tensors.items()}
+
+    def _make_crews(self, data: Datasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
+        """Replicas whose batches have one padded length, cut into tiles."""
+        batch_size = self._plan.batch_size
+        cuts = [data.cut(replica, batch_size) for replica in self._replicas]
+        crews: list[tuple[Batches, list[_Tile]]] = []
+        for lo, hi in runs(cuts):
+            members = self._replicas[lo:hi]
+            sources = [data.training[replica.data] for replica in members]
+            orders = [
+                Order(replica, x.shape[1], batch_size)
+                for replica, (x, _) in zip(members, sources, strict=True)
+            ]
+            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena)
+            parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
+            crews.append((Batches(sources, orders, parts, *cuts[lo], self._device), tiles))
+        return crews
+
+    def _make_validations(self, data: Datasets, arena: Arena) -> list[tuple[_Tile, list[Block]]]:
+        """Replicas that share validation rows, cut into tiles, with those rows."""
+        validations: list[tuple[_Tile, list[Block]]] = []
+        for lo, hi in runs([replica.data for replica in self._replicas]):
+            x, y = data.validation[self._replicas[lo].data]
+            if x.shape[1]:
+                blocks, length = padded_blocks(x.shape[1], _BLOCK_ROWS)
+                rows = whole(x, y, blocks, length)
+                tiles = self._make_tiles(lo, hi, length, arena)
+                validations += [(tile, rows) for tile in tiles]
+        return validations
+
+    def _make_tiles(self, lo: int, hi: int, rows: int, arena: Arena) -> list[_Tile]:
+        """Replicas `lo` to `hi` in parts of about one size whose activations fit the cache."""
+        network = self._plan.network
+        layout = Layout(network)
+        widest = max(out for out, _ in network.layers)
+        most = max(1, _TILE_VALUES // (widest * rows)) if self._device.type == "cpu" else hi - lo
+        tiles: list[_Tile] = []
+        for part in np.array_split(np.arange(lo, hi), -(-(hi - lo) // most)):
+            start, stop = int(part[0]), int(part[-1]) + 1
+            layers = layout.layers(self._weights[start:stop])
+            gradient = self._gradient[start:stop, : network.parameters]
+            trunk = Trunk(network, layers, gradient, rows, arena)
+            objective = MixtureNLL(self._plan.head, trunk.raw, arena)
+            tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop]))
+        return tiles
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Replicas that go through a step together."""
+
+    start: int
+    stop: int
+    trunk: Trunk
+    objective: MixtureNLL
+    nll: Tensor
+
+    def add_gradient(self, blocks: Sequence[Block]) -> None:
+        """Adds to the NLL of these replicas, and leaves its gradient in the engine's."""
+        for index, (x, y, weight) in enumerate(blocks):
+            self.trunk.forward(x)
+            self.objective.gradient(y, weight, self.nll)
+            self.trunk.backward(x, more=index > 0)
+
+    def add_value(self, blocks: Sequence[Block], nll: Tensor) -> None:
+        """Adds the NLL of these replicas, on rows that they share, to `nll`."""
+        for x, y, weight in blocks:
+            self.trunk.forward(x.expand(self.stop - self.start, -1, -1))
+            self.objective.value(y, weight, nll)
+
+
+class _Pace(NamedTuple):
+    """How a step is taken; all but its number are (R, 1)."""
+
+    number: Tensor
+    """Counted from 1."""
+    rate: Tensor
+    """The learning rates."""
+    shrink: Tensor | None
+    """What the weights are multiplied by before the step: decoupled weight decay."""
+    decay: Tensor | None
+    """The share of the weights that joins the gradient: weight decay of the other kind."""
+
+
+class _Schedule:
+    """The paces of R replicas, computed for many steps at once."""
+
+    def __init__(self, plan: StackPlan, replicas: Sequence[Replica], device: torch.device) -> None:
+        self._steps = plan.steps
+        self._replicas = replicas
+        self._device = device
+        self._decoupled = OPTIMIZERS[plan.optimizer].decoupled
+        self._window = -1
+        self._ahead: list[_Pace] = []
+
+    def at(self, step: int) -> _Pace:
+        """The pace of a step."""
+        window, offset = divmod(step, _STEPS_AHEAD)
+        if window != self._window:
+            self._ahead, self._window = self._look_ahead(window * _STEPS_AHEAD), window
+        return self._ahead[offset]
+
+    def _look_ahead(self, first: int) -> list[_Pace]:
+        table = [
+            learning_rates(r.schedule, r.learning_rate, r.warmup, self._steps, first, _STEPS_AHEAD)
+            for r in self._replicas
+        ]
+        rates = self._put(np.stack(table, axis=1)[..., None])
+        numbers = self._put(first + 1 + np.arange(_STEPS_AHEAD))
+        decays = np.array([[replica.weight_decay] for replica in self._replicas])
+        nothing = [None] * _STEPS_AHEAD
+        shrinks, added = nothing, nothing
+        if decays.any() and self._decoupled:
+            shrinks = (1 - rates * self._put(decays)).unbind()
+        elif decays.any():
+            added = [self._put(decays)] * _STEPS_AHEAD
+        paces = zip(numbers.unbind(), rates.unbind(), shrinks, added, strict=True)
+        return [_Pace(*pace) for pace in paces]
+
+    def _put(self, values: Array) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self._device)

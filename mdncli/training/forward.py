@@ -1,0 +1,202 @@
+"""The torch twin of the network: forward and backward of a stack, in place.
+
+There is no autograd here: activations live in buffers that are made once, and the backward pass
+writes straight into the stack's gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mdncli.network import Network
+
+aten = torch.ops.aten
+_MINUS_ONE = torch.tensor(-1.0)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """The torch twin of an entry of `mdncli.network.ACTIVATIONS`.
+
+    Attributes:
+        forward: (pre, out): writes the activation of `pre` into `out`.
+        backward: (gradient, pre, out): turns the gradient in the activation, in place, into the
+            one in `pre`.
+    """
+
+    forward: Callable[[Tensor, Tensor], object]
+    backward: Callable[[Tensor, Tensor, Tensor], object]
+
+
+def _tanh(pre: Tensor, out: Tensor) -> None:
+    # tanh x = 2 sigmoid(2 x) - 1: torch's sigmoid takes a sixth of the time of its tanh.
+    torch.add(pre, pre, out=out).sigmoid_()
+    torch.add(_MINUS_ONE, out, alpha=2, out=out)
+
+
+ACTIVATIONS: dict[str, Activation] = {
+    "relu": Activation(
+        lambda pre, out: torch.clamp(pre, min=0, out=out),
+        lambda g, pre, out: aten.threshold_backward.grad_input(g, out, 0, grad_input=g),
+    ),
+    "tanh": Activation(
+        _tanh, lambda g, pre, out: aten.tanh_backward.grad_input(g, out, grad_input=g)
+    ),
+    "silu": Activation(
+        lambda pre, out: aten.silu.out(pre, out=out),
+        lambda g, pre, out: aten.silu_backward.grad_input(g, pre, grad_input=g),
+    ),
+    "gelu": Activation(
+        lambda pre, out: aten.gelu.out(pre, out=out),
+        lambda g, pre, out: aten.gelu_backward.grad_input(g, pre, grad_input=g),
+    ),
+    "elu": Activation(
+        lambda pre, out: aten.elu.out(pre, out=out),
+        lambda g, pre, out: aten.elu_backward.grad_input(g, 1, 1, 1, False, pre, grad_input=g),
+    ),
+    "softplus": Activation(
+        lambda pre, out: aten.softplus.out(pre, out=out),
+        lambda g, pre, out: aten.softplus_backward.grad_input(g, pre, 1, 20, grad_input=g),
+    ),
+    "sigmoid": Activation(
+        lambda pre, out: torch.sigmoid(pre, out=out),
+        lambda g, pre, out: aten.sigmoid_backward.grad_input(g, out, grad_input=g),
+    ),
+}
+
+
+def wake_kernels() -> None:
+    """Touch the constants that torch's vectorised kernels keep for special cases.
+
+    They load them under a mask that is nearly always empty. While the page they lie on is not
+    mapped, each such load takes a processor with AVX-512 hundreds of cycles, and as it loads
+    nothing, the page never gets mapped: softplus was measured to take ten times as long, in some
+    processes and not in others. One special case maps it.
+    """
+    special = torch.tensor([-math.inf, -200.0, -1.0, -0.0, 0.0, 200.0, math.inf, math.nan])
+    for kernel in (torch.exp, torch.exp2, torch.expm1, torch.log, torch.log1p, torch.sigmoid):
+        kernel(special.repeat(8))
+
+
+Layers = list[tuple[Tensor, Tensor]]
+"""The weight (R, out, in) and bias (R, out) of every layer."""
+
+
+class Arena:
+    """Buffers by name and shape; whoever asks for the same gets the same memory again.
+
+    Parts of a stack that work one after another share their buffers, which stay in the cache.
+
+    >>> arena = Arena(torch.device("cpu"))
+    >>> arena.take("values", 2, 3) is arena.take("values", 2, 3)
+    True
+    """
+
+    def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+        self._device, self._dtype = device, dtype
+        self._buffers: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """The buffer of a name and a shape, with whatever values were left in it."""
+        key = (name, shape)
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty(shape, device=self._device, dtype=self._dtype)
+        return self._buffers[key]
+
+    def constant(self, value: float) -> Tensor:
+        """A number as a tensor: torch takes longer to wrap a number than to add small tensors."""
+        return torch.tensor(value, dtype=self._dtype)
+
+
+class Trunk:
+    """R networks on one block of rows, bound to their parameters, gradients and buffers.
+
+    Args:
+        network: the shape of the networks.
+        layers: their parameters.
+        gradient: where their gradients go, (R, parameters).
+        rows: rows of a block.
+        arena: gives the buffers.
+    """
+
+    def __init__(
+        self, network: Network, layers: Layers, gradient: Tensor, rows: int, arena: Arena
+    ) -> None:
+        self._activation = ACTIVATIONS[network.activation]
+        self._layers = [
+            _Layer(index, weight, bias, rows, arena) for index, (weight, bias) in enumerate(layers)
+        ]
+        self._gradient = gradient
+        # Products need contiguous memory, but the stack keeps a replica's parameters together.
+        self._products = [
+            product.view(len(gradient), -1) for layer in self._layers for product in layer.products
+        ]
+        self.raw = self._layers[-1].pre
+        """The raw outputs (R, P, rows) of the last forward pass."""
+
+    def forward(self, x: Tensor) -> None:
+        """Writes the raw outputs at inputs (R, d, rows) into `raw`."""
+        *hidden, last = self._layers
+        for layer in hidden:
+            layer.forward(x)
+            self._activation.forward(layer.pre, layer.post)
+            x = layer.post
+        last.forward(x)
+
+    def backward(self, x: Tensor, more: bool = False) -> None:
+        """Carries the gradient in the raw outputs, which has taken their place, to the parameters.
+
+        Args:
+            x: the inputs of the last forward pass.
+            more: add to the gradient that is there, instead of replacing it.
+        """
+        delta = self.raw
+        for layer, below in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
+            torch.bmm(layer.weight_turned, delta, out=below.back)
+            layer.gather(delta, below.post, below.post_turned)
+            self._activation.backward(below.back, below.pre, below.post)
+            delta = below.back
+        first = self._layers[0]
+        first.gather(delta, x, x if first.thin else x.mT)
+        if more:
+            self._gradient.add_(torch.cat(self._products, 1))
+        else:
+            torch.cat(self._products, 1, out=self._gradient)
+
+
+class _Layer:
+    """One layer of R networks: views and buffers made once, and the products they take part in."""
+
+    def __init__(self, index: int, weight: Tensor, bias: Tensor, rows: int, arena: Arena) -> None:
+        replicas, out, into = weight.shape
+        self.thin = into == 1
+        self.weight, self.weight_turned, self.bias = weight, weight.mT, bias[:, :, None]
+        self.products = (
+            arena.take(f"weight {index}", *weight.shape),
+            arena.take(f"bias {index}", *bias.shape),
+        )
+        self.pre, self.post, self.back = (
+            arena.take(f"{name} {index}", replicas, out, rows) for name in ("pre", "post", "back")
+        )
+        self.post_turned = self.post.mT
+
+    def forward(self, values: Tensor) -> None:
+        """Writes weight x values + bias into `pre`."""
+        if self.thin:
+            torch.mul(self.weight, values, out=self.pre).add_(self.bias)
+        else:
+            torch.baddbmm(self.bias, self.weight, values, out=self.pre)
+
+    def gather(self, delta: Tensor, values: Tensor, turned: Tensor) -> None:
+        """Writes the products of the gradient in `pre` with the inputs; may spoil the former."""
+        weight, bias = self.products
+        torch.sum(delta, 2, out=bias)
+        if self.thin:
+            torch.sum(delta.mul_(values), 2, keepdim=True, out=weight)
+        else:
+            torch.bmm(delta, turned, out=weight)

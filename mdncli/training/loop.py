@@ -1,0 +1,286 @@
+"""The training loop: a stack of replicas in, events out; it prints nothing and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mdncli.data.streams import stream
+from mdncli.errors import UsageError
+from mdncli.training.engine import Datasets, Engine
+from mdncli.training.layout import Layout
+from mdncli.training.optimizers import OPTIMIZERS
+from mdncli.training.plan import (
+    Diverged,
+    Event,
+    Finished,
+    Progress,
+    Replica,
+    StackPlan,
+    Stopped,
+    TrainingData,
+    Validated,
+)
+
+TRAINING, STOPPED, DIVERGED = 0, 1, 2
+"""The values of `status` in a state."""
+
+_PROGRESS_SECONDS = 0.1
+_COUNTS = ("step", "status", "waited", "best.step", "train.count")
+
+Array = NDArray[Any]
+State = Mapping[str, Array]
+"""Everything an exact continuation needs: arrays with an entry per replica."""
+
+
+def require(device: str) -> None:
+    """Make sure that this machine can train on a device.
+
+    Raises:
+        UsageError: it has no such device.
+
+    >>> require("cpu")
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "train.device: cuda is asked for, but torch finds no CUDA device",
+            hint="use cpu or auto",
+        )
+
+
+@contextmanager
+def _short_of_memory() -> Iterator[None]:
+    """Torch reports it with a `RuntimeError` of its own."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
+
+
+class Stack:
+    """R networks of one shape in one training loop.
+
+    A replica's trajectory does not depend on the others in the stack, to the last bit on one
+    thread of one machine. One that stops early or diverges leaves the stack and costs nothing.
+
+    Args:
+        plan: what the replicas share.
+        data: the datasets that they refer to.
+        replicas: what they differ in.
+        device: `cpu` or `cuda`.
+        threads: of the CPU; they are torch's for the whole process.
+        state: where to go on from, as `state` gave it for these replicas; None to begin.
+
+    Raises:
+        ValueError: the state is not one of such replicas.
+        MemoryError: there is not enough of it.
+
+    >>> from mdncli.head import Head
+    >>> from mdncli.network import Network
+    >>> x = np.linspace(-1, 1, 64, dtype=np.float32)[None]
+    >>> head = Head(mixtures=2, targets=1)
+    >>> plan = StackPlan(Network(1, (8,), "tanh", head.outputs), head, steps=20)
+    >>> stack = Stack(plan, [TrainingData(x, x, x, x)], [Replica(seed=0), Replica(seed=1)])
+    >>> [type(event).__name__ for event in stack.run()]
+    ['Validated', 'Finished']
+    >>> stack.best([0, 1])["1.bias"].shape
+    (2, 6)
+    """
+
+    @_short_of_memory()
+    def __init__(
+        self,
+        plan: StackPlan,
+        data: Sequence[TrainingData],
+        replicas: Sequence[Replica],
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        state: State | None = None,
+    ) -> None:
+        torch.set_num_threads(threads)
+        self.plan = plan
+        self.replicas = tuple(replicas)
+        self._data = Datasets(data, torch.device(device))
+        if state is None:
+            state = _first_state(plan, data, replicas)
+        else:
+            _check_state(state, plan, len(replicas))
+        live = np.flatnonzero(state["status"] == TRAINING)
+        self._left = {
+            index: {name: values[index] for name, values in state.items()}
+            for index in np.flatnonzero(state["status"] != TRAINING).tolist()
+        }
+        order = self._data.arranged([replicas[index] for index in live.tolist()], plan.batch_size)
+        self._go_on(live[order], {name: values[live[order]] for name, values in state.items()})
+
+    def run(self) -> Iterator[Event]:
+        """Trains to the end. Whenever an event is out, the state may be taken.
+
+        Raises:
+            MemoryError: there is not enough of it.
+        """
+        with _short_of_memory():
+            yield from self._run()
+
+    def _run(self) -> Iterator[Event]:
+        began = spoke = perf_counter()
+        steps, every = self.plan.steps, self.plan.validate_every
+        while self._engine is not None and self._engine.step < steps:
+            self._engine.advance()
+            self._counted += 1
+            step = self._engine.step
+            if step % every == 0 or step == steps:
+                yield from self._validate(self._engine, began)
+                spoke = perf_counter()
+            elif perf_counter() - spoke >= _PROGRESS_SECONDS:
+                yield Progress(step, steps)
+                spoke = perf_counter()
+        yield Finished()
+
+    def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
+        """Everything an exact continuation needs, by name, each with an entry per replica.
+
+        Args:
+            replicas: which, in which order; None for all.
+        """
+        chosen = range(len(self.replicas)) if replicas is None else replicas
+        live = self._live_state()
+        position = {index: at for at, index in enumerate(self._ids.tolist())}
+        rows = [
+            {name: values[position[index]] for name, values in live.items()}
+            if index in position
+            else self._left[index]
+            for index in chosen
+        ]
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def best(self, replicas: Sequence[int] | None = None) -> dict[str, NDArray[np.float32]]:
+        """The parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
+        return Layout(self.plan.network).named(self.state(replicas)["best.weights"])
+
+    def _validate(self, engine: Engine, began: float) -> Iterator[Event]:
+        ids, step = self._ids, engine.step
+        train, validation = engine.take_training_nll(self._counted), engine.validation_nll()
+        self._counted = 0
+        replicas = [self.replicas[index] for index in ids]
+        held_out = np.array([self._data.validation[r.data][0].shape[1] > 0 for r in replicas])
+        diverged = ~np.isfinite(train) | (held_out & ~np.isfinite(validation))
+        improved = ~diverged & (~held_out | (validation < self._best_nll))
+        self._best_nll[improved] = validation[improved]
+        self._best_step[improved] = step
+        self._waited = np.where(improved, 0, self._waited + 1)
+        engine.keep_best(improved)
+        validated = Validated(
+            step=step,
+            replicas=ids,
+            epoch=engine.epochs(),
+            nll_train=train,
+            nll_validation=validation,
+            improved=improved,
+            learning_rate=engine.last_rates(),
+            seconds=perf_counter() - began,
+        )
+        patience = [np.inf if r.patience is None else r.patience for r in replicas]
+        status = np.where(self._waited >= patience, STOPPED, TRAINING)
+        status[diverged] = DIVERGED
+        self._dismiss(status)
+        yield validated
+        for at, index in enumerate(ids.tolist()):
+            if status[at] == DIVERGED:
+                detail = f"NLL {train[at]} in training, {validation[at]} in validation"
+                yield Diverged(index, step, detail)
+            elif status[at] == STOPPED:
+                yield Stopped(index, step)
+
+    def _dismiss(self, status: NDArray[np.int64]) -> None:
+        """Lets those leave whose status is no longer `TRAINING`; the rest closes ranks."""
+        if not status.any():
+            return
+        state = {**self._live_state(), "status": status}
+        for at in np.flatnonzero(status):
+            self._left[int(self._ids[at])] = {name: values[at] for name, values in state.items()}
+        staying = status == TRAINING
+        self._go_on(self._ids[staying], {name: values[staying] for name, values in state.items()})
+
+    def _go_on(self, ids: NDArray[np.int64], state: State) -> None:
+        """Makes replicas the ones that train, from arrays in their order."""
+        self._ids = ids
+        self._waited, self._best_step, self._best_nll = (
+            state[name].copy() for name in ("waited", "best.step", "best.nll")
+        )
+        self._engine = None
+        if len(ids):
+            self._counted = int(state["train.count"][0])
+            replicas = [self.replicas[index] for index in ids]
+            step = int(state["step"][0])
+            self._engine = Engine(self.plan, self._data, replicas, step, state)
+
+    def _live_state(self) -> dict[str, Array]:
+        if self._engine is None:
+            return {}
+        count = len(self._ids)
+        return {
+            "step": np.full(count, self._engine.step),
+            "status": np.full(count, TRAINING),
+            "waited": self._waited.copy(),
+            "best.step": self._best_step.copy(),
+            "best.nll": self._best_nll.copy(),
+            "train.count": np.full(count, self._counted),
+            **self._engine.arrays(),
+        }
+
+
+def _first_state(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
+) -> dict[str, Array]:
+    count = len(replicas)
+    weights = np.stack([_first_weights(plan, data[r.data].y_train, r) for r in replicas])
+    return {
+        "step": np.zeros(count, np.int64),
+        "status": np.full(count, TRAINING),
+        "waited": np.zeros(count, np.int64),
+        "best.step": np.zeros(count, np.int64),
+        "best.nll": np.full(count, np.inf),
+        "train.count": np.zeros(count, np.int64),
+        "train.nll": np.zeros(count, np.float32),
+        "weights": weights,
+        "best.weights": weights,
+        **{f"moment.{name}": np.zeros_like(weights) for name in OPTIMIZERS[plan.optimizer].moments},
+    }
+
+
+def _check_state(state: State, plan: StackPlan, count: int) -> None:
+    """Refuse what is not the state of `count` replicas of a plan: it may come from a file."""
+    each, flat = (count,), (count, Layout(plan.network).size)
+    moments = [f"moment.{name}" for name in OPTIMIZERS[plan.optimizer].moments]
+    due = dict.fromkeys(_COUNTS, ("int64", each))
+    due |= {"best.nll": ("float64", each), "train.nll": ("float32", each)}
+    due |= dict.fromkeys(("weights", "best.weights", *moments), ("float32", flat))
+    found = {name: (values.dtype.name, values.shape) for name, values in state.items()}
+    if misfits := {name for name, _ in due.items() ^ found.items()}:
+        raise ValueError(f"a state does not fit its stack: {', '.join(sorted(misfits))}")
+    if any((state[name] < 0).any() for name in _COUNTS) or (state["status"] > DIVERGED).any():
+        raise ValueError("a state has counts that are none")
+    if not np.isfinite(state["best.weights"]).all():
+        raise ValueError("a state has best weights that are not finite")
+    steps = set(state["step"][state["status"] == TRAINING].tolist())
+    if len(steps) > 1:
+        raise ValueError(f"replicas of one stack must be at one step, not at {sorted(steps)}")
+
+
+def _first_weights(
+    plan: StackPlan, targets: NDArray[np.float32], replica: Replica
+) -> NDArray[np.float32]:
+    random = stream(replica.seed, "init", replica.member)
+    named = plan.network.initial(random)
+    named[list(named)[-1]] = plan.head.initial_bias(targets, random)
+    return Layout(plan.network).flat(named)

@@ -1,0 +1,47 @@
+"""How many CPU threads a stack should have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from mdncli.training.batches import rows_per_step
+from mdncli.training.plan import Replica, StackPlan, TrainingData
+
+_WORTH_SHARING = 1e8
+"""Operations a step from which a second idle core saved a third of the time or more."""
+
+
+def choose_threads(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
+) -> int:
+    """One thread, unless the steps are large and cores are idle; `OMP_NUM_THREADS` overrides.
+
+    Threads that have to share a core wait for each other: beside one other busy process, two
+    threads on two cores were measured to take up to a hundred times as long as one. Small steps
+    gain little from a second thread even where a core is free for it.
+
+    Args:
+        plan, data, replicas: of the stack.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    return max(1, _idle_cores()) if _operations(plan, data, replicas) >= _WORTH_SHARING else 1
+
+
+def _operations(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
+) -> float:
+    """Multiplications and additions of a step: forward, and twice that back."""
+    rows = (
+        rows_per_step(data[replica.data].x_train.shape[1], plan.batch_size) for replica in replicas
+    )
+    return 6.0 * plan.network.parameters * sum(rows)
+
+
+def _idle_cores() -> int:
+    """Cores this process may use that had nothing to do in the last minute."""
+    if not hasattr(os, "sched_getaffinity"):
+        return 1
+    return int(len(os.sched_getaffinity(0)) - os.getloadavg()[0] + 0.5)

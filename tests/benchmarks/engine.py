@@ -1,0 +1,352 @@
+"""How fast the training engine is: against a tutorial's loop, a fused C loop, and its own size.
+
+    python tests/benchmarks/engine.py [--figure cost.png] [--large]
+
+Both sides of every comparison run in turns in this one process, on one thread. Figures are medians
+over the turns, ratios medians of the ratios in each turn. The C loop is compiled where a compiler
+is at hand. Other work on the machine slows large arrays more than small ones: run it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import resource
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from mdncli.head import Head
+from mdncli.network import Network, forward
+from mdncli.training.loop import Stack
+from mdncli.training.plan import Replica, StackPlan, TrainingData, Validated
+
+TURNS = 9
+SEEDS = 64
+
+Train = Callable[[int], None]
+"""Does some steps."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """A network and its batches, as in the write-ups on mixture density networks."""
+
+    name: str
+    hidden: tuple[int, ...]
+    mixtures: int
+    batch_size: int | None
+    activation: str = "tanh"
+    inputs: int = 1
+    targets: int = 1
+    rows: int = 1000
+
+
+FULL = Work("full batch 1,000, 20 tanh, K = 5", (20,), 5, None)
+BATCHED = Work("batch 128, 15-15 tanh, K = 10", (15, 15), 10, 128)
+DEFAULT = Work("batch 128, 64-64 silu, K = 10", (64, 64), 10, 128, "silu", rows=2550)
+
+
+def inverse_sine(rows: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised x and y of the classic inverse problem, (rows,) each."""
+    rng = np.random.default_rng(seed)
+    y = rng.uniform(-10.5, 10.5, rows)
+    x = 7 * np.sin(0.75 * y) + 0.5 * y + rng.standard_normal(rows)
+    return x.astype("f4") / 6.0, y.astype("f4") / 6.06
+
+
+# ------------------------------------------------------------------------------- the sides
+
+
+class Tutorial(nn.Module):
+    """The network of the write-ups: three linear maps on top of a trunk."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        widths = (work.inputs, *work.hidden)
+        trunk = [
+            layer for into, out in pairwise(widths) for layer in (nn.Linear(into, out), nn.Tanh())
+        ]
+        self.trunk = nn.Sequential(*trunk)
+        self.pi = nn.Linear(widths[-1], work.mixtures)
+        self.mu = nn.Linear(widths[-1], work.mixtures)
+        self.sigma = nn.Linear(widths[-1], work.mixtures)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        h = self.trunk(x)
+        return torch.softmax(self.pi(h), -1), self.mu(h), torch.exp(self.sigma(h))
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        pi, mu, sigma = self(x)
+        density = torch.exp(torch.distributions.Normal(mu, sigma).log_prob(y))
+        return -torch.log((pi * density).sum(1)).mean()
+
+
+def tutorial(work: Work, model: Tutorial | None = None) -> Train:
+    """The loop of the write-ups, ready to do some steps."""
+    x, y = (torch.from_numpy(values)[:, None] for values in inverse_sine(work.rows))
+    model = model or Tutorial(work)
+    optimizer = torch.optim.Adam(model.parameters())
+    loader = DataLoader(TensorDataset(x, y), batch_size=work.batch_size or work.rows, shuffle=True)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while True:
+            if work.batch_size is None:
+                yield x, y
+            else:
+                yield from loader
+
+    source = batches()
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            some_x, some_y = next(source)
+            optimizer.zero_grad()
+            model.loss(some_x, some_y).backward()
+            optimizer.step()
+
+    return train
+
+
+def stack(work: Work, replicas: int) -> Train:
+    """Our loop with some seeds in it, ready to do some steps."""
+    x, y = inverse_sine(work.rows + 32)
+    rng = np.random.default_rng(1)
+    inputs = np.stack([x] + [rng.standard_normal(len(x)) for _ in range(work.inputs - 1)])
+    targets = np.stack([y] + [rng.standard_normal(len(y)) for _ in range(work.targets - 1)])
+    parts = (part.astype("f4") for part in (inputs, targets))
+    (x_train, x_rest), (y_train, y_rest) = (np.split(part, [work.rows], axis=1) for part in parts)
+    head = Head(work.mixtures, work.targets)
+    network = Network(work.inputs, work.hidden, work.activation, head.outputs)
+    data = TrainingData(x_train, y_train, x_rest, y_rest)
+
+    def train(steps: int) -> None:
+        plan = StackPlan(
+            network, head, steps, work.batch_size, validate_every=steps, optimizer="adam"
+        )
+        made = Stack(plan, [data], [Replica(seed=s, learning_rate=1e-3) for s in range(replicas)])
+        timed.start()
+        for _ in made.run():
+            pass
+
+    return train
+
+
+def fused(work: Work) -> Train | None:
+    """The fused C loop, compiled now; None without a compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        library = Path(folder) / "fused.so"
+        sizes = [f"-DHIDDEN={work.hidden[0]}", f"-DMIXTURES={work.mixtures}"]
+        flags = ["-O3", "-march=native", "-ffast-math", "-shared", "-fPIC"]
+        source = Path(__file__).with_name("fused.c")
+        subprocess.run([compiler, *flags, *sizes, source, "-o", library, "-lm"], check=True)
+        function = ctypes.CDLL(str(library)).train
+    function.restype = ctypes.c_float
+    count = 2 * work.hidden[0] + 3 * work.mixtures * (work.hidden[0] + 1)
+    x, y = (np.pad(values, (0, 64)) for values in inverse_sine(work.rows))
+    w = (0.3 * np.random.default_rng(0).standard_normal(count)).astype("f4")
+    m, v = np.zeros_like(w), np.zeros_like(w)
+
+    def train(steps: int) -> None:
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, y, w, m, v)]
+        nll = function(work.rows, steps, *pointers, ctypes.c_float(1e-3))
+        assert np.isfinite(nll)
+
+    return train
+
+
+# ------------------------------------------------------------------------------- measuring
+
+
+class Timed:
+    """A stopwatch that whoever is timed may start again once it is ready."""
+
+    def start(self) -> None:
+        self.began = perf_counter()
+
+    def per_step(self, train: Train, steps: int) -> float:
+        """Microseconds a step."""
+        self.start()
+        train(steps)
+        return (perf_counter() - self.began) / steps * 1e6
+
+
+timed = Timed()
+
+
+def in_turns(sides: dict[str, tuple[Train, int]]) -> dict[str, NDArray[np.float64]]:
+    """Microseconds a step of each side in every turn; in each turn all of them run."""
+    for train, steps in sides.values():
+        train(max(2, steps // 10))
+    taken = [
+        [timed.per_step(train, steps) for train, steps in sides.values()] for _ in range(TURNS)
+    ]
+    return dict(zip(sides, np.transpose(taken), strict=True))
+
+
+def row(what: str, theirs: ArrayLike, ours: ArrayLike, *, least: float) -> None:
+    """A line of the table; `least` is what theirs must be, as a multiple of ours."""
+    ratio = np.median(np.divide(theirs, ours))
+    target = f"at least {least:g}x" if least >= 1 else f"within {1 / least:g}x"
+    shown = f"{ratio:.1f}x" if least >= 1 else f"{1 / ratio:.1f}x"
+    verdict = "yes" if ratio >= least else "NO"
+    figures = f"{np.median(theirs):>9.0f}{np.median(ours):>9.1f}{shown:>9}"
+    print(f"{what:<58}{figures}   {target:<14}{verdict}", flush=True)
+
+
+def compare(work: Work, alone: float, together: float) -> None:
+    """One run and 64 seeds against the tutorial's loop; for the full batch the C loop, too."""
+    sides = {
+        "tutorial": (tutorial(work), 100),
+        "one": (stack(work, 1), 500),
+        "seeds": (stack(work, SEEDS), 60 if work.batch_size is None else 250),
+    }
+    compiled = fused(work) if work is FULL else None
+    if compiled is not None:
+        sides["fused"] = (compiled, 1000)
+    taken = in_turns(sides)
+    theirs, one, each = taken["tutorial"], taken["one"], taken["seeds"] / SEEDS
+    row(f"one run, {work.name}", theirs, one, least=alone)
+    row(f"{SEEDS} seeds, {work.name}, per seed", theirs, each, least=together)
+    if compiled is not None:
+        row("  one run, against the fused C loop", taken["fused"], one, least=1 / 3.5)
+        row("  64 seeds, against it, per seed", taken["fused"], each, least=1 / 2)
+    elif work is FULL:
+        print("  no C compiler: not compared with the fused loop")
+
+
+def reach(rows: int = 1000, steps: int = 10_000) -> None:
+    """The time to the tutorial's final test NLL, on the same rows."""
+    x, y = inverse_sine(rows + 20_000)
+    test_x, test_y = torch.from_numpy(x[rows:])[:, None], torch.from_numpy(y[rows:])[:, None]
+    model = Tutorial(FULL)
+    theirs = timed.per_step(tutorial(FULL, model), steps) * steps / 1e6
+    with torch.no_grad():
+        goal = model.loss(test_x, test_y).item()
+    head = Head(10, 1)
+    network = Network(1, (64, 64), "silu", head.outputs)
+    plan = StackPlan(network, head, 3000, 128, validate_every=25, gradient_clip=5.0)
+    kept = int(0.85 * rows)
+    data = TrainingData(
+        *(part[None, cut] for cut in (slice(kept), slice(kept, rows)) for part in (x, y))
+    )
+    made = Stack(plan, [data], [Replica(member=m, schedule="cosine", warmup=100) for m in range(5)])
+    spent, began = 0.0, perf_counter()
+    for event in made.run():
+        spent += perf_counter() - began
+        if isinstance(event, Validated):
+            raw = forward(network, made.best(), x[None, rows:])
+            members = np.stack([head(one).log_prob(y[rows:, None]) for one in raw])
+            nll = -(np.logaddexp.reduce(members, axis=0) - np.log(len(raw))).mean()
+            if nll <= goal:
+                break
+        began = perf_counter()
+    what = f"to the tutorial's test NLL after {steps:,} steps, ms"
+    row(what, theirs * 1e3, spent * 1e3, least=20)
+
+
+def cost_against_replicas(figure: Path | None) -> None:
+    """Time per replica against R."""
+    counts = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    print(
+        "\nmicroseconds per step and replica against R\n" + " " * 40, *(f"{c:>7}" for c in counts)
+    )
+    curves: dict[str, list[float]] = {}
+    for work in (FULL, BATCHED, DEFAULT):
+        sides = {str(c): (stack(work, c), min(600, 4096 // c)) for c in counts}
+        taken = in_turns(sides)
+        curves[work.name] = [float(np.median(taken[str(c)])) / c for c in counts]
+        print(f"{work.name:<40}", *(f"{value:>7.1f}" for value in curves[work.name]), flush=True)
+    if figure is not None:
+        from matplotlib.figure import Figure
+
+        drawing = Figure(figsize=(6.4, 4.2), layout="constrained")
+        axes = drawing.add_subplot()
+        for name, values in curves.items():
+            axes.loglog(counts, values, "o-", base=2, label=name)
+        axes.set(xlabel="replicas in the stack", ylabel="microseconds per step and replica")
+        axes.legend()
+        drawing.savefig(figure, dpi=150)
+
+
+def exponents() -> None:
+    """How the time of a step grows with each size, all else equal: the fitted exponent."""
+    base = {"hidden": (32, 32), "mixtures": 8, "batch_size": 256, "activation": "silu"}
+    sweeps: dict[str, Sequence[tuple[int, dict]]] = {
+        "rows of a batch": [(n, {"batch_size": n}) for n in (128, 256, 512, 1024, 2048, 4096)],
+        "inputs d": [(n, {"inputs": n}) for n in (2, 8, 32, 128)],
+        "components K": [(n, {"mixtures": n}) for n in (4, 8, 16, 32, 64)],
+        "targets D": [(n, {"targets": n}) for n in (1, 2, 4, 8, 16)],
+        "hidden width": [(n, {"hidden": (n, n)}) for n in (16, 32, 64, 128, 256)],
+        "hidden layers": [(n, {"hidden": (32,) * n}) for n in (1, 2, 4, 8)],
+        "replicas R": [(n, {}) for n in (1, 4, 16, 64)],
+    }
+    print("\ntime of a step of 8 replicas against one size, and the exponent over its upper half")
+    for name, sweep in sweeps.items():
+        sides = {}
+        for size, change in sweep:
+            work = Work("", **{**base, **change}, rows=4096)
+            sides[str(size)] = (stack(work, size if name == "replicas R" else 8), 64)
+        taken = in_turns(sides)
+        sizes, times = (
+            [size for size, _ in sweep],
+            [float(np.median(values)) for values in taken.values()],
+        )
+        half = len(sizes) // 2
+        slope = np.polyfit(np.log(sizes[half:]), np.log(times[half:]), 1)[0]
+        listed = "  ".join(f"{s}: {t:.0f}" for s, t in zip(sizes, times, strict=True))
+        print(f"{name:<18}{slope:>6.2f}   {listed} us", flush=True)
+
+
+def large(rows: int = 20_000_000, inputs: int = 10, batch: int = 8192, steps: int = 600) -> None:
+    """Rows a second, and memory beyond the matrix, where the rows fill memory."""
+    matrix = np.random.default_rng(0).random((rows, inputs + 1), np.float32)
+    x, y = matrix.T[:inputs], matrix.T[inputs:]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    head = Head(5, 1)
+    network = Network(inputs, (64, 64), "silu", head.outputs)
+    plan = StackPlan(network, head, steps, batch, validate_every=steps)
+    made = Stack(plan, [TrainingData(x, y, x[:, :batch], y[:, :batch])], [Replica()])
+    began = perf_counter()
+    for _ in made.run():
+        pass
+    rate = steps * batch / (perf_counter() - began)
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
+    print(f"\n{rows:,} rows x {inputs}, batch {batch:,}, 64-64, K = 5: {rate:,.0f} rows a second,")
+    print(f"a shuffle of all rows included (target 1,000,000); {more:.2f} GB beyond the matrix (2)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--figure", type=Path, help="draw the cost against R into this file")
+    parser.add_argument("--large", action="store_true", help="also train on 20 million rows")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        f"{'microseconds a step':<58}{'theirs':>9}{'ours':>9}{'ratio':>9}   target        reached"
+    )
+    compare(FULL, alone=4, together=8)
+    compare(BATCHED, alone=5, together=20)
+    reach()
+    cost_against_replicas(options.figure)
+    exponents()
+    if options.large:
+        large()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""What several tests share: a trained run, made once, and the command line in a process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Mdn = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def call_mdn(
+    *arguments: str | Path, cwd: Path, stdin: str | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mdncli", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "80", **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture
+def mdn(tmp_path: Path) -> Mdn:
+    """Run `mdn` in an empty folder."""
+
+    def call(*arguments: str | Path, **rest: str) -> subprocess.CompletedProcess[str]:
+        return call_mdn(*arguments, cwd=tmp_path, **rest)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run on the inverse sine; not to be changed."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = call_mdn(
+        "train", "sine", "data.rows=600", "train.steps=300", "model.ensemble=2", cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return folder / done.stdout.strip()

@@ -1,0 +1,162 @@
+"""Every registered dataset: its draws follow its exact density, which integrates to 1."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.stats import kstest
+
+from mdncli.data.synthetic import DATASETS, load
+from mdncli.data.synthetic.base import Synthetic
+from mdncli.data.synthetic.inverse_sine import InverseSine
+from mdncli.data.synthetic.sine import Sine, curve
+from mdncli.errors import ConfigError, UsageError
+
+
+@pytest.fixture(params=DATASETS)
+def dataset(request: pytest.FixtureRequest) -> Synthetic:
+    return load(request.param)()
+
+
+def test_exact_density_integrates_to_one(dataset: Synthetic) -> None:
+    x, _ = dataset.draw(np.random.default_rng(0), 40)
+    exact = dataset.exact(x)
+    # The panels between quantiles follow the density wherever it is.
+    tail = np.logspace(-10, -2, 17)
+    edges = exact.quantile(np.concatenate([tail, np.linspace(0.02, 0.98, 97), 1 - tail[::-1]]))[
+        ..., 0
+    ]
+    nodes, weights = np.polynomial.legendre.leggauss(30)
+    half = np.diff(edges, axis=1)[..., None] / 2
+    points = edges[:, :-1, None] + half * (nodes + 1)
+    log_density = exact.log_prob(points.reshape(len(x), -1, 1)).reshape(points.shape)
+    total = (np.exp(log_density) * half * weights).sum(axis=(1, 2))
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_draws_follow_the_exact_cdf(dataset: Synthetic) -> None:
+    rng = np.random.default_rng(1)
+    x, y = dataset.draw(rng, 5000)
+    exact = dataset.exact(x)
+    for draws in (y, exact.sample(rng)[:, 0]):
+        for pit in exact.cdf(draws).T:
+            assert kstest(pit, "uniform").pvalue > 1e-3
+
+
+def test_shapes_and_names(dataset: Synthetic) -> None:
+    x, y = dataset.draw(np.random.default_rng(2), 7)
+    assert x.shape == (7, len(dataset.inputs))
+    assert y.shape == (7, len(dataset.targets))
+    assert x.dtype == y.dtype == np.float64
+    assert dataset.exact(x).targets == len(dataset.targets)
+    assert len(dataset.draw(np.random.default_rng(2))[0]) == dataset.rows
+
+
+def test_the_same_stream_draws_the_same_rows(dataset: Synthetic) -> None:
+    first, second = (np.hstack(dataset.draw(np.random.default_rng(3), 20)) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_exact_density_is_finite_at_its_own_draws(dataset: Synthetic) -> None:
+    x, y = dataset.draw(np.random.default_rng(4), 2000)
+    assert np.isfinite(dataset.exact(x).log_prob(y)).all()
+
+
+def test_faults_of_a_common_parameter_are_named(dataset: Synthetic) -> None:
+    with pytest.raises(ConfigError, match="rows: must be between 1 and"):
+        dataclasses.replace(dataset, rows=0)
+
+
+@pytest.mark.parametrize("noise", [0.05, 1.0, 4.0])
+def test_inverse_density_agrees_with_adaptive_quadrature(noise: float) -> None:
+    def likelihood(t: float, at: float) -> float:
+        return math.exp(-0.5 * ((at - 7 * math.sin(0.75 * t) - 0.5 * t) / noise) ** 2)
+
+    x, y = InverseSine(noise=noise).draw(np.random.default_rng(5), 10)
+    found = InverseSine(noise=noise).exact(x).log_prob(y)
+    for (at,), (t,), log_density in zip(x, y, found, strict=True):
+        pieces = pairwise(np.linspace(-10.5, 10.5, 211))
+        total = sum(quad(likelihood, *piece, args=(at,), epsabs=1e-14)[0] for piece in pieces)
+        assert log_density == pytest.approx(math.log(likelihood(t, at) / total), abs=1e-6)
+
+
+@pytest.mark.parametrize(("end", "nll"), [(10.5, 1.288), (10.0, 1.326)])
+def test_exact_nll_of_the_inverse_problem(end: float, nll: float) -> None:
+    dataset = InverseSine(low=-end, high=end)
+    x, y = dataset.draw(np.random.default_rng(6), 60_000)
+    assert -dataset.exact(x).log_prob(y).mean() == pytest.approx(nll, abs=0.01)
+
+
+@pytest.mark.parametrize("x", [-1e6, -100.0, -20.0, 20.0, 100.0, 1e6])
+def test_inverse_density_is_sensible_far_outside(x: float) -> None:
+    exact = InverseSine().exact(np.array([[x]]))
+    assert np.isfinite(exact.log_prob(np.linspace(-10.5, 10.5, 50)[None, :, None])).all()
+    # The y whose curve comes nearest to such an x is the last one of its side.
+    assert np.sign(exact.mean()).item() == np.sign(x)
+    assert (abs(exact.sample(np.random.default_rng(0), 100)) <= 10.5).all()
+
+
+def test_inverse_density_is_zero_where_no_y_is_drawn() -> None:
+    exact = InverseSine(low=0.0, high=5.0).exact(np.zeros((1, 1)))
+    assert (exact.log_prob(np.array([[[-0.1], [5.1]]])) == -np.inf).all()
+
+
+def test_forward_density_is_the_noise_around_the_curve() -> None:
+    exact = Sine(noise=2.0).exact(np.array([[3.0]]))
+    assert exact.mean().item() == pytest.approx(7 * np.sin(2.25) + 1.5)
+    assert exact.std().item() == pytest.approx(2.0)
+
+
+def test_grids_are_even_and_leave_the_noise_random() -> None:
+    x, y = InverseSine(rows=5, grid=True, low=-2.0, high=2.0).draw(np.random.default_rng(7))
+    np.testing.assert_allclose(y.ravel(), [-2, -1, 0, 1, 2])
+    assert not np.allclose(x, curve(y))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "faults"),
+    [
+        ({"rows": 0}, ["rows: must be between"]),
+        ({"rows": 10**12}, ["rows: must be between"]),
+        ({"noise": 0.0}, ["noise: must be above 0, not 0"]),
+        ({"noise": -1.0}, ["noise: must be above 0, not -1"]),
+        ({"noise": float("nan")}, ["noise: must be between -1e6 and 1e6, not nan"]),
+        ({"noise": 1e-9}, ["noise: must be at least 0.0021"]),
+        ({"low": 3.0, "high": 3.0}, ["low: must be below high, which is 3, not 3"]),
+        ({"high": float("inf")}, ["high: must be between -1e6 and 1e6, not inf"]),
+        (
+            {"low": -2e6},
+            ["low: must be between -1e6 and 1e6, not -2e+06", "noise: must be at least"],
+        ),
+        ({"rows": -5, "noise": -1.0, "low": 11.0}, ["rows: ", "noise: ", "low: "]),
+    ],
+)
+@pytest.mark.parametrize("kind", [Sine, InverseSine])
+def test_all_faults_of_parameters_are_said(
+    kind: type[Sine], parameters: dict[str, float], faults: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as error:
+        kind(**parameters)  # pyright: ignore[reportArgumentType]
+    assert len(error.value.faults) == len(faults)
+    assert all(
+        found.startswith(start) for found, start in zip(error.value.faults, faults, strict=True)
+    )
+
+
+def test_an_unknown_dataset_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(
+        UsageError, match="no dataset named 'cosine'; choose from inverse_sine, sine"
+    ):
+        load("cosine")
+
+
+def test_listing_datasets_imports_no_numpy() -> None:
+    code = "import sys, mdncli.data.synthetic; assert 'numpy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

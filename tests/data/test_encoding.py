@@ -1,0 +1,511 @@
+"""Columns become features and come back, fitted on the training rows and on nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mdncli.data import table
+from mdncli.data.encoding import Encoding, complete, resolution
+from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.table import Table
+from mdncli.density.mixture import Mixture
+from mdncli.errors import DataError
+from mdncli.transforms import TRANSFORMS
+
+FLATS = """size,city,lift,rooms,price
+50,Oslo,true,2,1.5
+60,Rome,false,3,2.5
+70,Oslo,true,2,4.5
+90,Bern,false,5,6.5
+"""
+TRAINING = np.array([0, 1, 2])
+
+
+def flats(text: str = FLATS) -> Table:
+    return table.read(io.BytesIO(text.encode()), name="flats.csv")
+
+
+def fitted(given: Table, **options) -> Encoding:
+    inputs = options.pop("inputs", ["size", "city", "lift"])
+    targets = options.pop("targets", ["price"])
+    return Encoding.fit(given, inputs, targets, options.pop("rows", TRAINING), **options)
+
+
+# --------------------------------------------------------------------------------- what is learned
+
+
+def test_every_kind_of_input_becomes_features():
+    encoding = fitted(flats())
+    assert encoding.feature_names == ["size", "city=Oslo", "city=Rome", "lift"]
+    assert (encoding.inputs, encoding.targets) == (["size", "city", "lift"], ["price"])
+    assert (encoding.features, encoding.text_columns) == (4, ["city"])
+    spread = math.sqrt(200 / 3)
+    expected = [
+        [-10 / spread, 0, 10 / spread, 30 / spread],
+        [1, 0, 1, 0],
+        [0, 1, 0, 0],
+        [1, 0, 1, 0],
+    ]
+    encoded = encoding.encode_inputs(flats())
+    np.testing.assert_allclose(encoded, expected, rtol=1e-6)
+    assert encoded.dtype == np.float32
+    assert encoded.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "rows", [slice(1, 3), np.array([3, 0]), np.array([True, False, True, True])]
+)
+def test_some_rows_are_encoded_as_they_are_among_all(rows):
+    encoding = fitted(flats())
+    for encode in (encoding.encode_inputs, encoding.encode_targets):
+        np.testing.assert_array_equal(encode(flats(), rows), encode(flats())[:, rows])
+        np.testing.assert_array_equal(encode(flats()[rows]), encode(flats())[:, rows])
+    np.testing.assert_array_equal(
+        encoding.target_values(flats(), rows), encoding.target_values(flats())[rows]
+    )
+
+
+def test_only_training_rows_are_learned_from():
+    changed = flats(FLATS.replace("90,Bern,false,5,6.5", "9e9,Bern,true,-7,1e9"))
+    assert fitted(flats()).to_json() == fitted(changed).to_json()
+
+
+def test_columns_are_matched_by_name():
+    encoding = fitted(flats())
+    other = flats("price,id,lift,size,city\n2,9,false,60,Rome\n")
+    expected = encoding.encode_inputs(flats())[:, 1:2]
+    np.testing.assert_array_equal(encoding.encode_inputs(other), expected)
+    without_target = flats("lift,size,city\nfalse,60,Rome\n")
+    np.testing.assert_array_equal(encoding.encode_inputs(without_target), expected)
+    with pytest.raises(DataError, match=r"^flats\.csv: no columns 'size', 'lift'; it has 'city'$"):
+        encoding.encode_inputs(flats("city\nRome\n"))
+    with pytest.raises(DataError, match=r"no column 'price'"):
+        encoding.encode_targets(without_target)
+
+
+def test_truth_values_may_be_written_as_numbers():
+    encoding = fitted(flats())
+    encoded = encoding.encode_inputs(flats("size,city,lift\n60,Rome,1\n60,Rome,0\n"))
+    assert encoded[3].tolist() == [1, 0]
+
+
+def test_numbers_can_be_categories():
+    encoding = fitted(flats(), inputs=["rooms"], categorical=["rooms"])
+    assert encoding.feature_names == ["rooms=2", "rooms=3"]
+    assert encoding.text_columns == ["rooms"]
+    as_floats = flats("rooms\n3.0\n2.0\n")
+    as_text = table.read(io.BytesIO(b"rooms\n3\n2\n"), text=encoding.text_columns)
+    for given_ in (as_floats, as_text):
+        assert encoding.encode_inputs(given_).tolist() == [[0, 1], [1, 0]]
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_inputs_and_targets_are_transformed(name):
+    values = np.random.default_rng(0).uniform(0.1, 0.9, 200)
+    given_ = Table.of({"x": values, "y": values})
+    encoding = Encoding.fit(given_, ["x"], ["y"], np.arange(100), transform={"x": name, "y": name})
+    transformed = TRANSFORMS[name].forward(values)
+    expected = (transformed - transformed[:100].mean()) / transformed[:100].std()
+    np.testing.assert_allclose(encoding.encode_inputs(given_)[0], expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(encoding.encode_targets(given_), encoding.encode_inputs(given_))
+
+
+def test_several_targets_are_scaled_each_by_itself():
+    encoding = fitted(flats(), inputs=["city"], targets=["price", "size"])
+    encoded = encoding.encode_targets(flats(), TRAINING)
+    np.testing.assert_allclose(encoded.mean(axis=1), 0, atol=1e-7)
+    np.testing.assert_allclose(encoded.std(axis=1), 1, rtol=1e-6)
+    assert encoding.target_values(flats()).tolist() == [[1.5, 50], [2.5, 60], [4.5, 70], [6.5, 90]]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        1e300 * np.array([1.0, 2.0, 3.0]),
+        1e-300 * np.array([1.0, 2.0, 3.0]),
+        1e15 + np.array([0.0, 1.0, 2.0]),
+        np.array([-1e308, 0, 5e307]),
+    ],
+)
+def test_extreme_units_are_no_obstacle(values):
+    encoding = Encoding.fit(Table.of({"x": values, "y": values}), ["x"], ["y"], np.arange(3))
+    encoded = encoding.encode_inputs(Table.of({"x": values}))[0]
+    np.testing.assert_allclose(encoded.mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(encoded.std(), 1, rtol=1e-6)
+
+
+def test_constant_columns_keep_their_unit_and_are_mentioned():
+    given_ = flats("a,b,c,y\n0.1,x,true,5\n0.1,x,true,5\n0.1,x,true,5\n7,x,false,6\n")
+    encoding = fitted(given_, inputs=["a", "b", "c"], targets=["y"])
+    assert encoding.input_columns[0].scale == encoding.target_columns[0].scale == 1
+    np.testing.assert_allclose(encoding.encode_inputs(given_)[0], [0, 0, 0, 6.9], rtol=1e-6)
+    assert encoding.warnings == (
+        "column 'a' is 0.1 in every training row",
+        "column 'b' is 'x' in every training row",
+        "column 'c' is true in every training row",
+        "column 'y' is 5 in every training row",
+    )
+
+
+def test_what_looks_like_an_identifier_is_mentioned():
+    names = [f"name {i}" for i in range(20)]
+    given_ = Table.of({"who": names, "y": np.arange(20.0)})
+    (warning,) = Encoding.fit(given_, ["who"], ["y"], np.arange(20)).warnings
+    assert warning.startswith("column 'who' has 20 different texts in 20 training rows; leave it")
+
+
+def test_a_category_of_the_data_that_no_training_row_has_is_no_category():
+    encoding = fitted(flats())
+    assert encoding.encode_inputs(flats())[1:3, 3].tolist() == [0, 0]
+    assert encoding.warnings == (
+        "column 'city': 1 of its categories, such as 'Bern', occur in no training row",
+    )
+
+
+# -------------------------------------------------------------------------------- and what is given
+
+
+def test_predictions_come_back_in_the_targets_own_units():
+    given_ = flats()
+    for transform in ({}, {"price": "log"}):
+        encoding = fitted(given_, targets=["price", "size"], inputs=["city"], transform=transform)
+        encoded = encoding.encode_targets(given_).astype(np.float64)
+        standard = Mixture(np.zeros((1, 4)), encoded[None], np.full((1, 2, 4), 0.5))
+        own = encoding.decode(standard)
+        y = encoding.target_values(given_)
+        np.testing.assert_allclose(own.quantile([0.5])[:, 0], y, rtol=1e-6)
+        # The density of y is that of its standardised value, times the Jacobian.
+        away = own.quantile([0.3])[:, 0]
+        np.testing.assert_allclose(
+            own.log_prob(away),
+            standard.log_prob(standard.quantile([0.3])[:, 0]) + encoding.log_jacobian(away),
+            rtol=1e-9,
+        )
+
+
+def test_an_encoding_survives_json_exactly():
+    given_ = flats(FLATS.replace("60,Rome", "60,").replace("50,Oslo", ",Oslo"))
+    encoding = fitted(given_, missing="impute", transform={"size": "log", "price": "log1p"})
+    document = json.loads(json.dumps(encoding.to_json()))
+    copy = Encoding.from_json(document)
+    assert copy.input_columns == encoding.input_columns
+    assert copy.target_columns == encoding.target_columns
+    np.testing.assert_array_equal(copy.encode_inputs(given_), encoding.encode_inputs(given_))
+
+
+DOCUMENT = fitted(flats()).to_json()
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=3,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([("inputs", i) for i in range(3)] + [("targets", 0)]),
+    st.data(),
+    json_values,
+)
+def test_a_damaged_document_is_refused_or_harmless(where, data, value):
+    document = json.loads(json.dumps(DOCUMENT))
+    part = document[where[0]][where[1]]
+    part[data.draw(st.sampled_from(sorted(part)))] = value
+    try:
+        encoding = Encoding.from_json(document)
+    except ValueError:
+        return
+    # Whatever is accepted can be used: errors about data are the only ones left.
+    try:
+        encoding.encode_inputs(flats())
+        encoding.encode_targets(flats())
+    except DataError:
+        return
+
+
+@pytest.mark.parametrize("document", [{}, {"inputs": [], "targets": []}, {"inputs": 1}, [], None])
+def test_what_is_no_document_is_refused(document):
+    with pytest.raises(ValueError):
+        Encoding.from_json(document)
+
+
+# ---------------------------------------------------------------------------------- missing values
+
+GAPS = """size,city,lift,price
+50,Oslo,true,1
+,Rome,,2
+70,,true,3
+90,Oslo,false,4
+"""
+
+
+def test_a_stand_in_and_an_indicator_for_what_is_missing():
+    encoding = fitted(flats(GAPS), missing="impute", rows=np.arange(4))
+    assert encoding.feature_names == [
+        "size",
+        "size missing",
+        "city=Oslo",
+        "city=Rome",
+        "city missing",
+        "lift",
+        "lift missing",
+    ]
+    encoded = encoding.encode_inputs(flats(GAPS))
+    np.testing.assert_allclose(encoded[0], (np.array([50, 70, 70, 90]) - 70) / np.sqrt(800 / 3))
+    assert encoded[1:].tolist() == [
+        [0, 1, 0, 0],
+        [1, 0, 0, 1],
+        [0, 1, 0, 0],
+        [0, 0, 1, 0],
+        [1, 1, 1, 0],
+        [0, 1, 0, 0],
+    ]
+
+
+def test_what_no_training_row_misses_may_be_missing_later():
+    encoding = fitted(flats(), missing="impute")
+    assert encoding.feature_names == fitted(flats()).feature_names
+    encoded = encoding.encode_inputs(flats("size,city,lift\n,,\n"))
+    assert encoded[:, 0].tolist() == [0, 0, 0, 1]
+
+
+def test_incomplete_rows_can_be_left_out():
+    given_ = flats(GAPS.replace("90", "inf"))
+    kept = complete(given_, ["size", "city", "lift"])
+    assert kept.tolist() == [True, False, False, False]
+    encoding = fitted(given_, missing="drop", rows=np.flatnonzero(kept))
+    assert encoding.encode_inputs(given_, kept).shape == (3, 1)
+
+
+def test_missing_values_are_refused_with_counts_and_places():
+    with pytest.raises(DataError) as error:
+        fitted(flats(GAPS.replace("90,Oslo,false,4", ",Oslo,false,-inf")))
+    assert str(error.value) == (
+        "flats.csv: column 'size': 2 values are missing, the first on line 3; "
+        "column 'city': 1 value is missing, on line 4; "
+        "column 'lift': 1 value is missing, on line 3; "
+        "column 'price': 1 value is infinite, on line 5; "
+        "set data.missing to drop or impute, or correct them"
+    )
+
+
+# --------------------------------------------------------------------------------- what is refused
+
+# Changes to the table, options for the fit, and the whole message.
+REFUSED = {
+    "an absent target": (
+        {},
+        {"targets": ["prize"]},
+        "flats.csv: no column 'prize'; did you mean 'price'?",
+    ),
+    "a target that is an input": (
+        {},
+        {"inputs": ["size", "price"]},
+        "flats.csv: column 'price' is both input and target; take it out of one",
+    ),
+    "no inputs": ({}, {"inputs": []}, "flats.csv: no column is left as input"),
+    "no targets": ({}, {"targets": []}, "flats.csv: no column is left as target"),
+    "an unknown categorical column": (
+        {},
+        {"categorical": ["town"]},
+        "flats.csv: no column 'town'; it has 'size', 'city', 'lift', 'rooms', 'price'",
+    ),
+    "an idle categorical column": (
+        {},
+        {"categorical": ["rooms"]},
+        "flats.csv: categorical: column 'rooms' is not an input",
+    ),
+    "an idle transform": (
+        {},
+        {"transform": {"rooms": "log"}},
+        "flats.csv: transform: column 'rooms' is neither input nor target",
+    ),
+    "an unknown transform": (
+        {},
+        {"transform": {"price": "ln"}},
+        "flats.csv: column 'price': no transform 'ln'; choose from identity, log, log1p, sqrt, "
+        "logit, atanh",
+    ),
+    "a transform of text": (
+        {},
+        {"transform": {"city": "log"}},
+        "flats.csv: column 'city' is not numeric; leave out its transform 'log'",
+    ),
+    "a text target": (
+        {},
+        {"inputs": ["size"], "targets": ["city"]},
+        "flats.csv: column 'city' holds text, so predicting it is classification, which is not "
+        "available yet; choose a numeric target",
+    ),
+    "a target of truth values": (
+        {},
+        {"inputs": ["size"], "targets": ["lift"]},
+        "flats.csv: column 'lift' holds true and false, so predicting it is classification, "
+        "which is not available yet; choose a numeric target",
+    ),
+    "classification": (
+        {},
+        {"task": "classification"},
+        "flats.csv: classification is not available yet; choose data.task: regression",
+    ),
+    "a word among the targets": (
+        {"4.5": "much"},
+        {"task": "regression"},
+        "flats.csv:4: column 'price': 'much' is not a number; correct it, leave it empty, or list "
+        "the column in data.categorical",
+    ),
+    "a word among numbers": (
+        {"50": "NA", "60": "n.a."},
+        {},
+        "flats.csv:3: column 'size': 'n.a.' is not a number; correct it, leave it empty, or list "
+        "the column in data.categorical",
+    ),
+    "a zero under a logarithm": (
+        {"6.5": "0"},
+        {"transform": {"price": "log"}},
+        "flats.csv:5: column 'price': 0 has no log; values must be above 0, or choose another "
+        "transform",
+    ),
+    "a zero target under a square root": (
+        {"1.5": "0"},
+        {"transform": {"price": "sqrt"}},
+        "flats.csv:2: column 'price': 0 has no sqrt; values must be above 0, or choose another "
+        "transform",
+    ),
+    "a share above one": (
+        {"50": "0.5", "60": "0.9", "70": "0.1"},
+        {"transform": {"size": "logit"}},
+        "flats.csv:5: column 'size': 90 has no logit; values must be strictly between 0 and 1, or "
+        "choose another transform",
+    ),
+    "a value beyond single precision": (
+        {"90": "1e300"},
+        {},
+        "flats.csv:5: column 'size': 1e+300 is too far from the training rows for single "
+        "precision; correct it, or choose a transform such as log",
+    ),
+    "values beyond double precision": (
+        {"50": "-1.7e308", "60": "1.7e308"},
+        {},
+        "flats.csv: column 'size' spans more than numbers can; correct it, or choose a transform "
+        "such as log",
+    ),
+    "nothing in a column": (
+        {"50,": ",", "60,": ",", "70,": ",", "90,": ","},
+        {},
+        "flats.csv: column 'size': all 4 values are missing; set data.missing to drop or impute, "
+        "or correct them",
+    ),
+    "nothing in the training rows to impute": (
+        {"50,": ",", "60,": ",", "70,": ","},
+        {"missing": "impute"},
+        "flats.csv: column 'size' has no value in the training rows; leave it out",
+    ),
+    "a missing target": (
+        {",2.5": ","},
+        {"missing": "impute"},
+        "flats.csv: column 'price': 1 value is missing, on line 3; set data.missing to drop: only "
+        "inputs can be imputed, and nothing infinite",
+    ),
+    "an infinite input": (
+        {"60": "inf"},
+        {"missing": "impute"},
+        "flats.csv: column 'size': 1 value is infinite, on line 3; set data.missing to drop: only "
+        "inputs can be imputed, and nothing infinite",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_encoded_is_refused_before_training(case):
+    changes, options, message = REFUSED[case]
+    text = FLATS
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    with pytest.raises(DataError) as error:
+        fitted(flats(text), **options)
+    assert str(error.value) == message
+
+
+def test_too_many_categories():
+    count = MOST_CATEGORIES + 1
+    given_ = Table.of({"id": [f"i{i}" for i in range(count)], "y": np.arange(float(count))})
+    message = (
+        "table: column 'id' has 1001 different texts in 1001 training rows, at most 1000 can be "
+        "categories; leave it out of the inputs if it identifies rows"
+    )
+    with pytest.raises(DataError) as error:
+        Encoding.fit(given_, ["id"], ["y"], np.arange(count))
+    assert str(error.value) == message
+
+
+# New rows, and what is wrong with them.
+UNKNOWN = {
+    "a category": (
+        "60,Rome,true,1\n60,Pluto,true,1",
+        "flats.csv:3: column 'city': the training data has no 'Pluto'; it has 'Oslo', 'Rome'",
+    ),
+    "a missing category": ("60,,true,1", "flats.csv:2: column 'city': the value is missing"),
+    "a missing number": (",Rome,true,1", "flats.csv:2: column 'size': the value is missing"),
+    "a missing truth value": ("60,Rome,,1", "flats.csv:2: column 'lift': the value is missing"),
+    "an infinite number": (
+        "60,Rome,true,1\ninf,Rome,true,1",
+        "flats.csv:3: column 'size': the value is infinite",
+    ),
+    "a word for a number": (
+        "large,Rome,true,1",
+        "flats.csv:2: column 'size': 'large' is not a number",
+    ),
+    "another truth value": (
+        "60,Rome,2,1",
+        "flats.csv:2: column 'lift': 2 is neither true nor false",
+    ),
+    "a huge number": (
+        "1e50,Rome,true,1",
+        "flats.csv:2: column 'size': 1e+50 is too far from the training rows for single "
+        "precision; correct it, or choose a transform such as log",
+    ),
+    "a missing target": ("60,Rome,true,", "flats.csv:2: column 'price': the value is missing"),
+    "a target outside": (
+        "60,Rome,true,-1",
+        "flats.csv:2: column 'price': -1 has no log; values must be above 0, or choose another "
+        "transform",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNKNOWN)
+def test_new_rows_that_do_not_fit_are_named(case):
+    rows, message = UNKNOWN[case]
+    encoding = fitted(flats(), transform={"price": "log"})
+    new = flats("size,city,lift,price\n" + rows + "\n")
+    with pytest.raises(DataError) as error:
+        _ = encoding.encode_inputs(new), encoding.encode_targets(new)
+    assert str(error.value) == message
+
+
+def test_the_place_of_a_fault_is_that_of_the_row_that_was_asked_for():
+    encoding = fitted(flats())
+    new = flats("size,city,lift\n60,Rome,true\n60,Pluto,true\n60,Rome,true\n")
+    for rows in (np.array([2, 1]), slice(1, None), np.array([True, True, False])):
+        with pytest.raises(DataError, match=r"^flats\.csv:3: "):
+            encoding.encode_inputs(new, rows)
+    assert encoding.encode_inputs(new, np.array([0, 2])).shape == (4, 2)
+
+
+# --------------------------------------------------------------------------------------- resolution
+
+
+def test_how_finely_a_target_was_recorded():
+    assert resolution(np.arange(10.0) / 4) == (0.0, 0.25)
+    assert resolution([1, 1, 2, 5]) == (0.5, 1.0)
+    assert resolution([3.0, 3.0]) == (1.0, math.inf)
+    assert resolution([0.3, 0.1 + 0.2, 0.4]).gap == pytest.approx(0.1)

@@ -1,0 +1,134 @@
+"""Rows are dealt out once, the same way every time, and never to two parts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mdncli.data import splits
+from mdncli.data.splits import Split
+from mdncli.errors import DataError
+
+
+def whole(split: Split, rows: int) -> bool:
+    """Whether every row is in exactly one part, and every part in order."""
+    dealt = np.concatenate([*split])
+    ordered = all((np.diff(part) > 0).all() and part.dtype == np.int64 for part in split)
+    return ordered and sorted(dealt.tolist()) == list(range(rows))
+
+
+@given(st.integers(10, 300), st.floats(0, 0.4), st.floats(0, 0.4), st.integers(0, 2**63 - 1))
+def test_shares_are_drawn_as_asked(rows, validation, test, seed):
+    split = splits.by_share(rows, validation, test, seed)
+    assert whole(split, rows)
+    for part, share in ((split.validation, validation), (split.test, test)):
+        assert abs(len(part) - share * rows) <= 1
+        assert (len(part) == 0) == (share == 0)
+
+
+def test_a_split_depends_on_its_seed_alone():
+    first, again, other = (splits.by_share(1000, 0.2, 0.1, seed) for seed in (3, 3, 4))
+    assert all(map(np.array_equal, first, again))
+    assert not np.array_equal(first.test, other.test)
+    # The test rows are the same whatever is validated on.
+    assert np.array_equal(first.test, splits.by_share(1000, 0.5, 0.1, 3).test)
+
+
+@pytest.mark.parametrize(("rows", "left"), [(3, 1), (2, 0), (1, 0)])
+def test_too_few_rows_for_the_shares(rows, left):
+    with pytest.raises(DataError) as error:
+        splits.by_share(rows, 0.15, 0.15, 0)
+    assert str(error.value) == (
+        f"table: too few rows: {left} left to train on of {rows} rows after 1 for validation and "
+        "1 for testing; add rows or make data.validation and data.test smaller"
+    )
+
+
+@given(st.integers(6, 60), st.integers(2, 8), st.floats(0, 0.4))
+def test_folds_test_every_row_once(rows, k, validation):
+    k = min(k, rows // 2)
+    dealt = splits.folds(rows, k, 0, validation)
+    assert len(dealt) == k
+    assert all(whole(split, rows) for split in dealt)
+    assert sorted(np.concatenate([split.test for split in dealt]).tolist()) == list(range(rows))
+    sizes = [len(split.test) for split in dealt]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(("rows", "k"), [(5, 1), (5, 6), (5, 0), (0, 2)])
+def test_folds_that_cannot_be(rows, k):
+    with pytest.raises(DataError, match=f"^{rows} rows cannot make {k} folds; choose 2 to {rows}$"):
+        splits.folds(rows, k, 0, 0.1)
+    with pytest.raises(DataError, match="too few rows: 1 left to train on in a fold of 3 rows"):
+        splits.folds(3, 3, 0, 0.1)
+
+
+@pytest.fixture
+def given_splits(tmp_path, monkeypatch):
+    def write(text: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "splits.csv").write_text(text)
+        return "splits.csv"
+
+    return write
+
+
+def test_a_file_says_which_rows_are_tested(given_splits):
+    path = given_splits("a,b\n" + "0,1\n" * 3 + "1,0\n" * 7)
+    for column, tested in ((0, range(3, 10)), (1, range(3))):
+        split = splits.by_file(path, 10, column, 0.25, 0)
+        assert whole(split, 10)
+        assert split.test.tolist() == list(tested)
+        assert len(split.validation) == max(1, round(0.25 * (10 - len(tested))))
+
+
+BAD = {
+    "another number of rows": (
+        "a\n0\n1\n",
+        0,
+        "splits.csv: has 2 rows, but the data has 4",
+    ),
+    "no such column": (
+        "a,b\n0,0\n0,0\n1,1\n0,0\n",
+        2,
+        "splits.csv: has 2 splits, so there is no split 2; count from 0 to 1",
+    ),
+    "another number": (
+        "a\n0\n0\n2\n1\n",
+        0,
+        "splits.csv:4: column 'a': 2 is neither 0 (train) nor 1 (test)",
+    ),
+    "a word": ("a\n0\n0\ntest\n1\n", 0, "splits.csv:4: column 'a': 'test' is not a number"),
+    "a gap": (
+        "a,b\n0,0\n,1\n0,0\n1,1\n",
+        0,
+        "splits.csv:3: column 'a': nan is neither 0 (train) nor 1 (test)",
+    ),
+    "no test rows": ("a\n0\n0\n0\n0\n", 0, "splits.csv: column 'a' marks no row as test"),
+    "too few others": (
+        "a\n1\n1\n0\n0\n",
+        0,
+        "splits.csv: too few rows: 1 left to train on in split 0; add rows or make "
+        "data.validation and data.test smaller",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_files_that_do_not_fit(case, given_splits):
+    text, column, message = BAD[case]
+    with pytest.raises(DataError) as error:
+        splits.by_file(given_splits(text), 4, column, 0.1, 0)
+    assert str(error.value) == message
+
+
+def test_rows_can_be_left_out_afterwards():
+    split = Split(*(np.array(part) for part in ([0, 1, 2, 5], [3, 6], [4, 7])))
+    kept = np.array([True, True, False, True, True, True, False, False])
+    assert [part.tolist() for part in split.restricted(kept)] == [[0, 1, 5], [3], [4]]
+    with pytest.raises(DataError, match=r"^table: no test row is left of 2, all miss a value; set"):
+        split.restricted(np.array([True] * 4 + [False, True, True, False]))
+    with pytest.raises(DataError, match=r"^table: too few rows: 1 left to train on without"):
+        split.restricted(np.array([True, False, False, True, True, False, True, True]))

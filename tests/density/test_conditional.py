@@ -1,0 +1,179 @@
+"""What every kind of Conditional promises, held to numerical integration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from mdncli.density.conditional import TILE, Conditional, tiles
+from mdncli.density.families import FAMILIES
+from mdncli.density.gridded import Gridded
+from mdncli.density.mixture import Mixture
+from mdncli.density.transformed import Transformed
+from mdncli.errors import UsageError
+from mdncli.transforms import TRANSFORMS
+
+ROWS = 4
+
+
+def mixture(targets: int = 1, mixtures: int = 3, family: str = "gaussian") -> Mixture:
+    rng = np.random.default_rng(7)
+    return Mixture(
+        rng.normal(size=(mixtures, ROWS)),
+        rng.normal(3.0, 0.4, size=(mixtures, targets, ROWS)),
+        rng.uniform(0.2, 0.5, size=(mixtures, targets, ROWS)),
+        family,
+    )
+
+
+def wave() -> Gridded:
+    return Gridded(
+        lambda y, x: 2 * np.sin(3 * y + x) - 0.1 * y,
+        np.linspace(0, 3, ROWS)[:, None],
+        np.linspace(-2, 4, 25),
+    )
+
+
+KINDS: dict[str, Callable[[], Conditional]] = {
+    **{f"mixture of {name}": lambda name=name: mixture(family=name) for name in FAMILIES},
+    **{
+        f"mixture through {name}": lambda name=name: Transformed(mixture(), [name])
+        for name in TRANSFORMS
+    },
+    "one component": lambda: mixture(mixtures=1),
+    "gridded": wave,
+    "several targets": lambda: mixture(targets=3),
+    "several transformed targets": lambda: Transformed(
+        mixture(targets=3), ["log", "identity", "logit"]
+    ),
+}
+ONE_TARGET = [name for name in KINDS if "targets" not in name]
+
+
+@pytest.fixture(params=KINDS)
+def conditional(request: pytest.FixtureRequest) -> Conditional:
+    return KINDS[request.param]()
+
+
+def pieces(conditional: Conditional, levels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points and probabilities (N, L - 1, 40) that integrate from each quantile to the next."""
+    edges = conditional.quantile(levels)[..., 0]
+    nodes, weights = np.polynomial.legendre.leggauss(40)
+    width = np.diff(edges, axis=1)[..., None]
+    points = edges[:, :-1, None] + width * (nodes + 1) / 2
+    log_density = conditional.log_prob(points.reshape(ROWS, -1, 1)).reshape(points.shape)
+    return points, np.exp(log_density) * width * weights / 2
+
+
+@pytest.mark.parametrize("name", ONE_TARGET)
+def test_density_integrates_to_the_cdf(name: str) -> None:
+    levels = np.linspace(0.01, 0.99, 50)
+    _, mass = pieces(KINDS[name](), levels)
+    expected = np.broadcast_to(np.diff(levels), mass.shape[:2])
+    np.testing.assert_allclose(mass.sum(axis=2), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ONE_TARGET)
+def test_density_integrates_to_one_and_to_the_moments(name: str) -> None:
+    conditional = KINDS[name]()
+    tail = np.logspace(-13, -2, 23)
+    levels = np.concatenate([tail, np.linspace(0.02, 0.98, 49), 1 - tail[::-1]])
+    points, mass = pieces(conditional, levels)
+    mean = (points * mass).sum(axis=(1, 2))
+    std = np.sqrt(((points - mean[:, None, None]) ** 2 * mass).sum(axis=(1, 2)))
+    np.testing.assert_allclose(mass.sum(axis=(1, 2)), 1, rtol=1e-9)
+    np.testing.assert_allclose(conditional.mean()[:, 0], mean, rtol=1e-8)
+    np.testing.assert_allclose(conditional.std()[:, 0], std, rtol=1e-8)
+
+
+def test_quantile_inverts_the_cdf(conditional: Conditional) -> None:
+    levels = np.array([1e-6, 0.01, 0.3, 0.5, 0.77, 0.99, 1 - 1e-6])
+    y = conditional.quantile(levels)
+    assert y.shape == (ROWS, len(levels), conditional.targets)
+    assert (np.diff(y, axis=1) >= 0).all()
+    np.testing.assert_allclose(
+        conditional.cdf(y), np.broadcast_to(levels[:, None], y.shape), atol=1e-10
+    )
+
+
+@pytest.mark.parametrize("count", [3, 5000])
+def test_draws_follow_the_cdf(conditional: Conditional, count: int) -> None:
+    rng = np.random.default_rng(11)
+    many = conditional if count > 1000 else conditional[np.tile(np.arange(ROWS), 1500)]
+    draws = many.sample(rng, count)
+    assert draws.shape == (many.rows, count, conditional.targets)
+    for d in range(conditional.targets):
+        assert kstest(many.cdf(draws)[..., d].ravel(), "uniform").pvalue > 1e-3
+
+
+def test_draws_have_the_mean_and_the_std(conditional: Conditional) -> None:
+    draws = conditional.sample(np.random.default_rng(12), 40_000)
+    error = conditional.std() / 200
+    assert (abs(draws.mean(axis=1) - conditional.mean()) < 5 * error).all()
+    np.testing.assert_allclose(draws.std(axis=1), conditional.std(), rtol=0.1)
+
+
+def test_one_point_and_many_points_agree(conditional: Conditional) -> None:
+    y = conditional.sample(np.random.default_rng(13), 5)
+    np.testing.assert_array_equal(conditional.log_prob(y)[:, 2], conditional.log_prob(y[:, 2]))
+    np.testing.assert_array_equal(conditional.cdf(y)[:, 2], conditional.cdf(y[:, 2]))
+
+
+@pytest.mark.parametrize(
+    "rows", [slice(1, 3), np.array([3, 0, 3]), np.array([True, False, True, False])]
+)
+def test_some_rows_are_the_same_distributions(conditional: Conditional, rows: slice) -> None:
+    part = conditional[rows]
+    y = conditional.sample(np.random.default_rng(14), 6)
+    assert type(part) is type(conditional)
+    assert len(part) == part.rows == len(y[rows])
+    np.testing.assert_allclose(part.log_prob(y[rows]), conditional.log_prob(y)[rows], rtol=1e-13)
+    np.testing.assert_allclose(part.mean(), conditional.mean()[rows], rtol=1e-13)
+    np.testing.assert_allclose(part.quantile([0.3]), conditional.quantile([0.3])[rows], rtol=1e-9)
+
+
+def test_the_same_stream_gives_the_same_draws(conditional: Conditional) -> None:
+    first, second = (conditional.sample(np.random.default_rng(15), 9) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_cdf_reaches_its_ends(conditional: Conditional) -> None:
+    far = np.full((ROWS, conditional.targets), 1e8)
+    np.testing.assert_array_equal(conditional.cdf(-far), 0)
+    np.testing.assert_allclose(conditional.cdf(far), 1, rtol=1e-15)
+
+
+def test_not_a_number_stays_so(conditional: Conditional) -> None:
+    nothing = np.full((ROWS, conditional.targets), np.nan)
+    assert np.isnan(conditional.log_prob(nothing)).all()
+    assert np.isnan(conditional.cdf(nothing)).all()
+
+
+@pytest.mark.parametrize("shape", [(ROWS,), (ROWS + 1, 1), (ROWS, 2), (ROWS, 5, 2), ()])
+def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    for method in (mixture().log_prob, mixture().cdf):
+        with pytest.raises(ValueError, match=r"y must be \(4, 1\)"):
+            method(np.zeros(shape))
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -0.1, 1.5, np.nan])
+def test_a_level_outside_is_refused(conditional: Conditional, level: float) -> None:
+    with pytest.raises(UsageError, match="not strictly between 0 and 1"):
+        conditional.quantile([0.5, level])
+
+
+@pytest.mark.parametrize(
+    ("rows", "points", "width"),
+    [(1, 1, 1), (7, 1, 10), (10, 3, TILE // 20), (3, 5, TILE), (2, 3 * TILE, 1), (5, 1, 9 * TILE)],
+)
+def test_tiles_cover_everything_once_and_stay_small(rows: int, points: int, width: int) -> None:
+    seen = np.zeros((rows, points), int)
+    for some_rows, some_points in tiles(rows, points, width):
+        part = seen[some_rows, some_points]
+        assert part.size == 1 or part.size * width <= TILE
+        assert part.shape[0] == 1 or part.shape[1] == points
+        part += 1
+    assert (seen == 1).all()

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import lognorm, norm
+
+from mdncli.density.mixture import Mixture
+from mdncli.density.transformed import Transformed
+from mdncli.transforms import TRANSFORMS
+
+
+def single(location: float, scale: float, transform: str) -> Transformed:
+    return Transformed(Mixture([[0.0]], [[[location]]], [[[scale]]]), [transform])
+
+
+def test_a_normal_log_is_log_normal() -> None:
+    price = single(2.0, 0.5, "log")
+    exact = lognorm(0.5, scale=np.exp(2.0))
+    y = np.array([[[0.5], [3.0], [20.0]]])
+    np.testing.assert_allclose(price.log_prob(y)[0], exact.logpdf(y[0, :, 0]), rtol=1e-12)
+    np.testing.assert_allclose(price.cdf(y)[0, :, 0], exact.cdf(y[0, :, 0]), rtol=1e-12)
+    np.testing.assert_allclose(
+        price.quantile([0.1, 0.9]).ravel(), exact.ppf([0.1, 0.9]), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        [price.mean().item(), price.std().item()], [exact.mean(), exact.std()], rtol=1e-12
+    )
+
+
+def moments(transform: str, location: float, scale: float) -> tuple[float, float]:
+    """By Gauss-Legendre quadrature on very many panels; a closed bound is at y = 0."""
+    start = max(-12.0, (TRANSFORMS[transform].start - location) / scale)
+    nodes, weights = np.polynomial.legendre.leggauss(20)
+    edges = np.linspace(start, 12, 3001)
+    half = np.diff(edges)[:, None] / 2
+    z = (edges[:-1, None] + half * (nodes + 1)).ravel()
+    mass = (half * weights).ravel() * norm.pdf(z)
+    y = TRANSFORMS[transform].backward(location + scale * z)
+    mean = (mass * y).sum()
+    on_bound = norm.cdf(start) if start > -12 else 0.0
+    return mean, np.sqrt((mass * (y - mean) ** 2).sum() + on_bound * mean**2)
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("location", [-2.0, 0.3, 5.0])
+@pytest.mark.parametrize("scale", [1e-3, 0.5, 1.5])
+def test_moments_of_one_component(transform: str, location: float, scale: float) -> None:
+    conditional = single(location, scale, transform)
+    mean, std = moments(transform, location, scale)
+    assert conditional.mean().item() == pytest.approx(mean, rel=1e-9, abs=1e-15)
+    assert conditional.std().item() == pytest.approx(std, rel=1e-8, abs=1e-15)
+
+
+@pytest.mark.parametrize("transform", ["logit", "atanh", "sqrt"])
+def test_moments_of_very_wide_components(transform: str) -> None:
+    mean, std = moments(transform, 1.0, 30.0)
+    assert single(1.0, 30.0, transform).mean().item() == pytest.approx(mean, rel=1e-8)
+    assert single(1.0, 30.0, transform).std().item() == pytest.approx(std, rel=1e-8)
+
+
+def test_moments_of_a_mixture_follow_its_components() -> None:
+    base = Mixture([[0.0], [1.0]], [[[0.0]], [[1.0]]], [[[0.5]], [[0.2]]])
+    weights = base.weights.ravel()
+    parts = [single(0.0, 0.5, "log"), single(1.0, 0.2, "log")]
+    means = np.array([p.mean().item() for p in parts])
+    seconds = np.array([p.std().item() ** 2 for p in parts]) + means**2
+    mean = weights @ means
+    assert Transformed(base, ["log"]).mean().item() == pytest.approx(mean)
+    assert Transformed(base, ["log"]).std().item() == pytest.approx(
+        np.sqrt(weights @ seconds - mean**2)
+    )
+
+
+def test_a_component_without_weight_has_no_say() -> None:
+    base = Mixture([[0.0], [-np.inf]], [[[1.0]], [[900.0]]], np.full((2, 1, 1), 0.1))
+    assert Transformed(base, ["log"]).mean().item() == pytest.approx(np.exp(1 + 0.005))
+
+
+def test_an_infinite_mean_is_said() -> None:
+    assert single(800.0, 1.0, "log").mean().item() == np.inf
+    assert single(800.0, 1.0, "log").std().item() == np.inf
+
+
+@pytest.mark.parametrize(
+    ("transform", "below", "above"),
+    [("log", 0.0, None), ("log1p", -1.0, None), ("logit", 0.0, 1.0), ("atanh", -1.0, 1.0)],
+)
+def test_nothing_lies_outside_the_domain(transform: str, below: float, above: float | None) -> None:
+    conditional = single(0.5, 8.0, transform)
+    outside = [below - 1, below] + ([] if above is None else [above, above + 1])
+    points = np.array(outside)[None, :, None]
+    np.testing.assert_array_equal(conditional.log_prob(points), -np.inf)
+    np.testing.assert_array_equal(conditional.cdf(points).ravel(), [0, 0, 1, 1][: len(outside)])
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_draws_can_always_be_scored(transform: str) -> None:
+    draws = single(3.0, 60.0, transform).sample(np.random.default_rng(0), 5000)
+    assert not TRANSFORMS[transform].outside(draws).any()
+    assert np.isfinite(draws).all()
+
+
+def test_what_lies_below_a_closed_bound_sits_on_it() -> None:
+    conditional = single(0.5, 1.0, "sqrt")
+    below = norm.cdf(-0.5)
+    draws = conditional.sample(np.random.default_rng(0), 20_000)
+    assert (draws >= 0).all()
+    assert (draws == 0).mean() == pytest.approx(below, abs=0.02)
+    points = np.array([-0.1, 0.0, 4.0])[None, :, None]
+    np.testing.assert_allclose(conditional.cdf(points).ravel(), [0, below, norm.cdf(1.5)])
+    assert conditional.quantile([below / 2]).item() == 0
+    np.testing.assert_array_equal(conditional.log_prob(points)[0, :2], -np.inf)
+
+
+def test_several_targets_each_have_their_own() -> None:
+    base = Mixture([[0.0]], [[[0.1], [0.2]]], [[[1.0], [0.5]]])
+    both = Transformed(base, ["identity", "log"])
+    y = np.array([[0.4, 1.7]])
+    expected = norm.logpdf(0.4, 0.1, 1.0) + lognorm.logpdf(1.7, 0.5, scale=np.exp(0.2))
+    assert both.log_prob(y).item() == pytest.approx(expected)
+    assert both.log_prob(np.array([[0.4, -1.0]])).item() == -np.inf
+
+
+def test_one_transform_a_target() -> None:
+    with pytest.raises(ValueError, match="1 transforms for 2 targets"):
+        Transformed(Mixture([[0.0]], np.zeros((1, 2, 1)), np.ones((1, 2, 1))), ["log"])

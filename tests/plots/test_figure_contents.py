@@ -1,0 +1,288 @@
+"""What the figures show: the right numbers in the right places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.figure import Figure
+from scipy.stats import binom
+
+from mdncli.density.mixture import Mixture
+from mdncli.density.transformed import Transformed
+from mdncli.plots import density, learning, pit, predicted, samples, slices, style
+from mdncli.plots.data import data
+from mdncli.plots.grid import cell_density
+from mdncli.plots.subject import Rows, Subject
+
+Make = Callable[..., Subject]
+
+
+def written(figure: Figure) -> str:
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    remarks = [text.get_text() for ax in figure.axes for text in ax.texts]
+    return "\n".join([*(text.get_text() for text in figure.texts), *legends, *titles, *remarks])
+
+
+def plain_axes() -> Axes:
+    _, (ax,) = style.wrapped(1)
+    return ax
+
+
+# -------------------------------------------------------------------------- data and samples
+
+
+def test_data_shows_every_row(single: Make) -> None:
+    subject = single()
+    assert subject.train
+    (line,) = data(subject).axes[0].lines
+    np.testing.assert_array_equal(np.sort(line.get_xdata()), np.sort(subject.train.x[:, 0]))
+
+
+def test_many_rows_are_counted_in_hexagons_and_none_is_lost(single: Make) -> None:
+    figure = data(single(rows=style.MOST_POINTS + 1))
+    (hexagons,) = [c for c in figure.axes[0].collections if isinstance(c, PolyCollection)]
+    assert np.sum(hexagons.get_array()) == style.MOST_POINTS + 1
+    assert figure.axes[1].get_ylabel() == "rows per hexagon"
+
+
+def test_inputs_beyond_a_page_are_named_in_the_title(several: Make) -> None:
+    figure = data(several(inputs=24, targets=1))
+    assert len(figure.axes) == 9
+    assert "first 9 of 24 inputs" in written(figure)
+
+
+def test_a_value_absurdly_far_away_is_left_out_and_said(single: Make) -> None:
+    subject = single()
+    assert subject.train
+    y = subject.train.y.copy()
+    y[0], y[1] = 1e30, np.nan
+    figure = data(replace(subject, train=Rows(subject.train.x, y)))
+    assert max(figure.axes[0].get_ylim()) < 20
+    assert "1 outside" in written(figure)
+
+
+def test_samples_lie_over_data_and_both_are_counted(single: Make) -> None:
+    figure = samples.samples(single())
+    assert "data (300)" in written(figure)
+    assert "draws (200)" in written(figure)
+    under, over = figure.axes[0].lines
+    assert (under.get_color(), over.get_color()) == (style.DATA, style.MODEL)
+
+
+def test_a_part_of_many_draws_is_shown_and_said() -> None:
+    ax = plain_axes()
+    x = np.arange(12_000.0)
+    samples.draw(ax, x, x, "draws", color=style.MODEL)
+    (line,) = ax.lines
+    assert len(line.get_xdata()) == style.MOST_OVERLAID
+    assert line.get_label() == "draws (5,000 of 12,000)"
+
+
+# ------------------------------------------------------------------------- density and slices
+
+
+def test_cells_keep_the_mass_of_a_needle() -> None:
+    needle = Mixture([[0.0]], [[[0.123]]], [[[1e-9]]])
+    edges = np.linspace(-1, 1, 51)[:, None]
+    height = cell_density(needle, edges)
+    assert height.shape == (1, 50, 1)
+    assert np.isclose(np.sum(height[0, :, 0] * np.diff(edges[:, 0])), 1.0)
+
+
+def test_the_heat_map_is_the_density(single: Make) -> None:
+    subject = replace(single(), exact=None)
+    figure = density.density(subject)
+    ax = figure.axes[0]
+    (image,) = ax.images
+    shown = np.asarray(image.get_array())
+    low, high, bottom, top = image.get_extent()
+    x, y = (low + high) / 2 - (high - low) / 800, np.linspace(bottom, top, 401)[:-1]
+    y = y + (y[1] - y[0]) / 2
+    assert subject.predict
+    expected = np.exp(subject.predict(np.array([[x]])).log_prob(y[None, :, None]))[0]
+    np.testing.assert_allclose(shown[:, 199], expected, atol=0.02 * expected.max())
+
+
+def test_the_exact_density_stands_beside_the_model_in_the_same_colours(single: Make) -> None:
+    figure = density.density(single())
+    assert "model\nexact" in written(figure)
+    one, two = (ax.images[0] for ax in figure.axes[:2])
+    assert one.norm is two.norm
+    assert figure.axes[2].get_ylabel() == "density per unit of y"
+
+
+def test_light_components_are_not_marked() -> None:
+    x = np.linspace(0, 1, 40)
+    log_weights = np.log(np.outer([0.7, 0.28, 0.02], np.ones(40)))
+    mixture = Mixture(
+        log_weights, np.arange(3.0)[:, None, None] + np.zeros((3, 1, 40)), np.ones((3, 1, 40))
+    )
+    ax = plain_axes()
+    density.draw_components(ax, x, mixture, 0)
+    (marks,) = [c for c in ax.collections if isinstance(c, PathCollection)]
+    offsets = np.asarray(marks.get_offsets())
+    assert set(offsets[:, 1]) == {0.0, 1.0}
+    alpha = np.asarray(marks.get_facecolor())[:, 3]
+    np.testing.assert_allclose(np.unique(alpha), [0.4, 1.0])
+
+
+def test_components_of_a_transformed_mixture_are_marked_in_its_own_units() -> None:
+    prices = Transformed(
+        Mixture(np.zeros((1, 4)), np.full((1, 1, 4), 3.0), np.ones((1, 1, 4))), ["log"]
+    )
+    ax = plain_axes()
+    density.draw_components(ax, np.arange(4.0), prices, 0)
+    (marks,) = [c for c in ax.collections if isinstance(c, PathCollection)]
+    np.testing.assert_allclose(np.asarray(marks.get_offsets())[:, 1], np.exp(3.0))
+
+
+def test_density_colours_are_perceptually_even() -> None:
+    rgb = style.DENSITY(np.linspace(0, 1, 52))[:, :3]
+    lab = cielab(rgb)
+    steps = np.linalg.norm(np.diff(lab, axis=0), axis=1)
+    assert np.all(np.diff(lab[:, 0]) < 0)
+    assert steps.max() / steps.min() < 1.15
+
+
+def cielab(rgb: np.ndarray) -> np.ndarray:
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
+    f = np.cbrt(linear @ to_xyz.T / [0.95047, 1.0, 1.08883])
+    return np.stack(
+        [116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1
+    )
+
+
+def test_slices_are_densities_at_the_x_in_their_titles(single: Make) -> None:
+    subject = single()
+    figure = slices.slices(subject)
+    assert len(figure.axes) == 6
+    ax = figure.axes[2]
+    x = float(ax.get_title(loc="left").removeprefix("x = ").replace("\N{MINUS SIGN}", "-"))
+    model, exact = ax.lines
+    assert subject.predict
+    assert subject.exact
+    for line, conditional in ((model, subject.predict), (exact, subject.exact)):
+        y, height = np.asarray(line.get_data())
+        expected = np.exp(conditional(np.array([[x]])).log_prob(y[None, :, None]))[0]
+        np.testing.assert_allclose(height, expected, atol=0.02 * expected.max())
+    assert exact.get_linestyle() == "--"
+
+
+def test_titles_of_slices_tell_close_x_apart() -> None:
+    def flat(x: np.ndarray) -> Mixture:
+        return Mixture(np.zeros((1, len(x))), np.zeros((1, 1, len(x))), np.ones((1, 1, len(x))))
+
+    x = 2010 + np.linspace(0, 1e-6, 50)[:, None]
+    subject = Subject("near", ["x"], ["y"], train=Rows(x, 0 * x), predict=flat)
+    titles = {ax.get_title(loc="left") for ax in slices.slices(subject).axes}
+    assert len(titles) == 6
+
+
+# ----------------------------------------------------------------------------------- learning
+
+
+def record(
+    epoch: int, train: float | None, validation: float | None, **more: Any
+) -> dict[str, Any]:
+    return {
+        "epoch": epoch,
+        "step": 10 * epoch,
+        "nll_train": train,
+        "nll_validation": validation,
+        **more,
+    }
+
+
+def learned(*records: dict[str, Any], exact_nll: float | None = None) -> Figure:
+    return learning.learning(Subject("run", ["x"], ["y"], histories=[records], exact_nll=exact_nll))
+
+
+def test_the_best_validation_is_marked_and_the_floor_drawn() -> None:
+    figure = learned(record(1, 2, 3), record(2, 1, 1.25), record(3, 0.5, 2), exact_nll=-0.5)
+    assert "best 1.250 at epoch 2" in written(figure)
+    assert "exact −0.500" in written(figure)
+    low, high = figure.axes[0].get_ylim()
+    assert low < -0.5 < 3 < high
+
+
+def test_one_validation_is_a_point() -> None:
+    figure = learned(record(1, -2.0, -1.0))
+    train, validation, best = figure.axes[0].lines
+    assert train.get_marker() == validation.get_marker() == best.get_marker() == "o"
+    assert "best −1.000 at epoch 1" in written(figure)
+
+
+@pytest.mark.parametrize("nothing", [None, float("nan"), float("inf")])
+def test_what_is_not_finite_is_left_out(nothing: float | None) -> None:
+    figure = learned(record(1, 2.0, 2.0), record(2, nothing, nothing), record(3, 1.0, 1.5))
+    assert all(np.isfinite(line.get_ydata()).all() for line in figure.axes[0].lines)
+    assert "no finite NLL yet" in written(learned(record(1, nothing, nothing)))
+
+
+def test_members_are_hairlines_around_the_mean_of_those_still_training() -> None:
+    figure = learned(
+        record(1, 1, 1, members={"member": [0, 1], "nll_train": [2, 4], "nll_validation": [3, 5]}),
+        record(2, 1, 1, members={"member": [1], "nll_train": [1], "nll_validation": [2]}),
+    )
+    curves = [line.get_ydata() for line in figure.axes[0].lines]
+    expected = [[3, 1], [3], [5, 2], [4, 2], 2]
+    assert len(curves) == len(expected)
+    for curve, values in zip(curves, expected, strict=True):
+        np.testing.assert_allclose(curve, values)
+    assert "best mean 2.000 at epoch 2" in written(figure)
+
+
+def test_a_first_plunge_does_not_flatten_the_rest() -> None:
+    records = [record(i, 1 + 1e9 * 0.1**i, 1 + 1e9 * 0.1**i) for i in range(1, 200)]
+    assert learned(*records).axes[0].get_ylim()[1] < 10
+
+
+def test_epochs_run_along_where_validations_end_them_and_steps_elsewhere() -> None:
+    ending = [record(1, 3.0, 3.0), record(2, 2.0, 2.0), {**record(3, 1.0, 1.0), "step": 25}]
+    ax = learned(*ending).axes[0]
+    assert ax.get_xlabel() == "epoch"
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [1, 2, 2.5])
+    within = [{**record(1, 1.0, 1.0), "step": 5 * i} for i in range(1, 4)]
+    ax = learned(*within).axes[0]
+    assert ax.get_xlabel() == "step"
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [5, 10, 15])
+
+
+# ------------------------------------------------------------------------- predicted and PIT
+
+
+def test_predicted_shows_means_and_their_rmse(several: Make) -> None:
+    subject = several(targets=1)
+    assert subject.test
+    assert subject.predict_test
+    figure = predicted.predicted(subject)
+    rmse = np.sqrt(np.mean((subject.predict_test().mean() - subject.test.y) ** 2))
+    assert f"RMSE {rmse:.4g}" in written(figure)
+    assert figure.axes[0].get_xlim() == figure.axes[0].get_ylim()
+
+
+def test_pit_counts_every_row_against_the_uniform() -> None:
+    ax = plain_axes()
+    pit.draw(ax, np.linspace(0.0005, 0.9995, 1000))
+    heights = ax.patches[0].get_data().values
+    np.testing.assert_allclose(heights, 1.0)
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(5, 4), (100, 10), (1000, 20), (1_000_000, 20)])
+def test_the_band_is_binomial(rows: int, bins: int) -> None:
+    low, high = binom.ppf([0.025, 0.975], rows, 1 / bins)
+    assert pit.band(rows, bins) == (low, high)

@@ -1,0 +1,180 @@
+"""Every registered figure: it draws, says what it shows, overlaps nothing and leaves no trace."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from mdncli.errors import RunFault
+from mdncli.plots import FIGURES, save, style
+from mdncli.plots.subject import Subject
+
+Make = Callable[..., Subject]
+
+CASES = [
+    (name, kind)
+    for name, entry in FIGURES.items()
+    for kind in ("single", "several")
+    if entry.inputs in ("any", {"single": "one", "several": "several"}[kind])
+]
+LONG = "Blast Furnace Slag (component 2)(kg in a m^3 mixture), $ per\n{unit} \x1b[31m"
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def case(request: pytest.FixtureRequest) -> tuple[str, Make]:
+    name, kind = request.param
+    return name, request.getfixturevalue(kind)
+
+
+def draw(name: str, *subjects: Subject) -> Figure:
+    return FIGURES[name].load()(*subjects)
+
+
+def texts(figure: Figure) -> list[Text]:
+    """Everything that is written, once drawn; ticks beyond an axis' limits exist but are not."""
+    figure.canvas.draw()
+    beyond = set()
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            ticks = [t for t in axis.get_major_ticks() if not low <= t.get_loc() <= high]
+            beyond.update(label for tick in ticks for label in (tick.label1, tick.label2))
+    every = figure.findobj(lambda artist: isinstance(artist, Text) and artist not in beyond)
+    return [text for text in every if text.get_visible() and text.get_text().strip()]
+
+
+def overlapping(figure: Figure) -> list[tuple[str, str]]:
+    """Pairs of texts that lie on one another by more than a hair."""
+    found = [(text.get_text(), text.get_window_extent().padded(-1.5)) for text in texts(figure)]
+    return [
+        (text, other_text)
+        for i, (text, box) in enumerate(found)
+        for other_text, other in found[:i]
+        if box.overlaps(other)
+    ]
+
+
+def test_it_applies_to_what_it_can_draw(case: tuple[str, Make]) -> None:
+    name, make = case
+    assert FIGURES[name].applies(make())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_does_not_apply_without_what_it_needs(name: str, single: Make, several: Make) -> None:
+    for field in FIGURES[name].needs:
+        empty = () if field == "histories" else None
+        assert not any(
+            FIGURES[name].applies(replace(make(), **{field: empty})) for make in (single, several)
+        )
+
+
+def test_it_is_labelled_and_saved_at_no_less_than_150_dpi(
+    case: tuple[str, Make], tmp_path: Path
+) -> None:
+    name, make = case
+    figure = draw(name, make())
+    panels = [
+        ax
+        for ax in figure.axes
+        if ax.get_subplotspec() is not None and ax.get_label() != "<colorbar>"
+    ]
+    assert panels
+    assert any(ax.get_xlabel() for ax in panels)
+    assert any(ax.get_ylabel() for ax in panels)
+    assert make().name in " ".join(t.get_text() for t in figure.texts)
+    assert overlapping(figure) == []
+    save(figure, tmp_path / "figure.png")
+    with Image.open(tmp_path / "figure.png") as image:
+        assert min(image.info["dpi"]) >= 150
+        assert image.text == {}
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+def test_hostile_names_are_shortened_and_do_not_overlap(case: tuple[str, Make]) -> None:
+    name, make = case
+    subject = make()
+    hostile = replace(
+        subject,
+        name="a-run-whose-name-says-everything-about-its-" * 3,
+        inputs=[LONG, *subject.inputs[1:]],
+        targets=[*subject.targets[1:], LONG],
+    )
+    figure = draw(name, hostile)
+    assert overlapping(figure) == []
+    for text in texts(figure):
+        assert text.get_text().isprintable()
+        assert text.get_window_extent().width < figure.bbox.width
+
+
+def test_several_subjects_share_their_axes(case: tuple[str, Make]) -> None:
+    name, make = case
+    first, second = make(), make("another", seed=1)
+    figure = draw(name, first, second)
+    assert overlapping(figure) == []
+    written = " ".join(t.get_text() for t in texts(figure))
+    assert "another" in written or name == "learning"
+    panels = [ax for ax in figure.axes if ax.get_label() != "<colorbar>"]
+    limits = {(ax.get_xlim(), ax.get_ylim()) for ax in panels}
+    assert len(limits) <= max(1, len(panels) // 2) or name == "slices"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_equal_subjects_make_equal_bytes(name: str, single: Make) -> None:
+    assert style.png(draw(name, single())) == style.png(draw(name, single()))
+
+
+def test_it_neither_reads_nor_changes_the_users_settings(single: Make) -> None:
+    plain = style.png(draw("learning", single()))
+    user = {"font.size": 20, "axes.grid": False, "savefig.bbox": "tight", "lines.marker": "x"}
+    with matplotlib.rc_context(user):
+        before = dict(matplotlib.rcParams)
+        assert style.png(draw("learning", single())) == plain
+        assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_one_row_is_enough(name: str, single: Make) -> None:
+    draw(name, single(rows=1)).canvas.draw()
+
+
+def test_a_figure_that_cannot_be_written_is_a_fault(single: Make, tmp_path: Path) -> None:
+    with pytest.raises(RunFault, match="cannot be written"):
+        save(draw("learning", single()), tmp_path / "missing" / "figure.png")
+
+
+def test_listing_imports_neither_matplotlib_nor_numpy() -> None:
+    run_python(
+        "import sys, mdncli.plots as plots; assert len(plots.FIGURES) >= 7;"
+        "assert not {'matplotlib', 'numpy'} & sys.modules.keys()"
+    )
+
+
+def test_drawing_imports_no_pyplot_and_nothing_heavier() -> None:
+    run_python(
+        "import sys, numpy as np\n"
+        "from mdncli.plots import FIGURES, style\n"
+        "from mdncli.plots.subject import Rows, Subject\n"
+        "rows = Rows(np.arange(9.0)[:, None], np.arange(9.0)[:, None])\n"
+        "style.png(FIGURES['samples'].load()(Subject('a', ['x'], ['y'], train=rows, draws=rows)))\n"
+        "heavy = {'matplotlib.pyplot', 'scipy', 'polars', 'pandas', 'torch'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+        "[entry.load() for entry in FIGURES.values()]\n"
+        "assert not (heavy - {'scipy'}) & sys.modules.keys()\n"
+    )
+
+
+def run_python(code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""

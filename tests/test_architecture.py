@@ -1,0 +1,124 @@
+"""The rooms, kept by tests: import floors, lazy imports, formatting, types, the README."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+HEAVY = {"torch", "matplotlib", "scipy", "polars"}
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ruff", "check"),
+        ("ruff", "format", "--check"),
+        ("basedpyright", "--level", "error", "--pythonpath", sys.executable),
+        ("lint-imports", "--no-cache"),
+    ],
+    ids=lambda command: command[0] + command[1].replace("-", " "),
+)
+def test_the_code_is_clean(command: tuple[str, ...]) -> None:
+    done = run(str(BIN / command[0]), *command[1:])
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imported_by(arguments: list[str], cwd: Path) -> set[str]:
+    """Top-level packages in memory after `mdn` ran with these arguments."""
+    code = (
+        "import sys\n"
+        "from mdncli.cli import run\n"
+        f"code = run({arguments!r})\n"
+        "assert code == 0, code\n"
+        "print('|'.join(sorted({name.split('.')[0] for name in sys.modules})), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.strip().splitlines()[-1].split("|"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["config", "check", "sine"],
+        ["config", "show", "sine"],
+        ["config", "schema"],
+        ["runs", "list"],
+        ["plot", "--list"],
+    ],
+    ids=" ".join,
+)
+def test_light_commands_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    assert not imported_by(arguments, tmp_path) & HEAVY
+
+
+def test_shell_completion_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('|'.join(sys.modules), file=sys.stderr))\n"
+        "from mdncli.cli import run\n"
+        "run([])\n"
+    )
+    environment = {"_MDN_COMPLETE": "complete_bash", "COMP_WORDS": "mdn tr", "COMP_CWORD": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["train"], done.stderr
+    assert not {name.split(".")[0] for name in done.stderr.split("|")} & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [
+        (["sample", "--no-plot"], set()),
+        (["sample"], {"matplotlib"}),
+        (["predict"], {"scipy"}),
+        (["evaluate"], {"scipy"}),
+        (["plot"], {"matplotlib", "scipy"}),
+        (["runs", "show"], set()),
+        (["runs", "best"], set()),
+        (["runs", "compare", "@latest", "@best"], set()),
+        (["runs", "verify"], set()),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_everything_after_training_works_without_torch(
+    arguments: list[str], allowed: set[str], trained: Path
+) -> None:
+    heavy = imported_by([*arguments, "--runs-dir", str(trained.parent)], trained.parent) & HEAVY
+    assert heavy <= allowed
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)\n```", readme, re.DOTALL)
+    assert blocks[0].endswith("mdn train configs/sine.yaml")
+    after = readme.partition("<!-- test command -->")[2]
+    assert re.search(r"```sh\n.*pytest.*\n```", after)
+
+
+def test_the_project_speaks_of_itself_alone() -> None:
+    forbidden = re.compile(r"NotImplementedError|TODO|FIXME|pickle\.load|torch\.load|yaml\.load\(")
+    for path in (ROOT / "mdncli").rglob("*.py"):
+        assert not forbidden.search(path.read_text()), path

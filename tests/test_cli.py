@@ -1,0 +1,396 @@
+"""The command line as scripts see it: streams, exit codes, files, JSON keys."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdncli.store import RunFolder, read_tensors
+
+Mdn = Callable[..., subprocess.CompletedProcess[str]]
+
+TINY = ("data.rows=300", "train.steps=20", "model.ensemble=2", "model.hidden=8", "train.warmup=5")
+
+TRAIN_KEYS = {
+    "run",
+    "name",
+    "status",
+    "epochs",
+    "steps",
+    "parameters",
+    "seconds",
+    "nll",
+    "exact_nll",
+    "excess_nll",
+    "effective_components",
+    "spike_trap",
+}
+EVALUATE_KEYS = {
+    "run",
+    "rows",
+    "nll",
+    "rmse",
+    "mae",
+    "coverage",
+    "width",
+    "pit_ks",
+    "exact_nll",
+    "excess_nll",
+    "se",
+}
+RUN_FILES = {
+    "config.yaml",
+    "run.json",
+    "status.json",
+    "metrics.jsonl",
+    "model.safetensors",
+    "checkpoint.safetensors",
+    "data.csv",
+    "result.json",
+}
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(text)))
+
+
+def ok(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ------------------------------------------------------------------------------------ training
+
+
+def test_training_prints_one_line_the_folder_and_fills_it(mdn: Mdn, tmp_path: Path) -> None:
+    out = ok(mdn("train", "sine", *TINY))
+    assert out.count("\n") == 1
+    folder = tmp_path / out.strip()
+    assert {path.name for path in folder.iterdir()} >= RUN_FILES
+    assert os.readlink(tmp_path / "runs/latest") == folder.name
+    again = ok(mdn("train", folder / "config.yaml", "--json"))
+    one, two = RunFolder(folder), RunFolder(tmp_path / json.loads(again)["run"])
+    assert read_tensors(one.model)[0].keys() == read_tensors(two.model)[0].keys()
+    assert one.model.read_bytes() == two.model.read_bytes(), "its config reproduces the run"
+
+
+def test_json_is_one_document_with_stable_keys(mdn: Mdn, trained: Path, tmp_path: Path) -> None:
+    document = json.loads(ok(mdn("train", "sine", *TINY, "--json")))
+    assert document.keys() >= TRAIN_KEYS
+    assert document["seconds"].keys() == {"total", "train"}
+    assert document["nll"].keys() == {"train", "validation", "test"}
+    assert document["excess_nll"] == pytest.approx(
+        document["nll"]["test"] - document["exact_nll"], abs=1e-12
+    )
+    several = json.loads(ok(mdn("train", "sine", "sine-forward", *TINY, "--json")))
+    assert [run["name"] for run in several["runs"]] == ["sine", "sine-forward"]
+    listed = json.loads(ok(mdn("runs", "list", "--json")))
+    assert [
+        record.keys() >= {"run", "name", "status", "started", "nll", "seconds"} for record in listed
+    ]
+    assert [record["status"] for record in listed] == ["completed"] * 3
+    evaluated = json.loads(ok(mdn("evaluate", trained, "--json")))
+    assert evaluated.keys() >= EVALUATE_KEYS
+    assert evaluated["coverage"].keys() == {"0.5", "0.8", "0.9", "0.95"}
+    for command in ("sample", "plot"):
+        document = json.loads(ok(mdn(command, "--json")))
+        assert document.keys() == {"run", "files"}
+        assert all((tmp_path / file).exists() for file in document["files"])
+
+
+def test_the_table_goes_to_stderr_and_quiet_silences_it(mdn: Mdn) -> None:
+    assert "excess" in mdn("train", "sine", *TINY).stderr
+    assert mdn("train", "sine", *TINY, "-q").stderr == ""
+
+
+def test_evaluate_agrees_with_the_training_summary(mdn: Mdn, trained: Path) -> None:
+    result = json.loads((trained / "result.json").read_text())
+    evaluated = json.loads(ok(mdn("evaluate", trained, "--json")))
+    assert evaluated["nll"] == pytest.approx(result["nll"]["test"], rel=1e-12)
+    assert evaluated["exact_nll"] == pytest.approx(result["exact_nll"], rel=1e-12)
+    other = json.loads(ok(mdn("evaluate", trained, "--data", trained / "data.csv", "--json")))
+    assert other["rows"] == 600
+    assert other["exact_nll"] is None
+
+
+# ------------------------------------------------------------------------------------ sampling
+
+
+def test_draws_are_the_same_for_the_same_command_and_differ_by_seed(
+    mdn: Mdn, trained: Path
+) -> None:
+    first, second, other = (
+        ok(mdn("sample", trained, "--grid", "-5:5:10", "-o", "-", *more))
+        for more in ((), (), ("--seed", "1"))
+    )
+    assert first == second != other
+    assert list(rows_of(first)[0]) == ["x", "draw", "y"]
+
+
+def test_sampling_at_rows_from_a_file_or_standard_input(
+    mdn: Mdn, trained: Path, tmp_path: Path
+) -> None:
+    text = "id,x\n1,-3\n2,0.5\n"
+    (tmp_path / "at.csv").write_text(text)
+    from_file = ok(mdn("sample", trained, "--at", "at.csv", "--num", 3, "-o", "-"))
+    from_pipe = ok(mdn("sample", trained, "--at", "-", "--num", 3, "-o", "-", stdin=text))
+    assert from_file == from_pipe
+    assert [float(row["x"]) for row in rows_of(from_file)] == [-3.0] * 3 + [0.5] * 3
+    assert [row["draw"] for row in rows_of(from_file)] == ["0", "1", "2"] * 2
+
+
+def test_temperature_zero_keeps_to_the_heaviest_component(mdn: Mdn) -> None:
+    single = ("train", "sine", "data.rows=600", "train.steps=300", "model.ensemble=1")
+    trained = ok(mdn(*single)).strip()
+
+    def spread(*options: str) -> float:
+        out = ok(mdn("sample", trained, "--grid", "0:0.001:2", "--num", "400", "-o", "-", *options))
+        return float(np.std([float(row["y"]) for row in rows_of(out)]))
+
+    assert spread("--temp", "0") < 1.5 < 3 < spread()
+    assert spread("--temp", "0", "--sigma-temp", "0") < spread("--temp", "0")
+
+
+def test_output_files_are_never_replaced_unasked(mdn: Mdn, trained: Path, tmp_path: Path) -> None:
+    command = ("sample", trained, "--no-plot", "-o", "draws.csv")
+    ok(mdn(*command))
+    before = (tmp_path / "draws.csv").read_bytes()
+    refused = mdn(*command, "--seed", "9")
+    assert refused.returncode == 2
+    assert "exists already; add --force" in refused.stderr
+    assert (tmp_path / "draws.csv").read_bytes() == before
+    ok(mdn(*command, "--seed", "9", "--force"))
+    assert (tmp_path / "draws.csv").read_bytes() != before
+
+
+def test_a_reader_that_leaves_early_ends_the_command_quietly(trained: Path, tmp_path: Path) -> None:
+    command = f"{sys.executable} -m mdncli sample {trained} --num 500 -o - | head -2"
+    done = subprocess.run(
+        ["bash", "-c", command + '; echo "${PIPESTATUS[0]}" >&2'],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.startswith("x,draw,y\n")
+    assert done.stderr.split() == ["141"]
+
+
+# ------------------------------------------------------------------------- generating, plotting
+
+
+def test_generate_writes_the_table_and_a_picture(mdn: Mdn, tmp_path: Path) -> None:
+    folder = tmp_path / ok(mdn("generate")).strip()
+    assert len(rows_of((folder / "data.csv").read_text())) == 3000
+    assert (folder / "plots/data.png").read_bytes().startswith(b"\x89PNG")
+    ok(mdn("generate", "sine", "data.rows=50", "-o", "mine.parquet"))
+    assert (tmp_path / "mine.parquet").read_bytes().startswith(b"PAR1")
+    assert "inverse_sine" in ok(mdn("generate", "--list"))
+    assert mdn("sample").returncode == 5, "nothing there was trained"
+
+
+def test_plot_draws_all_figures_or_the_one_named(mdn: Mdn, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "elsewhere" / trained.name)
+    files = ok(mdn("plot", copy)).split()
+    assert {Path(file).stem for file in files} >= {
+        "data",
+        "samples",
+        "density",
+        "slices",
+        "learning",
+    }
+    assert all((tmp_path / file).read_bytes().startswith(b"\x89PNG") for file in files)
+    assert ok(mdn("plot", copy, "--figure", "learning")).split() == [
+        file for file in files if "learning" in file
+    ]
+
+
+def test_a_run_that_was_moved_still_works(mdn: Mdn, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "moved here" / "my run")
+    ok(mdn("evaluate", copy))
+    ok(mdn("sample", copy, "--no-plot", "-o", "-"))
+
+
+def test_sampling_from_a_folder_that_cannot_be_written(
+    mdn: Mdn, trained: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(trained, tmp_path / "kept")
+    (copy / "samples").write_text("in the way")
+    refused = mdn("sample", copy, "--no-plot")
+    assert refused.returncode in (1, 2)
+    assert refused.stderr.startswith("error: ")
+    ok(mdn("sample", copy, "--no-plot", "-o", "-"))
+
+
+# ------------------------------------------------------------------------------ real tables
+
+
+def test_a_table_trains_by_name_and_target(mdn: Mdn, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 200))
+    lines = [f"{u},{v},{u + 2 * v},{u * v}" for u, v in zip(a, b, strict=True)]
+    (tmp_path / "table.csv").write_text("a,b,sum,product\n" + "\n".join(lines))
+    (tmp_path / "splits.csv").write_text(
+        "first,second\n" + "".join(f"{int(i < 20)},{int(i >= 180)}\n" for i in range(200))
+    )
+    options = [item for item in TINY if not item.startswith("data")]
+    one = ok(mdn("train", "table.csv", "--target", "sum", *options, "--json"))
+    assert json.loads(one)["nll"]["test"] is not None
+    splits = ("data.splits=splits.csv", "data.split=1")
+    two = json.loads(
+        ok(mdn("train", "table.csv", "data.target=sum,product", *splits, *options, "--json"))
+    )
+    evaluated = json.loads(ok(mdn("evaluate", two["run"], "--json")))
+    assert evaluated["rows"] == 20
+    assert evaluated["targets"].keys() == {"sum", "product"}
+    draws = rows_of(ok(mdn("sample", two["run"], "-o", "-")))
+    assert list(draws[0]) == ["a", "b", "draw", "sum", "product"]
+    assert len(draws) == 20, "one draw for each test row"
+    (tmp_path / "table.csv").write_text("a,b,sum,product\n" + "\n".join(lines[1:]))
+    changed = mdn("evaluate", two["run"])
+    assert changed.returncode == 2
+    assert "has changed since" in changed.stderr
+
+
+# -------------------------------------------------------------------- interrupting and resuming
+
+
+def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mdncli", "train", "sine", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("runs/*/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+LONG = ("data.rows=300", "train.steps=1500", "train.validate_every=20", "model.ensemble=2")
+
+
+@pytest.mark.parametrize(
+    ("signals", "code"),
+    [((signal.SIGINT,), 130), ((signal.SIGTERM,), 143), ((signal.SIGKILL,), -9)],
+    ids=["interrupted", "terminated", "killed"],
+)
+def test_a_stopped_run_resumes_to_the_very_same_bits(
+    signals: tuple[signal.Signals, ...], code: int, mdn: Mdn, tmp_path: Path
+) -> None:
+    whole = RunFolder(tmp_path / ok(mdn("train", "sine", *LONG, "--runs-dir", "whole")).strip())
+    process = start(tmp_path, *LONG)
+    for each in signals:
+        process.send_signal(each)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == code
+    if code > 0:
+        assert (
+            stderr.strip()
+            .splitlines()[-1]
+            .startswith("error: interrupted; continue with mdn train --resume")
+        )
+        assert json.loads(ok(mdn("runs", "list", "--json")))[0]["status"] == "interrupted"
+    resumed = RunFolder(tmp_path / ok(mdn("train", "--resume", "@latest")).strip())
+    assert resumed.model.read_bytes() == whole.model.read_bytes()
+    for path in (whole.checkpoint, resumed.checkpoint):
+        assert path.exists()
+    one, two = (read_tensors(run.checkpoint)[0] for run in (whole, resumed))
+    assert all((one[name] == two[name]).all() for name in one)
+    without_time = [
+        [{**record, "seconds": None} for record in run.history()] for run in (whole, resumed)
+    ]
+    assert without_time[0] == without_time[1]
+
+
+def test_resuming_a_complete_run_does_nothing_and_longer_goes_on(mdn: Mdn, tmp_path: Path) -> None:
+    folder = tmp_path / ok(mdn("train", "sine", *TINY)).strip()
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = mdn("train", "--resume", folder)
+    assert ok(again).strip() == str(folder)
+    assert "complete already" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    longer = json.loads(ok(mdn("train", "--resume", folder, "train.steps=40", "--json")))
+    assert longer["steps"] == 40
+    refused = mdn("train", "--resume", folder, "model.mixtures=3")
+    assert refused.returncode == 7
+    assert "model.mixtures cannot change when a run is resumed" in refused.stderr
+
+
+def test_a_run_has_one_writer(mdn: Mdn, tmp_path: Path) -> None:
+    process = start(tmp_path, "data.rows=300", "train.steps=100000", "model.ensemble=2")
+    try:
+        refused = mdn("train", "--resume", "@latest")
+        assert refused.returncode == 6
+        assert f"locked by process {process.pid}" in refused.stderr
+        assert json.loads(ok(mdn("runs", "list", "--json")))[0]["status"] == "running"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_diverging_run_fails_with_its_own_code_and_names_the_remedy(mdn: Mdn) -> None:
+    wild = ("train.learning_rate=1e9", "train.gradient_clip=null", "train.optimizer=sgd")
+    done = mdn("train", "sine", *TINY, *wild)
+    assert done.returncode == 4
+    assert "diverged" in done.stderr
+    assert "lower train.learning_rate" in done.stderr
+    assert [line[:5] for line in done.stderr.splitlines()].count("error") == 1
+    assert json.loads(ok(mdn("runs", "list", "--json")))[0]["status"] == "diverged"
+
+
+def test_seeds_share_a_stack_and_end_as_they_would_alone(mdn: Mdn, tmp_path: Path) -> None:
+    together = ok(mdn("train", "sine", *TINY, "--seeds", "3,5,8")).split()
+    assert len(together) == 3
+    alone = ok(mdn("train", "sine", *TINY, "--seed", "5")).strip()
+    models = [RunFolder(tmp_path / folder).model.read_bytes() for folder in (*together, alone)]
+    assert models[1] == models[3]
+    assert len(set(models)) == 3
+    counted = json.loads(ok(mdn("train", "sine", *TINY, "--seeds", 2, "--json")))["runs"]
+    seeds = [
+        json.loads((tmp_path / run["run"] / "run.json").read_text())["seed"] for run in counted
+    ]
+    assert seeds == [0, 1]
+    for wrong in ("0", "x", "3,3", "-1", "1,"):
+        expected = 0 if wrong == "1," else 2
+        assert mdn("train", "sine", *TINY, f"--seeds={wrong}").returncode == expected
+
+
+def test_one_run_that_diverges_does_not_stop_the_others(mdn: Mdn, tmp_path: Path) -> None:
+    text = (
+        "name: {name}\ndata: {{rows: 300}}\nmodel: {{ensemble: 1}}\ntrain: {{steps: 30, {more}}}\n"
+    )
+    wild = "learning_rate: 1e9, gradient_clip: 1e9"
+    for name, more in (("calm", "gradient_clip: 1e9"), ("wild", wild)):
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, more=more))
+    done = mdn("train", "calm.yaml", "wild.yaml", "--json")
+    assert done.returncode == 4
+    calm, diverged = json.loads(done.stdout)["runs"]
+    assert (calm["status"], diverged["status"]) == ("completed", "diverged")
+    assert diverged["nll"]["test"] is None
+    assert calm["nll"]["test"] < 4
+
+
+def test_a_damaged_model_is_named(mdn: Mdn, trained: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    data = bytearray((copy / "model.safetensors").read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / "model.safetensors").write_bytes(bytes(data))
+    done = mdn("sample", copy, "-o", "-")
+    assert done.returncode == 1
+    assert "model.safetensors: damaged" in done.stderr

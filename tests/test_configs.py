@@ -1,0 +1,48 @@
+"""Every config that ships trains, found recursively."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mdncli import config as configs
+from mdncli import experiment
+from mdncli.data import table
+from mdncli.events import ignore
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
+BRIEF = ("train.steps=5", "train.warmup=2")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_trains_a_few_steps(path: Path, tmp_path: Path) -> None:
+    overrides = list(BRIEF)
+    if path.stem == "table":
+        rng = np.random.default_rng(0)
+        table.write(tmp_path / "t.csv", {name: rng.normal(size=100) for name in ("a", "b", "y")})
+        overrides += [f"data.file={tmp_path / 't.csv'}", "data.target=y"]
+    material = experiment.prepare(configs.load(path, overrides), ignore)
+    (outcome,) = experiment.train([material], tmp_path / "runs", ignore)
+    assert outcome.error is None
+    assert outcome.result["steps"] == 5
+    assert np.isfinite(outcome.result["nll"]["test"])
+
+
+@pytest.mark.skipif("MDN_UCI_DIR" not in os.environ, reason="MDN_UCI_DIR names no folder of tables")
+def test_the_config_for_tables_learns_a_real_one(tmp_path: Path) -> None:
+    folder = Path(os.environ["MDN_UCI_DIR"]) / "concrete"
+    overrides = [
+        f"data.file={folder / 'data.csv'}",
+        "data.target=strength",
+        f"data.splits={folder / 'splits.csv'}",
+        "train.steps=600",
+    ]
+    config = configs.load(Path(__file__).parents[1] / "configs/table.yaml", overrides)
+    material = experiment.prepare(config, ignore)
+    (outcome,) = experiment.train([material], tmp_path / "runs", ignore)
+    targets = material.y(material.split.train)[:, 0]
+    unconditional = np.log(targets.std()) + 0.5 * np.log(2 * np.pi) + 0.5
+    assert outcome.result["nll"]["test"] < unconditional - 0.8

@@ -1,0 +1,69 @@
+"""The head: from raw outputs to a mixture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdncli.head import SCALE_MAPS, Head
+
+
+def test_raw_outputs_are_logits_then_locations_then_scales():
+    head = Head(mixtures=2, targets=3, scale_floor=0.0)
+    raw = np.arange(head.outputs, dtype=np.float32)[:, None]
+    mixture = head(raw)
+    np.testing.assert_allclose(mixture.weights[:, 0], np.exp([0, 1]) / np.exp([0, 1]).sum())
+    np.testing.assert_array_equal(mixture.location[:, :, 0], [[2, 3, 4], [5, 6, 7]])
+    np.testing.assert_allclose(
+        mixture.scale[:, :, 0], np.log1p(np.exp(np.arange(8.0, 14.0))).reshape(2, 3)
+    )
+
+
+@pytest.mark.parametrize("name", SCALE_MAPS)
+def test_scale_maps_are_positive_increasing_and_invertible(name):
+    entry = SCALE_MAPS[name]
+    raw = np.linspace(-20, 20, 401)
+    scale = entry.forward(raw)
+    assert (scale > 0).all()
+    assert (np.diff(scale) > 0).all()
+    np.testing.assert_allclose(entry.inverse(scale), raw, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCALE_MAPS)
+@pytest.mark.parametrize("cap", [None, 0.25])
+def test_scales_respect_floor_and_cap(name, cap):
+    head = Head(1, 1, scale_map=name, scale_floor=0.01, scale_cap=cap)
+    scale = head.scale(np.array([-1000.0, -1.0, 0.0, 1.0, 50.0]))
+    assert scale[0] == pytest.approx(0.01, rel=1e-3)
+    assert (np.diff(scale) > 0).all()
+    assert cap is None or scale[-1] <= 2.0
+
+
+@pytest.mark.parametrize("name", SCALE_MAPS)
+def test_raw_scale_comes_as_near_as_floor_and_cap_allow(name):
+    head = Head(1, 1, scale_map=name, scale_floor=0.01, scale_cap=0.25)
+    wanted = np.array([0.001, 0.1, 1.0, 1.8, 5.0])
+    reached = head.scale(head.raw_scale(wanted))
+    np.testing.assert_allclose(reached[1:4], wanted[1:4])
+    assert reached[0] == pytest.approx(0.01, rel=0.01)
+    assert 1.8 < reached[4] < 2.0
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize("mixtures", [1, 2, 10])
+def test_the_first_mixture_covers_the_targets(mixtures, targets):
+    rng = np.random.default_rng(0)
+    y = rng.standard_normal((targets, 500)).astype(np.float32)
+    head = Head(mixtures, targets)
+    mixture = head(head.initial_bias(y, rng)[:, None])
+    np.testing.assert_allclose(mixture.weights, 1 / mixtures)
+    assert len(np.unique(mixture.location[:, 0])) == mixtures
+    nll = -mixture[np.zeros(500, int)].log_prob(y.T).mean()
+    assert nll < 2.0 * targets
+
+
+def test_the_first_mixture_survives_a_constant_target():
+    head = Head(mixtures=4, targets=2)
+    bias = head.initial_bias(np.zeros((2, 50), np.float32), np.random.default_rng(0))
+    assert np.isfinite(bias).all()
+    assert np.isfinite(head(bias[:, None]).log_prob(np.zeros((1, 2)))).all()

@@ -1,0 +1,77 @@
+"""Which rows are seen when."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mdncli.training.batches import Batches, Order, padded_blocks
+from mdncli.training.plan import Replica
+
+
+@pytest.mark.parametrize(("rows", "batch"), [(100, 10), (103, 10), (20_000, 128), (7, 7), (9, 4)])
+def test_an_epoch_shows_no_row_twice_and_leaves_out_less_than_a_batch(rows, batch):
+    order = Order(Replica(seed=1), rows, batch)
+    for epoch in (0, 3):
+        seen = order.batches(epoch * order.steps_per_epoch, order.steps_per_epoch)
+        assert len(np.unique(seen)) == seen.size > rows - batch
+
+
+def test_every_row_is_seen_in_the_long_run():
+    order = Order(Replica(seed=1), rows=103, batch_size=10)
+    assert len(np.unique(order.batches(0, 10 * order.steps_per_epoch))) == 103
+
+
+def test_batches_do_not_depend_on_how_they_are_asked_for():
+    whole = Order(Replica(seed=1), 1000, 64).batches(0, 300)
+    order = Order(Replica(seed=1), 1000, 64)
+    for first in (250, 3, 14, 15, 120):
+        np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
+
+
+def test_seeds_members_and_epochs_differ():
+    def first_epochs(replica):
+        return Order(replica, 1000, 1000 - 1).batches(0, 2)
+
+    one = first_epochs(Replica(seed=1))
+    assert not np.array_equal(one[0], one[1])
+    assert not np.array_equal(one, first_epochs(Replica(seed=2)))
+    assert not np.array_equal(one, first_epochs(Replica(seed=1, member=1)))
+    assert np.array_equal(one, first_epochs(Replica(seed=1, learning_rate=1.0)))
+
+
+@pytest.mark.parametrize("batch", [None, 50, 100, 200])
+def test_batches_carry_their_rows_with_weights_that_make_a_mean(batch):
+    rows, blocks, length = 100, 2, 64
+    x = torch.arange(2.0 * rows).view(2, rows)
+    y = -torch.arange(1.0 * rows).view(1, rows)
+    replicas = [Replica(seed=0), Replica(seed=1), Replica(seed=2)]
+    orders = [Order(replica, rows, batch) for replica in replicas]
+    parts = [slice(0, 2), slice(2, 3)]
+    batches = Batches([(x, y)] * 3, orders, parts, blocks, length, torch.device("cpu"))
+    for step in (0, 1, 70):
+        cut = batches.at(step)
+        assert [len(part[0][0]) for part in cut] == [2, 1]
+        for r, (part, at) in enumerate([(0, 0), (0, 1), (1, 0)]):
+            seen_x, seen_y, weight = (
+                torch.cat([block[which][at].flatten(0, -2) for block in cut[part]], 1)
+                for which in range(3)
+            )
+            expected = order_rows(replicas[r], rows, batch, step)
+            count = len(expected)
+            np.testing.assert_array_equal(seen_x[:, :count], x[:, expected])
+            np.testing.assert_array_equal(seen_y[:, :count], y[:, expected])
+            np.testing.assert_allclose(weight[0], [1 / count] * count + [0] * (128 - count))
+
+
+def order_rows(replica: Replica, rows: int, batch: int | None, step: int) -> np.ndarray:
+    return Order(replica, rows, batch).batches(step, 1)[0].copy()
+
+
+@pytest.mark.parametrize("total", [1, 31, 1000, 2048, 2049, 100_000])
+def test_blocks_hold_all_rows_and_little_more(total):
+    blocks, length = padded_blocks(total, 2048)
+    assert length % 32 == 0
+    assert length <= 2048
+    assert total <= blocks * length < total + 32 * blocks + 32

@@ -1,0 +1,106 @@
+"""Forward and backward of the stacked network against numpy and autograd."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mdncli.network import ACTIVATIONS, Network, forward
+from mdncli.training.forward import Arena, Trunk
+from mdncli.training.layout import Layout
+
+FUNCTIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "silu": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
+    "elu": torch.nn.functional.elu,
+    "softplus": torch.nn.functional.softplus,
+    "sigmoid": torch.sigmoid,
+}
+
+NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
+    "one input": Network(1, (8,), "tanh", 3),
+    "linear": Network(2, (), "tanh", 3),
+    "linear with one input": Network(1, (), "tanh", 3),
+    "narrow": Network(3, (6, 1, 4), "silu", 2),
+}
+
+ROWS = 64
+
+
+def bound(network: Network, replicas: int = 3):
+    """A trunk with its flat parameters and gradient."""
+    layout = Layout(network)
+    rng = np.random.default_rng(0)
+    flat = np.stack([layout.flat(network.initial(rng)) for _ in range(replicas)])
+    weights = torch.from_numpy(flat)
+    gradient = torch.zeros_like(weights)
+    where = gradient[:, : network.parameters]
+    trunk = Trunk(network, layout.layers(weights), where, ROWS, Arena(torch.device("cpu")))
+    return trunk, weights, gradient
+
+
+def rows(network: Network, replicas: int = 3) -> torch.Tensor:
+    torch.manual_seed(1)
+    return torch.randn(replicas, network.inputs, ROWS)
+
+
+def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: torch.Tensor):
+    """The gradient of sum(raw * delta) in the flat parameters, in double precision."""
+    flat = weights.double().requires_grad_()
+    values = x.double()
+    *hidden, last = Layout(network).layers(flat)
+    for weight, bias in hidden:
+        values = FUNCTIONS[network.activation](weight @ values + bias[..., None])
+    raw = last[0] @ values + last[1][..., None]
+    (raw * delta).sum().backward()
+    assert flat.grad is not None
+    return flat.grad.float()
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_forward_equals_the_numpy_network(network):
+    trunk, weights, _ = bound(network)
+    x = rows(network)
+    trunk.forward(x)
+    for r in range(3):
+        named = Layout(network).named(weights[r : r + 1].numpy())
+        expected = forward(network, named, x[r].numpy())[0]
+        np.testing.assert_allclose(trunk.raw[r], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_backward_equals_autograd(network):
+    trunk, weights, gradient = bound(network)
+    x = rows(network)
+    delta = torch.randn(3, network.outputs, ROWS)
+    expected = autograd(network, weights, x, delta)
+    trunk.forward(x)
+    trunk.raw.copy_(delta)
+    trunk.backward(x)
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_blocks_add_up():
+    network = NETWORKS["silu"]
+    trunk, _, gradient = bound(network)
+    x, delta = rows(network), torch.randn(3, network.outputs, ROWS)
+    for more in (False, True):
+        trunk.forward(x)
+        trunk.raw.copy_(delta)
+        trunk.backward(x, more=more)
+        if not more:
+            once = gradient.clone()
+    torch.testing.assert_close(gradient, 2 * once)
+
+
+def test_flat_storage_keeps_every_parameter():
+    network = NETWORKS["narrow"]
+    layout = Layout(network)
+    named = network.initial(np.random.default_rng(0))
+    again = layout.named(layout.flat(named)[None])
+    assert again.keys() == named.keys()
+    for name, values in named.items():
+        np.testing.assert_array_equal(again[name][0], values)

@@ -1,0 +1,251 @@
+"""The training loop: what replicas become, alone, together, interrupted and in bad company."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mdncli.head import Head
+from mdncli.network import Network, forward
+from mdncli.training.loop import DIVERGED, STOPPED, Stack
+from mdncli.training.optimizers import OPTIMIZERS
+from mdncli.training.plan import (
+    Diverged,
+    Finished,
+    Progress,
+    Replica,
+    StackPlan,
+    Stopped,
+    TrainingData,
+    Validated,
+)
+
+
+def some_data(seed: int, rows: int, inputs: int = 1, targets: int = 1) -> TrainingData:
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((inputs, rows + 77)).astype(np.float32)
+    y = np.sin(2 * x[:1]) + 0.1 * rng.standard_normal((targets, rows + 77)).astype(np.float32)
+    y = y.astype(np.float32)
+    return TrainingData(x[:, :rows], y[:, :rows], x[:, rows:], y[:, rows:])
+
+
+def a_plan(
+    inputs: int = 1,
+    hidden: tuple[int, ...] = (16,),
+    mixtures: int = 3,
+    targets: int = 1,
+    **rest,
+) -> StackPlan:
+    head = Head(mixtures, targets)
+    options = {"steps": 60, "batch_size": 64, "validate_every": 13, **rest}
+    return StackPlan(Network(inputs, hidden, "silu", head.outputs), head, **options)
+
+
+def finish(stack: Stack):
+    """Run to the end: the state, and everything each replica's validations said."""
+    said: dict[int, list[tuple]] = {}
+    for event in stack.run():
+        if isinstance(event, Validated):
+            for at, index in enumerate(event.replicas.tolist()):
+                said.setdefault(index, []).append(
+                    (event.step, event.epoch[at], event.nll_train[at], event.nll_validation[at])
+                )
+    return stack.state(), said
+
+
+def assert_same(state, other, rows: Sequence[int] | slice = slice(None)):
+    assert state.keys() == other.keys()
+    for name, values in state.items():
+        np.testing.assert_array_equal(values, other[name][rows], err_msg=name)
+
+
+DATA = [some_data(0, 1000), some_data(1, 1010), some_data(2, 40)]
+MIXED = [
+    Replica(
+        data=index % 3,
+        seed=index,
+        learning_rate=1e-3 * (1 + index),
+        weight_decay=1e-3 * index,
+        schedule="cosine" if index % 2 else "constant",
+        warmup=index,
+        patience=2 if index == 3 else None,
+    )
+    for index in range(6)
+]
+WIDE = [some_data(seed, rows, inputs=3, targets=2) for seed, rows in ((0, 500), (1, 520), (2, 40))]
+PLANS = {
+    "batches": (a_plan(), DATA),
+    "full batch": (a_plan(batch_size=None, hidden=(20,), mixtures=5), DATA),
+    "clipped": (a_plan(gradient_clip=0.5, hidden=(15, 15)), DATA),
+    "several inputs and targets": (a_plan(inputs=3, targets=2, hidden=(64, 64)), WIDE),
+    "odd shapes": (a_plan(inputs=3, targets=2, hidden=(7, 1, 3), mixtures=1), WIDE),
+    "linear": (a_plan(hidden=()), DATA),
+    **{name: (a_plan(optimizer=name), DATA) for name in OPTIMIZERS},
+}
+
+
+@pytest.mark.parametrize(("plan", "data"), PLANS.values(), ids=PLANS)
+def test_alone_equals_in_a_stack_to_the_last_bit(plan, data):
+    together, said = finish(Stack(plan, data, MIXED))
+    for index, replica in enumerate(MIXED):
+        alone, said_alone = finish(Stack(plan, data, [replica]))
+        assert_same(alone, together, [index])
+        assert said_alone[0] == said[index]
+
+
+def test_a_large_stack_equals_a_small_one():
+    plan = a_plan(batch_size=None, hidden=(64,), steps=3)
+    replicas = [Replica(seed=seed) for seed in range(20)]
+    large, _ = finish(Stack(plan, [some_data(0, 3000)], replicas))
+    small, _ = finish(Stack(plan, [some_data(0, 3000)], replicas[7:9]))
+    assert_same(small, large, [7, 8])
+
+
+@pytest.mark.parametrize("stop_at", [13, 39, 60])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_resuming_changes_nothing(stop_at, optimizer):
+    plan = a_plan(optimizer=optimizer)
+    undisturbed, said = finish(Stack(plan, DATA, MIXED))
+    stack = Stack(plan, DATA, MIXED)
+    for event in stack.run():
+        if isinstance(event, Validated) and event.step == stop_at:
+            break
+    state = {name: values.copy() for name, values in stack.state().items()}
+    resumed, said_again = finish(Stack(plan, DATA, MIXED, state=state))
+    assert_same(resumed, undisturbed)
+    for index, lines in said_again.items():
+        assert said[index][-len(lines) :] == lines
+
+
+def test_one_replica_may_go_on_without_the_others_from_any_step(monkeypatch):
+    monkeypatch.setattr("mdncli.training.loop._PROGRESS_SECONDS", 0)
+    plan = a_plan()
+    undisturbed, _ = finish(Stack(plan, DATA, MIXED))
+    stack = Stack(plan, DATA, MIXED)
+    for event in stack.run():
+        if isinstance(event, Progress) and event.step == 30:
+            break
+    resumed, _ = finish(Stack(plan, DATA, [MIXED[4]], state=stack.state([4])))
+    assert_same(resumed, undisturbed, [4])
+
+
+def test_replicas_at_different_steps_do_not_share_a_stack():
+    plan = a_plan()
+    state = Stack(plan, DATA, MIXED[:2]).state()
+    state["step"][1] = 13
+    with pytest.raises(ValueError, match=r"one step, not at \[0, 13\]"):
+        Stack(plan, DATA, MIXED[:2], state=state)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_training_lowers_the_nll(optimizer):
+    rate = 0.01 if optimizer == "sgd" else 3e-3
+    plan = a_plan(optimizer=optimizer, steps=300, gradient_clip=5.0)
+    _, said = finish(Stack(plan, DATA, [Replica(seed=s, learning_rate=rate) for s in range(3)]))
+    for lines in said.values():
+        assert lines[-1][2] < lines[0][2] - 0.3
+        assert lines[-1][3] < lines[0][3] - 0.3
+
+
+def test_the_best_weights_have_the_nll_they_are_said_to_have():
+    plan = a_plan(inputs=3, targets=2, hidden=(64, 64), steps=200)
+    replicas = [Replica(data=index % 3, seed=index, learning_rate=0.02) for index in range(6)]
+    stack = Stack(plan, WIDE, replicas)
+    state, said = finish(stack)
+    best = stack.best()
+    assert any(step < 200 for step in state["best.step"])
+    for index, replica in enumerate(replicas):
+        data = WIDE[replica.data]
+        own = {name: values[[index]] for name, values in best.items()}
+        raw = forward(plan.network, own, data.x_validation)[0]
+        nll = -plan.head(raw).log_prob(data.y_validation.T).mean()
+        assert state["best.nll"][index] == pytest.approx(nll, abs=1e-5)
+        assert state["best.nll"][index] == min(line[3] for line in said[index])
+        assert np.isclose(state["best.step"][index], min(said[index], key=lambda s: s[3])[0])
+
+
+def test_a_bad_replica_stays_alone():
+    plan = a_plan(hidden=(15, 15))
+    sane = [Replica(seed=seed) for seed in range(5)]
+    mad = [*sane[:2], replace(sane[2], learning_rate=1e30), *sane[3:]]
+    expected, _ = finish(Stack(plan, DATA, sane))
+    stack = Stack(plan, DATA, mad)
+    events = list(stack.run())
+    (diverged,) = [event for event in events if isinstance(event, Diverged)]
+    assert (diverged.replica, diverged.step) == (2, 13)
+    assert "nan" in diverged.detail
+    state = stack.state()
+    assert state["status"].tolist() == [0, 0, DIVERGED, 0, 0]
+    others = [0, 1, 3, 4]
+    assert_same(stack.state(others), expected, others)
+    assert np.isfinite(stack.best([2])["0.weight"]).all()
+
+
+def test_a_replica_out_of_patience_leaves_and_keeps_its_best():
+    plan = a_plan(steps=200)
+    replicas = [
+        Replica(seed=0),
+        Replica(seed=1, learning_rate=0.0, patience=3),
+        Replica(seed=2, patience=1000),
+    ]
+    stack = Stack(plan, DATA, replicas)
+    events = list(stack.run())
+    (stopped,) = [event for event in events if isinstance(event, Stopped)]
+    assert (stopped.replica, stopped.step) == (1, 4 * 13)
+    assert [event.replicas.tolist() for event in events if isinstance(event, Validated)][3:5] == [
+        [0, 1, 2],
+        [0, 2],
+    ]
+    state = stack.state()
+    assert state["status"].tolist() == [0, STOPPED, 0]
+    assert state["step"].tolist() == [200, 52, 200]
+    assert isinstance(events[-1], Finished)
+
+
+def test_a_stack_ends_when_everybody_left():
+    stack = Stack(a_plan(), DATA, [Replica(learning_rate=0.0, patience=1)])
+    events = list(stack.run())
+    assert [type(event) for event in events] == [Validated, Validated, Stopped, Finished]
+    assert stack.state()["step"].tolist() == [26]
+    assert list(Stack(a_plan(), DATA, [Replica()], state=stack.state()).run()) == [Finished()]
+
+
+def test_validation_has_its_own_rhythm_and_ends_the_run():
+    _, said = finish(Stack(a_plan(steps=60, batch_size=100), DATA, [Replica(), Replica(data=2)]))
+    assert [line[:2] for line in said[0]] == [(s, s / 10) for s in (13, 26, 39, 52, 60)]
+    assert [line[:2] for line in said[1]] == [(s, s) for s in (13, 26, 39, 52, 60)]
+
+
+def test_without_validation_rows_the_last_weights_are_the_best():
+    data = replace(
+        DATA[0], x_validation=np.zeros((1, 0), "f4"), y_validation=np.zeros((1, 0), "f4")
+    )
+    stack = Stack(a_plan(), [data], [Replica(patience=1)])
+    state, said = finish(stack)
+    assert all(np.isnan(line[3]) for line in said[0])
+    np.testing.assert_array_equal(state["best.weights"], state["weights"])
+    assert state["best.step"].tolist() == [60]
+
+
+def test_rows_may_lie_in_a_read_only_matrix():
+    data = some_data(0, 1000, inputs=3, targets=2)
+    names = ("x_train", "y_train", "x_validation", "y_validation")
+    parts = [getattr(data, name) for name in names]
+    train = np.ascontiguousarray(np.vstack(parts[:2]).T)
+    validation = np.ascontiguousarray(np.vstack(parts[2:]).T)
+    for rows in (train, validation):
+        rows.flags.writeable = False
+    views = [rows.T[cut] for rows in (train, validation) for cut in (slice(3), slice(3, 5))]
+    plan = a_plan(inputs=3, targets=2)
+    expected, _ = finish(Stack(plan, [data], [Replica()]))
+    state, _ = finish(Stack(plan, [TrainingData(*views)], [Replica()]))
+    assert_same(state, expected)
+
+
+def test_threads_are_the_callers():
+    Stack(a_plan(), DATA, [Replica()], threads=1)
+    assert torch.get_num_threads() == 1

@@ -1,0 +1,63 @@
+"""Each table of a torch-free room has a twin in the training room: same names, values, slopes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from mdncli import head as heads
+from mdncli import network as networks
+from mdncli.density import families
+from mdncli.training import forward, objective
+
+X = np.linspace(-8, 8, 321)
+STEP = 1e-5
+
+
+def slope(function, x):
+    return (function(x + STEP) - function(x - STEP)) / (2 * STEP)
+
+
+def test_the_tables_have_the_same_names():
+    assert forward.ACTIVATIONS.keys() == networks.ACTIVATIONS.keys()
+    assert objective.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
+    assert objective.FAMILIES.keys() == families.FAMILIES.keys()
+
+
+@pytest.mark.parametrize("name", networks.ACTIVATIONS)
+def test_activations(name):
+    function = networks.ACTIVATIONS[name].function
+    away_from_kinks = np.abs(X) > 2 * STEP
+    pre, post = torch.from_numpy(X), torch.empty(len(X), dtype=torch.float64)
+    forward.ACTIVATIONS[name].forward(pre, post)
+    np.testing.assert_allclose(post, function(X), atol=1e-12)
+    gradient = torch.ones_like(pre)
+    forward.ACTIVATIONS[name].backward(gradient, pre, post)
+    np.testing.assert_allclose(
+        gradient[away_from_kinks], slope(function, X)[away_from_kinks], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", heads.SCALE_MAPS)
+def test_scale_maps(name):
+    function = heads.SCALE_MAPS[name].forward
+    raw = torch.from_numpy(X)
+    scale, derivative = torch.empty_like(raw), torch.empty_like(raw)
+    objective.SCALE_MAPS[name](raw, scale, derivative)
+    np.testing.assert_allclose(scale, function(X), rtol=1e-12)
+    np.testing.assert_allclose(derivative, slope(function, X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", families.FAMILIES)
+def test_families(name):
+    log_density = families.FAMILIES[name].log_density
+    away_from_kinks = np.abs(X) > 2 * STEP
+    twin = objective.FAMILIES[name]
+    z = torch.from_numpy(X)
+    energy = torch.full_like(z, twin.constant)
+    twin.add_energy(energy, z)
+    np.testing.assert_allclose(energy, -log_density(X), atol=1e-12)
+    np.testing.assert_allclose(
+        twin.score(z)[away_from_kinks], -slope(log_density, X)[away_from_kinks], atol=1e-6
+    )
