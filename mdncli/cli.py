@@ -203,9 +203,10 @@ def predict(
 ) -> None:
     """Append mean, std and quantiles to each row of a table.
 
-    All columns of FILE come first, as they were written; those that the model
-    needs are found by name. Where FILE has the target, log_prob is its log
-    density, in nats. Without --at these are the run's test rows.
+    All columns of FILE come first, digit for digit as they were written (but a
+    decimal comma becomes a point); those that the model needs are found by
+    name. Where FILE has the target, log_prob is its log density, in nats.
+    Without --at these are the run's test rows.
     """
     console = _console(quiet, as_json, output=output)
     from mdncli.commands import predict as command

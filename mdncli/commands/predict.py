@@ -20,7 +20,7 @@ from mdncli.commands.finding import find
 from mdncli.commands.output import destination, free
 from mdncli.data import table
 from mdncli.data.table import Columns, Records, Table
-from mdncli.data.writing import extending
+from mdncli.data.writing import SEPARATORS, extending
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
@@ -103,12 +103,15 @@ def _parts(
         listener(Note(f"predicting at the {rows.rows:,} test rows"))
         return _typed(rows)
     source = sys.stdin.buffer if request.at == "-" else request.at
-    if request.output == "-" or Path(request.output or ".csv").suffix.lower() == ".csv":
+    written = "x.csv" if request.output in (None, "-") else request.output
+    separator = SEPARATORS.get(Path(written).suffix.lower())
+    if separator is not None:
         return table.scan_records(
             source,
             columns=encoding.inputs,
             optional=encoding.targets,
             text=encoding.text_columns,
+            separator=separator,
         )
     # A column of a typed format has one type from the first row to the last.
     return _typed(table.read(source, text=encoding.text_columns))

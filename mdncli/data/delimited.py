@@ -96,14 +96,18 @@ class Block:
     text: bytes
     layout: Layout
 
-    def records(self) -> pl.Series:
-        """Each row as comma-separated values, character by character if the file has such."""
+    def records(self, separator: str = ",") -> pl.Series:
+        """Each row as separated values, character by character if the file separates like that.
+
+        A decimal comma becomes a point, as in whatever is written beside the records.
+        """
         import polars as pl
 
-        text, separator = self.text, self.layout.separator.encode()
-        if not re.search(b'[",]', text):
-            text, separator = text.replace(separator, b","), b","
-        if separator == b"," and text.count(b"\n") == len(self.lines):
+        text, own, wanted = self.text, self.layout.separator.encode(), separator.encode()
+        commas = self.layout.decimal_comma and b"," in text
+        if own != wanted and b'"' not in text and wanted not in text:
+            text, own = text.replace(own, wanted), wanted
+        if own == wanted and not commas and text.count(b"\n") == len(self.lines):
             with contextlib.suppress(pl.exceptions.PolarsError):
                 frame = pl.read_csv(
                     text,
@@ -114,7 +118,8 @@ class Block:
                 )
                 if frame.height == len(self.lines):
                     return frame["record"]
-        return pl.Series("record", map(_record, self._by_field()), pl.String)
+        rows = (_record(fields, separator) for fields in self._by_field())
+        return pl.Series("record", rows, pl.String)
 
     def _by_field(self) -> Iterator[list[str]]:
         names, comma = self.layout.names, self.layout.decimal_comma
@@ -479,14 +484,14 @@ class _Parser:
         return Block(typed, lines, size, text, self.layout)
 
 
-def _record(fields: list[str]) -> str:
-    """Fields as one record of comma-separated values.
+def _record(fields: list[str], separator: str = ",") -> str:
+    """Fields as one record of separated values.
 
     >>> _record(["1", "Rome, Italy", ""])
     '1,"Rome, Italy",'
     """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(fields)
+    csv.writer(text, delimiter=separator, lineterminator="\n").writerow(fields)
     return text.getvalue().removesuffix("\n")
 
 

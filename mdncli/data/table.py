@@ -260,14 +260,16 @@ def scan_records(
     optional: Collection[str] = (),
     text: Collection[str] = (),
     name: str | None = None,
+    separator: str = ",",
 ) -> Iterator[tuple[Table, Columns | Records]]:
     """`scan` some columns and, beside each part, have all that the source says of its rows.
 
     Of text these are its records, which keep what a number would lose: zeros in front, the last
-    digits of a long key. Only what is not comma-separated is written anew.
+    digits of a long key. Only what is separated otherwise is written anew.
 
     Args:
         optional: columns to scan as well if the source has all of them.
+        separator: what is to stand between the fields of the records.
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
@@ -279,7 +281,7 @@ def scan_records(
         rows = 0
         for block in blocks(stream, name, columns, text, optional):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
-            records = block.records()
+            records = block.records(separator)
             for start in range(0, len(block.lines), SCAN_ROWS):
                 some = slice(start, start + SCAN_ROWS)
                 table = Table(contents, name, block.lines)[some]

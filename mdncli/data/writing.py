@@ -33,11 +33,14 @@ Append: TypeAlias = Callable[[Columns], None]
 
 
 class Records(NamedTuple):
-    """Rows that are comma-separated values already: their columns' names, and a text for each."""
+    """Rows that are separated values already: their columns' names, and a text for each."""
 
     names: tuple[str, ...]
     texts: pl.Series
 
+
+SEPARATORS = {".csv": ",", ".tsv": "\t"}
+"""Suffix of a format of separated values -> what stands between two of them."""
 
 _PIECE = 1 << 16
 
@@ -89,13 +92,14 @@ def extending(
 ) -> Iterator[Callable[[Columns | Records, Columns], None]]:
     """Write a table part by part: the context's function takes rows and columns to add to them.
 
-    It takes `Records` where the target is CSV; otherwise it is as `appending`.
+    It takes `Records` where the target holds separated values, as `SEPARATORS` says, or is a
+    stream, which gets CSV; otherwise it is as `appending`.
     """
     if not isinstance(target, str | Path):
         yield _Delimited(_bytes_into(target), ",").extend
-    elif require_format(Path(target)) == ".csv":
+    elif (separator := SEPARATORS.get(require_format(Path(target)))) is not None:
         with _replacing(Path(target)) as file:
-            yield _Delimited(file.write, ",").extend
+            yield _Delimited(file.write, separator).extend
     else:
         with appending(target) as append:
             yield lambda rows, added: append({**cast("Columns", rows), **added})
@@ -303,8 +307,8 @@ def _save_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 _FORMATS: dict[str, Callable[[BinaryIO], contextlib.AbstractContextManager[Append]]] = {
-    ".csv": lambda file: _delimited(file, ","),
-    ".tsv": lambda file: _delimited(file, "\t"),
+    ".csv": lambda file: _delimited(file, SEPARATORS[".csv"]),
+    ".tsv": lambda file: _delimited(file, SEPARATORS[".tsv"]),
     ".parquet": _parquet,
     ".npz": _npz,
 }

@@ -185,6 +185,17 @@ def test_any_layout_becomes_plain_csv(predict: Predict, text: str) -> None:
     assert row["size"] == "35.5"
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "  "])
+def test_no_character_of_a_cell_is_lost(flats: Path, tmp_path: Path, separator: str) -> None:
+    cells = [["id", "size", "city", "new", "year"], ["007", "70.50", "Oslo", "true", "1957"]]
+    (tmp_path / "in.txt").write_text("".join(separator.join(row) + "\n" for row in cells))
+    for name, own in (("out.csv", ","), ("out.tsv", "\t")):
+        request = Request(at=str(tmp_path / "in.txt"), output=str(tmp_path / name))
+        command.predict(str(flats), request, tmp_path, ignore)
+        with (tmp_path / name).open() as file:
+            assert [row[:5] for row in csv.reader(file, delimiter=own)] == cells
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "npz"])
 def test_formats_in_and_out(predict: Predict, flats: Path, suffix: str) -> None:
     expected = predict(lines(*ROWS))

@@ -43,6 +43,25 @@ def test_records_are_those_of_the_file(name: str, tmp_path: Path) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x\tid\n1.50\t007\n2\ta,b\n", ["1.50\t007", "2\ta,b"]),
+        ("x,id\n1.50,007\n2,NA\n", ["1.50\t007", "2\tNA"]),
+        ('x,id\n1,"a,b"\n2,"c\td"\n', ["1\ta,b", '2\t"c\td"']),
+        ("x;id\n1,50;007\n2;a b\n", ["1.50\t007", "2\ta b"]),
+        ("x\tid\n1,50\t007\n2,5\t1957\n", ["1.50\t007", "2.5\t1957"]),
+        ("x id\n 1.50   007\n2    8 \n", ["1.50\t007", "2\t8"]),
+    ],
+    ids=["tabs", "commas", "quotes", "semicolons", "decimal commas", "blanks"],
+)
+def test_records_can_be_separated_by_tabs(text: str, expected: list[str], tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    ((_, records),) = table.scan_records(tmp_path / "t.csv", columns=["x"], separator="\t")
+    assert isinstance(records, Records)
+    assert records.texts.to_list() == expected
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_optional_columns_are_scanned_only_together(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"t{suffix}"
