@@ -346,5 +346,7 @@ def test_runs_of_one_second_and_name_are_in_order_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = [make(tmp_path).id for _ in range(12)]
-    monkeypatch.setattr(store, "_content", lambda *_: pytest.fail("nothing needs to be read"))
+    monkeypatch.setattr(
+        "mdncli.store.addressing.content", lambda *_: pytest.fail("nothing needs to be read")
+    )
     assert [run.id for run in store.runs(tmp_path)] == made

@@ -163,8 +163,9 @@ def test_a_crash_in_the_middle_leaves_no_run_and_is_tidied_next_time(
     root = kept.path.parent
     crash = (
         "import os\n"
-        "from mdncli import cli, store\n"
-        "store._repoint_latest = lambda root: os._exit(9)\n"
+        "from mdncli import cli\n"
+        "from mdncli.store import lifecycle\n"
+        "lifecycle._repoint_latest = lambda root: os._exit(9)\n"
         f"cli.run(['runs', 'remove', {last.id!r}, '--yes'])\n"
     )
     crashed = subprocess.run([sys.executable, "-c", crash], cwd=root.parent)

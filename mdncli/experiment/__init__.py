@@ -1,0 +1,39 @@
+"""One experiment, from a config to a complete run folder.
+
+The only room that joins data, training, store and evaluation. `prepare` checks, splits and encodes
+the data without torch, so that bad input is refused before anything is created; `train` makes the
+run folders, drives the stacked loop and writes what it says; `reopen` finds a finished run's data
+again.
+"""
+
+from mdncli.experiment.beginning import begin, provenance
+from mdncli.experiment.checkpoint import RESUMABLE
+from mdncli.experiment.completing import Outcome
+from mdncli.experiment.material import (
+    Material,
+    config_of,
+    prepare,
+    reopen,
+    scored,
+    usable,
+    write_rows,
+)
+from mdncli.experiment.progress import Stop
+from mdncli.experiment.running import resume, train
+
+__all__ = [
+    "RESUMABLE",
+    "Material",
+    "Outcome",
+    "Stop",
+    "begin",
+    "config_of",
+    "prepare",
+    "provenance",
+    "reopen",
+    "resume",
+    "scored",
+    "train",
+    "usable",
+    "write_rows",
+]

@@ -1,0 +1,95 @@
+"""A new run folder that says what the run is and where it comes from."""
+
+from __future__ import annotations
+
+import platform
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mdncli import __version__, store
+from mdncli import config as configs
+from mdncli.experiment.material import Material, write_rows
+from mdncli.store import RunFolder
+
+
+def begin(material: Material, root: Path) -> RunFolder:
+    """A new run folder that says what the run is: config, provenance, synthetic rows."""
+    run = store.create(root, material.config.name)
+    try:
+        store.write_bytes(run.config, configs.dump(material.config).encode())
+        store.write_json(run.provenance, provenance(material))
+        run.write_status("running", 0)
+        if material.problem is not None:
+            write_rows(material, run.data)
+    except BaseException:
+        # Nobody knows of it yet, and nothing in it is worth keeping.
+        shutil.rmtree(run.path, ignore_errors=True)
+        raise
+    store.point_latest(run)
+    return run
+
+
+def provenance(material: Material) -> dict[str, Any]:
+    """Where a run comes from: enough to tell what made it, and to notice changed data."""
+    config, split = material.config, material.split
+    record: dict[str, Any] = {
+        "format": store.FORMAT,
+        "name": config.name,
+        "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "command": [shlex.quote(_legible(word)) for word in ("mdn", *sys.argv[1:])],
+        "versions": _versions(),
+        "git": _git(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "seed": config.seed,
+        "data": {
+            "source": material.source,
+            "rows": material.table.rows,
+            "dropped": material.dropped,
+            "inputs": material.inputs,
+            "targets": material.targets,
+        },
+        "fingerprints": material.fingerprints,
+        "split": {
+            "seed": config.data.seed,
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+        },
+    }
+    return record
+
+
+def _legible(word: str) -> str:
+    """An argument as text, even if it is the name of a file in another encoding."""
+    return word.encode(errors="backslashreplace").decode()
+
+
+def _versions() -> dict[str, str]:
+    versions = {"mdncli": __version__, "python": platform.python_version()}
+    for name in ("numpy", "torch"):
+        if name in sys.modules:
+            versions[name] = sys.modules[name].__version__
+    return versions
+
+
+@cache
+def _git() -> dict[str, Any] | None:
+    """The commit of the folder the command runs in, and whether it has uncommitted changes."""
+    try:
+        commit, status = (
+            subprocess.run(
+                ["git", *words], capture_output=True, text=True, check=True, timeout=5
+            ).stdout.strip()
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(status)}

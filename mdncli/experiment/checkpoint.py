@@ -1,0 +1,63 @@
+"""What a run's last checkpoint holds, and whether training may go on from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from mdncli import store
+from mdncli.config import Config
+from mdncli.errors import (
+    ResumeRefusedError,
+    RunFault,
+)
+from mdncli.experiment.job import Job
+from mdncli.store import RunFolder
+
+RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
+"""What may change when a run is continued."""
+
+
+def restore(job: Job) -> tuple[Mapping[str, np.ndarray] | None, float, int | None]:
+    """The state of a run's last checkpoint, its seconds and threads; none where it has none."""
+    if not job.run.checkpoint.exists():
+        return None, 0.0, None
+    state, about = store.read_tensors(job.run.checkpoint)
+    try:
+        identity, seconds, steps = about["config"], float(about["seconds"]), state["step"]
+        threads = int(about["threads"])
+        job.diverged = {job.replicas[int(m)]: str(why) for m, why in about["diverged"].items()}
+        done = int(steps.max())
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise misfit(job.run) from None
+    if identity != identity_of(job.config):
+        raise ResumeRefusedError(
+            f"{job.run.config}: has changed since the checkpoint was written",
+            hint="restore it or train a new run",
+        )
+    if done > job.plan.steps:
+        raise ResumeRefusedError(
+            f"{job.run.path}: has trained {done:,} steps, which is more than {job.plan.steps:,}",
+            hint="ask for more steps or epochs than that",
+        )
+    return state, seconds, threads
+
+
+def identity_of(config: Config) -> str:
+    """The SHA-256 of what may not change in a config when its run is continued.
+
+    Tables have fingerprints of their own, so their paths may.
+    """
+    train = {key.removeprefix("train.") for key in RESUMABLE}
+    parts = {"name": True, "data": {"file", "splits"}, "train": train}
+    kept = config.model_dump(mode="json", exclude=parts)
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def misfit(run: RunFolder) -> RunFault:
+    return RunFault(
+        f"{run.checkpoint}: damaged, its parts do not fit", hint=store.remedy(run.checkpoint)
+    )

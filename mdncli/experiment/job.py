@@ -1,0 +1,125 @@
+"""One run of a stack: its place in it, and what its config asks of the training room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mdncli.config import Config
+from mdncli.experiment.material import Material
+from mdncli.head import Head
+from mdncli.network import Network
+from mdncli.store import RunFolder
+
+if TYPE_CHECKING:
+    from mdncli.training.plan import Replica, StackPlan, TrainingData
+
+
+VALIDATIONS = 200
+"""About how often `train.validate_every: auto` validates in a run of many short epochs."""
+
+
+@dataclass
+class Job:
+    """One run while it trains: its folder, its data and its replicas in the stack."""
+
+    run: RunFolder
+    material: Material
+    plan: StackPlan
+    replicas: list[int] = field(default_factory=list)
+    diverged: dict[int, str] = field(default_factory=dict)
+    offsets: tuple[float, float] = (0.0, 0.0)
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def config(self) -> Config:
+        """The resolved config."""
+        return self.material.config
+
+    @property
+    def epoch(self) -> int:
+        """Passes over the training rows so far."""
+        return self.history[-1]["epoch"] if self.history else 0
+
+
+def plan_of(material: Material) -> StackPlan:
+    from mdncli.training.plan import StackPlan, steps_per_epoch
+
+    model, training = material.config.model, material.config.train
+    head = Head(
+        mixtures=model.mixtures,
+        targets=len(material.targets),
+        family=model.family,
+        covariance=model.covariance,
+        scale_map=model.scale.map,
+        scale_floor=model.scale.floor,
+        scale_cap=model.scale.cap,
+    )
+    network = Network(
+        inputs=material.encoding.features,
+        hidden=model.hidden,
+        activation=model.activation,
+        outputs=head.outputs,
+    )
+    batch = None if training.batch_size == "full" else training.batch_size
+    epoch = steps_per_epoch(len(material.split.train), batch)
+    steps = training.steps if training.epochs is None else training.epochs * epoch
+    assert steps is not None
+    every = training.validate_every
+    return StackPlan(
+        network=network,
+        head=head,
+        steps=steps,
+        batch_size=batch,
+        validate_every=max(epoch, -(-steps // VALIDATIONS)) if every == "auto" else every,
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        gradient_clip=training.gradient_clip,
+    )
+
+
+def replicas_of(job: Job, data: int) -> list[Replica]:
+    from mdncli.training.plan import Replica
+
+    training = job.config.train
+    return [
+        Replica(
+            data=data,
+            seed=job.config.seed,
+            member=member,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            schedule=training.schedule,
+            warmup=training.warmup,
+            patience=training.patience,
+        )
+        for member in range(job.config.model.ensemble)
+    ]
+
+
+def training_data(material: Material) -> TrainingData:
+    from mdncli.training.plan import TrainingData
+
+    table, encoding, split = material.table, material.encoding, material.split
+    return TrainingData(
+        x_train=encoding.encode_inputs(table, split.train),
+        y_train=encoding.encode_targets(table, split.train),
+        x_validation=encoding.encode_inputs(table, split.validation),
+        y_validation=encoding.encode_targets(table, split.validation),
+    )
+
+
+def threads_of(
+    job: Job, data: Sequence[TrainingData], replicas: Sequence[Replica], before: int | None
+) -> int:
+    """The threads a stack gets: those asked for, those it had before, or those that pay.
+
+    Sums over several threads are rounded otherwise than over one, so an exact resume keeps to them.
+    """
+    from mdncli.training.threads import choose_threads
+
+    asked = job.config.train.threads
+    if asked != "auto":
+        return asked
+    return before or choose_threads(job.plan, data, replicas)

@@ -1,0 +1,255 @@
+"""A config and its data: read, checked, split and encoded, all without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mdncli import config as configs
+from mdncli import store
+from mdncli.config import Config, Data, FileData, SyntheticData
+from mdncli.data import splits, table, writing
+from mdncli.data.encoding import Encoding, complete
+from mdncli.data.spikes import SpikeTrap, spike_trap
+from mdncli.data.splits import Split
+from mdncli.data.streams import stream
+from mdncli.data.synthetic.base import Synthetic
+from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
+from mdncli.errors import (
+    DataError,
+    RunFault,
+)
+from mdncli.evaluation.metrics import Chunk
+from mdncli.events import (
+    Listener,
+    Note,
+    Warned,
+    ignore,
+)
+from mdncli.experiment.room import require_memory
+from mdncli.predictor import Predictor
+from mdncli.store import RunFolder
+
+BYTES_PER_CELL = 64
+"""Measured: the most that is held for each number of a synthetic dataset."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A config and its data: read, checked, split and encoded, all without torch.
+
+    Args:
+        config: the resolved config.
+        table: all rows, in their own units.
+        split: which rows train, validate and test.
+        encoding: fitted on the training rows only.
+        fingerprints: SHA-256 of the `data` and, where there is a file of them, of the `splits`.
+        source: where the data came from, for people.
+        problem: the synthetic dataset, which knows the exact density.
+    """
+
+    config: Config
+    table: Table
+    split: Split
+    encoding: Encoding
+    fingerprints: dict[str, str]
+    source: str
+    problem: Synthetic | None
+
+    @property
+    def dropped(self) -> int:
+        """How many rows are in no part of the split because they miss a value."""
+        return self.table.rows - sum(map(len, self.split))
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the input columns."""
+        return self.encoding.inputs
+
+    @property
+    def targets(self) -> list[str]:
+        """Names of the target columns."""
+        return self.encoding.targets
+
+    @cached_property
+    def spike_traps(self) -> dict[str, SpikeTrap]:
+        """The targets whose NLL rewards components as thin as the model's scale floor lets them."""
+        if self.problem is not None:
+            return {}
+        own = self.y(self.split.train).T
+        standardised = self.encoding.encode_targets(self.table, self.split.train)
+        floor = self.config.model.scale.floor
+        return {
+            name: trap
+            for name, y, seen in zip(self.targets, own, standardised, strict=True)
+            if (trap := spike_trap(y, seen, floor)) is not None
+        }
+
+    def y(self, rows: np.ndarray) -> np.ndarray:
+        """The targets of some rows, (n, D), in their own units."""
+        return self.encoding.target_values(self.table, rows)
+
+    def exact(self, chosen: Table) -> Conditional | None:
+        """The exact density at the rows of a table, where it is known."""
+        return None if self.problem is None else self.problem.exact(chosen.numeric(self.inputs))
+
+    def chunks(self, predictor: Predictor, rows: np.ndarray, **tempering: float) -> Iterator[Chunk]:
+        """Some rows with what is predicted for them and, where known, the truth."""
+        chosen = self.table[rows]
+        return scored(predictor, chosen, self.exact, **tempering)
+
+
+def scored(
+    predictor: Predictor,
+    chosen: Table,
+    exact: Callable[[Table], Conditional | None] = lambda _: None,
+    **tempering: float,
+) -> Iterator[Chunk]:
+    """The rows of a table, in pieces: predictions, targets and the exact density."""
+    for rows, predicted in predictor.chunks(chosen, **tempering):
+        piece = chosen[rows]
+        yield Chunk(predicted, predictor.encoding.target_values(piece), exact(piece))
+
+
+def prepare(
+    config: Config, listener: Listener, expected: Mapping[str, str] | None = None
+) -> Material:
+    """Read, check, split and encode the data of a config; nothing is created.
+
+    Args:
+        config: what to prepare.
+        listener: hears what is peculiar about the data.
+        expected: the fingerprints of the very data that it must be.
+
+    Raises:
+        DataError: the data cannot be used as it is, or is not the expected one.
+        UsageError: a dataset is larger than the memory.
+    """
+    data = config.data
+    problem = None
+    if isinstance(data, SyntheticData):
+        problem = data.problem
+        cells = problem.rows * len((*problem.inputs, *problem.targets))
+        what = f"data.rows: {problem.rows:,} rows of {data.dataset}"
+        require_memory(cells * BYTES_PER_CELL, what, "ask for fewer")
+        x, y = problem.draw(stream(data.seed, "data"))
+        columns = dict(zip((*problem.inputs, *problem.targets), np.hstack([x, y]).T, strict=True))
+        whole = Table.of(columns, source=data.dataset)
+        fingerprint, source = table.fingerprint_arrays(columns.values()), data.dataset
+        inputs, targets = list(problem.inputs), list(problem.targets)
+    else:
+        assert isinstance(data, FileData)
+        whole = table.read(data.file, text=data.categorical or ())
+        fingerprint, source = table.fingerprint_file(data.file), str(data.file)
+        targets = list(data.target)
+        inputs = list(data.inputs or [name for name in whole.columns if name not in targets])
+    whole.require([*inputs, *targets])
+    fingerprints = {"data": fingerprint}
+    if isinstance(data, FileData) and data.splits is not None:
+        fingerprints["splits"] = table.fingerprint_file(data.splits)
+    for what, found in fingerprints.items():
+        if expected is not None and found != expected.get(what):
+            changed = source if what == "data" else getattr(data, what)
+            raise DataError(
+                f"{changed}: has changed since the run was trained",
+                hint="restore it or train again",
+            )
+    split = _split(data, whole, [*inputs, *targets])
+    encoding = _encoding(data, whole, inputs, targets, split)
+    material = Material(config, whole, split, encoding, fingerprints, source, problem)
+    if material.dropped:
+        left_out = f"left out {material.dropped:,} of {whole.rows:,} rows for missing values"
+        listener(Note(f"{source}: {left_out}"))
+    for warning in material.encoding.warnings:
+        listener(Warned(warning))
+    return material
+
+
+def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
+    """Which rows miss none of these columns, (N,).
+
+    Raises:
+        DataError: none; the columns that miss the most are named.
+    """
+    kept = complete(whole, names)
+    if not kept.any():
+        gaps = {name: int(whole.column(name).missing().sum()) for name in names}
+        most = sorted(gaps, key=lambda name: -gaps[name])[:3]
+        said = ", ".join(f"{name!r} misses {gaps[name]:,}" for name in most if gaps[name])
+        raise DataError(
+            f"{whole.source}: every one of the {whole.rows:,} rows misses a value ({said})",
+            hint="leave such columns out",
+        )
+    return kept
+
+
+def write_rows(material: Material, path: Path) -> None:
+    """Write the rows of a synthetic dataset as a table."""
+    names = (*material.inputs, *material.targets)
+    writing.write(path, {name: material.table.numbers(name) for name in names})
+
+
+def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
+    """Split the rows in use; a file of splits has a line for the others, too."""
+    used = np.ones(whole.rows, np.bool_)
+    if isinstance(data, FileData) and data.missing == "drop":
+        used = usable(whole, names)
+    if isinstance(data, FileData) and data.splits is not None:
+        every = splits.by_file(data.splits, whole.rows, data.split, data.validation, data.seed)
+        return every.restricted(used, whole.source)
+    rows = np.flatnonzero(used)
+    parts = splits.by_share(len(rows), data.validation, data.test, data.seed, whole.source)
+    return Split(*(rows[part] for part in parts))
+
+
+def _encoding(
+    data: Data, whole: Table, inputs: list[str], targets: list[str], split: Split
+) -> Encoding:
+    if not isinstance(data, FileData):
+        return Encoding.fit(whole, inputs, targets, split.train)
+    return Encoding.fit(
+        whole,
+        inputs,
+        targets,
+        split.train,
+        categorical=data.categorical or (),
+        transform=data.transform,
+        missing=data.missing,
+        task=data.task,
+    )
+
+
+def reopen(run: RunFolder) -> Material:
+    """The data of a run that exists, checked to be the data it was trained on.
+
+    Raises:
+        DataError: the data is gone or has changed.
+        RunFault: the folder is damaged.
+    """
+    fingerprints = run.read_json(run.provenance).get("fingerprints")
+    if not isinstance(fingerprints, dict):
+        raise RunFault(
+            f"{run.provenance}: damaged, it lacks the fingerprints of the data",
+            hint=f"train again with mdn train {run.config}",
+        )
+    return prepare(config_of(run), ignore, fingerprints)
+
+
+def config_of(
+    run: RunFolder, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None
+) -> Config:
+    """The config of a run, with what is laid over it.
+
+    Raises:
+        ConfigError: it is damaged, or what is laid over it is wrong.
+        RunFault: there is none.
+    """
+    if not run.config.is_file():
+        raise RunFault(f"{run.config}: not found", hint="is this a complete run folder?")
+    return configs.load(store.plain_file(run.config), overrides, options or {})

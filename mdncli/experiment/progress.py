@@ -1,0 +1,196 @@
+"""A stack at work: its events become metrics, checkpoints, statuses and progress."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mdncli import config as configs
+from mdncli import store
+from mdncli.errors import (
+    InterruptedRunError,
+)
+from mdncli.events import (
+    Listener,
+    TrainingProgress,
+    TrainingStarted,
+)
+from mdncli.experiment.checkpoint import identity_of, misfit, restore
+from mdncli.experiment.job import Job, replicas_of, threads_of, training_data
+from mdncli.experiment.material import Material
+
+if TYPE_CHECKING:
+    from mdncli.training.plan import Replica, Validated
+
+
+CHECKPOINT_SECONDS = 2.0
+"""Least seconds between checkpoints; and saving takes at most a fiftieth of the time."""
+
+Stop = Callable[[], int | None]
+"""Says which signal, if any, has asked to stop."""
+
+
+class Training:
+    """A stack at work: its events become metrics, checkpoints, statuses and progress."""
+
+    def __init__(self, jobs: Sequence[Job], listener: Listener, *, resuming: bool) -> None:
+        from mdncli.training.loop import Stack
+
+        self.jobs = jobs
+        self.listener = listener
+        self.plan = jobs[0].plan
+        replicas: list[Replica] = []
+        # Runs that differ in their seed only share their data.
+        tables = {id(job.material.table): job.material for job in jobs}
+        for job in jobs:
+            own = replicas_of(job, list(tables).index(id(job.material.table)))
+            job.replicas = list(range(len(replicas), len(replicas) + len(own)))
+            job.offsets = _offsets(job.material)
+            replicas += own
+        self.owner = {replica: job for job in jobs for replica in job.replicas}
+        state, self.seconds, threads = restore(jobs[0]) if resuming else (None, 0.0, None)
+        data = [training_data(material) for material in tables.values()]
+        self.threads = threads_of(jobs[0], data, replicas, threads)
+        try:
+            self.stack = Stack(
+                self.plan,
+                data,
+                replicas,
+                threads=self.threads,
+                state=state,
+            )
+        except ValueError:
+            if state is None:
+                raise
+            raise misfit(jobs[0].run) from None
+        first = 0 if state is None else int(state["step"].max())
+        for job in jobs:
+            if resuming:
+                store.write_bytes(job.run.config, configs.dump(job.config).encode())
+                job.run.result.unlink(missing_ok=True)
+            job.run.truncate_metrics(first)
+            job.history = job.run.history()
+            job.run.write_status("running", job.epoch)
+        self.began = self.saved = self.told = time.monotonic()
+        self.saving = self.trained = 0.0
+        listener(
+            TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
+        )
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before a resume included."""
+        return self.seconds + time.monotonic() - self.began
+
+    def drive(self, stop: Stop) -> None:
+        """Run the stack to its end, or until a signal asks to stop.
+
+        Raises:
+            InterruptedRunError: a signal did; the checkpoint is written.
+        """
+        from mdncli.training import plan as events
+
+        for event in self.stack.run():
+            match event:
+                case events.Validated():
+                    self._validated(event)
+                case events.Diverged():
+                    self.owner[event.replica].diverged[event.replica] = event.detail
+                case _:
+                    pass
+            if isinstance(event, (events.Validated, events.Progress)):
+                self._progress(event.step)
+            signal = stop()
+            if signal is not None and not isinstance(event, events.Finished):
+                self.save()
+                raise InterruptedRunError(
+                    "interrupted",
+                    hint=f"continue with mdn train --resume {self.jobs[0].run.path}",
+                    signal=signal,
+                )
+            if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, 50 * self.saving):
+                self.save()
+        self.trained = self.elapsed
+        self.save()
+
+    def save(self) -> None:
+        """Write every run's checkpoint: with the same folder, training goes on bit for bit."""
+        began = time.monotonic()
+        state = self.stack.state()
+        for job in self.jobs:
+            about = {
+                "seconds": self.elapsed,
+                "threads": self.threads,
+                "config": identity_of(job.config),
+                "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
+            }
+            own = {name: values[job.replicas] for name, values in state.items()}
+            store.write_tensors(job.run.checkpoint, own, about)
+        self.saved = time.monotonic()
+        self.saving = self.saved - began
+
+    def _validated(self, event: Validated) -> None:
+        position = {int(replica): at for at, replica in enumerate(event.replicas)}
+        for job in self.jobs:
+            at = [position[replica] for replica in job.replicas if replica in position]
+            if not at:
+                continue
+            train, validation = (
+                _own_units(nll[at], offset)
+                for nll, offset in zip(
+                    (event.nll_train, event.nll_validation), job.offsets, strict=True
+                )
+            )
+            record = {
+                "epoch": int(event.epoch[at].max()),
+                "step": event.step,
+                "nll_train": _mean(train),
+                "nll_validation": _mean(validation),
+                "learning_rate": float(event.learning_rate[at].max()),
+                "seconds": round(self.elapsed, 3),
+                "members": {
+                    "member": [job.replicas.index(int(event.replicas[i])) for i in at],
+                    "nll_train": train,
+                    "nll_validation": validation,
+                },
+            }
+            job.run.append_metrics(store.finite(record))
+            job.history.append(record)
+
+    def _progress(self, step: int) -> None:
+        last = [job.history[-1] for job in self.jobs if job.history]
+        self.listener(
+            TrainingProgress(
+                step=step,
+                steps=self.plan.steps,
+                epoch=max((record["epoch"] for record in last), default=0),
+                nll_train=_mean([record["nll_train"] for record in last]),
+                nll_validation=_mean([record["nll_validation"] for record in last]),
+            )
+        )
+        if time.monotonic() - self.told >= 1:
+            self.told = time.monotonic()
+            for job in self.jobs:
+                job.run.write_status("running", job.epoch)
+
+
+def _offsets(material: Material) -> tuple[float, float]:
+    """What turns a standardised NLL of training and of validation rows into own units."""
+    jacobian = material.encoding.log_jacobian
+    train, validation = (
+        float(-np.mean(jacobian(material.y(rows)))) if len(rows) else 0.0
+        for rows in (material.split.train, material.split.validation)
+    )
+    return train, validation
+
+
+def _own_units(nll: np.ndarray, offset: float) -> list[float | None]:
+    return [float(value) + offset if np.isfinite(value) else None for value in nll]
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

@@ -1,0 +1,167 @@
+"""Training runs from first to last: new ones in stacks, begun ones from their checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mdncli import predictor as predictors
+from mdncli.config import Config
+from mdncli.errors import (
+    DataError,
+    InterruptedRunError,
+    MdnError,
+    ResumeRefusedError,
+    RunFault,
+    UsageError,
+)
+from mdncli.events import (
+    Listener,
+    Note,
+    TrainingEnded,
+    Warned,
+)
+from mdncli.experiment.beginning import begin
+from mdncli.experiment.completing import Outcome, outcome_of
+from mdncli.experiment.job import Job, plan_of
+from mdncli.experiment.material import Material, config_of, reopen, write_rows
+from mdncli.experiment.progress import Stop, Training
+from mdncli.experiment.room import require_device, require_room
+from mdncli.store import RunFolder
+
+if TYPE_CHECKING:
+    from mdncli.training.plan import StackPlan
+
+
+def train(
+    materials: Sequence[Material], root: Path, listener: Listener, stop: Stop = lambda: None
+) -> list[Outcome]:
+    """Train one run for each material, in new run folders under `root`.
+
+    Runs whose networks have one shape and train for as long share a stack, at a fraction of the
+    cost; each ends as it would have alone. One that fails does not stop the others.
+
+    Returns:
+        What became of each run, in order.
+
+    Raises:
+        InterruptedRunError: `stop` said so; the runs that have begun can be resumed.
+        UsageError: this machine lacks the device or the memory; nothing is created.
+    """
+    started = time.monotonic()
+    stacks: dict[StackPlan, list[int]] = {}
+    for index, material in enumerate(materials):
+        require_device(material.config)
+        stacks.setdefault(plan_of(material), []).append(index)
+    for plan, members in stacks.items():
+        require_room(plan, [materials[index].config for index in members])
+    if (signal := stop()) is not None:
+        raise InterruptedRunError("interrupted before any training", signal=signal)
+    traps = (trap.warning(name) for each in materials for name, trap in each.spike_traps.items())
+    for warning in dict.fromkeys(traps):
+        listener(Warned(warning))
+    outcomes: dict[int, Outcome] = {}
+    for plan, members in stacks.items():
+        jobs = [Job(begin(materials[index], root), materials[index], plan) for index in members]
+        trained = _train_stack(jobs, listener, stop, started)
+        outcomes |= zip(members, trained, strict=True)
+    return [outcomes[index] for index in range(len(materials))]
+
+
+def resume(
+    run: RunFolder, overrides: Config | None, listener: Listener, stop: Stop = lambda: None
+) -> Outcome:
+    """Continue a run from its last checkpoint, bit for bit; a complete one is left as it is.
+
+    Args:
+        run: its folder.
+        overrides: its config with a longer training, or None to change nothing.
+
+    Raises:
+        ResumeRefusedError: the data or the config has changed.
+        RunLockedError: another process is at work on it.
+        RunFault: its checkpoint is damaged.
+        UsageError: it was never to be trained, or this machine cannot.
+    """
+    started = time.monotonic()
+    if (done := _completed(run, overrides)) is not None:
+        return _already(run, done, listener)
+    with run.locked():
+        # Who held the lock a moment ago may have completed it.
+        if (done := _completed(run, overrides)) is not None:
+            return _already(run, done, listener)
+        try:
+            material = reopen(run)
+        except DataError as error:
+            raise ResumeRefusedError(error.message, hint=error.hint) from None
+        material = replace(material, config=overrides or material.config)
+        require_device(material.config)
+        plan = plan_of(material)
+        require_room(plan, [material.config])
+        if material.problem is not None and not run.data.exists():
+            write_rows(material, run.data)
+        return _train_stack([Job(run, material, plan)], listener, stop, started, resuming=True)[0]
+
+
+def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
+    """The result of a run to which nothing is to be added; None of one that is to go on."""
+    if not run.result.exists() or wanted not in (None, config_of(run)):
+        return None
+    try:
+        result = run.read_json(run.result)
+        if "nll" not in result:
+            raise UsageError(
+                f"{run.path}: holds generated data and no training",
+                hint=f"train on it with mdn train {run.config}",
+            )
+        predictors.load(run)
+    except RunFault:
+        return None  # what is damaged is made again from the checkpoint
+    return result
+
+
+def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
+    listener(Note(f"{run.path} is complete already"))
+    return Outcome(run, {**result, "run": str(run.path)})
+
+
+def _train_stack(
+    jobs: Sequence[Job],
+    listener: Listener,
+    stop: Stop,
+    started: float,
+    *,
+    resuming: bool = False,
+) -> list[Outcome]:
+    """Train runs of one shape in one stack and complete their folders.
+
+    Who resumes a run has to look into it first, and holds its lock already.
+    """
+    with contextlib.ExitStack() as held:
+        for job in jobs:
+            if not resuming:
+                held.enter_context(job.run.locked())
+        try:
+            training = Training(jobs, listener, resuming=resuming)
+            try:
+                training.drive(stop)
+            finally:
+                listener(TrainingEnded(time.monotonic() - started))
+            return [outcome_of(job, training, listener, started) for job in jobs]
+        except BaseException as error:
+            interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
+            state = "interrupted" if interrupted else "failed"
+            reason = None if interrupted else str(error) or type(error).__name__
+            begun = [job for job in jobs if job.run.state() == "running"]
+            for job in begun:
+                with contextlib.suppress(MdnError):
+                    job.run.write_status(state, job.epoch, reason)
+            if isinstance(error, RunFault) and any(job.run.checkpoint.exists() for job in begun):
+                remedy = f"continue with mdn train --resume {jobs[0].run.path}"
+                hint = remedy if error.hint is None else f"{error.hint}, then {remedy}"
+                raise RunFault(error.message, hint=hint) from None
+            raise

@@ -1,0 +1,29 @@
+"""The run folder: its name, its files, its lock, and how people refer to it."""
+
+from mdncli.store.addressing import Found, find, runs
+from mdncli.store.files import FORMAT, finite, plain_file, subfolder, write_bytes, write_json
+from mdncli.store.folder import RunFolder, State, remedy
+from mdncli.store.lifecycle import STAMP, check_removable, create, discard, point_latest
+from mdncli.store.tensors import read_tensors, write_tensors
+
+__all__ = [
+    "FORMAT",
+    "STAMP",
+    "Found",
+    "RunFolder",
+    "State",
+    "check_removable",
+    "create",
+    "discard",
+    "find",
+    "finite",
+    "plain_file",
+    "point_latest",
+    "read_tensors",
+    "remedy",
+    "runs",
+    "subfolder",
+    "write_bytes",
+    "write_json",
+    "write_tensors",
+]

@@ -1,0 +1,154 @@
+"""How people refer to a run: a path, the start of its name, `@latest`, `@-2`, `@best`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mdncli.errors import RunFault, RunNotFoundError, UsageError
+from mdncli.store.files import JSON_LIMIT, content
+from mdncli.store.folder import RunFolder
+
+FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,119})")
+"""What a run folder is called."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run that was asked for, and the newer ones that could not serve."""
+
+    run: RunFolder
+    passed_over: list[str]
+
+
+def runs(root: Path) -> list[RunFolder]:
+    """All run folders under `root`, oldest first.
+
+    Folders of one second are ordered by their number where only that tells them apart, else by
+    their recorded start.
+    """
+    numbered = [(entry, *_numbered(entry)) for entry in entries_of(root)]
+    names: dict[str, set[str]] = {}
+    for entry, name, _ in numbered:
+        names.setdefault(entry[:15], set()).add(name)
+
+    def order(run: tuple[str, str, int]) -> tuple[str, str, int, str]:
+        entry, _, number = run
+        started = _started(root / entry) if len(names[entry[:15]]) > 1 else ""
+        return entry[:15], started, number, entry
+
+    return [RunFolder(root / entry) for entry, *_ in sorted(numbered, key=order)]
+
+
+def find(
+    root: Path,
+    reference: str,
+    usable: Callable[[RunFolder], bool],
+    *,
+    best: Callable[[RunFolder], tuple[Hashable, float] | None] | None = None,
+) -> Found:
+    """The run that `reference` means: a path, a prefix, `@latest`, `@-N` or `@best`.
+
+    Args:
+        root: the folder that holds the runs.
+        reference: what the user typed.
+        usable: whether this command can use a run; newer runs that fail are passed over.
+        best: (what its data is, validation NLL) of a run, for `@best`.
+
+    Raises:
+        RunNotFoundError: nothing matches, or more than one run does.
+    """
+    if reference.startswith("@"):
+        return _find_relative(root, reference, usable, best)
+    path = Path(reference)
+    if os.path.isdir(path) and (os.sep in reference or RunFolder(path).exists()):
+        if not RunFolder(path).exists():
+            raise RunNotFoundError(f"{reference}: not a run folder", hint="it has no run.json")
+        return Found(RunFolder(Path(os.path.abspath(path))), [])
+    matches = [run for run in runs(root) if run.id.startswith(reference)] if reference else []
+    exact = [run for run in matches if run.id == reference]
+    if len(exact or matches) == 1:
+        return Found((exact or matches)[0], [])
+    if matches:
+        shown = ", ".join(run.id for run in matches[:4]) + (", ..." if len(matches) > 4 else "")
+        raise RunNotFoundError(
+            f"{reference!r} matches {len(matches)} runs: {shown}", hint="give more of the name"
+        )
+    raise RunNotFoundError(f"no run {reference!r} in {root}", hint="see mdn runs list")
+
+
+def _find_relative(
+    root: Path,
+    reference: str,
+    usable: Callable[[RunFolder], bool],
+    best: Callable[[RunFolder], tuple[Hashable, float] | None] | None,
+) -> Found:
+    back = 1 if reference in ("@latest", "@best") else _steps_back(reference)
+    passed_over: list[str] = []
+    found: list[RunFolder] = []
+    for run in reversed(runs(root)):
+        if usable(run):
+            found.append(run)
+            if len(found) == back:
+                break
+        elif not found:
+            passed_over.append(run.id)
+    if len(found) < back:
+        what = "no run" if not found else f"only {len(found)} run{'s' * (len(found) > 1)}"
+        raise RunNotFoundError(
+            f"{reference}: {what} in {root} that this command can use",
+            hint="train one with mdn train sine, or see mdn runs list",
+        )
+    if reference != "@best" or best is None:
+        return Found(found[-1], passed_over)
+    scored = [(score, run) for run in runs(root) if usable(run) and (score := best(run))]
+    if not scored:
+        raise RunNotFoundError("@best: no completed run with a validation NLL", hint="use @latest")
+    newest = scored[-1][0]
+    rivals = [(score[1], run) for score, run in scored if score[0] == newest[0]]
+    return Found(min(rivals, key=lambda rival: rival[0])[1], [])
+
+
+def _steps_back(reference: str) -> int:
+    match = re.fullmatch(r"@-(\d{1,6})", reference)
+    if match is None or int(match[1]) < 1:
+        raise RunNotFoundError(
+            f"{reference}: not a way to name a run", hint="use @latest, @-2 or @best"
+        )
+    return int(match[1])
+
+
+def entries_of(root: Path) -> list[str]:
+    """Names of all run folders in `root`; links are not followed."""
+    try:
+        with os.scandir(root) as entries:
+            return [
+                entry.name
+                for entry in entries
+                if FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise UsageError(
+            f"{root}: not a directory", hint="remove it or choose another --runs-dir"
+        ) from None
+    except OSError as error:
+        raise RunFault(f"{root}: cannot be read ({error.strerror})") from None
+
+
+def _numbered(entry: str) -> tuple[str, int]:
+    """The name in a folder's name, and the number that a collision has given it."""
+    name, _, number = entry[16:].rpartition("-")
+    return (name, int(number)) if name and number.isdecimal() else (entry[16:], 1)
+
+
+def _started(path: Path) -> str:
+    try:
+        return str(json.loads(content(path / "run.json", JSON_LIMIT))["started"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""

@@ -1,0 +1,154 @@
+"""Reading and writing one file of a run folder, safely.
+
+Every file but the append-only ones is written under a temporary name in the same folder, synced and
+renamed over its destination, so a reader finds the old file or the new one and never half of
+either. A folder may come from a stranger: links, pipes and devices are never opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mdncli.errors import RunFault, refused
+
+FORMAT = 1
+"""Version of the run folder's layout; a newer one is refused, never guessed at."""
+
+JSON_LIMIT = 16 << 20
+"""Largest JSON document that is read; a real one has a few thousand bytes."""
+
+JSON_DEPTH = 50
+"""Deepest JSON document that is read; a real one has four levels."""
+
+
+def content(path: Path, limit: int | None = None) -> bytes:
+    """The bytes of a plain file of a run folder, which may come from a stranger.
+
+    A link could lead outside the folder, a pipe would block and a device has no end: none of them
+    is opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "a link, not a file", str(path)) from None
+        raise
+    with open(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, "a folder, not a file", str(path))
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", str(path))
+        if limit is not None and about.st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
+        return file.read(about.st_size)
+
+
+def plain_file(path: Path) -> Path:
+    """The path of a file that others read, unless a stranger has put something else there.
+
+    Raises:
+        RunFault: it is a link, a pipe, a device or a folder.
+    """
+    with contextlib.suppress(OSError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise RunFault(f"{path}: cannot be read (not a plain file)")
+    return path
+
+
+def subfolder(path: Path) -> Path:
+    """A folder inside a run folder, made if need be; a link could lead outside and is refused.
+
+    Raises:
+        RunFault: it is something else, or cannot be made.
+    """
+    with writing(path):
+        path.mkdir(exist_ok=True)
+    if path.is_symlink():
+        raise RunFault(f"{path}: is a link", hint="remove it")
+    return path
+
+
+def plain_entries(folder: Path, *, folders: bool) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if not entry.name.startswith(".")
+                and (entry.is_dir if folders else entry.is_file)(follow_symlinks=False)
+            ]
+    except OSError as error:
+        raise RunFault(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Write a whole file so that a reader sees all of it or the file that was there before.
+
+    Raises:
+        RunFault: it cannot be written; the temporary file is gone and the old file intact.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                if sync:
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+
+def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
+    """Write a JSON document atomically; numbers that are not finite become null."""
+    text = json.dumps(finite(value), indent=2, allow_nan=False, ensure_ascii=False)
+    # A file name that is no text holds lone surrogates, which JSON can only escape.
+    write_bytes(path, text.encode(errors="backslashreplace") + b"\n", sync=sync)
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with every NaN and infinity replaced by null.
+
+    >>> finite({"nll": float("nan"), "se": [1.0, float("inf")]})
+    {'nll': None, 'se': [1.0, None]}
+    """
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def is_shallow(value: object) -> bool:
+    level = [value]
+    for _ in range(JSON_DEPTH):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, (dict, list))
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise refused(error, path) from None

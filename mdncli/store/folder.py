@@ -1,0 +1,244 @@
+"""One run on disk: the only place that spells a path inside it, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from mdncli.errors import MdnError, RunFault, RunLockedError
+from mdncli.store.files import (
+    FORMAT,
+    JSON_LIMIT,
+    content,
+    finite,
+    is_shallow,
+    plain_entries,
+    write_bytes,
+    write_json,
+    writing,
+)
+from mdncli.store.processes import alive, holder, process_start
+
+METRICS_LIMIT = 1 << 30
+"""Largest `metrics.jsonl` that is read: millions of validations."""
+
+State = Literal["running", "completed", "interrupted", "failed", "diverged"]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run on disk; every path inside it is an attribute of this object."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """The folder's name, such as `20261120-141503-sine`."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def provenance(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def status(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data.csv"
+
+    @property
+    def result(self) -> Path:
+        return self.path / "result.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions"
+
+    # ------------------------------------------------------------------ what the folder says
+
+    def exists(self) -> bool:
+        """Whether this is a run folder at all; one that may not be read is none."""
+        return os.path.exists(self.provenance)
+
+    def read_json(self, path: Path) -> dict[str, Any]:
+        """Read one of the folder's JSON files; a damaged one is a `RunFault` that names it."""
+        value = self.find_json(path)
+        if value is None:
+            raise RunFault(f"{path}: not found", hint="is this a complete run folder?")
+        return value
+
+    def find_json(self, path: Path) -> dict[str, Any] | None:
+        """`read_json`, or None where there is no such file."""
+        try:
+            value = json.loads(content(path, JSON_LIMIT))
+        except FileNotFoundError:
+            return None
+        except (ValueError, RecursionError):
+            raise RunFault(f"{path}: damaged, not valid JSON") from None
+        except OSError as error:
+            raise RunFault(f"{path}: cannot be read ({error.strerror})") from None
+        if not isinstance(value, dict) or not is_shallow(value):
+            raise RunFault(f"{path}: damaged, not a JSON object as mdn writes it")
+        newest = value.get("format", FORMAT)
+        if not isinstance(newest, int) or newest > FORMAT:
+            raise RunFault(
+                f"{path}: written by a newer version (format {newest}, this one reads {FORMAT})",
+                hint="upgrade mdncli",
+            )
+        return value
+
+    def state(self) -> State:
+        """What became of the run; a `running` whose process is gone is `interrupted`."""
+        if os.path.exists(self.result):
+            return "completed"
+        try:
+            status = self.read_json(self.status)
+        except MdnError:
+            return "failed"
+        state = status.get("state")
+        if state == "running":
+            return "running" if alive(status) else "interrupted"
+        return state if state in ("interrupted", "failed", "diverged") else "failed"
+
+    def history(self) -> list[dict[str, Any]]:
+        """The records of `metrics.jsonl`; a torn last line is left out.
+
+        Raises:
+            RunFault: the file is there and cannot be read.
+        """
+        records = []
+        try:
+            lines = content(self.metrics, METRICS_LIMIT).split(b"\n")
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RunFault(f"{self.metrics}: cannot be read ({error.strerror})") from None
+        for line in lines[:-1]:
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                break
+            if not isinstance(record, dict):
+                break
+            if not all(type(record.get(key)) is int for key in ("step", "epoch")):
+                break
+            records.append(record)
+        return records
+
+    def files(self) -> list[str]:
+        """Names of the files in it and in its folders, sorted; hidden ones and links left out."""
+        found = []
+        for folder in (self.path, *plain_entries(self.path, folders=True)):
+            found += plain_entries(folder, folders=False)
+        return sorted(str(path.relative_to(self.path)) for path in found)
+
+    # -------------------------------------------------------------------------- writing to it
+
+    def write_status(self, state: State, epoch: int, reason: str | None = None) -> None:
+        """Replace `status.json`; not synced, since it is rewritten every second.
+
+        Args:
+            state: what has become of the run.
+            epoch: passes over the training rows so far.
+            reason: why it failed or diverged, in a sentence.
+        """
+        record = {
+            "format": FORMAT,
+            "state": state,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "process_started": process_start(os.getpid()),
+            "epoch": epoch,
+            "updated": _iso(time.time()),
+            "reason": reason,
+        }
+        write_json(self.status, record, sync=False)
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Append one line to `metrics.jsonl`."""
+        with writing(self.metrics), self.metrics.open("ab") as file:
+            file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop every record later than `step`, so that a resumed run writes them anew."""
+        kept = [record for record in self.history() if record["step"] <= step]
+        text = "".join(json.dumps(finite(record), allow_nan=False) + "\n" for record in kept)
+        write_bytes(self.metrics, text.encode())
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the run's only writing right; the kernel frees it when the holder dies.
+
+        Raises:
+            RunLockedError: another live process holds it.
+        """
+        import fcntl
+
+        path = self.path / ".lock"
+        with writing(path):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            descriptor = os.open(path, flags, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunLockedError(
+                    f"{self.path}: locked by {holder(descriptor)}", hint="wait for it or stop it"
+                ) from None
+            with writing(path):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def remedy(path: Path) -> str:
+    """What to do about a tensor file of a run that is missing or damaged."""
+    run = RunFolder(path.parent)
+    if path == run.model and run.checkpoint.exists():
+        return f"get it with mdn train --resume {run.path}"
+    works = "its model still works, or " if path != run.model and run.model.exists() else ""
+    return f"{works}train again with mdn train {run.config}"
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,149 @@
+"""Making a run folder, pointing `latest` to it, and deleting it for good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mdncli.errors import RunFault, RunLockedError, UsageError, refused
+from mdncli.store.addressing import FOLDER, entries_of, runs
+from mdncli.store.files import plain_entries
+from mdncli.store.folder import RunFolder
+
+STAMP = "%Y%m%d-%H%M%S"
+"""How a folder's name tells when its run started, in UTC."""
+
+_REMOVED = re.compile(rf"\.removed-\d+-{FOLDER.pattern}")
+
+
+def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFolder:
+    """Make a new run folder by a plain exclusive `mkdir`.
+
+    Its stamp is never earlier than the newest one in `root`, so a clock that is set back does not
+    change the order of runs; a folder that exists already gets a numbered sibling.
+
+    Raises:
+        UsageError: `root` cannot hold run folders.
+        RunFault: the folder cannot be made (disk full, no permission).
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UsageError(
+            f"{root}: not a directory", hint="remove it or choose another --runs-dir"
+        ) from None
+    except OSError as error:
+        raise refused(error, root) from None
+    stamp = datetime.fromtimestamp(now(), UTC).strftime(STAMP)
+    stamp = max([stamp, *(entry[:15] for entry in entries_of(root))])
+    number = 1
+    while True:
+        suffix = "" if number == 1 else f"-{number}"
+        path = root / f"{stamp}-{name}{suffix}"
+        try:
+            path.mkdir()
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise refused(error, path) from None
+        else:
+            return RunFolder(path)
+
+
+def point_latest(run: RunFolder) -> None:
+    """Swap the symlink `latest` beside the run to it; a real file of that name is left alone."""
+    link = run.path.parent / "latest"
+    if link.exists() and not link.is_symlink():
+        return
+    temporary = run.path.parent / f".latest.{os.getpid()}"
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(run.id)
+        os.replace(temporary, link)
+
+
+def discard(run: RunFolder) -> None:
+    """Delete a run folder for good, and point `latest` elsewhere if it pointed there.
+
+    The folder gets a hidden name first, so that a crash leaves nothing that looks like a run; what
+    earlier crashes have left beside it is deleted, too. Links are unlinked, never followed.
+
+    Raises:
+        UsageError: it does not look like a run folder.
+        RunLockedError: the run is alive.
+        RunFault: something in it cannot be deleted.
+    """
+    root = run.path.parent
+    hidden = root / f".removed-{os.getpid()}-{run.id}"
+    with _at_rest(run):
+        try:
+            run.path.rename(hidden)
+        except OSError as error:
+            raise RunFault(f"{run.path}: cannot be removed ({error.strerror})") from None
+    _repoint_latest(root)
+    for left in _given_up(root):
+        try:
+            shutil.rmtree(left)
+        except (OSError, RecursionError) as error:
+            if left == hidden:
+                reason = getattr(error, "strerror", None) or "folders nested too deeply"
+                raise RunFault(
+                    f"{hidden}: cannot be deleted ({reason})", hint="delete it by hand"
+                ) from None
+
+
+def check_removable(run: RunFolder) -> None:
+    """Raise what `discard` would raise, and delete nothing."""
+    with _at_rest(run):
+        pass
+
+
+@contextlib.contextmanager
+def _at_rest(run: RunFolder) -> Iterator[None]:
+    """Hold a run that looks like one, and that no live process is at work on or is about to be."""
+    plain = not run.path.is_symlink() and not run.provenance.is_symlink()
+    if not (plain and FOLDER.fullmatch(run.id) and run.provenance.is_file()):
+        raise UsageError(
+            f"{run.path}: does not look like a run folder",
+            hint="it must be a folder named as mdn names them, with a run.json",
+        )
+    for folder in (run.path, *plain_entries(run.path, folders=True)):
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise RunFault(f"{folder}: is read-only", hint="check the permissions")
+    with run.locked():
+        if run.state() == "running":
+            status = run.read_json(run.status)
+            raise RunLockedError(
+                f"{run.path}: running (process {status.get('pid')} on {status.get('host')})",
+                hint="wait for it or stop it",
+            )
+        yield
+
+
+def _repoint_latest(root: Path) -> None:
+    """Point a `latest` whose run is gone to the newest run left; remove it where none is."""
+    link = root / "latest"
+    with contextlib.suppress(OSError):
+        target = os.readlink(link)
+        if FOLDER.fullmatch(target) and not (root / target).exists():
+            left = runs(root)
+            if left:
+                point_latest(left[-1])
+            else:
+                link.unlink()
+
+
+def _given_up(root: Path) -> list[Path]:
+    """Folders that are being deleted, or were until a crash; nothing else has such names."""
+    with os.scandir(root) as entries:
+        return [
+            root / entry.name
+            for entry in entries
+            if _REMOVED.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+        ]
