@@ -292,6 +292,13 @@ def test_examples_are_the_folder() -> None:
     assert sorted(EXAMPLES.values()) == sorted(folder.rglob("*.yaml"))
 
 
+def test_an_example_goes_by_its_name_with_or_without_its_folder() -> None:
+    assert config.locate("gallery/keras-sine") == EXAMPLES["keras-sine"]
+    assert config.load("gallery/keras-sine") == config.load("keras-sine")
+    with pytest.raises(ConfigError, match="no such file or built-in example"):
+        config.load("configs/gallery/keras-sine.yaml")
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example(name: str) -> None:
     path = EXAMPLES[name]

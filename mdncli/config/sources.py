@@ -16,15 +16,19 @@ FOREIGN = (".xls", ".xlsx", ".ods", ".npy", ".feather", ".arrow", ".h5", ".pkl",
 
 
 def builtin() -> dict[str, Path]:
-    """The built-in examples by name: from the installed package, or `configs/` in a checkout.
+    """The built-in examples by name, wherever in the folder of examples they are.
 
-    >>> "sine" in builtin()
-    True
+    >>> "sine" in builtin(), "keras-sine" in builtin()
+    (True, True)
     """
+    return dict(sorted((path.stem, path) for path in _examples().rglob("*.yaml")))
+
+
+def _examples() -> Path:
+    """The folder of examples: in the installed package, or `configs/` in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / "builtin"
-    folder = installed if installed.is_dir() else package.parent / "configs"
-    return dict(sorted((path.stem, path) for path in folder.rglob("*.yaml")))
+    return installed if installed.is_dir() else package.parent / "configs"
 
 
 def is_table(config: str) -> bool:
@@ -34,6 +38,9 @@ def is_table(config: str) -> bool:
 
 def locate(config: str) -> Path:
     """The file of a CONFIG argument.
+
+    A built-in example goes by its name, with or without its folder: `keras-sine` or
+    `gallery/keras-sine`.
 
     Raises:
         ConfigError: there is no such file and no built-in example of that name.
@@ -51,8 +58,9 @@ def locate(config: str) -> Path:
     except OSError as error:
         raise ConfigError([f"{clip(config)}: cannot be read: {error.strerror}"]) from None
     examples = builtin()
-    if config in examples:
-        return examples[config]
+    for name, example in examples.items():
+        if config in (name, example.relative_to(_examples()).with_suffix("").as_posix()):
+            return example
     if path.is_dir():
         raise ConfigError([f"{label}: is a folder; name the YAML file in it"])
     guess = nearest(path.stem, examples)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 DATASETS: dict[str, str] = {
     "inverse_sine": "mdncli.data.synthetic.inverse_sine:InverseSine",
     "sine": "mdncli.data.synthetic.sine:Sine",
+    "two_clusters": "mdncli.data.synthetic.two_clusters:TwoClusters",
 }
 
 

@@ -59,3 +59,15 @@ class Synthetic(abc.ABC):
     def __post_init__(self) -> None:
         if faults := list(self.faults()):
             raise ConfigError(faults)
+
+
+def above_zero(name: str, value: float) -> Iterator[str]:
+    """The fault of a parameter that must be positive."""
+    if value <= 0:
+        yield f"{name}: must be above 0, not {value:g}"
+
+
+def in_order(low: float, high: float) -> Iterator[str]:
+    """The fault of a range that is empty."""
+    if low >= high:
+        yield f"low: must be below high, which is {high:g}, not {low:g}"

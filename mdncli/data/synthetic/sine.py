@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic
+from mdncli.data.synthetic.base import Array, Synthetic, above_zero, in_order
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 
@@ -55,12 +55,10 @@ class Sine(Synthetic):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
+        yield from above_zero("noise", self.noise)
+        yield from in_order(self.low, self.high)
         finest = _FINEST_NOISE * (self.high - self.low)
-        if self.noise <= 0:
-            yield f"noise: must be above 0, not {self.noise:g}"
-        if self.low >= self.high:
-            yield f"low: must be below high, which is {self.high:g}, not {self.low:g}"
-        elif 0 < self.noise < finest < math.inf:
+        if 0 < self.noise < finest < math.inf:
             yield f"noise: must be at least {finest:g} for this range, not {self.noise:g}"
 
 
