@@ -1,4 +1,4 @@
-"""Two branches of one curve whose spreads grow away from the middle, one far faster than the other."""
+"""Two branches of one curve whose spreads grow away from the middle, one of them far faster."""
 
 from __future__ import annotations
 
