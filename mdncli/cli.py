@@ -240,22 +240,34 @@ def evaluate(
 
 @app.command()
 def plot(
-    run: Run = "@latest",
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN]...", help="Runs as elsewhere; several are drawn side by side."
+        ),
+    ] = None,
     figure: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Only this figure; repeatable.")
     ] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the figures.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the folder for several runs (default: plot).")
+    ] = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw every figure that applies to a run into its folder."""
+    """Draw every figure that applies to a run into its folder.
+
+    Several runs on the same columns are drawn side by side, with the same axes,
+    into a new run folder.
+    """
     console = _console(quiet, as_json)
     from mdncli.commands import plot as command
 
     if list_:
         _finish(console, command.figures())
-    _finish(console, command.plot(run, figure or [], runs_dir, console))
+    _finish(console, command.plot(runs or [], figure or [], runs_dir, console, name=name))
 
 
 @app.command()

@@ -181,7 +181,7 @@ def test_the_same_rows_train_the_same_model_in_every_layout(
 def test_a_run_on_a_messy_table_can_be_drawn_and_sampled() -> None:
     write_excel(Path("a.csv"), flats())
     run, _ = run_of("a.csv", "data.missing=impute", "data.categorical=[zone]")
-    drawn = plot(str(run.path), [], RUNS, ignore)
+    drawn = plot([str(run.path)], [], RUNS, ignore)
     assert {Path(file).stem for file in drawn.lines} >= {"data", "samples", "predicted", "pit"}
     at_test_rows = sample(str(run.path), Request(plot=False), RUNS, ignore)
     assert Path(at_test_rows.lines[0]).read_text().startswith("Fläche,city,balcony,zone,draw,price")

@@ -1,17 +1,30 @@
-"""`mdn plot`: the figures of a run."""
+"""`mdn plot`: the figures of a run, or of several side by side."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mdncli import predictor as predictors
+from mdncli import store
 from mdncli.commands.answer import Answer, Table
 from mdncli.commands.finding import find
-from mdncli.errors import UsageError
-from mdncli.events import Listener
+from mdncli.config.schema import NAME
+from mdncli.errors import MdnError, UsageError
+from mdncli.events import Listener, Note
 from mdncli.plots import FIGURES, save
-from mdncli.store import subfolder
+from mdncli.store import RunFolder, subfolder
+
+if TYPE_CHECKING:
+    from mdncli.plots.subject import Subject
+
+MOST_RUNS = 6
+"""More would be too small to see, and there are no more colours that everyone can tell apart."""
 
 
 def figures() -> Answer:
@@ -20,28 +33,111 @@ def figures() -> Answer:
     return Answer(document=about, tables=[Table("", ("figure", "what it shows"), [*about.items()])])
 
 
-def plot(reference: str, names: Sequence[str], runs_dir: Path, listener: Listener) -> Answer:
-    """Draw the figures that apply to a run, or only those named, into its folder."""
-    for name in names:
-        if name not in FIGURES:
-            raise UsageError(f"no figure {name!r}", hint=f"choose from {', '.join(FIGURES)}")
-    run = find(reference, runs_dir, listener)
-    predictor = predictors.load(run)
+def plot(
+    references: Sequence[str],
+    names: Sequence[str],
+    runs_dir: Path,
+    listener: Listener,
+    *,
+    name: str | None = None,
+) -> Answer:
+    """Draw the figures that apply, or only those named.
+
+    Those of one run go into its folder, those of several, side by side, into a new one.
+
+    Args:
+        references: the runs; none means the latest.
+        names: the figures; none means all that apply.
+        runs_dir: where the runs are.
+        listener: hears which run is meant.
+        name: of the new folder, for several runs.
+    """
+    for figure in names:
+        if figure not in FIGURES:
+            raise UsageError(f"no figure {figure!r}", hint=f"choose from {', '.join(FIGURES)}")
+    runs = [find(reference, runs_dir, listener) for reference in references or ["@latest"]]
+    _check(runs, name)
+    subjects = _subjects(runs, listener)
+    applying = [key for key in FIGURES if all(map(FIGURES[key].applies, subjects))]
+    for figure in names:
+        if figure not in applying:
+            raise UsageError(
+                f"the figure {figure!r} does not apply to {', '.join(str(r.path) for r in runs)}",
+                hint=f"choose from {', '.join(applying)}",
+            )
+    chosen = names or applying
+    if len(runs) == 1:
+        return _drawn(runs[0], subjects, chosen)
+    from mdncli.experiment import begin_view
+
+    view = begin_view(runs_dir, name or "plot", {"runs": [run.id for run in runs]})
+    try:
+        answer = _drawn(view, subjects, chosen)
+        result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}
+        store.write_json(view.result, {**result, "runs": [run.id for run in runs]})
+        view.write_status("completed", 0)
+    except BaseException:
+        # Drawn again in a moment, it is not worth an unfinished folder.
+        with contextlib.suppress(MdnError):
+            view.write_status("failed", 0)
+            store.discard(view)
+        raise
+    return answer
+
+
+def _check(runs: Sequence[RunFolder], name: str | None) -> None:
+    twice = [run for run, count in Counter(runs).items() if count > 1]
+    if twice:
+        raise UsageError(f"{twice[0].path}: named twice", hint="give each run once")
+    if len(runs) > MOST_RUNS:
+        raise UsageError(
+            f"{len(runs)} runs are too many to see side by side", hint=f"give at most {MOST_RUNS}"
+        )
+    if name is not None and not re.fullmatch(NAME, name):
+        raise UsageError(
+            f"--name {name!r}: cannot be part of a folder's name",
+            hint="use up to 100 letters, digits, dots, dashes and underscores, a letter first",
+        )
+    if name is not None and len(runs) == 1:
+        raise UsageError(
+            "--name is for the folder of several runs",
+            hint=f"the figures of one run go into {runs[0].plots}",
+        )
+
+
+def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
+    """The runs as the subjects of figures, each under a name of its own."""
     from mdncli.commands.subjects import of_run
     from mdncli.experiment import reopen
 
-    subject = of_run(run, reopen(run), predictor)
-    applying = [name for name in FIGURES if FIGURES[name].applies(subject)]
-    for name in names:
-        if name not in applying:
-            raise UsageError(
-                f"the figure {name!r} does not apply to {run.path}",
-                hint=f"choose from {', '.join(applying)}",
-            )
+    materials = [reopen(run) for run in runs]
+    subjects = [
+        of_run(run, material, predictors.load(run))
+        for run, material in zip(runs, materials, strict=True)
+    ]
+    lead = subjects[0]
+    for run, subject in zip(runs, subjects, strict=True):
+        for what in ("inputs", "targets"):
+            one, other = getattr(lead, what), getattr(subject, what)
+            if one != other:
+                raise UsageError(
+                    f"{run.path}: its {what} are {', '.join(other)}, those of {runs[0].path} are "
+                    f"{', '.join(one)}",
+                    hint="draw them one by one",
+                )
+    if len({material.fingerprints["data"] for material in materials}) > 1:
+        listener(Note("the runs learned from different data: no exact density is drawn"))
+        subjects = [replace(subject, exact=None, exact_nll=None) for subject in subjects]
+    if len({subject.name for subject in subjects}) < len(subjects):
+        subjects = [replace(s, name=run.id) for s, run in zip(subjects, runs, strict=True)]
+    return subjects
+
+
+def _drawn(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
     files = []
     subfolder(run.plots)
-    for name in names or applying:
+    for name in names:
         path = run.plots / f"{name}.png"
-        save(FIGURES[name].load()(subject), path)
+        save(FIGURES[name].load()(*subjects), path)
         files.append(str(path))
     return Answer(lines=files, document={"run": str(run.path), "files": files})

@@ -10,7 +10,7 @@ import fnmatch
 import math
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -233,6 +233,11 @@ def text_of(value: object) -> str | None:
 def mapping_of(value: object) -> Mapping[str, Any]:
     """A value that has to be an object; empty where it is not."""
     return value if isinstance(value, Mapping) else {}
+
+
+def sequence_of(value: object) -> Sequence[Any]:
+    """A value that has to be a list; empty where it is not."""
+    return value if isinstance(value, list) else []
 
 
 def number_of(value: object) -> float | None:

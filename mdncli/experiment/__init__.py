@@ -6,7 +6,7 @@ run folders, drives the stacked loop and writes what it says; `reopen` finds a f
 again.
 """
 
-from mdncli.experiment.beginning import begin, provenance
+from mdncli.experiment.beginning import begin, begin_view, provenance
 from mdncli.experiment.checkpoint import RESUMABLE
 from mdncli.experiment.completing import Outcome
 from mdncli.experiment.material import (
@@ -27,6 +27,7 @@ __all__ = [
     "Outcome",
     "Stop",
     "begin",
+    "begin_view",
     "config_of",
     "prepare",
     "provenance",

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -21,13 +22,34 @@ from mdncli.store import RunFolder
 
 def begin(material: Material, root: Path) -> RunFolder:
     """A new run folder that says what the run is: config, provenance, synthetic rows."""
-    run = store.create(root, material.config.name)
-    try:
+
+    def fill(run: RunFolder) -> None:
         store.write_bytes(run.config, configs.dump(material.config).encode())
         store.write_json(run.provenance, provenance(material))
-        run.write_status("running", 0)
         if material.problem is not None:
             write_rows(material, run.data)
+
+    return _begun(root, material.config.name, fill)
+
+
+def begin_view(root: Path, name: str, about: Mapping[str, Any]) -> RunFolder:
+    """A new run folder for what is seen of other runs; nothing is trained in it.
+
+    Args:
+        root: the folder that holds the runs.
+        name: of the new one.
+        about: what else its provenance says.
+    """
+    return _begun(
+        root, name, lambda run: store.write_json(run.provenance, {**_origin(name), **about})
+    )
+
+
+def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> RunFolder:
+    run = store.create(root, name)
+    try:
+        fill(run)
+        run.write_status("running", 0)
     except BaseException:
         # Nobody knows of it yet, and nothing in it is worth keeping.
         shutil.rmtree(run.path, ignore_errors=True)
@@ -39,15 +61,8 @@ def begin(material: Material, root: Path) -> RunFolder:
 def provenance(material: Material) -> dict[str, Any]:
     """Where a run comes from: enough to tell what made it, and to notice changed data."""
     config, split = material.config, material.split
-    record: dict[str, Any] = {
-        "format": store.FORMAT,
-        "name": config.name,
-        "started": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "command": [shlex.quote(_legible(word)) for word in ("mdn", *sys.argv[1:])],
-        "versions": _versions(),
-        "git": _git(),
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
+    return {
+        **_origin(config.name),
         "seed": config.seed,
         "data": {
             "source": material.source,
@@ -64,7 +79,20 @@ def provenance(material: Material) -> dict[str, Any]:
             "test": len(split.test),
         },
     }
-    return record
+
+
+def _origin(name: str) -> dict[str, Any]:
+    """What made a folder: when, by which command, with which versions, where."""
+    return {
+        "format": store.FORMAT,
+        "name": name,
+        "started": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "command": [shlex.quote(_legible(word)) for word in ("mdn", *sys.argv[1:])],
+        "versions": _versions(),
+        "git": _git(),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+    }
 
 
 def _legible(word: str) -> str:

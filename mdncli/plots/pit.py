@@ -33,7 +33,8 @@ def pit(*subjects: Subject) -> Figure:
         for ax, u, target in zip(axes, probabilities.T, targets, strict=False):
             draw(ax, u)
             name = style.plain(target)
-            style.named(ax, f"F({name} | x)", "frequency (calibrated: 1)")
+            unit = " (calibrated: 1)" if len(subjects) == 1 else ""
+            style.named(ax, f"F({name} | x)", f"frequency{unit}")
     top = max(ax.get_ylim()[1] for ax in grid.flat)
     for ax in grid.flat:
         ax.set(xlim=(0, 1), ylim=(0, top))

@@ -10,7 +10,7 @@ from typing import Any
 
 from mdncli.commands.answer import Answer, Table, number, shortened
 from mdncli.commands.finding import anything, find
-from mdncli.commands.records import Record, mapping_of, number_of, read, text_of
+from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
 from mdncli.store import RunFolder, finite, plain_file
@@ -70,7 +70,11 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
     reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
     match record.status:
         case "completed":
-            yield "status", "completed" if record.nll["train"] is not None else "data generated"
+            seen = list(filter(None, map(text_of, sequence_of(record.about.get("runs")))))
+            if seen:
+                yield "status", f"figures of {', '.join(seen)}"
+            else:
+                yield "status", "completed" if record.nll["train"] is not None else "data generated"
         case "running":
             yield "status", f"running{reached}, process {status.get('pid')} on {status.get('host')}"
         case "damaged":
@@ -91,7 +95,8 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     from mdncli import config as configs
 
     data = mapping_of(record.about.get("data"))
-    yield "data", record.source or "–"
+    if record.source:
+        yield "data", record.source
     provenance = _found(run, run.provenance)
     split = mapping_of(provenance.get("split"))
     parts = [(number_of(split.get(part)), part) for part in ("train", "validation", "test")]

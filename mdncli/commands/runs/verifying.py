@@ -101,6 +101,11 @@ class _Subject:
     def config(self) -> Config:
         return configs.load(plain_file(self.run.config))
 
+    @cached_property
+    def is_view(self) -> bool:
+        """Whether it only shows other runs."""
+        return "runs" in self.run.read_json(self.run.provenance)
+
     @property
     def only_data(self) -> bool:
         """Whether it was never to be trained."""
@@ -131,7 +136,9 @@ def _documents(subject: _Subject) -> str:
     return f"format {store.FORMAT}: {', '.join(read)}"
 
 
-def _config(subject: _Subject) -> str:
+def _config(subject: _Subject) -> str | None:
+    if subject.is_view:
+        return None
     return f"{subject.config.name}: every key is valid"
 
 
@@ -189,9 +196,11 @@ def _checkpoint(subject: _Subject) -> str | None:
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 
 
-def _data(subject: _Subject) -> str:
+def _data(subject: _Subject) -> str | None:
     from mdncli.experiment import reopen
 
+    if subject.is_view:
+        return None
     recorded = mapping_of(subject.run.read_json(subject.run.provenance).get("fingerprints"))
     key = f"{subject.config.data.model_dump_json()} {recorded}"
     if key not in subject.seen:
