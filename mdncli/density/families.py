@@ -55,7 +55,10 @@ class Family:
 
 
 def _gaussian_log_density(z: Array) -> Array:
-    return np.multiply(z, z) * -0.5 - 0.5 * math.log(2 * math.pi)
+    log_density = np.multiply(z, z)
+    log_density *= -0.5
+    log_density -= 0.5 * math.log(2 * math.pi)
+    return log_density
 
 
 def _gaussian_cdf(z: Array) -> Array:
@@ -93,6 +96,9 @@ _QUICK: dict[str, tuple[float, tuple[float, ...]]] = {
 }
 
 
+_SIGN = {"float32": np.uint32(1 << 31), "float64": np.uint64(1 << 63)}
+
+
 def _gaussian_quick_cdf(z: Real, density: Real) -> Real:
     p, (constant, *inner, last) = _QUICK[z.dtype.name]
     k = np.abs(z)
@@ -105,9 +111,10 @@ def _gaussian_quick_cdf(z: Real, density: Real) -> Real:
         tail *= k
     tail += constant
     tail *= density
-    # 1 - tail on the right, tail on the left.
+    # 1 - tail on the right, tail on the left: the sign of z, by its bit, goes to 0.5 - tail.
     np.subtract(0.5, tail, out=tail)
-    np.copysign(tail, z, out=tail)
+    bits = tail.view(np.dtype(f"u{tail.itemsize}"))
+    bits |= z.view(bits.dtype) & _SIGN[tail.dtype.name]
     tail += 0.5
     return tail
 

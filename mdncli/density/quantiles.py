@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.density.conditional import TILE, tiles
-from mdncli.density.families import QUICK_ERROR, Family, Single
+from mdncli.density.families import QUICK_ERROR, Family, Real, Single
 from mdncli.density.roots import solve_increasing
 
 Array = NDArray[np.float64]
@@ -22,6 +22,10 @@ TOLERANCE = 1e-11
 # quadratically, and the step in double precision after it cubically.
 _NEAR = 1e-2
 _MOST_ROUNDS = 12
+# Steps in double precision before a place is left to the cautious.
+_MORE_ARRIVALS = 3
+# The least log density of a component that counts.
+_FAINTEST = {"float32": -60.0, "float64": -300.0}
 # Beyond, single precision cannot tell a cdf from 0 or 1.
 _FAINT = 1e-6
 
@@ -49,95 +53,111 @@ def mixture_quantiles(
     """
     with np.errstate(all="ignore"):
         mean = (weights * location).sum(axis=0)
-        spread = scale**2 + ((location - mean) / family.std) ** 2
+        away = location - mean
         # The scale that one component would need for the same variance.
-        unit = np.sqrt((weights * spread).sum(axis=0))
-        guess = _search(
+        unit = np.sqrt((weights * (scale**2 + (away / family.std) ** 2)).sum(axis=0))
+        x = mean + unit * _search(
             family,
             levels,
-            weights.astype(np.float32),
-            ((location - mean) / unit).astype(np.float32),
-            (unit / scale).astype(np.float32),
+            np.maximum(weights, 1e-30).astype(np.float32),
+            (away / unit).astype(np.float32),
+            (scale / unit).astype(np.float32),
         )
-        x = mean + unit * guess
         arrived = np.empty(x.shape, np.bool_)
         for rows, _ in tiles(x.shape[1], len(levels), len(weights), size=2 * TILE):
             parts = (part[:, rows] for part in (weights, location, scale, x))
-            x[:, rows], arrived[:, rows] = _arrive(family, levels, *parts)
-    if not arrived.all():
+            x[:, rows], arrived[:, rows] = _arrive(family, levels[:, None], *parts)
         level, row = np.nonzero(~arrived)
-        weights, location, scale = (part.take(row, axis=1) for part in (weights, location, scale))
-        x[level, row] = _solve(family, levels[level], weights, location, scale, x[level, row])
+        for _ in range(_MORE_ARRIVALS):
+            if not len(row):
+                return x
+            parts = (part.take(row, axis=1) for part in (weights, location, scale))
+            x[level, row], arrived = _arrive(family, levels[level], *parts, x[level, row][None])
+            level, row = level[~arrived[0]], row[~arrived[0]]
+    weights, location, scale = (part.take(row, axis=1) for part in (weights, location, scale))
+    x[level, row] = _solve(family, levels[level], weights, location, scale, x[level, row])
     return x
 
 
 def _search(
-    family: Family, levels: Array, weights: Single, location: Single, sharpness: Single
+    family: Family, levels: Array, weights: Single, location: Single, scale: Single
 ) -> Single:
-    """Roughly where mixtures of mean 0 and of scale 1 / sharpness reach the levels, (L, N).
+    """Roughly where mixtures of mean 0 reach the levels, (L, N).
 
-    Newton's method on the log odds of the cdf, which are nearly straight, kept in a bracket.
+    Halley's method on the log odds of the cdf, which are nearly straight, kept in a bracket.
     """
-    count, rows = len(levels), weights.shape[1]
     standard = family.quantile(levels).astype(np.float32)[:, None]
     # A mixture reaches a level between the first and the last of its components to reach it.
-    reach = location[:, None] + standard / sharpness[:, None]
-    low, high = reach.min(axis=0).ravel(), reach.max(axis=0).ravel()
-    x = np.repeat(standard, rows).clip(low, high)
-    odds = np.repeat(np.log(levels / (1 - levels)).astype(np.float32), rows)
-    weights, location, sharpness = (np.tile(p, count) for p in (weights, location, sharpness))
-    heights = weights * sharpness
+    reach = standard[:, None] * scale
+    reach += location
+    low, high = reach.min(axis=1), reach.max(axis=1)
+    x = standard.clip(low, high)
+    odds = np.log(levels / (1 - levels)).astype(np.float32)[:, None] + np.zeros_like(x)
+    sharpness = 1 / scale
     found = np.empty_like(x)
-    where = np.arange(len(x))
+    where = np.arange(x.size)
     for _ in range(_MOST_ROUNDS):
-        z = np.subtract(x, location)
-        z *= sharpness
-        density = np.exp(family.log_density(z))
-        slope = np.einsum("kn,kn->n", heights, density)
-        below = np.einsum("kn,kn->n", weights, family.quick_cdf(z, density))
+        below, slope, bend = _derivatives(family, weights, location, sharpness, x)
         below = below.clip(_FAINT, 1 - _FAINT)
+        spread = below * (1 - below)
         excess = np.log(below / (1 - below)) - odds
         np.copyto(low, x, where=excess < 0)
         np.copyto(high, x, where=excess > 0)
-        x = x - excess * below * (1 - below) / slope
+        step = -excess * spread / slope
+        # Newton's step, corrected by how the log odds bend, as far as that may be trusted.
+        turn = 1 + step * (bend / slope - slope * (1 - 2 * below) / spread) / 2
+        x = x + step / turn.clip(0.5, 2.0)
         inside = (x >= low) & (x <= high)
         x = np.where(inside, x, low + (high - low) / 2)
-        found[where] = x
+        found.ravel()[where] = x.ravel()
         far = np.flatnonzero((np.abs(excess) >= _NEAR) | ~inside)
         if not far.size:
             break
         # Dropping what is found costs as much as half a round.
-        if far.size <= len(x) / 2:
-            weights, location, sharpness, heights = (
-                part.take(far, axis=1) for part in (weights, location, sharpness, heights)
+        if far.size <= x.size / 2:
+            row = far % x.shape[1]
+            weights, location, sharpness = (
+                part.take(row, axis=1) for part in (weights, location, sharpness)
             )
-            low, high, x, odds = (part[far] for part in (low, high, x, odds))
+            low, high, x, odds = (part.ravel()[far][None] for part in (low, high, x, odds))
             where = where[far]
-    return found.reshape(count, rows)
+    return found
 
 
 def _arrive(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array, x: Array
 ) -> tuple[Array, NDArray[np.bool_]]:
-    r"""One step from x (L, N) to the levels, and whether it surely arrives.
+    r"""One step from x (L, N) to the levels, (L, 1) or (L, N), and whether it surely arrives.
 
     The step solves :math:`F + f \delta + f' \delta^2 / 2 = q` to second order. By Taylor's theorem
     F is off by no more than what remains of that equation and :math:`\max|f''| |\delta|^3 / 6`.
     """
-    heights = weights / scale
-    steeps = heights / scale
-    bend = family.bend * (steeps / scale).sum(axis=0)
-    z = x - location[:, None]
-    z /= scale[:, None]
-    each = np.exp(family.log_density(z))
-    density = np.einsum("kn,kln->ln", heights, each)
-    excess = np.einsum("kn,kln->ln", weights, family.quick_cdf(z, each)) - levels[:, None]
-    each *= family.score(z)
-    slope = np.einsum("kn,kln->ln", steeps, each)
+    sharpness = 1 / scale
+    below, density, slope = _derivatives(family, weights, location, sharpness, x)
+    bend = family.bend * np.einsum("kn,kn,kn,kn->n", weights, sharpness, sharpness, sharpness)
+    excess = below - levels
     step = -excess / density
     step *= 1 + step * slope / (-2 * density)
     left = np.abs(excess + step * (density + step * slope / 2)) + bend * np.abs(step) ** 3 / 6
-    return x + step, left + QUICK_ERROR <= TOLERANCE * levels[:, None]
+    return x + step, left + QUICK_ERROR <= TOLERANCE * levels
+
+
+def _derivatives(
+    family: Family, weights: Real, location: Real, sharpness: Real, x: Real
+) -> tuple[Real, Real, Real]:
+    """The cdf of mixtures at x (L, N), its slope, and the slope of that."""
+    z = x[:, None] - location
+    z *= sharpness
+    each = family.log_density(z)
+    # Numbers too small for full precision cost many times as much as others.
+    np.clip(each, _FAINTEST[each.dtype.name], np.inf, out=each)
+    np.exp(each, out=each)
+    heights = weights * sharpness
+    slope = np.einsum("kn,lkn->ln", heights, each)
+    below = np.einsum("kn,lkn->ln", weights, family.quick_cdf(z, each))
+    each *= family.score(z)
+    heights *= sharpness
+    return below, slope, np.einsum("kn,lkn->ln", heights, each)
 
 
 def _solve(

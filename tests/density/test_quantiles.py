@@ -73,7 +73,7 @@ def test_a_step_that_claims_to_arrive_has_arrived(off: float) -> None:
         exact = mixture_quantiles(GAUSSIAN, levels, *parts)
         start = exact + off * np.random.default_rng(0).normal(size=exact.shape)
         with np.errstate(all="ignore"):
-            x, arrived = _arrive(GAUSSIAN, levels, *parts, start)
+            x, arrived = _arrive(GAUSSIAN, levels[:, None], *parts, start)
         error = abs(cdf(x, *parts) / levels[:, None] - 1)
         assert (error[arrived] <= 1.1 * TOLERANCE).all()
         assert off or arrived.mean() > 0.9
