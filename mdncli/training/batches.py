@@ -19,6 +19,11 @@ _WINDOW_VALUES = 1 << 20
 
 _SHUFFLED_TOGETHER = 1 << 13
 
+_SCATTERED_ROWS = 1 << 20
+"""So many rows outgrow the cache, and are shuffled by parts that do not."""
+
+_PARTS = 256
+
 Indices = NDArray[np.int64]
 
 
@@ -30,8 +35,8 @@ def rows_per_step(rows: int, batch_size: int | None) -> int:
 class Order:
     """The batches of one replica, a stateless function of its seed, member and the step.
 
-    Rows are shuffled anew in every epoch; those left over after its last whole batch are not seen
-    in it.
+    Rows are shuffled anew in every epoch, every order being as likely as any other; those left over
+    after its last whole batch are not seen in it.
 
     >>> order = Order(Replica(seed=3), rows=10, batch_size=4)
     >>> order.steps_per_epoch, order.batches(first=7, count=2).shape
@@ -46,7 +51,7 @@ class Order:
         # To open a stream takes as long as to shuffle thousands of rows.
         self._epochs = max(1, _SHUFFLED_TOGETHER // rows)
         self._era = -1
-        self._shuffles: list[Indices] = []
+        self._shuffles: list[Indices | _Scattered] = []
 
     def batches(self, first: int, count: int) -> Indices:
         """The rows of the steps `first`, `first + 1`, ..., (count, batch)."""
@@ -62,14 +67,49 @@ class Order:
             first += some
         return np.concatenate(parts)
 
-    def _shuffled(self, epoch: int) -> Indices:
+    def _shuffled(self, epoch: int) -> Indices | _Scattered:
         era, offset = divmod(epoch, self._epochs)
         if era != self._era:
             seed, member = self._key
-            random = stream(seed, "batches", member, era)
-            self._shuffles = [random.permutation(self.rows) for _ in range(self._epochs)]
+            self._shuffles.clear()  # the old one first: together they may be too large
+            if self.rows >= _SCATTERED_ROWS:
+                self._shuffles = [_Scattered(self.rows, (seed, member, era))]
+            else:
+                random = stream(seed, "batches", member, era)
+                self._shuffles = [random.permutation(self.rows) for _ in range(self._epochs)]
             self._era = era
         return self._shuffles[offset]
+
+
+class _Scattered:
+    """A random order of many rows, made as it is read.
+
+    Every row is first thrown into one of a few parts, and each part is shuffled when its turn
+    comes. All orders are as likely as each other, as if all rows had been shuffled at once, which
+    takes several times as long: every swap of two rows would miss the cache. (C. R. Rao, 1961:
+    Generation of random permutations of given number of elements using random sampling numbers.)
+
+    Args:
+        rows: how many.
+        key: seed, member and epoch.
+    """
+
+    def __init__(self, rows: int, key: tuple[int, int, int]) -> None:
+        self._key = key
+        seed, *more = key
+        thrown = stream(seed, "batches", *more).integers(0, _PARTS, rows, np.uint8)
+        self._ends = np.cumsum(np.bincount(thrown, minlength=_PARTS))
+        self._order = np.argsort(thrown, kind="stable")
+        self._unshuffled = set(range(_PARTS))
+
+    def __getitem__(self, cut: slice) -> Indices:
+        first, last = np.searchsorted(self._ends, [cut.start, cut.stop - 1], side="right").tolist()
+        seed, *more = self._key
+        for part in self._unshuffled.intersection(range(first, last + 1)):
+            begin = self._ends[part - 1] if part else 0
+            stream(seed, "batches", *more, part).shuffle(self._order[begin : self._ends[part]])
+            self._unshuffled.remove(part)
+        return self._order[cut]
 
 
 Block = tuple[Tensor, Tensor, Tensor]

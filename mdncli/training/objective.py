@@ -17,6 +17,12 @@ _softplus_out = torch.ops.aten.softplus.out
 # Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp.
 _LOG2_E = math.log2(math.e)
 
+_NEGLIGIBLE = 2.0**-64
+"""Probabilities so small, next to the largest of their row, count as 0: nothing that is added up in
+single precision notices them, but products of them would be denormal numbers, each of which holds
+up the processor for a hundred cycles. One in a hundred was measured to triple the time of a step.
+"""
+
 
 @dataclass(frozen=True)
 class Family:
@@ -137,7 +143,7 @@ class MixtureNLL:
         energy = self._only_target if self.head.targets == 1 else work.sum(2)
         torch.sub(self._prior, energy, alpha=_LOG2_E, out=self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
-        both.sub_(self._top).exp2_()
+        torch.nn.functional.threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
         torch.sum(both, 2, out=self._mass)
         torch.log2(self._mass, out=self._sums).add_(self._top_row)
         self._nll.sub_(self._joint_sums).mul_(weight)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdncli.training import batches as batches_module
 from mdncli.training.batches import Batches, Order, padded_blocks
 from mdncli.training.plan import Replica
 
@@ -27,6 +28,27 @@ def test_batches_do_not_depend_on_how_they_are_asked_for():
     whole = Order(Replica(seed=1), 1000, 64).batches(0, 300)
     order = Order(Replica(seed=1), 1000, 64)
     for first in (250, 3, 14, 15, 120):
+        np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
+
+
+def test_many_rows_are_shuffled_by_parts_into_each_order_equally_often(monkeypatch):
+    monkeypatch.setattr(batches_module, "_SCATTERED_ROWS", 4)
+    monkeypatch.setattr(batches_module, "_PARTS", 3)
+    monkeypatch.setattr(batches_module, "_SHUFFLED_TOGETHER", 1)
+    order = Order(Replica(seed=1), rows=4, batch_size=2)
+    seen = order.batches(0, 2 * 4800).reshape(-1, 4)
+    _, counts = np.unique(seen, axis=0, return_counts=True)
+    assert len(counts) == 24
+    # 200 of each are expected: chi squared with 23 degrees of freedom, at its 99.9% quantile.
+    assert ((counts - 200) ** 2 / 200).sum() < 49.7
+
+
+def test_batches_of_many_rows_do_not_depend_on_how_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr(batches_module, "_SCATTERED_ROWS", 1000)
+    whole = Order(Replica(seed=1), 10_000, 64).batches(0, 500)
+    assert len(np.unique(whole[:156])) == 156 * 64
+    order = Order(Replica(seed=1), 10_000, 64)
+    for first in (250, 3, 14, 155, 120):
         np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
 
 
