@@ -371,6 +371,17 @@ class Model(Section):
 # -------------------------------------------------------------------------------------- train
 
 
+class Noise(Section):
+    """Standard deviations of fresh Gaussian noise on every batch, in standardised units."""
+
+    inputs: Annotated[
+        float, Field(ge=0, le=1e3, description="on the inputs; 0 for none"), NUMBER
+    ] = 0.0
+    targets: Annotated[
+        float, Field(ge=0, le=1e3, description="on the targets; 0 for none"), NUMBER
+    ] = 0.0
+
+
 class Train(Section):
     """How the network is fitted."""
 
@@ -404,6 +415,12 @@ class Train(Section):
         Positive | None,
         Field(description="largest norm of a network's gradient; null: no limit"),
     ] = 5.0
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER
+    ] = 0.0
+    noise: Annotated[
+        Noise, Field(description="on the rows of every batch, in standardised units")
+    ] = Noise()
     patience: Annotated[
         Count | None,
         Field(description="validations without a new best before it stops"),

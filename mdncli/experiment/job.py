@@ -93,6 +93,9 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
             schedule=training.schedule,
             warmup=training.warmup,
             patience=training.patience,
+            dropout=training.dropout,
+            noise_inputs=training.noise.inputs,
+            noise_targets=training.noise.targets,
         )
         for member in range(job.config.model.ensemble)
     ]

@@ -21,7 +21,8 @@ from mdncli.training.batches import (
     runs,
     whole,
 )
-from mdncli.training.forward import Arena, Trunk, wake_kernels
+from mdncli.training.chance import Chance, Keys
+from mdncli.training.forward import ACTIVATIONS, Arena, Trunk, wake_kernels
 from mdncli.training.layout import Layout
 from mdncli.training.objective import MixtureNLL, nll_constant
 from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
@@ -65,7 +66,9 @@ class Datasets:
 
     def arranged(self, replicas: Sequence[Replica], batch_size: int | None) -> list[int]:
         """The order of replicas in which those that can work together are neighbours."""
-        keys = [(self.cut(replica, batch_size), replica.data) for replica in replicas]
+        keys = [
+            (self.cut(replica, batch_size), replica.data, replica.by_chance) for replica in replicas
+        ]
         return sorted(range(len(replicas)), key=keys.__getitem__)
 
 
@@ -105,6 +108,9 @@ class Engine:
         clip = plan.gradient_clip
         self._clip = None if clip is None else torch.tensor(clip)
         self._schedule = _Schedule(plan, replicas, data.device)
+        by_chance = any(replica.by_chance for replica in replicas)
+        hidden = len(plan.network.hidden)
+        self._keys = Keys(replicas, hidden, data.device) if by_chance else None
         wake_kernels()
         arena = Arena(data.device)
         self._crews = self._make_crews(data, arena)
@@ -113,6 +119,8 @@ class Engine:
     @torch.inference_mode()
     def advance(self) -> None:
         """Every replica takes a step."""
+        if self._keys is not None:
+            self._keys.load(self.step)
         for batches, tiles in self._crews:
             for tile, blocks in zip(tiles, batches.at(self.step), strict=True):
                 tile.add_gradient(blocks)
@@ -175,7 +183,7 @@ class Engine:
                 Order(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
-            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena)
+            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._keys)
             parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
             crews.append((Batches(sources, orders, parts, *cuts[lo], self._device), tiles))
         return crews
@@ -192,7 +200,9 @@ class Engine:
                 validations += [(tile, rows) for tile in tiles]
         return validations
 
-    def _make_tiles(self, lo: int, hi: int, rows: int, arena: Arena) -> list[_Tile]:
+    def _make_tiles(
+        self, lo: int, hi: int, rows: int, arena: Arena, keys: Keys | None = None
+    ) -> list[_Tile]:
         """Replicas `lo` to `hi` in parts of about one size whose activations fit the cache."""
         network = self._plan.network
         layout = Layout(network)
@@ -203,9 +213,14 @@ class Engine:
             start, stop = int(part[0]), int(part[-1]) + 1
             layers = layout.layers(self._weights[start:stop])
             gradient = self._gradient[start:stop, : network.parameters]
-            trunk = Trunk(network, layers, gradient, rows, arena)
+            chance = activations = None
+            if keys is not None and any(each.by_chance for each in self._replicas[start:stop]):
+                replicas, own = self._replicas[start:stop], keys.now[start:stop]
+                chance = Chance(replicas, own, network, self._plan.head.targets, rows, arena)
+                activations = chance.activations(ACTIVATIONS[network.activation])
+            trunk = Trunk(network, layers, gradient, rows, arena, activations)
             objective = MixtureNLL(self._plan.head, trunk.raw, arena)
-            tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop]))
+            tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], chance))
         return tiles
 
 
@@ -218,10 +233,13 @@ class _Tile:
     trunk: Trunk
     objective: MixtureNLL
     nll: Tensor
+    chance: Chance | None
 
     def add_gradient(self, blocks: Sequence[Block]) -> None:
         """Adds to the NLL of these replicas, and leaves its gradient in the engine's."""
         for index, (x, y, weight) in enumerate(blocks):
+            if self.chance is not None:
+                x, y = self.chance.disturbed(index, x, y)
             self.trunk.forward(x)
             self.objective.gradient(y, weight, self.nll)
             self.trunk.backward(x, more=index > 0)

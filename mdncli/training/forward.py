@@ -7,7 +7,7 @@ writes straight into the stack's gradient.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,18 +99,18 @@ class Arena:
 
     def __init__(self, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
         self._device, self._dtype = device, dtype
-        self._buffers: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._buffers: dict[tuple[str, tuple[int, ...], torch.dtype], Tensor] = {}
 
-    def take(self, name: str, *shape: int) -> Tensor:
+    def take(self, name: str, *shape: int, dtype: torch.dtype | None = None) -> Tensor:
         """The buffer of a name and a shape, with whatever values were left in it."""
-        key = (name, shape)
+        key = (name, shape, dtype or self._dtype)
         if key not in self._buffers:
-            self._buffers[key] = torch.empty(shape, device=self._device, dtype=self._dtype)
+            self._buffers[key] = torch.empty(shape, device=self._device, dtype=key[2])
         return self._buffers[key]
 
-    def constant(self, value: float) -> Tensor:
+    def constant(self, value: float, dtype: torch.dtype | None = None) -> Tensor:
         """A number as a tensor: torch takes longer to wrap a number than to add small tensors."""
-        return torch.tensor(value, dtype=self._dtype)
+        return torch.tensor(value, dtype=dtype or self._dtype)
 
 
 class Trunk:
@@ -122,15 +122,24 @@ class Trunk:
         gradient: where their gradients go, (R, parameters).
         rows: rows of a block.
         arena: gives the buffers.
+        activations: of each hidden layer, where they are not the network's.
     """
 
     def __init__(
-        self, network: Network, layers: Layers, gradient: Tensor, rows: int, arena: Arena
+        self,
+        network: Network,
+        layers: Layers,
+        gradient: Tensor,
+        rows: int,
+        arena: Arena,
+        activations: Sequence[Activation] | None = None,
     ) -> None:
-        self._activation = ACTIVATIONS[network.activation]
+        self._activations = activations or [ACTIVATIONS[network.activation]] * len(network.hidden)
         self._layers = [
             _Layer(index, weight, bias, rows, arena) for index, (weight, bias) in enumerate(layers)
         ]
+        above, below = self._layers[:0:-1], self._layers[-2::-1]
+        self._downwards = list(zip(above, below, reversed(self._activations), strict=True))
         self._gradient = gradient
         # Products need contiguous memory, but the stack keeps a replica's parameters together.
         self._products = [
@@ -142,9 +151,9 @@ class Trunk:
     def forward(self, x: Tensor) -> None:
         """Writes the raw outputs at inputs (R, d, rows) into `raw`."""
         *hidden, last = self._layers
-        for layer in hidden:
+        for layer, activation in zip(hidden, self._activations, strict=True):
             layer.forward(x)
-            self._activation.forward(layer.pre, layer.post)
+            activation.forward(layer.pre, layer.post)
             x = layer.post
         last.forward(x)
 
@@ -156,10 +165,10 @@ class Trunk:
             more: add to the gradient that is there, instead of replacing it.
         """
         delta = self.raw
-        for layer, below in zip(self._layers[:0:-1], self._layers[-2::-1], strict=True):
+        for layer, below, activation in self._downwards:
             torch.bmm(layer.weight_turned, delta, out=below.back)
             layer.gather(delta, below.post, below.post_turned)
-            self._activation.backward(below.back, below.pre, below.post)
+            activation.backward(below.back, below.pre, below.post)
             delta = below.back
         first = self._layers[0]
         first.gather(delta, x, x if first.thin else x.mT)

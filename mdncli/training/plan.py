@@ -46,6 +46,10 @@ class Replica:
         schedule: a key of `mdncli.training.optimizers.SCHEDULES`.
         warmup: steps over which the learning rate first rises linearly.
         patience: validations without improvement after which it stops; None for never.
+        dropout: the share of hidden units dropped in training, in [0, 1), to 2^-16; those kept
+            are scaled up so that their mean stays (Srivastava et al. 2014).
+        noise_inputs: standard deviation of fresh Gaussian noise on the inputs of every batch.
+        noise_targets: likewise on the targets.
     """
 
     data: int = 0
@@ -56,6 +60,14 @@ class Replica:
     schedule: str = "constant"
     warmup: int = 0
     patience: int | None = None
+    dropout: float = 0.0
+    noise_inputs: float = 0.0
+    noise_targets: float = 0.0
+
+    @property
+    def by_chance(self) -> bool:
+        """Whether its steps are random in more than their batches."""
+        return max(self.dropout, self.noise_inputs, self.noise_targets) > 0
 
 
 @dataclass(frozen=True)

@@ -249,3 +249,62 @@ def test_rows_may_lie_in_a_read_only_matrix():
 def test_threads_are_the_callers():
     Stack(a_plan(), DATA, [Replica()], threads=1)
     assert torch.get_num_threads() == 1
+
+
+RANDOM = [
+    replace(replica, dropout=(0.0, 0.3, 0.05)[index % 3], noise_inputs=0.1 * (index // 2))
+    for index, replica in enumerate(MIXED)
+]
+RANDOM[0] = replace(RANDOM[0], noise_targets=0.2)
+
+
+@pytest.mark.parametrize(
+    ("plan", "data"),
+    [
+        (a_plan(hidden=(16, 20)), DATA),
+        (a_plan(inputs=3, targets=2, hidden=(9,), gradient_clip=1.0), WIDE),
+        (a_plan(batch_size=None, hidden=(20,), steps=20), DATA),
+        (a_plan(hidden=()), DATA),
+    ],
+    ids=["batches", "several inputs and targets", "full batch", "linear"],
+)
+def test_with_dropout_and_noise_too_alone_equals_in_a_stack(plan, data):
+    together, said = finish(Stack(plan, data, RANDOM))
+    for index, replica in enumerate(RANDOM):
+        alone, said_alone = finish(Stack(plan, data, [replica]))
+        assert_same(alone, together, [index])
+        assert said_alone[0] == said[index]
+
+
+def test_who_uses_none_of_it_does_not_feel_those_who_do():
+    plan = a_plan(hidden=(16, 20))
+    calm = [replace(replica, dropout=0.0, noise_inputs=0.0, noise_targets=0.0) for replica in MIXED]
+    expected, _ = finish(Stack(plan, DATA, calm))
+    found, _ = finish(Stack(plan, DATA, [calm[0], replace(calm[1], dropout=0.5), *calm[2:]]))
+    others = [0, 2, 3, 4, 5]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name][others], values[others], err_msg=name)
+    assert not np.array_equal(found["weights"][1], expected["weights"][1])
+
+
+@pytest.mark.parametrize("stop_at", [13, 39])
+def test_with_dropout_and_noise_too_resuming_changes_nothing(stop_at):
+    plan = a_plan()
+    undisturbed, said = finish(Stack(plan, DATA, RANDOM))
+    stack = Stack(plan, DATA, RANDOM)
+    for event in stack.run():
+        if isinstance(event, Validated) and event.step == stop_at:
+            break
+    resumed, said_again = finish(Stack(plan, DATA, RANDOM, state=stack.state()))
+    assert_same(resumed, undisturbed)
+    for index, lines in said_again.items():
+        assert said[index][-len(lines) :] == lines
+
+
+def test_validation_knows_no_chance():
+    plan = a_plan(hidden=(16,), steps=13)
+    still = Replica(learning_rate=0.0)
+    _, expected = finish(Stack(plan, DATA, [still]))
+    _, found = finish(Stack(plan, DATA, [replace(still, dropout=0.5, noise_targets=1.0)]))
+    assert found[0][-1][3] == expected[0][-1][3]
+    assert found[0][-1][2] != expected[0][-1][2]
