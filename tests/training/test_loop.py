@@ -308,3 +308,10 @@ def test_validation_knows_no_chance():
     _, found = finish(Stack(plan, DATA, [replace(still, dropout=0.5, noise_targets=1.0)]))
     assert found[0][-1][3] == expected[0][-1][3]
     assert found[0][-1][2] != expected[0][-1][2]
+
+
+def test_small_numbers_count_for_others_whenever_the_loop_is_left():
+    small = np.full(1, 1e-40, np.float32)
+    for _ in Stack(a_plan(), DATA, [Replica()]).run():
+        assert (small * np.float32(1.5) > 0).all()
+        assert (torch.from_numpy(small) * 1.5 > 0).all()
