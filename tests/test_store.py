@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import socket
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -45,22 +46,12 @@ def test_a_clock_set_back_does_not_change_the_order(tmp_path: Path) -> None:
     assert [run.id for run in store.runs(tmp_path)] == [first.id, second.id]
 
 
-def _create(root: Path, barrier: multiprocessing.synchronize.Barrier) -> None:
-    barrier.wait()
-    store.point_latest(make(root))
-
-
-def test_simultaneous_creation_never_collides(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier = context.Barrier(16)
-    workers = [context.Process(target=_create, args=(tmp_path, barrier)) for _ in range(16)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert len(store.runs(tmp_path)) == 16
-    assert (tmp_path / os.readlink(tmp_path / "latest")).is_dir()
-    assert sorted(p.name for p in tmp_path.iterdir() if p.name.startswith(".")) == []
+def test_a_folder_of_no_date_does_not_stop_new_ones(tmp_path: Path) -> None:
+    for stamp in ("99999999-999999", "99991231-235959"):
+        (tmp_path / f"{stamp}-odd").mkdir()
+        run = make(tmp_path)
+        assert run.id.startswith(stamp[:4])
+        assert store.runs(tmp_path)[-1] == run
 
 
 def test_latest_is_a_bare_child_name_and_never_replaces_a_real_file(tmp_path: Path) -> None:
@@ -319,6 +310,18 @@ def test_a_run_on_another_host_counts_as_alive_while_it_is_heard_of(tmp_path: Pa
     ):
         run.status.write_text(json.dumps({**status, "updated": updated}))
         assert run.state() == state
+
+
+def test_a_process_that_has_ended_is_dead_even_before_its_parent_notices(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    ended = subprocess.Popen(["true"])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    run.write_status("running", 1)
+    started = int(Path(f"/proc/{ended.pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    status = {**json.loads(run.status.read_text()), "pid": ended.pid, "process_started": started}
+    run.status.write_text(json.dumps(status))
+    assert run.state() == "interrupted"
+    ended.wait()
 
 
 def test_a_pid_out_of_this_world_is_dead(tmp_path: Path) -> None:

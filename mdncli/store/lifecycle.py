@@ -8,7 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mdncli.errors import RunFault, RunLockedError, UsageError, refused
@@ -25,8 +25,9 @@ _REMOVED = re.compile(rf"\.removed-\d+-{FOLDER.pattern}")
 def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFolder:
     """Make a new run folder by a plain exclusive `mkdir`.
 
-    Its stamp is never earlier than the newest one in `root`, so a clock that is set back does not
-    change the order of runs; a folder that exists already gets a numbered sibling.
+    Its stamp is never earlier than the newest one in `root`, and later than that if the clock says
+    otherwise, so a clock that is set back does not change the order of runs; a folder that exists
+    already gets a numbered sibling.
 
     Raises:
         UsageError: `root` cannot hold run folders.
@@ -41,7 +42,8 @@ def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFo
     except OSError as error:
         raise refused(error, root) from None
     stamp = datetime.fromtimestamp(now(), UTC).strftime(STAMP)
-    stamp = max([stamp, *(entry[:15] for entry in entries_of(root))])
+    newest = max((entry[:15] for entry in entries_of(root)), default=stamp)
+    stamp = _next(newest) if stamp < newest else stamp
     number = 1
     while True:
         suffix = "" if number == 1 else f"-{number}"
@@ -54,6 +56,18 @@ def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFo
             raise refused(error, path) from None
         else:
             return RunFolder(path)
+
+
+def _next(stamp: str) -> str:
+    """The stamp a second later; the same, if it is one of no date.
+
+    >>> _next("20261231-235959"), _next("99999999-000000")
+    ('20270101-000000', '99999999-000000')
+    """
+    try:
+        return (datetime.strptime(stamp, STAMP) + timedelta(seconds=1)).strftime(STAMP)
+    except (ValueError, OverflowError):
+        return stamp
 
 
 def point_latest(run: RunFolder) -> None:

@@ -1,0 +1,190 @@
+"""`mdn` in processes of its own that start in milliseconds, to be killed, traced and starved.
+
+A fresh interpreter spends seconds on importing torch. These are forked from one that has done so
+already and has done nothing else, and from there on are what `mdn` is: the same `main`, their own
+streams, their own exit code.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+IMPORTED = (
+    "pytest",
+    "mdncli.cli",
+    "mdncli.console",
+    "mdncli.commands.train",
+    "mdncli.training.loop",
+    "safetensors.numpy",
+    "tests.faults.processes",
+    "tests.faults.tampering",
+)
+
+PATIENCE = 240.0
+"""Seconds after which a process that should have ended is taken for hung."""
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(list(IMPORTED))
+_numbers = itertools.count()
+
+Tamper = Callable[[], object]
+"""What is done to a process before `mdn` begins in it; it has to be picklable."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended and what it said.
+
+    Args:
+        code: its exit code; minus the number of the signal that killed it.
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """The last line on stderr."""
+        return (self.err.splitlines() or [""])[-1]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A process at work, in a session of its own."""
+
+    process: BaseProcess
+    streams: Path
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid is not None
+        return self.process.pid
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; one that has ended already does not mind."""
+        if self.process.exitcode is None:
+            os.kill(self.pid, number)
+
+    def wait(self) -> Ended:
+        """Wait until it has ended."""
+        self.process.join(PATIENCE)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+            raise TimeoutError(f"hung: {self._text('err')}")
+        return Ended(self.process.exitcode, self._text("out"), self._text("err"))
+
+    def end(self) -> Ended:
+        """Kill it and whatever it has started."""
+        for pid in (self.pid, *descendants(self.pid)):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        return self.wait()
+
+    def _text(self, name: str) -> str:
+        return (self.streams / name).read_text(errors="replace")
+
+
+def start(
+    *arguments: str | Path,
+    cwd: Path,
+    tamper: Sequence[Tamper] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Running:
+    """Start `mdn` with these arguments."""
+    streams = Path(tempfile.mkdtemp(prefix=f"streams-{next(_numbers)}-", dir=cwd.parent))
+    for name in ("out", "err"):
+        (streams / name).touch()
+    words = [str(word) for word in arguments]
+    process = _context.Process(
+        target=_live, args=(words, cwd, streams, dict(environment or {}), tuple(tamper))
+    )
+    process.start()
+    return Running(process, streams)
+
+
+def run(*arguments: str | Path, cwd: Path, tamper: Sequence[Tamper] = ()) -> Ended:
+    """Run `mdn` with these arguments to its end."""
+    return start(*arguments, cwd=cwd, tamper=tamper).wait()
+
+
+class Gate:
+    """Where these processes wait, each at a point of its own, until all of them may go on.
+
+    Args:
+        folder: of the gate; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.folder = folder
+        self._closed = (folder / "lock").open("w")
+        fcntl.flock(self._closed, fcntl.LOCK_EX)
+
+    def await_all(self, count: int) -> None:
+        """Wait until so many processes are there."""
+        deadline = time.monotonic() + PATIENCE
+        while len(list(self.folder.glob("*.there"))) < count:
+            assert time.monotonic() < deadline, "nobody came"
+            time.sleep(0.005)
+
+    def open(self) -> None:
+        """Let all go on."""
+        self._closed.close()
+
+
+def pass_gate(folder: Path) -> None:
+    """Wait at a gate, which another process opens."""
+    (folder / f"{os.getpid()}.there").touch()
+    with (folder / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+
+
+def descendants(session: int) -> list[int]:
+    """Processes of the session that a process began, without it: orphans, once it has ended."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal() and int(folder.name) != session:
+            try:
+                fields = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == session and fields[0] != b"Z":
+                found.append(int(folder.name))
+    return found
+
+
+def _live(
+    words: list[str],
+    cwd: Path,
+    streams: Path,
+    environment: dict[str, str],
+    tamper: tuple[Tamper, ...],
+) -> None:
+    os.setsid()
+    for number, name in ((1, "out"), (2, "err")):
+        descriptor = os.open(streams / name, os.O_WRONLY | os.O_APPEND)
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.chdir(cwd)
+    os.environ.update({"COLUMNS": "80", **environment})
+    sys.argv = ["mdn", *words]
+    from mdncli.__main__ import main
+
+    for each in tamper:
+        each()
+    main()

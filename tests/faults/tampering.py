@@ -1,0 +1,129 @@
+"""What the fault tests do to a process of `mdn` before it begins: hooks that every fault needs.
+
+All of them are plain functions of picklable arguments, to be handed over with `functools.partial`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime, tzinfo
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NoReturn
+
+from mdncli import store
+from mdncli.experiment import beginning, progress
+from mdncli.store import RunFolder, lifecycle
+from mdncli.training.engine import Engine
+from tests.faults.processes import pass_gate
+
+
+def eager() -> None:
+    """Write a checkpoint at every event instead of every few seconds."""
+    progress.CHECKPOINT_SECONDS = 0.0
+    progress.SAVING_SHARE = math.inf
+
+
+def die_while_saving(number: int, share: float, tally: Path | None = None) -> None:
+    """End by SIGKILL at one of the moments in which something is being saved.
+
+    Every file that is written has two: when only a share of its bytes has arrived, and when it is
+    about to take, or has just taken, its place. Every line of metrics has one: when it is torn.
+
+    Args:
+        number: which moment of the process's life it is, from 1; 0 for none.
+        share: of the bytes that arrive; from one half on, a file takes its place first.
+        tally: a file that holds how many moments there have been.
+    """
+    moments = itertools.count(1)
+    sync, replace, append = os.fsync, os.replace, RunFolder.append_metrics
+
+    def due() -> bool:
+        now = next(moments)
+        if tally is not None:
+            tally.write_text(str(now))
+        return now == number
+
+    def dying_sync(descriptor: int) -> None:
+        if due():
+            os.ftruncate(descriptor, int(share * os.fstat(descriptor).st_size))
+            _die()
+        sync(descriptor)
+
+    def dying_replace(source: Path, destination: Path) -> None:
+        if due():
+            if share >= 0.5:
+                replace(source, destination)
+            _die()
+        replace(source, destination)
+
+    def dying_append(run: RunFolder, record: Mapping[str, Any]) -> None:
+        if due():
+            line = json.dumps(record).encode()
+            with run.metrics.open("ab") as file:
+                file.write(line[: int(share * len(line))])
+            _die()
+        append(run, record)
+
+    os.fsync, os.replace = dying_sync, dying_replace
+    RunFolder.append_metrics = dying_append
+
+
+def announce_step(step: int, to: Connection) -> None:
+    """Send a word when training has got so far, and go on."""
+    advance = Engine.advance
+
+    def announcing(engine: Engine) -> None:
+        advance(engine)
+        if engine.step == step:
+            to.send_bytes(b"there")
+
+    Engine.advance = announcing
+
+
+def wait_before_creating(gate: Path) -> None:
+    """Wait at a gate just before a run folder is made."""
+    create = store.create
+
+    def held(root: Path, name: str) -> RunFolder:
+        pass_gate(gate)
+        return create(root, name)
+
+    store.create = held
+
+
+def wait_before_locking(gate: Path) -> None:
+    """Wait at a gate just before a run is locked."""
+    locked = RunFolder.locked
+
+    def held(run: RunFolder) -> AbstractContextManager[None]:
+        pass_gate(gate)
+        return locked(run)
+
+    RunFolder.locked = held
+
+
+def set_clock(seconds: float) -> None:
+    """Let the clock stand still at a time."""
+
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.fromtimestamp(seconds, tz)
+
+    time.time = lambda: seconds
+    lifecycle.create.__defaults__ = (time.time,)
+    beginning.datetime = Frozen
+
+
+def _die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        signal.pause()
