@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
 
 CHECKPOINT_SECONDS = 2.0
-"""Least seconds between checkpoints; and saving takes at most a fiftieth of the time."""
+"""Least seconds between checkpoints."""
+
+SAVING_SHARE = 0.02
+"""The most of its time that training spends on checkpoints."""
 
 Stop = Callable[[], int | None]
 """Says which signal, if any, has asked to stop."""
@@ -111,7 +114,7 @@ class Training:
                     hint=f"continue with mdn train --resume {self.jobs[0].run.path}",
                     signal=signal,
                 )
-            if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, 50 * self.saving):
+            if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
                 self.save()
         self.trained = self.elapsed
         self.save()

@@ -94,6 +94,7 @@ def resume(
         # Who held the lock a moment ago may have completed it.
         if (done := _completed(run, overrides)) is not None:
             return _already(run, done, listener)
+        run.remove_leftovers()
         try:
             material = reopen(run)
         except DataError as error:

@@ -203,6 +203,14 @@ class RunFolder:
         text = "".join(json.dumps(finite(record), allow_nan=False) + "\n" for record in kept)
         write_bytes(self.metrics, text.encode())
 
+    def remove_leftovers(self) -> None:
+        """Delete the half-written files of writers who were killed."""
+        for path in self.path.glob(".*.tmp"):
+            writer = path.name.split(".")[-2]
+            if writer.isdecimal() and process_start(int(writer)) is None:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the run's only writing right; the kernel frees it when the holder dies.

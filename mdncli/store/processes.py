@@ -50,10 +50,13 @@ def holder(descriptor: int) -> str:
 
 
 def process_start(pid: int) -> int | None:
-    """A process's start in clock ticks since boot, which tells a reused pid from the old one."""
+    """A process's start in clock ticks since boot, which tells a reused pid from the old one.
+
+    None of one that has ended, even if its parent has not taken notice yet.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19])
+        return None if fields[0] in (b"Z", b"X") else int(fields[19])
     except (OSError, IndexError, ValueError):
         try:
             os.kill(pid, 0)
