@@ -13,6 +13,7 @@ from mdncli.head import Head
 from mdncli.training.forward import Arena
 
 _softplus_out = torch.ops.aten.softplus.out
+_threshold_ = torch.ops.aten.threshold_.default
 
 # Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp.
 _LOG2_E = math.log2(math.e)
@@ -143,7 +144,7 @@ class MixtureNLL:
         energy = self._only_target if self.head.targets == 1 else work.sum(2)
         torch.sub(self._prior, energy, alpha=_LOG2_E, out=self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
-        torch.nn.functional.threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
+        _threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
         torch.sum(both, 2, out=self._mass)
         torch.log2(self._mass, out=self._sums).add_(self._top_row)
         self._nll.sub_(self._joint_sums).mul_(weight)
