@@ -13,6 +13,7 @@ import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 EXAMPLES = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"<!-- tested -->\n```python\n(.*?)```", README, re.DOTALL)
 
 # The examples train for as long as a reader would; here a few steps are enough.
 BRIEF = """#!/bin/sh
@@ -49,6 +50,15 @@ def test_an_example_runs_as_it_stands(example: str, tmp_path: Path) -> None:
     assert list(work.glob("runs/*/result.json"))
 
 
+@pytest.mark.parametrize("example", PYTHON)
+def test_a_python_example_runs_as_it_stands(example: str, trained: Path) -> None:
+    root = trained.parents[1]
+    done = subprocess.run([sys.executable, "-c", example], cwd=root, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
 def test_there_are_examples_of_every_kind() -> None:
     for word in ("for k in", "xargs -P", "parallel -j", "#SBATCH", "jq", "mdn predict --at -"):
         assert any(word in example for example in EXAMPLES), word
+    assert PYTHON
