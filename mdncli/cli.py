@@ -146,8 +146,12 @@ def train(
 def sample(
     run: Run = "@latest",
     temp: Annotated[
-        float, typer.Option(help="Temperature of the weights; 0 keeps the heaviest component.")
-    ] = 1.0,
+        str,
+        typer.Option(
+            metavar="T[,T,...]",
+            help="Temperature of the weights; 0: the heaviest component; several: side by side.",
+        ),
+    ] = "1",
     sigma_temp: Annotated[float, typer.Option(help="Multiplies each component's variance.")] = 1.0,
     num: Annotated[int, typer.Option(help="Draws for each x.")] = 1,
     at: Annotated[
@@ -171,7 +175,7 @@ def sample(
     from mdncli.commands import sample as command
 
     request = command.Request(
-        temperature=temp,
+        temperatures=temp,
         scale_temperature=sigma_temp,
         count=num,
         at=at,

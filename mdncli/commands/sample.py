@@ -32,6 +32,9 @@ MOST_DRAWS = 1_000_000_000
 DRAWS_AT_ONCE = 1 << 20
 """Draws that are held and written together."""
 
+MOST_TEMPERATURES = 6
+"""More would be too small to see side by side."""
+
 MOST_PICTURED = 1_000_000
 """A picture is of all draws, or of so many of them."""
 
@@ -40,7 +43,7 @@ MOST_PICTURED = 1_000_000
 class Request:
     """What is asked of `mdn sample`; see its options."""
 
-    temperature: float = 1.0
+    temperatures: str = "1"
     scale_temperature: float = 1.0
     count: int = 1
     at: str | None = None
@@ -53,18 +56,22 @@ class Request:
 
 def sample(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
     """Draw, write the draws as a table in long form, and draw a picture of them."""
+    temperatures = _temperatures(request.temperatures)
     _check(request)
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
     at = _where(run, predictor, request, listener)
     every = -(-at.rows * request.count // MOST_PICTURED)
-    pictured: list[dict[str, np.ndarray]] = []
+    pictured: dict[float, list[dict[str, np.ndarray]]] = {}
     with destination(request.output, run.samples, "sample") as target:
         with appending(target) as append:
-            for columns in _drawn(predictor, at, request):
-                append(columns)
-                if request.plot:
-                    pictured.append({name: values[::every] for name, values in columns.items()})
+            for temperature in temperatures:
+                drawn = _drawn(predictor, at, request, temperature)
+                for columns in drawn if len(temperatures) == 1 else _marked(drawn, temperature):
+                    append(columns)
+                    if request.plot:
+                        some = {name: values[::every] for name, values in columns.items()}
+                        pictured.setdefault(temperature, []).append(some)
         if not isinstance(target, Path):
             return Answer(document={"run": str(run.path), "files": []})
         files = [str(target)]
@@ -74,11 +81,34 @@ def sample(reference: str, request: Request, runs_dir: Path, listener: Listener)
     return Answer(lines=files, document={"run": str(run.path), "files": files})
 
 
+def _temperatures(text: str) -> tuple[float, ...]:
+    """The temperatures asked for, such as those of "0.5,1,2", in that order."""
+    values = []
+    for word in text.split(","):
+        try:
+            value = float(word)
+        except ValueError:
+            value = math.nan
+        _check_temperature("--temp", value, word)
+        if value in values:
+            raise UsageError(f"--temp {text}: names {word.strip()} twice", hint="give each once")
+        values.append(value)
+    if len(values) > MOST_TEMPERATURES:
+        raise UsageError(
+            f"--temp {text}: too many to see side by side",
+            hint=f"give at most {MOST_TEMPERATURES}",
+        )
+    return tuple(values)
+
+
+def _check_temperature(option: str, value: float, said: str) -> None:
+    if not 0 <= value < math.inf:
+        raise UsageError(f"{option} {said}: is not a temperature", hint="give 0 or more")
+
+
 def _check(request: Request) -> None:
-    temperatures = {"--temp": request.temperature, "--sigma-temp": request.scale_temperature}
-    for option, value in temperatures.items():
-        if not 0 <= value < math.inf:
-            raise UsageError(f"{option} {value:g}: is not a temperature", hint="give 0 or more")
+    scale = request.scale_temperature
+    _check_temperature("--sigma-temp", scale, f"{scale:g}")
     if request.count < 1:
         raise UsageError(f"--num {request.count}: is too few draws", hint="give 1 or more")
     if request.seed is not None and not 0 <= request.seed < 2**63:
@@ -133,14 +163,19 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
     return np.linspace(low, high, count)
 
 
-def _drawn(predictor: Predictor, at: Table, request: Request) -> Iterator[dict[str, np.ndarray]]:
-    """Draws in long form and in parts: input columns, the draw's number, the targets."""
+def _drawn(
+    predictor: Predictor, at: Table, request: Request, temperature: float
+) -> Iterator[dict[str, np.ndarray]]:
+    """Draws in long form and in parts: input columns, the draw's number, the targets.
+
+    Every temperature begins with the same random numbers, so that what differs is its doing.
+    """
     rng = stream(predictor.seed if request.seed is None else request.seed, "sampling")
     label = "draw"
     while label in (*predictor.encoding.inputs, *predictor.encoding.targets):
         label += "_"
     for rows, predicted in predictor.chunks(
-        at, temperature=request.temperature, scale_temperature=request.scale_temperature
+        at, temperature=temperature, scale_temperature=request.scale_temperature
     ):
         for some, points in tiles(predicted.rows, request.count, size=DRAWS_AT_ONCE):
             numbers = np.arange(points.start, points.stop)
@@ -156,10 +191,21 @@ def _drawn(predictor: Predictor, at: Table, request: Request) -> Iterator[dict[s
             yield {**inputs, label: np.tile(numbers, len(draws)), **targets}
 
 
+def _marked(
+    parts: Iterator[dict[str, np.ndarray]], temperature: float
+) -> Iterator[dict[str, np.ndarray]]:
+    """The same with a first column that says at which temperature."""
+    for columns in parts:
+        label = "temp"
+        while label in columns:
+            label += "_"
+        yield {label: np.full(len(next(iter(columns.values()))), temperature), **columns}
+
+
 def _plot(
     run: RunFolder,
     predictor: Predictor,
-    draws: Sequence[Mapping[str, np.ndarray]],
+    draws: Mapping[float, Sequence[Mapping[str, np.ndarray]]],
     path: Path,
     listener: Listener,
 ) -> bool:
@@ -173,10 +219,13 @@ def _plot(
     from mdncli.plots import FIGURES, save
     from mdncli.plots.subject import Rows
 
-    x, y = (
-        np.concatenate([np.stack([part[name] for name in names], axis=1) for part in draws])
-        for names in (inputs, targets)
-    )
-    subject = replace(of_material(reopen(run)), draws=Rows(x, y))
-    save(FIGURES["samples"].load()(subject), path)
+    data, subjects = of_material(reopen(run)), []
+    for temperature, parts in draws.items():
+        x, y = (
+            np.concatenate([np.stack([part[name] for name in names], axis=1) for part in parts])
+            for names in (inputs, targets)
+        )
+        name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
+        subjects.append(replace(data, name=name, draws=Rows(x, y)))
+    save(FIGURES["samples"].load()(*subjects), path)
     return True

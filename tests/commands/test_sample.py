@@ -10,6 +10,7 @@ import pytest
 from mdncli.commands import sample as command
 from mdncli.commands.sample import Request
 from mdncli.data import table
+from mdncli.errors import UsageError
 from mdncli.events import ignore
 
 
@@ -35,9 +36,41 @@ def test_a_picture_of_many_draws_shows_some(
     monkeypatch.setattr(command, "MOST_PICTURED", 100)
     monkeypatch.setattr(command, "DRAWS_AT_ONCE", 64)
     seen = []
-    monkeypatch.setattr(command, "_plot", lambda _, __, draws, *___: seen.extend(draws))
+    monkeypatch.setattr(command, "_plot", lambda _, __, draws, *___: seen.extend(draws[1.0]))
     out = str(tmp_path / "draws.csv")
     command.sample(str(trained), Request(grid="-5:5:10", count=30, output=out), tmp_path, ignore)
     shown = np.concatenate([part["x"] for part in seen])
     assert 90 <= len(shown) <= 130
     assert len(np.unique(shown)) == 10
+
+
+def test_temperatures_stand_side_by_side(trained: Path, tmp_path: Path) -> None:
+    def drawn(temperatures: str, out: str) -> table.Table:
+        request = Request(temperatures=temperatures, grid="-5:5:40", count=5, output=out)
+        answer = command.sample(str(trained), request, tmp_path, ignore)
+        assert [Path(line).exists() for line in answer.lines] == [True, True]
+        return table.read(out)
+
+    several = drawn("0.1,1, 2", str(tmp_path / "several.csv"))
+    assert several.columns == ("temp", "x", "draw", "y")
+    assert several.rows == 3 * 200
+    for temperature in ("0.1", "1", "2"):
+        alone = drawn(temperature, str(tmp_path / f"{temperature}.csv"))
+        same = several[several.numbers("temp") == float(temperature)]
+        np.testing.assert_array_equal(same.numbers("y"), alone.numbers("y"))
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "said"),
+    [
+        ("", "--temp : is not a temperature"),
+        ("1,x", "--temp x: is not a temperature"),
+        ("1,1.0", "--temp 1,1.0: names 1.0 twice"),
+        ("1,2,3,4,5,6,7", "--temp 1,2,3,4,5,6,7: too many to see side by side"),
+    ],
+)
+def test_what_is_no_temperature_is_refused(
+    temperatures: str, said: str, trained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=f"^{said}; "):
+        command.sample(str(trained), Request(temperatures=temperatures), tmp_path, ignore)
