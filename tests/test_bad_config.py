@@ -411,6 +411,14 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         "data: {file: a.csv, target: y, categorical: [x], transform: {x: log}}\n",
         [":1: data.transform: names 'x', which is categorical; only numbers can be transformed"],
     ),
+    "transform of no column of a dataset": (
+        "data: {dataset: watches, transform: {prise: log}}\n",
+        [":1: data.transform: names 'prise', which is no number of watches; did you mean 'price'?"],
+    ),
+    "transform of a category of a dataset": (
+        "data: {dataset: watches, transform: {type: log}}\n",
+        [":1: data.transform: names 'type', which is no number of watches; it has price"],
+    ),
     "unknown transform": (
         "data:\n  file: a.csv\n  target: y\n  transform:\n    y: lg\n    x: logg\n    z: 3\n",
         [

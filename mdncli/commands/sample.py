@@ -212,7 +212,7 @@ def _plot(
     """Draw the draws over the training rows; only one numeric input can be drawn over."""
     inputs, targets = predictor.encoding.inputs, predictor.encoding.targets
     if len(inputs) != 1 or not predictor.ranges:
-        listener(Note("no picture: the draws have several inputs; see mdn plot"))
+        listener(Note("no picture: that is for one numeric input; see mdn plot"))
         return False
     from mdncli.commands.subjects import of_material
     from mdncli.experiment import reopen

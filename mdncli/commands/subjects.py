@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mdncli.commands import records
+from mdncli.data.column import Column
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
@@ -32,12 +33,14 @@ def of_material(material: Material, *, split: bool = True) -> Subject:
 def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     """A trained run: its data, its predictions, its history and, where known, the truth."""
     inputs, problem = material.inputs, material.problem
-    single = len(inputs) == 1 and inputs[0] in predictor.ranges
+    single, numeric = len(inputs) == 1, [*predictor.ranges] == inputs
     test = material.split.test
     record = records.read(run)
 
     def predict(x: np.ndarray) -> Conditional:
-        return predictor.predict(Table.of({inputs[0]: x[:, 0]}))
+        column = material.table.column(inputs[0])
+        values = x[:, 0] if column.kind == "numeric" else x[:, 0].astype(column.values.dtype)
+        return predictor.predict(Table({inputs[0]: Column(column.kind, values, column.labels)}))
 
     return Subject(
         name=material.config.name,
@@ -45,7 +48,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         targets=material.targets,
         train=rows(material, material.split.train),
         test=rows(material, test) if len(test) else None,
-        draws=_draws(predictor) if single else _test_draws(material, predictor),
+        draws=_draws(predictor) if numeric else _test_draws(material, predictor),
         predict=predict if single else None,
         predict_test=(lambda: predictor.predict(material.table[test])) if len(test) else None,
         exact=problem.exact if problem is not None and single else None,

@@ -111,6 +111,10 @@ Transforms = Annotated[
 class Data(Section):
     """Where the rows come from and how they are split."""
 
+    transform: Annotated[
+        Transforms,
+        Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
+    ] = {}
     seed: Annotated[
         Seed, Field(description="draws and splits the data; apart from the run's seed")
     ] = 0
@@ -157,6 +161,18 @@ class SyntheticData(Data):
             raise faults_at(**said) from None
         return self
 
+    @model_validator(mode="after")
+    def _numbers_are_transformed(self) -> Self:
+        cls = load(self.dataset)
+        numbers = [name for name in (*cls.inputs, *cls.targets) if name not in cls.categories]
+        for name in self.transform:
+            if name not in numbers:
+                guess = nearest(name, numbers)
+                hint = f"did you mean '{clip(guess)}'?" if guess else f"it has {', '.join(numbers)}"
+                what = f"names '{clip(name)}', which is no number of {self.dataset}; {hint}"
+                raise faults_at(transform=what)
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A class made by `synthetic_data` cannot be found by its name, as pickling would.
         return read_data, (self.model_dump(),)
@@ -180,10 +196,6 @@ class FileData(Data):
         Annotated[Columns, BeforeValidator(list_like("[zip, floor]"))] | None,
         Field(description="inputs that are categories though they hold numbers"),
     ] = None
-    transform: Annotated[
-        Transforms,
-        Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
-    ] = {}
     missing: Annotated[
         Literal["error", "drop", "impute"],
         WORD,

@@ -101,13 +101,9 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
     exact = None
     if material.problem is not None and len(material.split.test):
         chosen = material.table[material.split.test]
-        exact = float(
-            -np.mean(
-                material.problem.exact(chosen.numeric(material.inputs)).log_prob(
-                    encoding.target_values(chosen)
-                )
-            )
-        )
+        truth = material.exact(chosen)
+        assert truth is not None
+        exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
     steps = int(training.stack.state(job.replicas)["step"].max())
     about = job.run.read_json(job.run.provenance)
     seen = material.table[_spaced(material.split.train, 10_000)]

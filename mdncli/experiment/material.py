@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,8 @@ class Material:
 
     def exact(self, chosen: Table) -> Conditional | None:
         """The exact density at the rows of a table, where it is known."""
-        return None if self.problem is None else self.problem.exact(chosen.numeric(self.inputs))
+        problem = self.problem
+        return None if problem is None else problem.exact(problem.numbers(chosen, self.inputs))
 
     def chunks(self, predictor: Predictor, rows: np.ndarray, **tempering: float) -> Iterator[Chunk]:
         """Some rows with what is predicted for them and, where known, the truth."""
@@ -139,9 +140,9 @@ def prepare(
         what = f"data.rows: {problem.rows:,} rows of {data.dataset}"
         require_memory(cells * BYTES_PER_CELL, what, "ask for fewer")
         x, y = problem.draw(stream(data.seed, "data"))
-        columns = dict(zip((*problem.inputs, *problem.targets), np.hstack([x, y]).T, strict=True))
-        whole = Table.of(columns, source=data.dataset)
-        fingerprint, source = table.fingerprint_arrays(columns.values()), data.dataset
+        whole = replace(problem.table(x, y), source=data.dataset)
+        fingerprint = table.fingerprint_arrays(np.hstack([x, y]).T)
+        source = data.dataset
         inputs, targets = list(problem.inputs), list(problem.targets)
     else:
         assert isinstance(data, FileData)
@@ -192,7 +193,7 @@ def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
 def write_rows(material: Material, path: Path) -> None:
     """Write the rows of a synthetic dataset as a table."""
     names = (*material.inputs, *material.targets)
-    writing.write(path, {name: material.table.numbers(name) for name in names})
+    writing.write(path, {name: material.table.column(name).array() for name in names})
 
 
 def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
@@ -212,7 +213,7 @@ def _encoding(
     data: Data, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
     if not isinstance(data, FileData):
-        return Encoding.fit(whole, inputs, targets, split.train)
+        return Encoding.fit(whole, inputs, targets, split.train, transform=data.transform)
     return Encoding.fit(
         whole,
         inputs,

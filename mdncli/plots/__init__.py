@@ -28,7 +28,8 @@ class FigureEntry:
         function: where it is drawn, as `"module:function"`.
         description: what it shows, in one line.
         needs: fields of `Subject` that it cannot do without.
-        inputs: whether it is for runs with one input column, with several, or with any number.
+        inputs: whether it is for runs with one input column, with one that holds numbers, with
+            several, or with any.
 
     >>> FIGURES["density"].needs
     ('train', 'predict')
@@ -37,14 +38,14 @@ class FigureEntry:
     function: str
     description: str
     needs: tuple[str, ...]
-    inputs: Literal["one", "several", "any"] = "any"
+    inputs: Literal["one", "number", "several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
         """Whether the figure can be drawn of this subject."""
-        single = len(subject.inputs) == 1
-        return (self.inputs == "any" or (self.inputs == "one") == single) and all(
-            map(subject.knows, self.needs)
-        )
+        kinds = {"any", "one" if len(subject.inputs) == 1 else "several"}
+        if "one" in kinds and subject.inputs[0] not in subject.categories:
+            kinds.add("number")
+        return self.inputs in kinds and all(map(subject.knows, self.needs))
 
     def load(self) -> Callable[..., Figure]:
         """Import the function `(*subjects) -> Figure`; matplotlib is imported here, not before."""
@@ -67,7 +68,7 @@ FIGURES: dict[str, FigureEntry] = {
         "mdncli.plots.density:density",
         "p(y given x) as a heat map, with the components' locations",
         needs=("train", "predict"),
-        inputs="one",
+        inputs="number",
     ),
     "slices": FigureEntry(
         "mdncli.plots.slices:slices",

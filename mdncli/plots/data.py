@@ -22,10 +22,10 @@ def data(*subjects: Subject) -> Figure:
     """
     trains = [subject.train for subject in subjects if subject.train]
     figure, grid, pairs, note = facets.scatter_panels(subjects)
-    for row, train in zip(grid, trains, strict=True):
+    for row, subject, train in zip(grid, subjects, trains, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
-            draw(ax, train.x[:, pair.input], train.y[:, pair.target])
-    facets.frame(grid, pairs, [[train] for train in trains])
+            draw(ax, facets.column(subject, train.x, pair.input), train.y[:, pair.target])
+    facets.frame(subjects, grid, pairs, [[train] for train in trains])
     style.count_bar(figure, grid)
     count = f", {len(trains[0].x):,} rows" if len(subjects) == 1 else ""
     style.head(figure, subjects, f"data{count}{note}")

@@ -85,17 +85,36 @@ def scatter_panels(
     return figure, grid, chosen, note
 
 
-def frame(grid: np.ndarray, chosen: Sequence[Pair], rows: Sequence[Sequence[Rows]]) -> None:
+def column(subject: Subject, x: np.ndarray, number: int) -> np.ndarray:
+    """One input of rows x (N, d) as it is drawn: categories spread out, so that rows part, (N,)."""
+    values = x[:, number]
+    if subject.inputs[number] not in subject.categories:
+        return values
+    # Multiples of the golden ratio fill an interval evenly, however many there are.
+    return values + 0.6 * (np.arange(len(values)) * 0.6180339887498949 % 1 - 0.5)
+
+
+def frame(
+    subjects: Sequence[Subject],
+    grid: np.ndarray,
+    chosen: Sequence[Pair],
+    rows: Sequence[Sequence[Rows]],
+) -> None:
     """Give the panels of one pair the same limits; a panel says how many of its rows are outside.
 
     Args:
+        subjects: whose panels these are.
         grid: the panels (subjects, pairs).
         chosen: the pairs.
         rows: for each subject, what its panels show.
     """
     every = [some for shown in rows for some in shown]
     for axes, pair in zip(grid.T, chosen, strict=True):
-        x = style.span(*(some.x[:, pair.input] for some in every))
+        categories = subjects[0].categories.get(subjects[0].inputs[pair.input])
+        if categories:
+            x = -0.5, len(categories) - 0.5
+        else:
+            x = style.span(*(some.x[:, pair.input] for some in every))
         y = style.span(*(some.y[:, pair.target] for some in every))
         for ax, shown in zip(axes, rows, strict=True):
             ax.set(xlim=x, ylim=y)

@@ -20,14 +20,15 @@ def samples(*subjects: Subject) -> Figure:
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject in zip(grid, subjects, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
-            if subject.train:
-                x, y = subject.train
-                draw(ax, x[:, pair.input], y[:, pair.target], "data", color=style.DATA)
-            if subject.draws:
-                x, y = subject.draws
-                draw(ax, x[:, pair.input], y[:, pair.target], "draws", color=style.MODEL)
-    rows = [[rows for rows in (s.train, s.draws) if rows] for s in subjects]
-    facets.frame(grid, pairs, rows)
+            for what, rows, color in (
+                ("data", subject.train, style.DATA),
+                ("draws", subject.draws, style.MODEL),
+            ):
+                if rows:
+                    x = facets.column(subject, rows.x, pair.input)
+                    draw(ax, x, rows.y[:, pair.target], what, color=color)
+    shown = [[rows for rows in (s.train, s.draws) if rows] for s in subjects]
+    facets.frame(subjects, grid, pairs, shown)
     style.head(figure, subjects, "draws from p(y | x)" + note, grid[0, 0])
     return figure
 

@@ -23,22 +23,25 @@ CELLS = 600
 def slices(*subjects: Subject) -> Figure:
     """p(y given x) at evenly spaced x, marginally for each target; the exact density dashed.
 
-    Several subjects are drawn over one another.
+    Several subjects are drawn over one another. Of an input that is no number, x is each of its
+    categories, on axes of its own: what is likely in one may be far off in another.
 
     Args:
         subjects: with `train` and `predict`, and perhaps `exact`, of one input.
     """
     lead = subjects[0]
     targets = lead.targets[:MOST_TARGETS]
-    x, said = _round_values(
-        [subject.train.x for subject in subjects if subject.train],
-        SLICES if len(targets) == 1 else SLICES_OF_SEVERAL,
-    )
+    most = SLICES if len(targets) == 1 else SLICES_OF_SEVERAL
+    categories = lead.categories.get(lead.inputs[0])
+    if categories is None:
+        x, said = _round_values([s.train.x for s in subjects if s.train], most)
+    else:
+        x, said = np.arange(min(most, len(categories)), dtype=np.float64), [*categories[:most]]
     models = [(s.name, s.predict(x[:, None])) for s in subjects if s.predict]
     exact = lead.exact(x[:, None]) if lead.exact else None
     edges = _edges([conditional for _, conditional in models] + ([exact] if exact else []))
-    heights = [(name, cell_density(conditional, edges)) for name, conditional in models]
-    floor = cell_density(exact, edges) if exact else None
+    if categories is None:
+        edges = [_around(edges)] * len(x)
 
     if len(targets) == 1:
         figure, axes = style.wrapped(len(x))
@@ -47,17 +50,21 @@ def slices(*subjects: Subject) -> Figure:
         figure, grid = style.panels(len(targets), len(x))
     for d, target in enumerate(targets):
         for row, ax in enumerate(grid[d]):
-            for number, (name, height) in enumerate(heights):
+            at = slice(row, row + 1)
+            for number, (name, conditional) in enumerate(models):
                 label = "model" if len(subjects) == 1 else name
-                draw(ax, edges[:, d], height[row, :, d], label=label, number=number)
-            if floor is not None:
-                draw_exact(ax, edges[:, d], floor[row, :, d])
-            ax.set(xlim=(edges[0, d], edges[-1, d]), ylim=(0, None))
-            ax.set_title(f"{style.plain(lead.inputs[0])} = {said[row]}")
+                height = cell_density(conditional[at], edges[row])[0, :, d]
+                draw(ax, edges[row][:, d], height, label=label, number=number)
+            if exact:
+                draw_exact(ax, edges[row][:, d], cell_density(exact[at], edges[row])[0, :, d])
+            ax.set(xlim=edges[row][[0, -1], d], ylim=(0, None))
+            ax.set_title(f"{style.plain(lead.inputs[0])} = {style.plain(said[row])}")
             leftmost = ax.get_subplotspec().is_first_col()
             style.named(ax, target, "density" if leftmost else "")
     facets.tidy(grid)
     note = facets.first("targets", len(targets), len(lead.targets))
+    if categories is not None:
+        note += facets.first("categories", len(x), len(categories))
     style.head(figure, subjects, "density p(y | x) at chosen x" + note, grid[0, 0])
     return figure
 
@@ -92,9 +99,16 @@ def _round_values(x: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, list
     return rounded, [style.number(value, f".{digits}g") for value in rounded]
 
 
-def _edges(conditionals: Sequence[Conditional]) -> np.ndarray:
-    """Edges (M + 1, D) over all but the outermost tails of all distributions."""
-    bounds = np.concatenate([c.quantile([0.002, 0.998]) for c in conditionals])
-    low, high = bounds[:, 0].min(axis=0), bounds[:, 1].max(axis=0)
+def _edges(conditionals: Sequence[Conditional]) -> list[np.ndarray]:
+    """For each row, edges (M + 1, D) over all but the outermost tails of all distributions."""
+    bounds = np.stack([c.quantile([0.002, 0.998]) for c in conditionals])
+    low, high = bounds[:, :, 0].min(axis=0), bounds[:, :, 1].max(axis=0)
     pad = 0.05 * (high - low)
-    return np.linspace(low - pad, high + pad, CELLS + 1)
+    return [*np.moveaxis(np.linspace(low - pad, high + pad, CELLS + 1), 1, 0)]
+
+
+def _around(edges: Sequence[np.ndarray]) -> np.ndarray:
+    """Edges (M + 1, D) from the lowest to the highest of all rows."""
+    low = np.min([some[0] for some in edges], axis=0)
+    high = np.max([some[-1] for some in edges], axis=0)
+    return np.linspace(low, high, CELLS + 1)

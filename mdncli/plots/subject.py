@@ -33,7 +33,7 @@ class Subject:
         train: the training rows; `x` holds numbers, so a category is its index.
         test: the rows that training never saw.
         draws: draws from p(y given x), one per row.
-        predict: for one input, x (N, 1) -> p(y given x) of N rows over D targets.
+        predict: for one input, x (N, 1) as in `train` -> p(y given x) of N rows over D targets.
         predict_test: the predictions of the test rows, in their order.
         exact: like `predict`, for the distribution that the data truly came from.
         histories: per replica, its validations in order: each a record with `step`, `epoch`,

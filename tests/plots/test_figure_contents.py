@@ -13,9 +13,10 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
 from scipy.stats import binom
 
+from mdncli.data.synthetic import load
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
-from mdncli.plots import density, learning, pit, predicted, samples, slices, style
+from mdncli.plots import FIGURES, density, learning, pit, predicted, samples, slices, style
 from mdncli.plots.data import data
 from mdncli.plots.grid import cell_density
 from mdncli.plots.subject import Rows, Subject
@@ -286,3 +287,51 @@ def test_pit_counts_every_row_against_the_uniform() -> None:
 def test_the_band_is_binomial(rows: int, bins: int) -> None:
     low, high = binom.ppf([0.025, 0.975], rows, 1 / bins)
     assert pit.band(rows, bins) == (low, high)
+
+
+# ------------------------------------------------------------------------------- categories
+
+
+def by_category(rows: int = 200) -> Subject:
+    watches = load("watches")(rows=rows)
+    return Subject(
+        name="watches",
+        inputs=["type"],
+        targets=["price"],
+        train=Rows(*watches.draw(np.random.default_rng(0))),
+        predict=watches.exact,
+        exact=watches.exact,
+        categories=watches.categories,
+    )
+
+
+def test_a_category_has_a_slice_with_its_own_density_and_axes() -> None:
+    subject = by_category()
+    axes = slices.slices(subject).axes
+    labels = subject.categories["type"]
+    assert [ax.get_title(loc="left") for ax in axes] == [f"type = {label}" for label in labels]
+    for number, ax in enumerate(axes):
+        model, exact = ax.lines
+        y = np.asarray(model.get_xdata())[:, None]
+        assert subject.exact
+        height = np.exp(subject.exact(np.full((len(y), 1), number)).log_prob(y))
+        np.testing.assert_allclose(model.get_ydata(), height, atol=0.02 * height.max())
+        np.testing.assert_array_equal(model.get_ydata(), exact.get_ydata())
+    assert len({ax.get_xlim() for ax in axes}) == len(labels)
+
+
+def test_rows_of_a_category_stay_nearest_to_it_and_inside_the_panel() -> None:
+    subject = by_category()
+    assert subject.train
+    (ax,) = data(subject).axes
+    (line,) = ax.lines
+    x = np.asarray(line.get_xdata())
+    np.testing.assert_array_equal(np.round(x), subject.train.x[:, 0])
+    assert len(set(x)) == len(x)
+    assert ax.get_xlim() == (-0.5, len(subject.categories["type"]) - 0.5)
+
+
+def test_a_category_has_no_heat_map() -> None:
+    subject = by_category()
+    assert FIGURES["slices"].applies(subject)
+    assert not FIGURES["density"].applies(subject)

@@ -15,6 +15,7 @@ DATASETS: dict[str, str] = {
     "inverse_sine": "mdncli.data.synthetic.inverse_sine:InverseSine",
     "sine": "mdncli.data.synthetic.sine:Sine",
     "two_clusters": "mdncli.data.synthetic.two_clusters:TwoClusters",
+    "watches": "mdncli.data.synthetic.watches:Watches",
 }
 
 

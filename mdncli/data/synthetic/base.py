@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.data.column import Column
+from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.errors import ConfigError
 
@@ -27,6 +30,10 @@ class Synthetic(abc.ABC):
     and `targets`, implement `draw` and `exact`, and add it to `DATASETS`. Faults of parameters are
     yielded by `faults`, each "name: what is wrong".
 
+    Where a column holds text, `categories` names its texts in alphabetical order, and x or y hold
+    their indices: to `draw` and `exact` everything is numbers, in a table everything is as a person
+    would write it.
+
     Attributes:
         rows: how many rows to draw.
 
@@ -36,6 +43,7 @@ class Synthetic(abc.ABC):
 
     inputs: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[str, ...]]
+    categories: ClassVar[Mapping[str, tuple[str, ...]]] = MappingProxyType({})
 
     rows: int = 3000
 
@@ -46,6 +54,40 @@ class Synthetic(abc.ABC):
     @abc.abstractmethod
     def exact(self, x: Array) -> Conditional:
         """The distribution that y follows given x (N, d)."""
+
+    def table(self, x: Array, y: Array) -> Table:
+        """Draws x (N, d) and y (N, D) as a table, with texts for the indices of categories."""
+        names = (*self.inputs, *self.targets)
+        return Table(
+            {
+                name: Column("text", values.astype(np.int32), self.categories[name])
+                if name in self.categories
+                else Column.of(values)
+                for name, values in zip(names, np.hstack([x, y]).T, strict=True)
+            },
+            source=type(self).__name__,
+        )
+
+    def numbers(self, table: Table, names: Sequence[str]) -> Array:
+        """Columns of a table as `draw` gives them, (N, len(names)): indices where they are text.
+
+        Raises:
+            DataError: the table lacks a column, or holds text where there is none to index.
+            ValueError: a text is none of the categories.
+        """
+        table.require(names)
+        return np.stack(
+            [
+                self._indices(table, name) if name in self.categories else table.numbers(name)
+                for name in names
+            ],
+            axis=1,
+        )
+
+    def _indices(self, table: Table, name: str) -> Array:
+        column = table.column(name)
+        index = [self.categories[name].index(label) for label in column.labels]
+        return np.array(index, np.float64)[column.values]
 
     def faults(self) -> Iterator[str]:
         """What is wrong with the parameters."""

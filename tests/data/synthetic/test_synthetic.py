@@ -6,17 +6,22 @@ import dataclasses
 import math
 import subprocess
 import sys
-from itertools import pairwise
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import kstest
+from scipy.stats import ks_2samp, kstest
 
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.synthetic.inverse_sine import InverseSine
 from mdncli.data.synthetic.sine import Sine, curve
+from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
 from mdncli.errors import ConfigError, UsageError
 
 
@@ -25,20 +30,51 @@ def dataset(request: pytest.FixtureRequest) -> Synthetic:
     return load(request.param)()
 
 
+@dataclass(frozen=True)
+class Rule:
+    """A Gauss-Legendre rule for each target between quantiles, which follow the density anywhere.
+
+    Args:
+        rows: how many x it is tried at.
+        tail: levels below the middle ones; they are mirrored above.
+        middle: how many levels from 0.02 to 0.98.
+        order: nodes between two levels.
+        tolerance: of the integral.
+    """
+
+    rows: int
+    tail: Sequence[float]
+    middle: int
+    order: int
+    tolerance: float
+
+    def total(self, exact: Conditional) -> float:
+        """The integral of the density of one row over all targets."""
+        tail = np.asarray(self.tail)
+        levels = np.concatenate([tail, np.linspace(0.02, 0.98, self.middle), 1 - tail[::-1]])
+        edges = exact.quantile(levels)[0]
+        nodes, weights = np.polynomial.legendre.leggauss(self.order)
+        half = np.diff(edges, axis=0)[:, None] / 2
+        at = (edges[:-1, None] + half * (nodes[:, None] + 1)).reshape(-1, exact.targets)
+        each = (half * weights[:, None]).reshape(-1, exact.targets)
+        points = np.stack(np.meshgrid(*at.T, indexing="ij"), axis=-1).reshape(-1, exact.targets)
+        weight = reduce(np.multiply.outer, each.T).ravel()
+        return float(np.exp(exact.log_prob(points[None])[0]) @ weight)
+
+
+RULES = {
+    1: Rule(40, np.logspace(-10, -2, 17).tolist(), 97, 30, 1e-6),
+    2: Rule(10, [1e-9, 1e-7, 1e-5, 1e-3], 33, 8, 1e-6),
+    4: Rule(5, [1e-5, 1e-3], 5, 3, 1e-2),
+}
+"""The number of targets -> how the exact density is integrated."""
+
+
 def test_exact_density_integrates_to_one(dataset: Synthetic) -> None:
-    x, _ = dataset.draw(np.random.default_rng(0), 40)
-    exact = dataset.exact(x)
-    # The panels between quantiles follow the density wherever it is.
-    tail = np.logspace(-10, -2, 17)
-    edges = exact.quantile(np.concatenate([tail, np.linspace(0.02, 0.98, 97), 1 - tail[::-1]]))[
-        ..., 0
-    ]
-    nodes, weights = np.polynomial.legendre.leggauss(30)
-    half = np.diff(edges, axis=1)[..., None] / 2
-    points = edges[:, :-1, None] + half * (nodes + 1)
-    log_density = exact.log_prob(points.reshape(len(x), -1, 1)).reshape(points.shape)
-    total = (np.exp(log_density) * half * weights).sum(axis=(1, 2))
-    np.testing.assert_allclose(total, 1, atol=1e-6)
+    rule = RULES[len(dataset.targets)]
+    exact = dataset.exact(dataset.draw(np.random.default_rng(0), rule.rows)[0])
+    totals = [rule.total(exact[row : row + 1]) for row in range(rule.rows)]
+    np.testing.assert_allclose(totals, 1, atol=rule.tolerance)
 
 
 def test_draws_follow_the_exact_cdf(dataset: Synthetic) -> None:
@@ -48,6 +84,44 @@ def test_draws_follow_the_exact_cdf(dataset: Synthetic) -> None:
     for draws in (y, exact.sample(rng)[:, 0]):
         for pit in exact.cdf(draws).T:
             assert kstest(pit, "uniform").pvalue > 1e-3
+
+
+def test_targets_depend_on_one_another_as_the_exact_density_says(dataset: Synthetic) -> None:
+    rng = np.random.default_rng(1)
+    x, y = dataset.draw(rng, 5000)
+    exact = dataset.exact(x)
+    drawn = exact.sample(rng)[:, 0]
+    # Marginals alone say nothing about this; the joint density at the draws does.
+    assert ks_2samp(exact.log_prob(y), exact.log_prob(drawn)).pvalue > 1e-3
+    for first, second in combinations(range(exact.targets), 2):
+        ours, theirs = (
+            np.corrcoef(exact.cdf(draws)[:, [first, second]].T)[0, 1] for draws in (y, drawn)
+        )
+        assert ours == pytest.approx(theirs, abs=0.1)
+
+
+def test_categories_are_indices_of_sorted_texts(dataset: Synthetic) -> None:
+    x, y = dataset.draw(np.random.default_rng(2), 500)
+    for name, values in zip((*dataset.inputs, *dataset.targets), np.hstack([x, y]).T, strict=True):
+        labels = dataset.categories.get(name)
+        if labels is not None:
+            assert list(labels) == sorted(set(labels))
+            assert set(values) == set(range(len(labels)))
+    assert {*dataset.categories} <= {*dataset.inputs, *dataset.targets}
+
+
+def test_a_table_gives_the_draws_back(dataset: Synthetic) -> None:
+    x, y = dataset.draw(np.random.default_rng(2), 500)
+    table = dataset.table(x, y)[100:]
+    np.testing.assert_array_equal(dataset.numbers(table, dataset.inputs), x[100:])
+    np.testing.assert_array_equal(dataset.numbers(table, dataset.targets), y[100:])
+    for name in dataset.categories:
+        assert table.column(name).kind == "text"
+        # A table of few rows, as read from a file, may lack some of the texts.
+        few = Table.of({name: table.column(name).texts()[:3]})
+        np.testing.assert_array_equal(
+            dataset.numbers(few, [name]), dataset.numbers(table[:3], [name])
+        )
 
 
 def test_shapes_and_names(dataset: Synthetic) -> None:
