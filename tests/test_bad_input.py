@@ -251,7 +251,16 @@ TABLES = {
     "text among numbers": table(
         ROWS + "oops,3\n", "t.csv:32: column 'x': 'oops' is not a number", "correct it"
     ),
-    "text in the target": table(ROWS + "3,oops\n", "t.csv:32: column 'y': 'oops' is not a number"),
+    "text in the target": table(
+        ROWS + "3,oops\n", "t.csv:32: column 'y': 'oops' is not a number", "leave it empty and set"
+    ),
+    "gaps and text in the target": table(
+        ROWS + "3,n/a\n4,-\n5,oops\n", "t.csv:34: column 'y': 'oops' is not a number; correct it"
+    ),
+    "gap in the target": table(
+        ROWS + "3,-\n",
+        "t.csv: column 'y': 1 value is missing, on line 32; set data.missing to drop,",
+    ),
     "text as the target": table(
         "x,y\n1,a\n2,b\n" * 1 + "3,a\n" * 30, "t.csv: column 'y' holds text", "choose a numeric"
     ),

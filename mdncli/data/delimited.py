@@ -36,7 +36,13 @@ BLOCK_BYTES = 4 << 20
 LONGEST_RECORD = 32 << 20
 """A record of more bytes than this is not a table's."""
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "?")
+_ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none")
+MISSING = tuple(
+    dict.fromkeys(
+        ["", "-", ".", "?", "NaN"]
+        + [spelt for word in _ABSENT for spelt in (word, word.upper(), word.capitalize())]
+    )
+)
 """What stands for a missing number; in a column of text only the empty field does."""
 
 _FIRST_BYTES = 1 << 16
@@ -47,7 +53,7 @@ _SEPARATORS = ("\t", ";", ",", "|", _BLANKS)
 _NONE = "\x1f"
 # Possessive quantifiers keep the time linear whatever a hostile field holds.
 _NUMBER = re.compile(r"\s*+[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
-_POINT_NUMBER = re.compile(r"\s*+[+-]?\d*+\.\d*+([eE][+-]?\d++)?\s*+")
+_POINT_NUMBER = re.compile(r"\s*+[+-]?(\d++\.\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
 _COMMA_NUMBER = re.compile(r"\s*+[+-]?\d*+,\d++([eE][+-]?\d++)?\s*+")
 _RUN_OF_BLANKS = re.compile(rb"[ \t]++")
 _QUOTED_OR_BLANKS = re.compile(rb'("[^"]*+")|[ \t]++')

@@ -108,11 +108,8 @@ class Encoding:
         used: Rows = _EVERY
         if missing == "drop":
             used = complete(table, names)
-        elif missing == "impute":
-            hint = "set data.missing to drop: only inputs can be imputed, and nothing infinite"
-            refuse_gaps(table, names, inputs, hint)
         else:
-            refuse_gaps(table, names, (), "set data.missing to drop or impute, or correct them")
+            refuse_gaps(table, inputs, targets, imputes=missing == "impute")
         fit = Fit(table, rows, used, missing == "impute")
         input_columns = tuple(
             fit.input(name, name in categorical, transform.get(name, "identity")) for name in inputs
@@ -326,7 +323,7 @@ def _check_task(table: Table, targets: Sequence[str], task: Task) -> None:
     for name in targets:
         kind = table.column(name).kind
         if kind == "text":
-            refuse_stray_text(table, name)
+            refuse_stray_text(table, name, target=True)
         if task == "auto" and kind != "numeric":
             held = "text" if kind == "text" else "true and false"
             raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -174,41 +174,57 @@ class Fit:
         self.warnings.append(f"column {quoted(name)} is {value} in every training row")
 
 
-def refuse_stray_text(table: Table, name: str) -> None:
+def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
     """Refuse a text column that is mostly numbers: it is a numeric one with something amiss.
 
     Raises:
         DataError: it names the first value that is not a number.
     """
-    present = ~table.column(name).missing()
-    numbers = np.count_nonzero(table.spelled(name) & present)
-    if np.count_nonzero(present) / 2 < numbers < np.count_nonzero(present):
+    if table.mostly_numbers(name) and not table.spelled(name).all():
         hint = "correct it, leave it empty, or list the column in data.categorical"
+        if target:
+            hint = "correct it, or leave it empty and set data.missing to drop"
         raise DataError(table.not_a_number(name).message, hint=hint)
 
 
-def refuse_gaps(table: Table, names: Iterable[str], imputable: Collection[str], hint: str) -> None:
-    """Refuse infinite numbers, and missing values of columns that cannot be imputed.
+def refuse_gaps(
+    table: Table, inputs: Sequence[str], targets: Sequence[str], *, imputes: bool
+) -> None:
+    """Refuse infinite numbers, and missing values that are not imputed.
 
     Raises:
-        DataError: there are some; it says how many of them each column has and where the first is.
+        DataError: there are some; it says how many of them each column has, where the first is, and
+            which of the remedies helps.
     """
-    found = []
-    for name in names:
+    found, empty, imputable = [], [], True
+    for name in (*inputs, *targets):
         column = table.column(name)
         missing = column.missing()
-        if name not in imputable and missing.any():
+        if missing.any() and not (imputes and name in inputs):
             found.append(_gaps(table, name, "missing", missing))
+            imputable &= name in inputs
+            if missing.all():
+                empty.append(name)
         if column.values.dtype.kind == "f":
             infinite = np.isinf(column.values)
             if infinite.any():
                 found.append(_gaps(table, name, "infinite", infinite))
-    if found:
-        more = len(found) - _NAMED_COLUMNS
-        said = "; ".join(found[:_NAMED_COLUMNS]) + (
-            f"; and {more} more columns" if more > 0 else ""
-        )
-        raise DataError(f"{table.source}: {said}", hint=hint)
+                imputable = False
+    if not found:
+        return
+    more = len(found) - _NAMED_COLUMNS
+    said = "; ".join(found[:_NAMED_COLUMNS]) + (f"; and {more} more columns" if more > 0 else "")
+    if any(name in targets for name in empty):
+        hint = "choose another target"
+    elif empty:
+        hint = "leave such columns out of the inputs"
+    elif imputable:
+        hint = "set data.missing to drop or impute, or correct them"
+    elif imputes:
+        hint = "set data.missing to drop: only inputs can be imputed, and nothing infinite"
+    else:
+        hint = "set data.missing to drop, or correct them"
+    raise DataError(f"{table.source}: {said}", hint=hint)
 
 
 def _gaps(table: Table, name: str, what: str, where: NDArray[np.bool_]) -> str:

@@ -163,6 +163,13 @@ class Table:
         column = self.column(name)
         return np.array([*map(_is_number, column.labels), True])[column.values]
 
+    def mostly_numbers(self, name: str) -> bool:
+        """Whether more than half of a text column's values spell numbers; gaps do not count."""
+        column = self.column(name)
+        gap = np.array([*(label in MISSING for label in column.labels), True])[column.values]
+        present = int(np.count_nonzero(~gap))
+        return 2 * int(np.count_nonzero(self.spelled(name) & ~gap)) > present
+
     def not_a_number(self, name: str) -> DataError:
         """The error for a text column where numbers are due: it names the first other value."""
         wrong = np.flatnonzero(~self.spelled(name))

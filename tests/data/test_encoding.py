@@ -292,8 +292,32 @@ def test_missing_values_are_refused_with_counts_and_places():
         "column 'city': 1 value is missing, on line 4; "
         "column 'lift': 1 value is missing, on line 3; "
         "column 'price': 1 value is infinite, on line 5; "
-        "set data.missing to drop or impute, or correct them"
+        "set data.missing to drop, or correct them"
     )
+
+
+def test_only_remedies_that_help_are_offered():
+    for gap, remedy in (
+        (("60", ""), "set data.missing to drop or impute, or correct them"),
+        (("2.5", ""), "set data.missing to drop, or correct them"),
+        (("2.5", "-"), "set data.missing to drop, or correct them"),
+        (("60", "inf"), "set data.missing to drop, or correct them"),
+    ):
+        given_ = flats(FLATS.replace(*gap))
+        with pytest.raises(DataError, match=f", on line 3; {remedy}$"):
+            fitted(given_)
+        kept = complete(given_, ["size", "price"])
+        fitted(given_, missing="drop", rows=np.flatnonzero(kept))
+        if "impute" in remedy:
+            fitted(given_, missing="impute")
+
+
+def test_words_for_missing_do_not_count_as_numbers():
+    lift = flats(FLATS.replace("true", "NA").replace("false", "none"))
+    assert not lift.mostly_numbers("city")
+    mixed = flats("size,price\nNA,1\n-,2\n?,3\nlarge,4\n")
+    assert not mixed.mostly_numbers("size")
+    assert fitted(mixed, inputs=["size"], rows=np.arange(4)).text_columns == ["size"]
 
 
 # --------------------------------------------------------------------------------- what is refused
@@ -358,8 +382,8 @@ REFUSED = {
     "a word among the targets": (
         {"4.5": "much"},
         {"task": "regression"},
-        "flats.csv:4: column 'price': 'much' is not a number; correct it, leave it empty, or list "
-        "the column in data.categorical",
+        "flats.csv:4: column 'price': 'much' is not a number; correct it, or leave it empty and "
+        "set data.missing to drop",
     ),
     "a word among numbers": (
         {"50": "NA", "60": "n.a."},
@@ -400,8 +424,12 @@ REFUSED = {
     "nothing in a column": (
         {"50,": ",", "60,": ",", "70,": ",", "90,": ","},
         {},
-        "flats.csv: column 'size': all 4 values are missing; set data.missing to drop or impute, "
-        "or correct them",
+        "flats.csv: column 'size': all 4 values are missing; leave such columns out of the inputs",
+    ),
+    "nothing in the target": (
+        {",1.5": ",", ",2.5": ",", ",4.5": ",", ",6.5": ","},
+        {},
+        "flats.csv: column 'price': all 4 values are missing; choose another target",
     ),
     "nothing in the training rows to impute": (
         {"50,": ",", "60,": ",", "70,": ","},

@@ -125,6 +125,8 @@ KINDS = {
     "a missing number": ("1,0\n,0\n", "numeric", np.float64),
     "infinite": ("1\n-inf\n", "numeric", np.float64),
     "every word for missing": ("1\nNA\nN/A\nNaN\nnull\nNone\n?\n", "numeric", np.float64),
+    "marks for missing": ("1\n-\n.\n#N/A\nn/a\nna\nNULL\nnone\n", "numeric", np.float64),
+    "a mark beside text": ("-\nn/a\na\n", "text", np.int32),
     "truth values": ("true\nFalse\nTRUE\n", "boolean", np.bool_),
     "truth values, one missing": ("true,0\n,0\nfalse,0\n", "boolean", np.float64),
     "nothing at all": (",0\n,0\n", "numeric", np.float64),
@@ -154,6 +156,10 @@ def test_only_the_wanted_columns_are_read():
 def test_unnamed_columns_get_a_name_and_numbered_ones_keep_theirs():
     assert read(",y\n0,5\n").columns == ("column_1", "y")
     assert read("0,1,2\n5,6,7\n").columns == ("0", "1", "2")
+
+
+def test_a_point_for_missing_is_no_decimal_point():
+    assert read("x;y\n1,5;.\n.;2,5\n").numeric(["x", "y"]).tolist()[0][0] == 1.5
 
 
 @pytest.fixture
