@@ -45,6 +45,10 @@ RunsDir = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file of -o if it exists.")]
+SkipInvalid = Annotated[
+    bool,
+    typer.Option("--skip-invalid", help="Leave out rows that miss a value or hold a wrong one."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this command.")]
 Name = Annotated[str | None, typer.Option(help="Name of the run, part of its folder's name.")]
 
@@ -200,6 +204,7 @@ def predict(
     output: Annotated[
         str | None, typer.Option("-o", metavar="FILE", help="Write the table here; - is stdout.")
     ] = None,
+    skip_invalid: SkipInvalid = False,
     force: Force = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
@@ -215,7 +220,9 @@ def predict(
     console = _console(quiet, as_json, output=output)
     from mdncli.commands import predict as command
 
-    request = command.Request(at=at, quantiles=quantiles, output=output, force=force)
+    request = command.Request(
+        at=at, quantiles=quantiles, output=output, force=force, skip_invalid=skip_invalid
+    )
     _finish(console, command.predict(run, request, runs_dir, console))
 
 
@@ -225,6 +232,7 @@ def evaluate(
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Evaluate on this table instead.")
     ] = None,
+    skip_invalid: SkipInvalid = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -239,7 +247,7 @@ def evaluate(
     console = _console(quiet, as_json)
     from mdncli.commands import evaluate as command
 
-    _finish(console, command.evaluate(run, data, runs_dir, console))
+    _finish(console, command.evaluate(run, data, runs_dir, console, skip_invalid=skip_invalid))
 
 
 @app.command()

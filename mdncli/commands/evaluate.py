@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from mdncli import config as configs
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer, number
 from mdncli.commands.answer import Table as Shown
 from mdncli.commands.finding import find
-from mdncli.config import FileData
+from mdncli.commands.invalid import Tally, drops, gaps, remedied
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
-from mdncli.store import RunFolder, finite, plain_file
+from mdncli.store import RunFolder, finite
 
 
-def evaluate(reference: str, data: Path | None, runs_dir: Path, listener: Listener) -> Answer:
+def evaluate(
+    reference: str,
+    data: Path | None,
+    runs_dir: Path,
+    listener: Listener,
+    *,
+    skip_invalid: bool = False,
+) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
     from mdncli.experiment import reopen, scored
 
@@ -36,28 +43,41 @@ def evaluate(reference: str, data: Path | None, runs_dir: Path, listener: Listen
         chunks = material.chunks(predictor, material.split.test)
         rows = "test rows"
     else:
-        chunks = scored(predictor, _rows(run, predictor, data, listener))
+        chunks = scored(predictor, _rows(run, predictor, data, listener, skip_invalid))
         rows = f"rows of {data}"
     targets = predictor.encoding.targets
-    result = finite({"run": str(run.path), **measure(chunks, targets)})
+    with remedied() if data is not None else nullcontext():
+        result = finite({"run": str(run.path), **measure(chunks, targets)})
     return Answer(document=result, tables=_tables(result, list(targets), rows))
 
 
-def _rows(run: RunFolder, predictor: Predictor, data: Path, listener: Listener) -> Table:
+def _rows(
+    run: RunFolder, predictor: Predictor, data: Path, listener: Listener, skip_invalid: bool
+) -> Table:
     """The rows of another table, without those that the run's own config would leave out."""
     from mdncli.experiment import usable
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
     rows = table.read(data, columns=names, text=encoding.text_columns)
-    trained_on = configs.load(plain_file(run.config)).data
-    if isinstance(trained_on, FileData) and trained_on.missing == "drop":
+    if skip_invalid:
+        kept = encoding.encodable(rows, targets=True)
+        if not kept.any():
+            raise DataError(f"{data}: no row can be scored", hint="correct some")
+    elif drops(run):
         kept = usable(rows, names)
-        if not kept.all():
-            left_out = f"left out {int((~kept).sum()):,} of {rows.rows:,} rows for missing values"
-            listener(Note(f"{data}: {left_out}"))
-        rows = rows[kept]
-    return rows
+    elif error := gaps(encoding, [rows], targets=True):
+        raise error
+    else:
+        return rows
+    tally = Tally()
+    tally.add(rows, kept)
+    if tally.aside and skip_invalid:
+        listener(Note(f"{data}: left out {tally}"))
+    elif tally.aside:
+        left_out = f"left out {tally.aside:,} of {tally.rows:,} rows for missing values"
+        listener(Note(f"{data}: {left_out}"))
+    return rows[kept]
 
 
 def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer
 from mdncli.commands.finding import find
+from mdncli.commands.invalid import Tally, drops, gaps, remedied
 from mdncli.commands.output import destination, free
 from mdncli.data import table
+from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, Records, Table
 from mdncli.data.writing import SEPARATORS, extending
 from mdncli.density.conditional import Conditional
@@ -34,6 +37,9 @@ MOST_THREADS = 4
 Part = tuple[Table, Columns | Records]
 """Rows to predict at, and all that their file says about them."""
 
+Kept = NDArray[np.bool_]
+"""Which of some rows are predicted at, (N,)."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -43,6 +49,7 @@ class Request:
     quantiles: str = QUANTILES
     output: str | None = None
     force: bool = False
+    skip_invalid: bool = False
 
 
 def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
@@ -52,11 +59,14 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
         free(Path(request.output), force=request.force)
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
+    tally = Tally()
     parts = _in_order(
-        lambda part: _predicted(predictor, levels, *part),
-        _parts(run, predictor, request, listener),
+        lambda some: _predicted(predictor, levels, *some),
+        _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
     )
-    first, rows = next(parts), 0
+    first, rows = next(parts, None), 0
+    if first is None:
+        raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
     # Nothing is made before the input has proved to be one.
     with (
         destination(request.output, run.predictions, "predict") as target,
@@ -65,8 +75,16 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
         for written, added in chain([first], parts):
             extend(written, added)
             rows += len(next(iter(added.values())))
-    files = [] if request.output == "-" else [str(target)]
-    return Answer(lines=files, document={"run": str(run.path), "files": files, "rows": rows})
+    document = {"run": str(run.path), "files": [], "rows": rows}
+    if request.skip_invalid:
+        document["skipped"] = tally.aside
+    if tally.aside and request.skip_invalid:
+        listener(Note(f"{tally.source}: left out {tally}"))
+    elif tally.aside:
+        listener(Note(f"{tally.source}: an input is missing, so no prediction, in {tally}"))
+    if request.output != "-":
+        document["files"] = [str(target)]
+    return Answer(lines=document["files"], document=document)
 
 
 def _levels(text: str) -> list[float]:
@@ -122,18 +140,67 @@ def _typed(rows: Table) -> Iterator[Part]:
         yield part, part.arrays()
 
 
+def _kept(
+    run: RunFolder,
+    encoding: Encoding,
+    parts: Iterator[Part],
+    request: Request,
+    tally: Tally,
+) -> Iterator[tuple[Part, Kept]]:
+    """The rows to write, and which of them are predicted at.
+
+    Rows that cannot be encoded are left out if the request says so. Else those with a gap stay,
+    without predictions, if the run was trained without such rows, and are refused if it was not.
+    """
+    for rows, written in parts:
+        if request.skip_invalid:
+            kept = encoding.encodable(rows) & _readable_targets(encoding, rows)
+            tally.add(rows, kept)
+            if kept.any():
+                yield (rows[kept], _some(written, kept)), np.ones(kept.sum(), np.bool_)
+            continue
+        found = encoding.gaps(rows)
+        if found and not drops(run):
+            error = gaps(encoding, chain([rows], (later for later, _ in parts)))
+            assert error is not None
+            raise error
+        kept = np.ones(rows.rows, np.bool_)
+        for gap in found.values():
+            kept &= ~gap
+        tally.add(rows, kept)
+        yield (rows, written), kept
+
+
+def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
+    """Where the targets, if there are any, are numbers or missing."""
+    known = [name for name in encoding.targets if name in rows.columns]
+    return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spelled, known)])
+
+
+def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
+    if isinstance(written, Records):
+        import polars as pl
+
+        return written._replace(texts=written.texts.filter(pl.Series(kept)))
+    return {name: np.asarray(values)[kept] for name, values in written.items()}
+
+
 def _predicted(
-    predictor: Predictor, levels: Sequence[float], rows: Table, written: Columns | Records
+    predictor: Predictor, levels: Sequence[float], part: Part, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
     """What is there about some rows, and the columns of what is predicted for them."""
+    rows, written = part
     targets = predictor.encoding.targets
     known = set(targets) <= set(rows.columns)
-    y = rows.numeric(targets) if known else None
-    pieces = [
-        _described(predicted, targets, levels, None if y is None else y[piece])
-        for piece, predicted in predictor.chunks(rows)
-    ]
-    added = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+    added = {name: np.full(rows.rows, np.nan) for name in _added(targets, levels, known=known)}
+    numbers = np.flatnonzero(kept)
+    with remedied():
+        y = rows.numeric(targets) if known else None
+        for piece, predicted in predictor.chunks(rows if kept.all() else rows[kept]):
+            at = numbers[piece]
+            described = _described(predicted, levels, None if y is None else y[at])
+            for values, column in zip(added.values(), described, strict=True):
+                values[at] = column
     names = written.names if isinstance(written, Records) else written
     if clash := [name for name in added if name in names]:
         raise DataError(
@@ -143,19 +210,23 @@ def _predicted(
     return written, added
 
 
+def _added(targets: Sequence[str], levels: Sequence[float], *, known: bool) -> Iterator[str]:
+    """Names of the new columns."""
+    for name in targets:
+        yield from (f"{name}_mean", f"{name}_std", *(f"{name}_q{level}" for level in levels))
+    if known:
+        yield "log_prob"
+
+
 def _described(
-    predicted: Conditional, targets: Sequence[str], levels: Sequence[float], y: np.ndarray | None
-) -> dict[str, np.ndarray]:
+    predicted: Conditional, levels: Sequence[float], y: np.ndarray | None
+) -> Iterator[np.ndarray]:
     """The new columns; log p is missing where a target is."""
     mean, std, quantiles = predicted.mean(), predicted.std(), predicted.quantile(levels)
-    columns: dict[str, np.ndarray] = {}
-    for d, name in enumerate(targets):
-        columns[f"{name}_mean"], columns[f"{name}_std"] = mean[:, d], std[:, d]
-        for index, level in enumerate(levels):
-            columns[f"{name}_q{level}"] = quantiles[:, index, d]
+    for d in range(mean.shape[1]):
+        yield from (mean[:, d], std[:, d], *quantiles[:, :, d].T)
     if y is not None:
-        columns["log_prob"] = predicted.log_prob(y)
-    return columns
+        yield predicted.log_prob(y)
 
 
 _Item = TypeVar("_Item")

@@ -22,9 +22,11 @@ from mdncli.data.features import (
     Encoded,
     Input,
     Scaled,
+    encodable,
     encode,
     fault,
     from_json,
+    gaps,
     standardise,
 )
 from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
@@ -166,6 +168,35 @@ class Encoding:
                 start = stop
             begin = end
         return encoded
+
+    def gaps(self, table: Table, *, targets: bool = False) -> dict[str, NDArray[np.bool_]]:
+        """Where values are infinite, or missing with nothing to stand in, (N,) for each column.
+
+        Args:
+            table: has all input columns.
+            targets: whether those of the targets count; the table must have them then.
+
+        Returns:
+            Only the columns in which there are such.
+
+        Raises:
+            DataError: a column is absent.
+        """
+        columns = self._needed(table, targets)
+        found = {column.name: gaps(column, table) for column in columns}
+        return {name: where for name, where in found.items() if where.any()}
+
+    def encodable(self, table: Table, *, targets: bool = False) -> NDArray[np.bool_]:
+        """Which rows can be encoded, (N,); see `gaps` for the rest."""
+        good = np.ones(table.rows, np.bool_)
+        for column in self._needed(table, targets):
+            good &= encodable(column, table)
+        return good
+
+    def _needed(self, table: Table, targets: bool) -> tuple[Scaled, ...]:
+        columns = (*self.input_columns, *(self.target_columns if targets else ()))
+        table.require([column.name for column in columns])
+        return columns
 
     def encode_targets(self, table: Table, rows: Rows = _EVERY) -> Encoded:
         """The standardised targets of a table's rows, (D, N) in C order; see `encode_inputs`."""

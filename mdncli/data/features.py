@@ -94,6 +94,37 @@ def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
     _ENCODERS[column.kind](column, table, rows, out)
 
 
+def gaps(column: Scaled, table: Table) -> NDArray[np.bool_]:
+    """Where a value is infinite, or is missing and nothing stands in for it, (N,)."""
+    imputes = isinstance(column, Input) and column.imputes
+    if isinstance(column, Input) and column.kind == "categorical":
+        own = table.column(column.name)
+        return np.zeros(len(own), np.bool_) if imputes else own.missing()
+    truths = isinstance(column, Input) and column.kind == "boolean"
+    values = table.readable(column.name, truths=truths)
+    missing = np.isnan(values) & table.spelled(column.name, truths=truths)
+    return np.isinf(values) if imputes else np.isinf(values) | missing
+
+
+def encodable(column: Scaled, table: Table) -> NDArray[np.bool_]:
+    """Which values can be encoded, (N,); a target is one that is no `Input`."""
+    good = ~gaps(column, table)
+    if isinstance(column, Input) and column.kind == "categorical":
+        own = _as_text(table.column(column.name))
+        known = {*column.categories, *column.unseen}
+        return good & np.array([*(label in known for label in own.labels), True])[own.values]
+    truths = isinstance(column, Input) and column.kind == "boolean"
+    good &= table.spelled(column.name, truths=truths)
+    own = table.readable(column.name, truths=truths)
+    if truths:
+        return good & ((own == 0) | (own == 1) | np.isnan(own))
+    encoded = np.empty(len(own), np.float32)
+    standardise(column, own, encoded)
+    if not isinstance(column, Input):
+        good &= ~TRANSFORMS[column.transform].outside(own, target=True)
+    return good & (np.isfinite(encoded) | np.isnan(own))
+
+
 def standardise(column: Scaled, own: Array, out: Encoded) -> None:
     """Fill in (t(y) - mean) / scale; not finite where y has none in single precision."""
     with np.errstate(all="ignore"):
@@ -165,7 +196,7 @@ def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 
 
 def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _filled(column, table.numbers(column.name)[rows], out)
+    own = _filled(column, table.numbers(column.name, truths=True)[rows], out)
     wrong = (own != 0) & (own != 1)
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -177,9 +208,7 @@ def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 
 
 def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = table.column(column.name)[rows]
-    if own.kind != "text":
-        own = Column.of(own.texts().astype(np.str_))
+    own = _as_text(table.column(column.name)[rows])
     absent, unknown = len(out), len(out) + 1
     feature = dict.fromkeys(column.unseen, absent)
     feature |= {category: i for i, category in enumerate(column.categories)}
@@ -196,6 +225,10 @@ def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -
     out[:] = 0
     seen = np.flatnonzero(chosen < len(out))
     out[chosen[seen], seen] = 1
+
+
+def _as_text(own: Column) -> Column:
+    return own if own.kind == "text" else Column.of(own.texts().astype(np.str_))
 
 
 def _filled(column: Input, own: Array, out: Encoded) -> Array:

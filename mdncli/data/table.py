@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import math
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeAlias
 
@@ -60,6 +61,7 @@ class Table:
         source: what messages call the table.
         lines: the line of the file on which each row begins, where there are lines.
         counted: what each row is called where there are none: 1, 2, ... by default.
+        decimal_comma: whether texts that spell numbers do so with a comma.
 
     >>> table = Table.of({"x": [1.5, 2.5], "city": ["Oslo", "Rome"]}, source="trips.npz")
     >>> table.columns, table.rows, table[1:].numeric(["x"])
@@ -73,6 +75,7 @@ class Table:
     source: str = "table"
     lines: Lines | None = field(default=None, repr=False)
     counted: Lines | None = field(default=None, repr=False)
+    decimal_comma: bool = field(default=False, repr=False)
 
     @classmethod
     def of(cls, arrays: Mapping[str, ArrayLike], source: str = "table") -> Table:
@@ -92,9 +95,9 @@ class Table:
     def __getitem__(self, rows: Rows) -> Table:
         contents = {name: column[rows] for name, column in self.contents.items()}
         if self.lines is not None:
-            return Table(contents, self.source, _lines_of(self.lines, rows))
+            return replace(self, contents=contents, lines=_lines_of(self.lines, rows))
         counted = range(1, self.rows + 1) if self.counted is None else self.counted
-        return Table(contents, self.source, counted=_lines_of(counted, rows))
+        return replace(self, contents=contents, counted=_lines_of(counted, rows))
 
     def require(self, names: Collection[str]) -> None:
         """Make sure of some columns.
@@ -115,21 +118,27 @@ class Table:
         except KeyError:
             raise absent([name], self.columns, self.source) from None
 
-    def numbers(self, name: str) -> NDArray[np.float64]:
+    def numbers(self, name: str, *, truths: bool = False) -> NDArray[np.float64]:
         """One column as numbers, (N,): truth values are 0 and 1, missing values NaN.
+
+        Args:
+            name: the column.
+            truths: whether a text may spell a truth value, too.
 
         Raises:
             DataError: it holds text; the first value that is not a number is named.
         """
+        if not self.spelled(name, truths=truths).all():
+            raise self.not_a_number(name, truths=truths)
+        return self.readable(name, truths=truths)
+
+    def readable(self, name: str, *, truths: bool = False) -> NDArray[np.float64]:
+        """One column as numbers as far as it holds any, (N,); NaN also where it holds text."""
         column = self.column(name)
         if column.kind != "text":
             return column.values.astype(np.float64, copy=False)
-        if not self.spelled(name).all():
-            raise self.not_a_number(name)
-        # A part of a stream whose stray word is in a later part: all that is here are numbers.
-        numeric = (label not in MISSING and _is_number(label) for label in column.labels)
-        pairs = zip(column.labels, numeric, strict=True)
-        values = [float(label) if number else np.nan for label, number in pairs]
+        numbers = (self._number_of(label, truths) for label in column.labels)
+        values = [np.nan if number is None else number for number in numbers]
         return np.array([*values, np.nan])[column.values]
 
     def numeric(self, names: Sequence[str]) -> NDArray[np.float64]:
@@ -158,10 +167,13 @@ class Table:
         """All columns as they are to be written, (N,) each."""
         return {name: column.array() for name, column in self.contents.items()}
 
-    def spelled(self, name: str) -> NDArray[np.bool_]:
-        """Where a text column spells a number, or misses one, (N,)."""
+    def spelled(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
+        """Where a column holds a number, or spells one, or misses one, (N,)."""
         column = self.column(name)
-        return np.array([*map(_is_number, column.labels), True])[column.values]
+        if column.kind != "text":
+            return np.ones(len(column), np.bool_)
+        spelled = (self._number_of(label, truths) is not None for label in column.labels)
+        return np.array([*spelled, True])[column.values]
 
     def mostly_numbers(self, name: str) -> bool:
         """Whether more than half of a text column's values spell numbers; gaps do not count."""
@@ -170,14 +182,29 @@ class Table:
         present = int(np.count_nonzero(~gap))
         return 2 * int(np.count_nonzero(self.spelled(name) & ~gap)) > present
 
-    def not_a_number(self, name: str) -> DataError:
+    def not_a_number(self, name: str, *, truths: bool = False) -> DataError:
         """The error for a text column where numbers are due: it names the first other value."""
-        wrong = np.flatnonzero(~self.spelled(name))
+        wrong = np.flatnonzero(~self.spelled(name, truths=truths))
         if not len(wrong):
             return DataError(f"{self.source}: column {quoted(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
         value = quoted(column.labels[column.values[row]])
-        return DataError(f"{self.place(row, name)}: {value} is not a number")
+        due = "neither true nor false" if truths else "not a number"
+        return DataError(f"{self.place(row, name)}: {value} is {due}")
+
+    def _number_of(self, text: str, truths: bool) -> float | None:
+        """The number that a text spells, NaN for a word for missing; None of any other text."""
+        if text in MISSING:
+            return math.nan
+        if truths and text.lower() in ("true", "false"):
+            return float(text.lower() == "true")
+        # Python takes digits of every script and 1_000 for numbers, tables do not.
+        if not text.isascii() or "_" in text:
+            return None
+        try:
+            return float(text.replace(",", ".", 1) if self.decimal_comma else text)
+        except ValueError:
+            return None
 
 
 def _lines_of(lines: Lines, rows: Rows) -> Lines:
@@ -187,17 +214,6 @@ def _lines_of(lines: Lines, rows: Rows) -> Lines:
         index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
         return lines.start + lines.step * index.astype(np.int64)
     return lines[rows]
-
-
-def _is_number(text: str) -> bool:
-    if text in MISSING:
-        return True
-    try:
-        float(text)
-    except ValueError:
-        return False
-    # Python takes digits of every script and 1_000 for numbers, tables do not.
-    return text.isascii() and "_" not in text
 
 
 # ---------------------------------------------------------------------------------------- reading
@@ -255,7 +271,8 @@ def scan(
         for block in blocks(stream, name, columns, text):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
             rows += len(block.lines)
-            yield from parts(Table(contents, name, block.lines))
+            comma = block.layout.decimal_comma
+            yield from parts(Table(contents, name, block.lines, decimal_comma=comma))
     if not rows:
         _no_rows(name)
 
@@ -291,7 +308,8 @@ def scan_records(
             records = block.records(separator)
             for start in range(0, len(block.lines), SCAN_ROWS):
                 some = slice(start, start + SCAN_ROWS)
-                table = Table(contents, name, block.lines)[some]
+                comma = block.layout.decimal_comma
+                table = Table(contents, name, block.lines, decimal_comma=comma)[some]
                 yield table, Records(block.layout.names, records[some])
             rows += len(block.lines)
     if not rows:
@@ -333,10 +351,12 @@ def _read_text(
         stream.seek(start)
         growing: dict[str, GrowingColumn] = {}
         lines: list[Lines] = []
+        comma = False
         mixed = set()
         for block in blocks(stream, name, columns, text):
             room = int(1.1 * size / block.size * len(block.lines))
             lines.append(block.lines)
+            comma = block.layout.decimal_comma
             for n, series in block.columns.items():
                 try:
                     growing.setdefault(n, GrowingColumn(room)).add(series)
@@ -349,7 +369,8 @@ def _read_text(
         text |= mixed
     if not lines:
         _no_rows(name)
-    return Table({n: column.column() for n, column in growing.items()}, name, _joined(lines))
+    contents = {n: column.column() for n, column in growing.items()}
+    return Table(contents, name, _joined(lines), decimal_comma=comma)
 
 
 def _joined(lines: Sequence[Lines]) -> Lines:

@@ -1,0 +1,89 @@
+"""Rows that a model cannot take: refused with a remedy, or set aside and counted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli import config as configs
+from mdncli.config import FileData
+from mdncli.data.encoding import Encoding
+from mdncli.data.naming import quoted
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.store import RunFolder, plain_file
+
+REMEDY = "correct it, or leave such rows out with --skip-invalid"
+
+
+@dataclass
+class Tally:
+    """How many of some rows were set aside, and where the first of them stands."""
+
+    source: str = ""
+    rows: int = 0
+    aside: int = 0
+    first: str = ""
+
+    def add(self, table: Table, kept: NDArray[np.bool_]) -> None:
+        """Count the next rows."""
+        if not self.aside and not kept.all():
+            self.first = table.position(int(np.argmin(kept)))
+        self.source = table.source
+        self.rows += len(kept)
+        self.aside += int(np.count_nonzero(~kept))
+
+    def __str__(self) -> str:
+        first = "" if self.aside == 1 else "the first "
+        return f"{self.aside:,} of {self.rows:,} rows, {first}{self.first}"
+
+
+def drops(run: RunFolder) -> bool:
+    """Whether a run was trained without the rows that miss a value."""
+    if not run.config.is_file():
+        return False
+    data = configs.load(plain_file(run.config)).data
+    return isinstance(data, FileData) and data.missing == "drop"
+
+
+def gaps(encoding: Encoding, tables: Iterable[Table], *, targets: bool = False) -> DataError | None:
+    """The error for values that are missing or infinite, if there are any: how many, and where.
+
+    Args:
+        encoding: of the model.
+        tables: the rows, part by part; the others are only counted.
+        targets: whether targets are needed, too.
+    """
+    counts: Counter[str] = Counter()
+    first = ""
+    # What else is wrong with later rows is told once these are right.
+    with contextlib.suppress(DataError):
+        for table in tables:
+            found = encoding.gaps(table, targets=targets)
+            counts.update({name: int(np.count_nonzero(gap)) for name, gap in found.items()})
+            if counts and not first:
+                name = min(found, key=lambda name: int(np.argmax(found[name])))
+                row = int(np.argmax(found[name]))
+                value = "infinite" if np.isinf(table.readable(name)[row]) else "missing"
+                first = f"{table.place(row, name)}: the value is {value}"
+    if not first:
+        return None
+    if counts.total() > 1:
+        first += f", the first of {counts.total():,}"
+    if len(counts) > 1:
+        first += f" ({', '.join(f'{quoted(name)} {count:,}' for name, count in counts.items())})"
+    return DataError(first, hint=REMEDY)
+
+
+@contextlib.contextmanager
+def remedied() -> Iterator[None]:
+    """Say what to do about a row that cannot be encoded, where its error does not."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.message, hint=error.hint or REMEDY) from None
