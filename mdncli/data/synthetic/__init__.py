@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # To add a dataset, write its file and name its class here; the contract test then covers it.
 DATASETS: dict[str, str] = {
     "inverse_sine": "mdncli.data.synthetic.inverse_sine:InverseSine",
+    "multi_output": "mdncli.data.synthetic.multi_output:MultiOutput",
     "sine": "mdncli.data.synthetic.sine:Sine",
     "two_clusters": "mdncli.data.synthetic.two_clusters:TwoClusters",
     "watches": "mdncli.data.synthetic.watches:Watches",

@@ -65,7 +65,7 @@ class Rule:
 RULES = {
     1: Rule(40, np.logspace(-10, -2, 17).tolist(), 97, 30, 1e-6),
     2: Rule(10, [1e-9, 1e-7, 1e-5, 1e-3], 33, 8, 1e-6),
-    4: Rule(5, [1e-5, 1e-3], 5, 3, 1e-2),
+    4: Rule(2, [1e-4, 4e-3], 11, 3, 1e-2),
 }
 """The number of targets -> how the exact density is integrated."""
 
@@ -226,7 +226,7 @@ def test_all_faults_of_parameters_are_said(
 
 def test_an_unknown_dataset_is_answered_with_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match="no dataset named 'cosine'; choose from inverse_sine, sine"
+        UsageError, match="no dataset named 'cosine'; choose from " + ", ".join(DATASETS)
     ):
         load("cosine")
 
