@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 from mdncli import machine
 from mdncli.config import Config
-from mdncli.errors import (
-    UsageError,
-)
+from mdncli.errors import UsageError
 
 if TYPE_CHECKING:
+    from mdncli.experiment.material import Material
+    from mdncli.training.memory import Share
     from mdncli.training.plan import StackPlan
-
-
-BYTES_PER_WEIGHT = 96
-"""Measured: the most that training holds for each weight of a stack, while it writes a checkpoint.
-"""
 
 
 def require_memory(needed: int, what: str, hint: str) -> None:
     """Refuse what needs more memory than there is: the kernel would kill it without a word."""
     spare = machine.spare_memory()
     if needed > spare:
-        raise UsageError(
-            f"{what} need about {needed / 1e9:,.1f} GB, and {spare / 1e9:,.1f} GB are free",
-            hint=hint,
-        )
+        raise too_large(needed, spare, what, hint)
+
+
+def too_large(needed: float, spare: float, what: str, hint: str) -> UsageError:
+    """The error of what needs more memory than there is."""
+    return UsageError(
+        f"{what} need about {needed / 1e9:,.1f} GB, and {spare / 1e9:,.1f} GB are free",
+        hint=hint,
+    )
 
 
 def require_device(config: Config) -> None:
@@ -36,7 +36,44 @@ def require_device(config: Config) -> None:
     require(config.train.device)
 
 
-def require_room(plan: StackPlan, members: Sequence[Config]) -> None:
-    weights = plan.network.parameters * sum(config.model.ensemble for config in members)
-    what = f"model.hidden: {weights:,} weights in training"
-    require_memory(weights * BYTES_PER_WEIGHT, what, "use fewer or narrower layers")
+def parted(plan: StackPlan, materials: Sequence[Material]) -> list[list[int]]:
+    """Runs of one shape in as few stacks as there is memory for, by their indices and in order.
+
+    Raises:
+        UsageError: there is not enough for one of them alone.
+    """
+    from mdncli.training.memory import stack_bytes
+
+    shares = [_share(material) for material in materials]
+    spare = machine.spare_memory()
+    for share in shares:
+        _require_room(plan, share, spare)
+    parts: list[list[int]] = [[]]
+    for index in range(len(shares)):
+        if stack_bytes(plan, [shares[i] for i in (*parts[-1], index)]) > spare and parts[-1]:
+            parts.append([])
+        parts[-1].append(index)
+    return parts
+
+
+def _require_room(plan: StackPlan, share: Share, spare: int) -> None:
+    """Refuse a run that is too large by itself."""
+    from mdncli.training.memory import BYTES_PER_WEIGHT, stack_bytes
+
+    weights = plan.network.parameters * share.replicas
+    if weights * BYTES_PER_WEIGHT > spare:
+        what = f"model.hidden: {weights:,} weights in training"
+        raise too_large(weights * BYTES_PER_WEIGHT, spare, what, "use fewer or narrower layers")
+    needed = stack_bytes(plan, [share])
+    if needed > spare:
+        rows = min(share.rows, plan.batch_size or share.rows)
+        what = f"train.batch_size: {rows:,} rows a step for {share.replicas} networks"
+        raise too_large(needed, spare, what, "use smaller batches or a smaller model.ensemble")
+
+
+def _share(material: Material) -> Share:
+    from mdncli.training.memory import Share
+
+    split = material.split
+    replicas = material.config.model.ensemble
+    return Share(replicas, len(split.train), len(split.validation), id(material.table))

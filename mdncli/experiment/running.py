@@ -30,7 +30,7 @@ from mdncli.experiment.completing import Outcome, outcome_of
 from mdncli.experiment.job import Job, plan_of
 from mdncli.experiment.material import Material, config_of, reopen, write_rows
 from mdncli.experiment.progress import Stop, Training
-from mdncli.experiment.room import require_device, require_room
+from mdncli.experiment.room import parted, require_device
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -53,23 +53,35 @@ def train(
         UsageError: this machine lacks the device or the memory; nothing is created.
     """
     started = time.monotonic()
-    stacks: dict[StackPlan, list[int]] = {}
-    for index, material in enumerate(materials):
+    for material in materials:
         require_device(material.config)
-        stacks.setdefault(plan_of(material), []).append(index)
-    for plan, members in stacks.items():
-        require_room(plan, [materials[index].config for index in members])
+    stacks = _stacks(materials, listener)
     if (signal := stop()) is not None:
         raise InterruptedRunError("interrupted before any training", signal=signal)
     traps = (trap.warning(name) for each in materials for name, trap in each.spike_traps.items())
     for warning in dict.fromkeys(traps):
         listener(Warned(warning))
     outcomes: dict[int, Outcome] = {}
-    for plan, members in stacks.items():
+    for plan, members in stacks:
         jobs = [Job(begin(materials[index], root), materials[index], plan) for index in members]
         trained = _train_stack(jobs, listener, stop, started)
         outcomes |= zip(members, trained, strict=True)
     return [outcomes[index] for index in range(len(materials))]
+
+
+def _stacks(materials: Sequence[Material], listener: Listener) -> list[tuple[StackPlan, list[int]]]:
+    """The runs that train together, by their indices: those of one shape, as memory allows."""
+    alike: dict[StackPlan, list[int]] = {}
+    for index, material in enumerate(materials):
+        alike.setdefault(plan_of(material), []).append(index)
+    stacks: list[tuple[StackPlan, list[int]]] = []
+    for plan, members in alike.items():
+        parts = parted(plan, [materials[index] for index in members])
+        if len(parts) > 1:
+            said = f"{len(members)} runs need more memory than is free"
+            listener(Note(f"{said}: they train in {len(parts)} stacks, one after another"))
+        stacks += [(plan, [members[i] for i in part]) for part in parts]
+    return stacks
 
 
 def resume(
@@ -102,7 +114,7 @@ def resume(
         material = replace(material, config=overrides or material.config)
         require_device(material.config)
         plan = plan_of(material)
-        require_room(plan, [material.config])
+        parted(plan, [material])
         if material.problem is not None and not run.data.exists():
             write_rows(material, run.data)
         return _train_stack([Job(run, material, plan)], listener, stop, started, resuming=True)[0]

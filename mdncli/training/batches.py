@@ -14,10 +14,10 @@ from mdncli.training.layout import aligned
 from mdncli.training.plan import Replica, steps_per_epoch
 
 _WINDOW_STEPS = 64
-_WINDOW_VALUES = 1 << 20
+WINDOW_VALUES = 1 << 20
 """Batches are gathered for so many steps, or so many values, at once."""
 
-_SHUFFLED_TOGETHER = 1 << 13
+SHUFFLED_TOGETHER = 1 << 13
 
 _SCATTERED_ROWS = 1 << 20
 """So many rows outgrow the cache, and are shuffled by parts that do not."""
@@ -49,7 +49,7 @@ class Order:
         self.steps_per_epoch = steps_per_epoch(rows, batch_size)
         self._key = replica.seed, replica.member
         # To open a stream takes as long as to shuffle thousands of rows.
-        self._epochs = max(1, _SHUFFLED_TOGETHER // rows)
+        self._epochs = max(1, SHUFFLED_TOGETHER // rows)
         self._era = -1
         self._shuffles: list[Indices | _Scattered] = []
 
@@ -145,7 +145,7 @@ class Batches:
         self._full = all(order.batch == order.rows for order in orders)
         rows, count = blocks * length, len(orders)
         values = count * rows * sum(part.shape[0] for part in data[0])
-        self._steps = 1 if self._full else max(1, min(_WINDOW_STEPS, _WINDOW_VALUES // values))
+        self._steps = 1 if self._full else max(1, min(_WINDOW_STEPS, WINDOW_VALUES // values))
         self._window = -1
         self._indices = np.zeros((self._steps, count, rows), np.int64)
         self._x, self._y = (

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mdncli.network import Network
 from mdncli.training.batches import (
     Batches,
     Block,
@@ -28,7 +29,7 @@ from mdncli.training.objective import MixtureNLL, nll_constant
 from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
-_BLOCK_ROWS = 2048
+BLOCK_ROWS = 2048
 """A batch is cut into blocks of at most so many rows."""
 
 _TILE_VALUES = 1 << 18
@@ -38,6 +39,12 @@ _STEPS_AHEAD = 256
 """Learning rates are computed for so many steps at once."""
 
 Array = NDArray[Any]
+
+
+def replicas_together(network: Network, rows: int) -> int:
+    """How many replicas go through a step on so many rows together."""
+    widest = max(out for out, _ in network.layers)
+    return max(1, _TILE_VALUES // (widest * rows))
 
 
 class Datasets:
@@ -62,7 +69,7 @@ class Datasets:
     def cut(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """How many blocks the batch of a replica is cut into, and their length."""
         rows = self.training[replica.data][0].shape[1]
-        return padded_blocks(rows_per_step(rows, batch_size), _BLOCK_ROWS)
+        return padded_blocks(rows_per_step(rows, batch_size), BLOCK_ROWS)
 
     def arranged(self, replicas: Sequence[Replica], batch_size: int | None) -> list[int]:
         """The order of replicas in which those that can work together are neighbours."""
@@ -194,7 +201,7 @@ class Engine:
         for lo, hi in runs([replica.data for replica in self._replicas]):
             x, y = data.validation[self._replicas[lo].data]
             if x.shape[1]:
-                blocks, length = padded_blocks(x.shape[1], _BLOCK_ROWS)
+                blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS)
                 rows = whole(x, y, blocks, length)
                 tiles = self._make_tiles(lo, hi, length, arena)
                 validations += [(tile, rows) for tile in tiles]
@@ -206,8 +213,7 @@ class Engine:
         """Replicas `lo` to `hi` in parts of about one size whose activations fit the cache."""
         network = self._plan.network
         layout = Layout(network)
-        widest = max(out for out, _ in network.layers)
-        most = max(1, _TILE_VALUES // (widest * rows)) if self._device.type == "cpu" else hi - lo
+        most = replicas_together(network, rows) if self._device.type == "cpu" else hi - lo
         tiles: list[_Tile] = []
         for part in np.array_split(np.arange(lo, hi), -(-(hi - lo) // most)):
             start, stop = int(part[0]), int(part[-1]) + 1

@@ -34,7 +34,7 @@ def test_batches_do_not_depend_on_how_they_are_asked_for():
 def test_many_rows_are_shuffled_by_parts_into_each_order_equally_often(monkeypatch):
     monkeypatch.setattr(batches_module, "_SCATTERED_ROWS", 4)
     monkeypatch.setattr(batches_module, "_PARTS", 3)
-    monkeypatch.setattr(batches_module, "_SHUFFLED_TOGETHER", 1)
+    monkeypatch.setattr(batches_module, "SHUFFLED_TOGETHER", 1)
     order = Order(Replica(seed=1), rows=4, batch_size=2)
     seen = order.batches(0, 2 * 4800).reshape(-1, 4)
     _, counts = np.unique(seen, axis=0, return_counts=True)

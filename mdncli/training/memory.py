@@ -1,0 +1,81 @@
+"""How much memory a stack takes, before it is made."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from mdncli.training import batches, engine
+from mdncli.training.layout import Layout
+from mdncli.training.plan import StackPlan
+
+BYTES_PER_WEIGHT = 96
+"""Measured: the most that is held for each weight of a stack, while its checkpoint is written."""
+
+_BYTES_PER_BATCH_VALUE = 12
+"""A batch itself, and twice as much while it is gathered."""
+
+_BYTES_PER_SHUFFLED_ROW = 20
+"""Measured: an index of 8 bytes, and as much again while the rows are shuffled."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one run brings into a stack.
+
+    Args:
+        replicas: how many.
+        rows: of its training data.
+        validation_rows: likewise.
+        data: the same for runs that share their data.
+    """
+
+    replicas: int
+    rows: int
+    validation_rows: int
+    data: Hashable
+
+
+def stack_bytes(plan: StackPlan, shares: Sequence[Share], *, tiled: bool = True) -> int:
+    """An upper bound on the bytes a stack takes; a third to a half less were measured.
+
+    Args:
+        plan: what its replicas share.
+        shares: the runs in it.
+        tiled: whether replicas go through a step in tiles, as on a CPU, or all at once.
+
+    >>> from mdncli.head import Head
+    >>> from mdncli.network import Network
+    >>> head = Head(mixtures=5, targets=1)
+    >>> plan = StackPlan(Network(1, (64, 64), "silu", head.outputs), head, 3000, 128)
+    >>> one, many = (stack_bytes(plan, [Share(5, 2100, 450, 0)] * n) for n in (1, 1000))
+    >>> one < 100e6, 2e9 < many < 10e9
+    (True, True)
+    """
+    network, head = plan.network, plan.head
+    replicas = sum(share.replicas for share in shares)
+    features = network.inputs + head.targets
+    cuts = [
+        batches.padded_blocks(batches.rows_per_step(share.rows, plan.batch_size), engine.BLOCK_ROWS)
+        for share in shares
+    ]
+    weights = replicas * Layout(network).size * BYTES_PER_WEIGHT
+    values = sum(
+        share.replicas * blocks * length * features
+        for share, (blocks, length) in zip(shares, cuts, strict=True)
+    )
+    # Beside each value of a batch, its row has an index of 8 bytes, copied once.
+    per_value = _BYTES_PER_BATCH_VALUE + 16 // features
+    gathered = max(values, batches.WINDOW_VALUES) * per_value
+    shuffled = 0
+    if plan.batch_size is not None:
+        rows = (share.replicas * max(share.rows, batches.SHUFFLED_TOGETHER) for share in shares)
+        shuffled = sum(rows) * _BYTES_PER_SHUFFLED_ROW
+    longest = max(length for _, length in cuts)
+    longest = max(longest, *(min(share.validation_rows, engine.BLOCK_ROWS) for share in shares))
+    together = engine.replicas_together(network, longest) if tiled else replicas
+    components = head.mixtures * (4 * head.targets + 3)
+    units = 3 * (sum(network.hidden) + network.outputs) + components
+    activations = 4 * min(replicas, together) * longest * units
+    own = {share.data: share.rows + 2 * share.validation_rows for share in shares}
+    return weights + gathered + shuffled + activations + 4 * features * sum(own.values())
