@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.density.families import FAMILIES
+from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
 
 Array = NDArray[np.float64]
@@ -71,6 +71,7 @@ class Head:
         scale_map: a key of `SCALE_MAPS`.
         scale_floor: the least scale before the cap, at least 0.
         scale_cap: bounds every scale by cap^(-1/2); None for no bound.
+        degrees_of_freedom: of the family `student_t`; None for the usual ones.
 
     Raises:
         ValueError: one of these is unknown or out of range.
@@ -88,20 +89,26 @@ class Head:
     scale_map: str = "softplus"
     scale_floor: float = 1e-3
     scale_cap: float | None = None
+    degrees_of_freedom: float | None = None
 
     def __post_init__(self) -> None:
         if not all(type(count) is int and count > 0 for count in (self.mixtures, self.targets)):
             raise ValueError(f"not counts: {self.mixtures} mixtures, {self.targets} targets")
         for name, known in (
-            (self.family, FAMILIES),
             (self.covariance, COVARIANCES),
             (self.scale_map, SCALE_MAPS),
         ):
             if name not in known:
                 raise ValueError(f"a head knows {', '.join(known)}, not {name!r}")
+        _ = self.density
         cap = 1.0 if self.scale_cap is None else self.scale_cap
         if not (0 <= self.scale_floor < math.inf and 0 < cap < math.inf):
             raise ValueError(f"no scale has floor {self.scale_floor} and cap {self.scale_cap}")
+
+    @property
+    def density(self) -> Family:
+        """The standard density of the components."""
+        return family_of(self.family, self.degrees_of_freedom)
 
     @property
     def outputs(self) -> int:
@@ -114,7 +121,7 @@ class Head:
         shape = (k, self.targets, values.shape[1])
         location = values[k : k * (1 + self.targets)].reshape(shape)
         scale = self.scale(values[k * (1 + self.targets) :].reshape(shape))
-        return Mixture(values[:k], location, scale, self.family)
+        return Mixture(values[:k], location, scale, self.density)
 
     def scale(self, raw: Array) -> Array:
         """The scales of raw values, elementwise."""
@@ -156,7 +163,7 @@ class Head:
         else:
             location = _centres(y.T.astype(np.float64), k, rng)
         spread = np.maximum(y.std(axis=1, dtype=np.float64), self.scale_floor)
-        scale = np.broadcast_to(spread * max(0.3, k ** (-1 / d)), (k, d))
+        scale = np.broadcast_to(spread * max(0.3, k ** (-1 / d)) / self.density.std, (k, d))
         parts = (np.zeros(k), location.ravel(), self.raw_scale(scale).ravel())
         return np.concatenate(parts).astype(np.float32)
 

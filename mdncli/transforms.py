@@ -23,6 +23,7 @@ class Transform:
         log_derivative: log dt/dy, elementwise: what a log density of t gains when seen in y.
         lower: the bound that every y is above.
         upper: the bound that every y is below.
+        growth: y grows as this power of t: 0 for bounded y, inf where it grows exponentially.
         closed: whether the lower bound itself has a t. Then t starts there, while models put some
             probability below it, and `inverse` takes what lies below to the bound.
 
@@ -38,6 +39,7 @@ class Transform:
     log_derivative: Function
     lower: float = -math.inf
     upper: float = math.inf
+    growth: float = math.inf
     closed: bool = False
 
     @property
@@ -83,6 +85,7 @@ TRANSFORMS: dict[str, Transform] = {
         forward=_identity,
         backward=_identity,
         log_derivative=np.zeros_like,
+        growth=1.0,
     ),
     "log": Transform(
         forward=np.log,
@@ -101,6 +104,7 @@ TRANSFORMS: dict[str, Transform] = {
         backward=lambda t: np.maximum(t, 0.0) ** 2,
         log_derivative=lambda y: -0.5 * np.log(4.0 * y),
         lower=0.0,
+        growth=2.0,
         closed=True,
     ),
     "logit": Transform(
@@ -109,6 +113,7 @@ TRANSFORMS: dict[str, Transform] = {
         log_derivative=lambda y: -np.log(y) - np.log1p(-y),
         lower=0.0,
         upper=1.0,
+        growth=0.0,
     ),
     "atanh": Transform(
         forward=np.arctanh,
@@ -116,5 +121,6 @@ TRANSFORMS: dict[str, Transform] = {
         log_derivative=lambda y: -np.log1p(-y) - np.log1p(y),
         lower=-1.0,
         upper=1.0,
+        growth=0.0,
     ),
 }

@@ -566,12 +566,30 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         ["model.__init__=1"],
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, mixtures, "
-            "family, covariance, scale, ensemble"
+            "family, degrees_of_freedom, covariance, scale, ensemble"
         ],
     ),
     "wrong type": (
         ["model.mixtures=ten"],
         ["model.mixtures=ten: must be a whole number, got 'ten'"],
+    ),
+    "degrees of freedom of another family": (
+        ["model.degrees_of_freedom=3"],
+        [
+            "model.degrees_of_freedom=3: the family gaussian has none; remove it or set "
+            "model.family to student_t"
+        ],
+    ),
+    "too few degrees of freedom": (
+        ["model.family=student_t", "model.degrees_of_freedom=2"],
+        ["model.degrees_of_freedom=2: must be above 2, got 2"],
+    ),
+    "unknown family": (
+        ["model.family=student"],
+        [
+            "model.family=student: must be one of gaussian, laplace, logistic, student_t, got "
+            "'student'; did you mean student_t?"
+        ],
     ),
     "out of range": (
         ["train.learning_rate=-1"],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import kstest, norm
 
+from mdncli.density.families import FAMILIES
 from mdncli.head import SCALE_MAPS, Head
 
 
@@ -47,6 +49,32 @@ def test_raw_scale_comes_as_near_as_floor_and_cap_allow(name):
     np.testing.assert_allclose(reached[1:4], wanted[1:4])
     assert reached[0] == pytest.approx(0.01, rel=0.01)
     assert 1.8 < reached[4] < 2.0
+
+
+@pytest.mark.parametrize("name", SCALE_MAPS)
+def test_a_capped_scale_is_the_one_of_density_and_draws(name):
+    head = Head(1, 1, scale_map=name, scale_floor=0.0, scale_cap=0.25)
+    wide = head(np.array([[0.0], [1.0], [50.0]]))
+    uncapped = SCALE_MAPS[name].forward(np.array(50.0))
+    capped = uncapped / np.sqrt(1 + 0.25 * uncapped**2)
+    assert wide.std().item() == pytest.approx(capped)
+    assert wide.log_prob([[1.0]]).item() == pytest.approx(norm.logpdf(0) - np.log(capped))
+    assert wide.quantile([0.9]).item() == pytest.approx(norm.ppf(0.9, 1, capped))
+    draws = wide.sample(np.random.default_rng(0), 20_000).ravel()
+    assert kstest(draws, norm(1, capped).cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_components_are_of_the_family(name):
+    head = Head(2, 1, family=name)
+    assert head(np.zeros((6, 1))).family is FAMILIES[name]
+
+
+def test_degrees_of_freedom_reach_the_mixture():
+    head = Head(1, 1, family="student_t", degrees_of_freedom=3.0)
+    assert head(np.zeros((3, 1))).family.moments == 3.0
+    with pytest.raises(ValueError, match="gaussian has no degrees"):
+        Head(1, 1, degrees_of_freedom=3.0)
 
 
 @pytest.mark.parametrize("targets", [1, 3])

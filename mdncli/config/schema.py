@@ -360,9 +360,15 @@ class Model(Section):
     mixtures: Annotated[
         int, Field(ge=1, le=1000, description="components of the mixture (K)"), WHOLE
     ] = 10
-    family: Annotated[Literal["gaussian"], WORD, Field(description="density of a component")] = (
-        "gaussian"
-    )
+    family: Annotated[
+        Literal["gaussian", "laplace", "logistic", "student_t"],
+        WORD,
+        Field(description="density of a component"),
+    ] = "gaussian"
+    degrees_of_freedom: Annotated[
+        Annotated[float, Field(gt=2, le=1e6), NUMBER] | None,
+        Field(description="of student_t, above 2: fewer mean heavier tails; null: 4"),
+    ] = None
     covariance: Annotated[
         Literal["diagonal"], WORD, Field(description="of a component: a scale per target")
     ] = "diagonal"
@@ -370,6 +376,13 @@ class Model(Section):
     ensemble: Annotated[
         int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
     ] = 5
+
+    @model_validator(mode="after")
+    def _family_has_them(self) -> Self:
+        if self.degrees_of_freedom is not None and self.family != "student_t":
+            what = f"the family {self.family} has none; remove it or set model.family to student_t"
+            raise faults_at(degrees_of_freedom=what)
+        return self
 
     @model_validator(mode="after")
     def _memory_suffices(self) -> Self:

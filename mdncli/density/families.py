@@ -6,6 +6,7 @@ standard density f: symmetric about 0 and, for several targets, independent in e
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Family:
         sample: draws of a given shape.
         log_mean_exp: log E exp(s z) for s >= 0, elementwise; inf where the tails are too heavy.
         std: the standard deviation of z.
+        moments: E |z|^m is finite for m below this; inf where it always is.
 
     >>> gaussian = FAMILIES["gaussian"]
     >>> float(gaussian.cdf(np.float64(0.0)))
@@ -52,6 +54,7 @@ class Family:
     sample: Callable[[np.random.Generator, tuple[int, ...]], Array]
     log_mean_exp: Callable[[Array], Array]
     std: float
+    moments: float = math.inf
 
 
 def _gaussian_log_density(z: Array) -> Array:
@@ -111,6 +114,11 @@ def _gaussian_quick_cdf(z: Real, density: Real) -> Real:
         tail *= k
     tail += constant
     tail *= density
+    return _on_both_sides(tail, z)
+
+
+def _on_both_sides(tail: Real, z: Real) -> Real:
+    """The cdf from the probability beyond |z|, in place."""
     # 1 - tail on the right, tail on the left: the sign of z, by its bit, goes to 0.5 - tail.
     np.subtract(0.5, tail, out=tail)
     bits = tail.view(np.dtype(f"u{tail.itemsize}"))
@@ -125,6 +133,144 @@ def _gaussian_quantile(level: Array) -> Array:
     return ndtri(level)
 
 
+def _laplace_cdf(z: Array) -> Array:
+    tail = np.exp(-np.abs(z)) / 2
+    return np.where(z > 0, 1 - tail, tail)
+
+
+def _laplace_quantile(level: Array) -> Array:
+    return np.copysign(np.log(2 * np.minimum(level, 1 - level)), np.asarray(level) - 0.5)
+
+
+def _laplace_log_mean_exp(s: Array) -> Array:
+    return np.where(s < 1, -np.log1p(-(np.minimum(s, 1 - 2**-53) ** 2)), np.inf)
+
+
+def _logistic_log_density(z: Array) -> Array:
+    far = np.abs(z)
+    return -far - 2 * np.log1p(np.exp(-far))
+
+
+def _logistic_cdf(z: Array) -> Array:
+    from scipy.special import expit
+
+    return expit(z)
+
+
+def _logistic_log_mean_exp(s: Array) -> Array:
+    # E exp(s z) = pi s / sin(pi s), below 1.
+    return np.where(s < 1, -np.log(np.sinc(np.minimum(s, 1 - 2**-53))), np.inf)
+
+
+DEGREES_OF_FREEDOM = 4.0
+"""Of Student's t where nothing else is asked for."""
+
+
+@functools.cache
+def student_t(degrees_of_freedom: float) -> Family:
+    r"""Student's t: the heavier its tails the fewer its degrees of freedom.
+
+    .. math:: f(z) \propto (1 + z^2 / \nu)^{-(\nu + 1) / 2}
+
+    Args:
+        degrees_of_freedom: nu; above 2, so that there is a standard deviation.
+
+    Raises:
+        ValueError: they are not finite or not above 2.
+
+    >>> student_t(4.0).std ** 2
+    2.0...
+    """
+    if not 2 < degrees_of_freedom < math.inf:
+        raise ValueError(f"Student's t needs above 2 degrees of freedom, not {degrees_of_freedom}")
+    nu = float(degrees_of_freedom)
+    constant, power = _log_gamma_step(nu / 2) - 0.5 * math.log(nu * math.pi), (nu + 1) / 2
+
+    def log_density(z: Array) -> Array:
+        return np.log1p(_square(z) / nu) * -power + constant
+
+    return Family(
+        log_density=log_density,
+        cdf=functools.partial(_student_cdf, nu),
+        quick_cdf=functools.partial(_student_quick_cdf, nu),
+        score=lambda z: -2 * power * z / (nu + _square(z)),
+        bend=2 * power / nu * math.exp(constant),
+        quantile=functools.partial(_student_quantile, nu),
+        sample=lambda rng, shape: rng.standard_t(nu, shape),
+        log_mean_exp=lambda s: np.where(s > 0, np.inf, 0.0),
+        std=math.sqrt(nu / (nu - 2)),
+        moments=nu,
+    )
+
+
+def _log_gamma_step(a: float) -> float:
+    """log Gamma(a + 1/2) - log Gamma(a), whose terms cancel where a is large."""
+    if a < 200:
+        return math.lgamma(a + 0.5) - math.lgamma(a)
+    return 0.5 * math.log(a) + math.log1p(-1 / (8 * a) + 1 / (128 * a**2) + 5 / (1024 * a**3))
+
+
+def _square(z: Real) -> Real:
+    """So far out that it overflows there is no density."""
+    with np.errstate(over="ignore"):
+        return np.multiply(z, z)
+
+
+def _student_cdf(nu: float, z: Array) -> Array:
+    from scipy.special import betainc, betaincc
+
+    square = _square(z)
+    tail = np.empty(square.shape)
+    # Each form where it keeps the digits of its argument, far out and near.
+    far = square > nu
+    tail[far] = betainc(nu / 2, 0.5, nu / (nu + square[far])) / 2
+    near = square[~far]
+    tail[~far] = betaincc(0.5, nu / 2, near / (nu + near)) / 2
+    return np.where(z > 0, 1 - tail, tail)
+
+
+# Even degrees of freedom up to here have their quick cdf as a sum of half as many terms.
+_MOST_SUMMED = 20
+
+
+def _student_quick_cdf(nu: float, z: Real, density: Real) -> Real:
+    if nu % 2 or nu > _MOST_SUMMED:
+        return _student_cdf(nu, z.astype(np.float64)).astype(z.dtype)
+    # Abramowitz and Stegun 26.7.4, with tan(theta) = z / sqrt(nu). Further out it is 0 or 1, and
+    # the square could overflow.
+    tangent = np.clip(z, -1e15, 1e15) / math.sqrt(nu)
+    cosine = tangent * tangent
+    cosine += 1
+    np.reciprocal(cosine, out=cosine)
+    total = np.ones_like(cosine)
+    for even in range(int(nu) - 2, 0, -2):
+        total *= cosine
+        total *= (even - 1) / even
+        total += 1
+    np.sqrt(cosine, out=cosine)
+    total *= tangent
+    total *= cosine
+    total *= 0.5
+    total += 0.5
+    return total
+
+
+def _student_quantile(nu: float, level: Array) -> Array:
+    from scipy.special import betainccinv, betaincinv
+
+    level = np.asarray(level)
+    tail = np.minimum(level, 1 - level)
+    # As for the cdf: each form where it keeps the digits, far out and near.
+    far = tail < _student_cdf(nu, np.array(-math.sqrt(nu)))
+    odds = np.empty(level.shape)
+    inside = betaincinv(nu / 2, 0.5, 2 * tail[far])
+    odds[far] = (1 - inside) / inside
+    outside = betainccinv(0.5, nu / 2, 2 * tail[~far])
+    odds[~far] = outside / (1 - outside)
+    return np.copysign(np.sqrt(nu * odds), level - 0.5)
+
+
+# To add a family, add an entry, and its twin in `mdncli.training.families`.
 FAMILIES: dict[str, Family] = {
     "gaussian": Family(
         log_density=_gaussian_log_density,
@@ -137,4 +283,53 @@ FAMILIES: dict[str, Family] = {
         log_mean_exp=lambda s: 0.5 * s**2,
         std=1.0,
     ),
+    "laplace": Family(
+        log_density=lambda z: -np.abs(z) - math.log(2),
+        cdf=_laplace_cdf,
+        quick_cdf=lambda z, density: _on_both_sides(density.copy(), z),
+        score=lambda z: -np.sign(z),
+        bend=math.inf,
+        quantile=_laplace_quantile,
+        sample=lambda rng, shape: rng.laplace(size=shape),
+        log_mean_exp=_laplace_log_mean_exp,
+        std=math.sqrt(2),
+    ),
+    "logistic": Family(
+        log_density=_logistic_log_density,
+        cdf=_logistic_cdf,
+        quick_cdf=lambda z, density: 0.5 * np.tanh(0.5 * z) + 0.5,
+        score=lambda z: -np.tanh(0.5 * z),
+        bend=0.125,
+        quantile=lambda level: np.log(level) - np.log1p(-level),
+        sample=lambda rng, shape: rng.logistic(size=shape),
+        log_mean_exp=_logistic_log_mean_exp,
+        std=math.pi / math.sqrt(3),
+    ),
+    "student_t": student_t(DEGREES_OF_FREEDOM),
 }
+"""Families by name; that of `student_t` is the one of `DEGREES_OF_FREEDOM`."""
+
+PARAMETRIC = {"student_t": student_t}
+"""Families that are one for each number of degrees of freedom."""
+
+
+def family_of(name: str, degrees_of_freedom: float | None = None) -> Family:
+    """A family by its name and, where it has them, its degrees of freedom.
+
+    Args:
+        name: a key of `FAMILIES`.
+        degrees_of_freedom: of a key of `PARAMETRIC`; None for the usual ones.
+
+    Raises:
+        ValueError: there is no such family, or it has no such degrees of freedom.
+
+    >>> family_of("student_t", 3.0).moments
+    3.0
+    """
+    if name not in FAMILIES:
+        raise ValueError(f"no family {name!r}; known are {', '.join(FAMILIES)}")
+    if degrees_of_freedom is None:
+        return FAMILIES[name]
+    if name not in PARAMETRIC:
+        raise ValueError(f"the family {name} has no degrees of freedom")
+    return PARAMETRIC[name](float(degrees_of_freedom))

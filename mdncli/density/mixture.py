@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mdncli.density.choice import interval
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
-from mdncli.density.families import FAMILIES
+from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
 from mdncli.errors import UsageError
 
@@ -29,7 +29,7 @@ class Mixture(Conditional):
         log_weights: log pi up to a constant a row (the logits), (K, N); -inf for a weight of 0.
         location: mu, (K, D, N).
         scale: sigma, positive, (K, D, N).
-        family: the standard density f, a key of `FAMILIES`.
+        family: the standard density f, or its name among `mdncli.density.families.FAMILIES`.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -46,12 +46,12 @@ class Mixture(Conditional):
         log_weights: ArrayLike,
         location: ArrayLike,
         scale: ArrayLike,
-        family: str = "gaussian",
+        family: str | Family = "gaussian",
     ) -> None:
         self.log_weights = _log_normalised(np.ascontiguousarray(log_weights, np.float64))
         self.location = np.ascontiguousarray(location, np.float64)
         self.scale = np.ascontiguousarray(scale, np.float64)
-        self.family = family
+        self.family = family_of(family) if isinstance(family, str) else family
         shape = self.location.shape
         if len(shape) != 3 or self.scale.shape != shape or self.log_weights.shape != shape[::2]:
             raise ValueError(
@@ -83,7 +83,7 @@ class Mixture(Conditional):
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
         draws = np.empty((self.rows, count, self.targets))
-        standard = FAMILIES[self.family].sample
+        standard = self.family.sample
         for rows, points in tiles(self.rows, count, self.targets + self.mixtures // max(1, count)):
             part = draws[rows, points]
             chosen = self._choose(rng, rows, part.shape[1])
@@ -99,7 +99,7 @@ class Mixture(Conditional):
 
     def std(self) -> Array:
         result = np.empty((self.rows, self.targets))
-        inner = FAMILIES[self.family].std ** 2
+        inner = self.family.std**2
         for rows, _ in tiles(self.rows, width=self.mixtures):
             weights = np.exp(self.log_weights[:, rows])
             for d in range(self.targets):
@@ -165,7 +165,7 @@ class Mixture(Conditional):
         return other
 
     def _log_prob(self, points: Array) -> Array:
-        log_density = FAMILIES[self.family].log_density
+        log_density = self.family.log_density
         result = np.empty(points.shape[:2])
         for rows, some in tiles(self.rows, points.shape[1], self.mixtures):
             constant = self.log_weights[:, rows] - np.log(self.scale[:, :, rows]).sum(axis=1)
@@ -178,7 +178,7 @@ class Mixture(Conditional):
         return result
 
     def _cdf(self, points: Array) -> Array:
-        cdf = FAMILIES[self.family].cdf
+        cdf = self.family.cdf
         result = np.empty(points.shape)
         for rows, some in tiles(self.rows, points.shape[1], self.mixtures):
             weights = np.exp(self.log_weights[:, rows])[:, None]
@@ -201,7 +201,7 @@ class Mixture(Conditional):
             for d in range(self.targets):
                 location, scale = self.location[:, d, rows], self.scale[:, d, rows]
                 result[rows, some, d] = mixture_quantiles(
-                    FAMILIES[self.family], levels[some], weights, location, scale
+                    self.family, levels[some], weights, location, scale
                 ).T
         return result
 

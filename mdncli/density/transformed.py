@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
-from mdncli.density.families import FAMILIES, Family
+from mdncli.density.families import Family
 from mdncli.density.mixture import Mixture
 from mdncli.transforms import TRANSFORMS, Transform
 
 # Nodes and weights of one panel of the quadrature, on (0, 1).
 _NODES, _WEIGHTS = (a / 2 for a in np.polynomial.legendre.leggauss(16))
 _NODES = _NODES + 0.5
-# The probability left out beyond either end of the quadrature.
-_TAIL = 1e-18
+# The probability left out beyond either end of the quadrature; heavy tails count for more.
+_TAIL, _HEAVY_TAIL = 1e-18, 1e-40
+# Panels are even within this many scales of the location: all of them, for a Gaussian.
+_INNER = 9.0
 # Panels for a scale of 1; wider components see a sharper transform and need more.
 _PANELS = 6
 # Enough for a scale of 32 in the units of t.
@@ -110,7 +113,7 @@ class Transformed(Conditional):
     def _moments(self) -> tuple[Array, Array]:
         """Mean and standard deviation, (N, D) each, by the law of total variance."""
         mean, std = np.empty((2, self.rows, self.targets))
-        family = FAMILIES[self.base.family]
+        family = self.base.family
         for rows, _ in tiles(self.rows, width=self.base.mixtures * len(_NODES)):
             weights = np.exp(self.base.log_weights[:, rows])
             for d, name in enumerate(self.transforms):
@@ -160,22 +163,39 @@ def _quadrature(
     transform: Transform, family: Family, location: Array, scale: Array
 ) -> tuple[Array, Array]:
     """The mean and the variance of y for components of t, all (K, N), panel by panel."""
-    reach = -float(family.quantile(np.asarray(_TAIL)))
     with np.errstate(divide="ignore"):
         start = (transform.start - location) / scale
-    low = start.clip(-reach, reach)
-    panels = min(math.ceil(_PANELS * max(1.0, scale.max())), _MOST_PANELS)
-    width = (reach - low) / panels
+    edges = _edges(family, max(1.0, scale.max(initial=0.0)))
     centre = transform.backward(location)
     first, second = np.zeros_like(location), np.zeros_like(location)
     if transform.closed:
         on_bound, drop = family.cdf(start), transform.lower - centre
         first += on_bound * drop
         second += on_bound * drop**2
-    for panel in range(panels):
-        z = low + width * (panel + _NODES[:, None, None])
+    for low, high in pairwise(edges):
+        low = np.maximum(low, start)
+        width = np.maximum(high - low, 0.0)
+        z = low + width * _NODES[:, None, None]
         share = _WEIGHTS[:, None, None] * width * np.exp(family.log_density(z))
         away = transform.backward(location + scale * z) - centre
         first += (share * away).sum(axis=0)
         second += (share * away**2).sum(axis=0)
-    return centre + first, np.maximum(second - first**2, 0.0)
+    mean = centre + first if transform.growth < family.moments else np.full_like(centre, np.inf)
+    if 2 * transform.growth >= family.moments:
+        return mean, np.full_like(centre, np.inf)
+    return mean, np.maximum(second - first**2, 0.0)
+
+
+def _edges(family: Family, sharpness: float) -> list[float]:
+    """Where the panels of the quadrature over z meet: at 0 too, where a density may have a kink.
+
+    They are even where most of the probability is, and longer and longer in heavy tails.
+    """
+    tail = _TAIL if family.moments == math.inf else _HEAVY_TAIL
+    reach = -float(family.quantile(np.asarray(tail)))
+    side = math.ceil(min(_PANELS * sharpness, _MOST_PANELS) / 2)
+    inner = min(reach, _INNER)
+    edges = [inner * index / side for index in range(1, side + 1)]
+    while edges[-1] < reach:
+        edges.append(min(edges[-1] * 2, reach))
+    return [*(-edge for edge in reversed(edges)), 0.0, *edges]

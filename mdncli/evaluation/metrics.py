@@ -133,4 +133,6 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _se(values: np.ndarray) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    if len(values) < 2 or not np.isfinite(values).all():
+        return float("nan")
+    return float(np.std(values, ddof=1) / np.sqrt(len(values)))

@@ -51,6 +51,7 @@ def plan_of(material: Material) -> StackPlan:
         mixtures=model.mixtures,
         targets=len(material.targets),
         family=model.family,
+        degrees_of_freedom=model.degrees_of_freedom,
         covariance=model.covariance,
         scale_map=model.scale.map,
         scale_floor=model.scale.floor,

@@ -21,6 +21,7 @@ from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
+from mdncli.density.families import family_of
 from mdncli.errors import (
     DataError,
     RunFault,
@@ -35,6 +36,7 @@ from mdncli.events import (
 from mdncli.experiment.room import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
+from mdncli.transforms import TRANSFORMS
 
 BYTES_PER_CELL = 64
 """Measured: the most that is held for each number of a synthetic dataset."""
@@ -167,9 +169,21 @@ def prepare(
     if material.dropped:
         left_out = f"left out {material.dropped:,} of {whole.rows:,} rows for missing values"
         listener(Note(f"{source}: {left_out}"))
-    for warning in material.encoding.warnings:
+    for warning in (*material.encoding.warnings, *_without_mean(material)):
         listener(Warned(warning))
     return material
+
+
+def _without_mean(material: Material) -> Iterator[str]:
+    """What to say of targets whose predicted mean is infinite, whatever the network learns."""
+    model = material.config.model
+    moments = family_of(model.family, model.degrees_of_freedom).moments
+    for column in material.encoding.target_columns:
+        if TRANSFORMS[column.transform].growth >= moments:
+            yield (
+                f"{column.name}: with the transform {column.transform} and the family "
+                f"{model.family} every predicted mean is infinite; look at quantiles instead"
+            )
 
 
 def usable(whole: Table, names: Sequence[str]) -> np.ndarray:

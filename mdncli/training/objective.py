@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mdncli.head import Head
+from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
 
 _softplus_out = torch.ops.aten.softplus.out
@@ -23,30 +23,6 @@ _NEGLIGIBLE = 2.0**-64
 single precision notices them, but products of them would be denormal numbers, each of which holds
 up the processor for a hundred cycles. One in a hundred was measured to triple the time of a step.
 """
-
-
-@dataclass(frozen=True)
-class Family:
-    """The torch twin of an entry of `mdncli.density.families.FAMILIES`.
-
-    Attributes:
-        add_energy: (out, z): adds -log f(z), up to `constant`, to `out`.
-        score: z -> -(log f)'(z), which may be z itself; odd, as f is symmetric.
-        constant: what `add_energy` leaves out.
-    """
-
-    add_energy: Callable[[Tensor, Tensor], object]
-    score: Callable[[Tensor], Tensor]
-    constant: float
-
-
-FAMILIES: dict[str, Family] = {
-    "gaussian": Family(
-        add_energy=lambda out, z: out.addcmul_(z, z, value=0.5),
-        score=lambda z: z,
-        constant=0.5 * math.log(2 * math.pi),
-    ),
-}
 
 
 def _softplus(raw: Tensor, scale: Tensor, slope: Tensor) -> None:
@@ -78,7 +54,7 @@ def nll_constant(head: Head) -> float:
     >>> round(nll_constant(Head(mixtures=3, targets=2)), 4)
     1.8379
     """
-    return head.targets * FAMILIES[head.family].constant
+    return head.targets * family_of(head.family, head.degrees_of_freedom).constant
 
 
 class MixtureNLL:
@@ -105,7 +81,7 @@ class MixtureNLL:
             return arena.take(name, replicas, k, d, rows)
 
         self.head = head
-        self._family = FAMILIES[head.family]
+        self._family = family_of(head.family, head.degrees_of_freedom)
         self._scale_map = SCALE_MAPS[head.scale_map]
         self._logits = raw[:, :k]
         self._location = raw[:, k : k * (1 + d)].view(replicas, k, d, rows)
@@ -139,7 +115,8 @@ class MixtureNLL:
         self._scales()
         torch.sub(self._location, y, out=z).div_(scale)
         torch.log(scale, out=work)
-        self._family.add_energy(work, z)
+        # The locations are not needed again: their place is free.
+        self._family.add_energy(work, z, self._location)
         torch.mul(self._logits, self._log2_e, out=self._prior)
         energy = self._only_target if self.head.targets == 1 else work.sum(2)
         torch.sub(self._prior, energy, alpha=_LOG2_E, out=self._posterior)
@@ -158,7 +135,7 @@ class MixtureNLL:
         self._both.mul_(self._mass_over)
         torch.sub(self._prior, self._posterior, out=self._logits)
         torch.div(r, scale, out=work)
-        torch.mul(work, self._family.score(z), out=self._location)
+        torch.mul(work, self._family.score(z, self._location), out=self._location)
         torch.addcmul(work, self._location, z, value=-1, out=work)
         torch.mul(work, self._slope, out=self._raw_scale)
 

@@ -77,3 +77,20 @@ def test_a_step_that_claims_to_arrive_has_arrived(off: float) -> None:
         error = abs(cdf(x, *parts) / levels[:, None] - 1)
         assert (error[arrived] <= 1.1 * TOLERANCE).all()
         assert off or arrived.mean() > 0.9
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "gaussian"])
+@pytest.mark.parametrize("case", ["overlapping", "apart", "needles in hay", "huge"])
+def test_quantiles_of_every_family(name: str, case: str) -> None:
+    family = FAMILIES[name]
+    weights, location, scale = (part[:, :50] for part in CASES[case])
+    x = mixture_quantiles(family, LEVELS, weights, location, scale)
+
+    def reached(at: np.ndarray) -> np.ndarray:
+        z = (at - location[:, None]) / scale[:, None]
+        return (weights[:, None] * family.cdf(z)).sum(axis=0)
+
+    wanted = LEVELS[:, None]
+    near = abs(reached(x) - wanted) <= 1e-10 * wanted
+    below, above = (reached(np.nextafter(x, end)) for end in (-1e300, 1e300))
+    assert (near | ((below <= wanted) & (wanted <= above))).all()

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from scipy.integrate import quad
 from scipy.stats import lognorm, norm
 
+from mdncli.density.families import FAMILIES, student_t
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
 from mdncli.transforms import TRANSFORMS
@@ -56,6 +61,44 @@ def test_moments_of_very_wide_components(transform: str) -> None:
     mean, std = moments(transform, 1.0, 30.0)
     assert single(1.0, 30.0, transform).mean().item() == pytest.approx(mean, rel=1e-8)
     assert single(1.0, 30.0, transform).std().item() == pytest.approx(std, rel=1e-8)
+
+
+@pytest.mark.parametrize("transform", ["logit", "atanh", "sqrt"])
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(("location", "scale"), [(-2.0, 0.5), (0.3, 2.0), (5.0, 0.1)])
+def test_moments_of_every_family(name: str, location: float, scale: float, transform: str) -> None:
+    family = student_t(9.0) if name == "student_t" else FAMILIES[name]
+    base = Mixture([[0.0]], [[[location]]], [[[scale]]], family)
+    conditional = Transformed(base, [transform])
+    entry = TRANSFORMS[transform]
+    start = (entry.start - location) / scale
+    edges = np.clip([-np.inf, -1e3, -50, -9, -2, 0, 2, 9, 50, 1e3, np.inf], start, np.inf)
+    on_bound = float(family.cdf(np.asarray(start)))
+
+    def expected(of: Callable[[float], float]) -> float:
+        def part(z: float) -> float:
+            y = float(entry.backward(np.asarray(location + scale * z)))
+            return of(y) * float(np.exp(family.log_density(np.asarray(z))))
+
+        pairs = [(low, high) for low, high in pairwise(edges) if low < high]
+        return sum(quad(part, *pair, epsabs=1e-14, epsrel=1e-11)[0] for pair in pairs)
+
+    mean = expected(lambda y: y)
+    on_bound *= transform == "sqrt"
+    variance = expected(lambda y: (y - mean) ** 2) + on_bound * mean**2
+    assert conditional.mean().item() == pytest.approx(mean, rel=1e-8)
+    assert conditional.std().item() == pytest.approx(np.sqrt(variance), rel=1e-7)
+
+
+def test_moments_that_heavy_tails_do_not_have_are_infinite() -> None:
+    base = Mixture([[0.0]], [[[1.0]]], [[[0.5]]], student_t(3.5))
+    root, log = Transformed(base, ["sqrt"]), Transformed(base, ["log"])
+    assert np.isfinite(root.mean()).all()
+    for infinite in (root.std(), log.mean(), log.std()):
+        assert infinite.item() == np.inf
+    exponential = Transformed(Mixture([[0.0]], [[[1.0]]], [[[0.7]]], "laplace"), ["log"])
+    assert exponential.mean().item() == pytest.approx(np.e / (1 - 0.49))
+    assert exponential.std().item() == np.inf
 
 
 def test_moments_of_a_mixture_follow_its_components() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdncli.density.families import FAMILIES
 from mdncli.head import SCALE_MAPS, Head
 from mdncli.training.forward import Arena
 from mdncli.training.objective import MixtureNLL, nll_constant
@@ -16,6 +17,8 @@ HEADS = {
     "several targets": Head(2, 3),
     "capped": Head(3, 2, scale_cap=0.3),
     **{f"{name} scales": Head(2, 1, scale_map=name) for name in SCALE_MAPS},
+    **{f"{name} family": Head(2, 2, family=name) for name in FAMILIES},
+    "heavy tails": Head(3, 1, family="student_t", degrees_of_freedom=2.5, scale_cap=0.3),
 }
 
 
@@ -72,7 +75,11 @@ def test_rows_without_weight_have_no_gradient():
     assert (raw.grad[..., :3] != 0).any()
 
 
-@pytest.mark.parametrize("head", [HEADS["one target"], HEADS["several targets"]])
+@pytest.mark.parametrize(
+    "head",
+    [HEADS["one target"], HEADS["several targets"], *(Head(3, 1, family=f) for f in FAMILIES)],
+    ids=lambda head: f"{head.family} {head.targets}",
+)
 def test_far_from_everything_it_stays_finite_and_pulls_back(head):
     raw, y, weight = (part.float() for part in some_rows(head, rows=32))
     raw[:, head.mixtures * (1 + head.targets) :] = -200

@@ -9,6 +9,7 @@ import torch
 from mdncli import head as heads
 from mdncli import network as networks
 from mdncli.density import families
+from mdncli.training import families as twins
 from mdncli.training import forward, objective
 
 X = np.linspace(-8, 8, 321)
@@ -22,7 +23,8 @@ def slope(function, x):
 def test_the_tables_have_the_same_names():
     assert forward.ACTIVATIONS.keys() == networks.ACTIVATIONS.keys()
     assert objective.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
-    assert objective.FAMILIES.keys() == families.FAMILIES.keys()
+    assert twins.FAMILIES.keys() == families.FAMILIES.keys()
+    assert twins.PARAMETRIC.keys() == families.PARAMETRIC.keys()
 
 
 @pytest.mark.parametrize("name", networks.ACTIVATIONS)
@@ -49,15 +51,21 @@ def test_scale_maps(name):
     np.testing.assert_allclose(derivative, slope(function, X), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", families.FAMILIES)
-def test_families(name):
-    log_density = families.FAMILIES[name].log_density
+@pytest.mark.parametrize(
+    ("name", "degrees"),
+    [
+        *((name, None) for name in families.FAMILIES),
+        *((name, nu) for name in families.PARAMETRIC for nu in (2.5, 11.0, 1e4)),
+    ],
+)
+def test_families(name, degrees):
+    log_density = families.family_of(name, degrees).log_density
     away_from_kinks = np.abs(X) > 2 * STEP
-    twin = objective.FAMILIES[name]
-    z = torch.from_numpy(X)
+    twin = twins.family_of(name, degrees)
+    z, spare = torch.from_numpy(X), torch.full((len(X),), torch.nan, dtype=torch.float64)
     energy = torch.full_like(z, twin.constant)
-    twin.add_energy(energy, z)
+    twin.add_energy(energy, z, spare)
     np.testing.assert_allclose(energy, -log_density(X), atol=1e-12)
     np.testing.assert_allclose(
-        twin.score(z)[away_from_kinks], -slope(log_density, X)[away_from_kinks], atol=1e-6
+        twin.score(z, spare)[away_from_kinks], -slope(log_density, X)[away_from_kinks], atol=1e-6
     )

@@ -174,6 +174,7 @@ def _model(subject: _Subject) -> str | None:
         "activation": model.network.activation == wanted.activation,
         "mixtures": model.head.mixtures == wanted.mixtures,
         "family": model.head.family == wanted.family,
+        "degrees_of_freedom": model.head.degrees_of_freedom == wanted.degrees_of_freedom,
         "covariance": model.head.covariance == wanted.covariance,
         "ensemble": members <= wanted.ensemble,
     }

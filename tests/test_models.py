@@ -1,0 +1,64 @@
+"""Every kind of model, from its config to draws, figures and numbers, on the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from mdncli import predictor
+from mdncli.density.families import FAMILIES
+from mdncli.store import RunFolder
+
+Mdn = Callable[..., subprocess.CompletedProcess[str]]
+
+QUICK = ("data.rows=400", "train.steps=200", "model.ensemble=2", "model.hidden=[16]")
+
+
+def whole_way(mdn: Mdn, *overrides: str) -> dict:
+    """Train, sample, evaluate, plot and verify; what training said."""
+    done = mdn("train", *overrides, "--json")
+    assert done.returncode == 0, done.stderr
+    for command in (["sample"], ["evaluate", "--json"], ["plot"], ["runs", "verify"]):
+        after = mdn(*command)
+        assert after.returncode == 0, after.stderr
+        assert "Warning" not in after.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "gaussian"])
+def test_a_family_goes_the_whole_way(mdn: Mdn, family: str) -> None:
+    result = whole_way(mdn, "sine-forward", *QUICK, f"model.family={family}")
+    assert result["excess_nll"] < 2
+
+
+def test_degrees_of_freedom_travel_with_the_model(mdn: Mdn, tmp_path) -> None:
+    options = ("model.family=student_t", "model.degrees_of_freedom=7.5")
+    done = mdn("train", "sine-forward", *QUICK, *options)
+    run = RunFolder(tmp_path / done.stdout.strip())
+    assert "degrees_of_freedom: 7.5" in run.config.read_text()
+    assert predictor.load(run).head.density.moments == 7.5
+
+
+def test_heavy_tails_of_a_logarithm_have_no_mean_and_that_is_said(mdn: Mdn, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=200)
+    rows = np.stack([x, np.exp(x + 0.2 * rng.standard_t(4, 200))], axis=1)
+    np.savetxt(tmp_path / "d.csv", rows, delimiter=",", header="x,y", comments="")
+    done = mdn(
+        "train",
+        "d.csv",
+        "--target=y",
+        "data.transform={y: log}",
+        "model.family=student_t",
+        "train.steps=50",
+    )
+    assert done.returncode == 0
+    assert "y: with the transform log and the family student_t every predicted mean" in done.stderr
+    evaluated = mdn("evaluate", "--json")
+    assert json.loads(evaluated.stdout)["rmse"] is None
+    assert json.loads(evaluated.stdout)["nll"] is not None
+    assert "Warning" not in evaluated.stderr
