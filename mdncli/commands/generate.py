@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from mdncli.commands.output import free
 from mdncli.config import SyntheticData
 from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
-from mdncli.errors import MdnError, UsageError
+from mdncli.errors import UsageError
 from mdncli.events import Listener
 from mdncli.experiment import Material
 from mdncli.store import RunFolder
@@ -65,9 +64,7 @@ def generate(
         run.write_status("completed", 0)
     except BaseException:
         # Drawn again in a moment, it is not worth an unfinished folder.
-        with contextlib.suppress(MdnError):
-            run.write_status("failed", 0)
-            store.discard(run)
+        store.abandon(run)
         raise
     return Answer(
         lines=[str(run.path)], document={"run": str(run.path), "files": [*map(str, files)]}

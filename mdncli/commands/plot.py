@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from mdncli import store
 from mdncli.commands.answer import Answer, Table
 from mdncli.commands.finding import find
 from mdncli.config.schema import NAME
-from mdncli.errors import MdnError, UsageError
+from mdncli.errors import UsageError
 from mdncli.events import Listener, Note
 from mdncli.plots import FIGURES, save
 from mdncli.store import RunFolder, subfolder
@@ -78,9 +77,7 @@ def plot(
         view.write_status("completed", 0)
     except BaseException:
         # Drawn again in a moment, it is not worth an unfinished folder.
-        with contextlib.suppress(MdnError):
-            view.write_status("failed", 0)
-            store.discard(view)
+        store.abandon(view)
         raise
     return answer
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 import shlex
-import shutil
 import socket
 import subprocess
 import sys
@@ -51,8 +50,7 @@ def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> RunFolde
         fill(run)
         run.write_status("running", 0)
     except BaseException:
-        # Nobody knows of it yet, and nothing in it is worth keeping.
-        shutil.rmtree(run.path, ignore_errors=True)
+        store.abandon(run)
         raise
     store.point_latest(run)
     return run

@@ -11,6 +11,7 @@ import numpy as np
 from mdncli import store
 from mdncli.config import Config
 from mdncli.errors import (
+    MdnError,
     ResumeRefusedError,
     RunFault,
 )
@@ -55,6 +56,15 @@ def identity_of(config: Config) -> str:
     parts = {"name": True, "data": {"file", "splits"}, "train": train}
     kept = config.model_dump(mode="json", exclude=parts)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
+    """An error that stopped a run, with how to go on if it is the machine's and can be mended."""
+    if not isinstance(error, RunFault) or not run.checkpoint.exists():
+        return error
+    remedy = f"continue with mdn train --resume {run.path}"
+    hint = remedy if error.hint is None else f"{error.hint}, then {remedy}"
+    return RunFault(error.message, hint=hint)
 
 
 def misfit(run: RunFolder) -> RunFault:

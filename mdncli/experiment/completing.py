@@ -19,6 +19,7 @@ from mdncli.events import (
     Listener,
     Warned,
 )
+from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material
 from mdncli.experiment.progress import Training
@@ -52,7 +53,9 @@ def outcome_of(job: Job, training: Training, listener: Listener, started: float)
         state = "diverged" if isinstance(error, DivergedError) else "failed"
         with contextlib.suppress(MdnError):
             job.run.write_status(state, job.epoch, str(error))
-        return Outcome(job.run, {**_nothing(job, training), "status": state}, error)
+        return Outcome(
+            job.run, {**_nothing(job, training), "status": state}, with_remedy(error, job.run)
+        )
 
 
 def _nothing(job: Job, training: Training) -> dict[str, Any]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli import predictor as predictors
+from mdncli import store
 from mdncli.config import Config
 from mdncli.errors import (
     DataError,
@@ -26,6 +27,7 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.experiment.beginning import begin
+from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.completing import Outcome, outcome_of
 from mdncli.experiment.job import Job, plan_of
 from mdncli.experiment.material import Material, config_of, reopen, write_rows
@@ -63,8 +65,8 @@ def train(
         listener(Warned(warning))
     outcomes: dict[int, Outcome] = {}
     for plan, members in stacks:
-        jobs = [Job(begin(materials[index], root), materials[index], plan) for index in members]
-        trained = _train_stack(jobs, listener, stop, started)
+        with _begun([materials[index] for index in members], plan, root) as jobs:
+            trained = _train_stack(jobs, listener, stop, started)
         outcomes |= zip(members, trained, strict=True)
     return [outcomes[index] for index in range(len(materials))]
 
@@ -142,6 +144,22 @@ def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outc
     return Outcome(run, {**result, "run": str(run.path)})
 
 
+@contextlib.contextmanager
+def _begun(materials: Sequence[Material], plan: StackPlan, root: Path) -> Iterator[list[Job]]:
+    """New runs of one stack, each in a folder that is locked; if one cannot be, none is left."""
+    jobs: list[Job] = []
+    with contextlib.ExitStack() as held:
+        try:
+            for material in materials:
+                jobs.append(Job(begin(material, root), material, plan))
+                held.enter_context(jobs[-1].run.locked())
+        except BaseException:
+            for job in reversed(jobs):
+                store.abandon(job.run)
+            raise
+        yield jobs
+
+
 def _train_stack(
     jobs: Sequence[Job],
     listener: Listener,
@@ -150,31 +168,22 @@ def _train_stack(
     *,
     resuming: bool = False,
 ) -> list[Outcome]:
-    """Train runs of one shape in one stack and complete their folders.
-
-    Who resumes a run has to look into it first, and holds its lock already.
-    """
-    with contextlib.ExitStack() as held:
-        for job in jobs:
-            if not resuming:
-                held.enter_context(job.run.locked())
+    """Train runs of one shape in one stack and complete their folders, which are locked."""
+    try:
+        training = Training(jobs, listener, resuming=resuming)
         try:
-            training = Training(jobs, listener, resuming=resuming)
-            try:
-                training.drive(stop)
-            finally:
-                listener(TrainingEnded(time.monotonic() - started))
-            return [outcome_of(job, training, listener, started) for job in jobs]
-        except BaseException as error:
-            interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
-            state = "interrupted" if interrupted else "failed"
-            reason = None if interrupted else str(error) or type(error).__name__
-            begun = [job for job in jobs if job.run.state() == "running"]
-            for job in begun:
-                with contextlib.suppress(MdnError):
-                    job.run.write_status(state, job.epoch, reason)
-            if isinstance(error, RunFault) and any(job.run.checkpoint.exists() for job in begun):
-                remedy = f"continue with mdn train --resume {jobs[0].run.path}"
-                hint = remedy if error.hint is None else f"{error.hint}, then {remedy}"
-                raise RunFault(error.message, hint=hint) from None
-            raise
+            training.drive(stop)
+        finally:
+            listener(TrainingEnded(time.monotonic() - started))
+        return [outcome_of(job, training, listener, started) for job in jobs]
+    except BaseException as error:
+        interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
+        state = "interrupted" if interrupted else "failed"
+        reason = None if interrupted else str(error) or type(error).__name__
+        begun = [job for job in jobs if job.run.state() == "running"]
+        for job in begun:
+            with contextlib.suppress(MdnError):
+                job.run.write_status(state, job.epoch, reason)
+        if isinstance(error, MdnError) and begun:
+            raise with_remedy(error, begun[0].run) from None
+        raise

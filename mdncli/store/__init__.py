@@ -3,7 +3,7 @@
 from mdncli.store.addressing import Found, find, runs
 from mdncli.store.files import FORMAT, finite, plain_file, subfolder, write_bytes, write_json
 from mdncli.store.folder import RunFolder, State, remedy
-from mdncli.store.lifecycle import STAMP, check_removable, create, discard, point_latest
+from mdncli.store.lifecycle import STAMP, abandon, check_removable, create, discard, point_latest
 from mdncli.store.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Found",
     "RunFolder",
     "State",
+    "abandon",
     "check_removable",
     "create",
     "discard",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from mdncli.errors import RunFault, RunLockedError, UsageError, refused
+from mdncli.errors import MdnError, RunFault, RunLockedError, UsageError, refused
 from mdncli.store.addressing import FOLDER, entries_of, runs
 from mdncli.store.files import plain_entries
 from mdncli.store.folder import RunFolder
@@ -80,6 +80,16 @@ def point_latest(run: RunFolder) -> None:
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(run.id)
         os.replace(temporary, link)
+
+
+def abandon(run: RunFolder) -> None:
+    """Delete a folder that this process has made a moment ago and has come to nothing.
+
+    Never a fault: there is one already, for which this is done.
+    """
+    shutil.rmtree(run.path, ignore_errors=True)
+    with contextlib.suppress(MdnError):
+        _repoint_latest(run.path.parent)
 
 
 def discard(run: RunFolder) -> None:
