@@ -283,6 +283,50 @@ def plot(
 
 
 @app.command()
+def crossval(
+    items: Annotated[
+        list[str] | None, typer.Argument(metavar="CONFIG [KEY=VALUE]...", show_default=False)
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="K", help="Cut the rows into so many parts (default: 5).")
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Or a table with a column per split: 1 test, 0 train."),
+    ] = None,
+    seed: Seed = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    name: Name = None,
+    data: Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")] = None,
+    target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")] = None,
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Test every row once, on a model that has not seen it.
+
+    The rows are cut into K parts; a model is trained for each on all the
+    others and scored on it. All folds and their ensembles train in one stack.
+    Each fold is an ordinary run in the new folder's folds/.
+    """
+    console = _console(quiet, as_json)
+    from mdncli.commands import crossval as command
+
+    options = {
+        "seed": seed,
+        "train.epochs": epochs,
+        "name": name,
+        "data.file": None if data is None else str(data),
+        "data.target": target,
+        "train.device": device,
+        "train.threads": threads,
+    }
+    _finish(console, command.crossval(items or [], options, folds, splits, runs_dir, console))
+
+
+@app.command()
 def init(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example.")

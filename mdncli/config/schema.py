@@ -125,6 +125,22 @@ class Data(Section):
         float, Field(ge=0, lt=1, description="share of the rows that nothing learns from"), NUMBER
     ] = 0.15
 
+    folds: Annotated[
+        Annotated[int, Field(ge=2, le=1000), WHOLE] | None,
+        Field(description="cut the rows into so many parts of which one is tested, not data.test"),
+    ] = None
+    fold: Annotated[
+        int, Field(ge=0, lt=1000, description="which of the folds is tested, from 0"), WHOLE
+    ] = 0
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> Self:
+        if self.folds is None and self.fold:
+            raise faults_at(fold="has no effect without data.folds; say how many there are")
+        if self.folds is not None and self.fold >= self.folds:
+            raise faults_at(fold=f"must be below data.folds, which is {self.folds}")
+        return self
+
     @model_validator(mode="after")
     def _rows_remain(self) -> Self:
         if self.validation + self.test >= 1:
@@ -246,6 +262,8 @@ class FileData(Data):
     def _split_has_a_table(self) -> Self:
         if self.split and self.splits is None:
             raise faults_at(split="has no effect without data.splits; name the table of splits")
+        if self.splits is not None and self.folds is not None:
+            raise faults_at(folds="the table data.splits says what is tested; remove one of them")
         return self
 
 

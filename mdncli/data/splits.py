@@ -123,32 +123,40 @@ def by_file(path: str | Path, rows: int, split: int, validation: float, seed: in
     return _sorted(others[chosen:], others[:chosen], test)
 
 
-def folds(rows: int, k: int, seed: int, validation: float) -> list[Split]:
-    """Cut the rows into k parts of nearly equal size, each the test rows of one split.
+def by_fold(
+    rows: int, folds: int, fold: int, validation: float, seed: int, source: str = "table"
+) -> Split:
+    """Cut the rows into parts of nearly equal size and take one of them as the test rows.
 
     Args:
         rows: how many rows there are.
-        k: how many splits, at least 2.
-        seed: of the data.
+        folds: how many parts, at least 2.
+        fold: which of them is tested, counted from 0.
         validation: share of the rows that are not tested.
+        seed: of the data.
+        source: what messages call the data.
 
     Raises:
         DataError: there are fewer rows than folds, or too few to train on.
 
-    >>> [split.test.tolist() for split in folds(7, 3, seed=1, validation=0.2)]
+    >>> [by_fold(7, 3, fold, validation=0.2, seed=1).test.tolist() for fold in range(3)]
     [[0, 1, 6], [4, 5], [2, 3]]
     """
-    if not 2 <= k <= rows:
-        raise DataError(f"{rows} rows cannot make {k} folds", hint=f"choose 2 to {rows}")
-    parts = np.array_split(stream(seed, "folds").permutation(rows), k)
-    result = []
-    for fold, test in enumerate(parts):
-        others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
-        others = stream(seed, "folds", fold).permutation(others)
-        chosen = _count(len(others), validation)
-        _require(len(others) - chosen, "table", f"in a fold of {rows} rows")
-        result.append(_sorted(others[chosen:], others[:chosen], test))
-    return result
+    if not 2 <= folds <= rows:
+        raise DataError(
+            f"{source}: {rows} rows cannot make {folds} folds", hint=f"choose 2 to {rows}"
+        )
+    parts = np.array_split(stream(seed, "folds").permutation(rows), folds)
+    others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
+    others = stream(seed, "folds", fold).permutation(others)
+    chosen = _count(len(others), validation)
+    _require(len(others) - chosen, source, f"in a fold of {rows} rows")
+    return _sorted(others[chosen:], others[:chosen], parts[fold])
+
+
+def columns(path: str | Path) -> int:
+    """How many splits a table of splits has."""
+    return len(table.read(path).columns)
 
 
 def _count(rows: int, share: float) -> int:

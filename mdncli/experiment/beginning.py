@@ -15,6 +15,7 @@ from typing import Any
 
 from mdncli import __version__, store
 from mdncli import config as configs
+from mdncli.config import Config
 from mdncli.experiment.material import Material, write_rows
 from mdncli.store import RunFolder
 
@@ -31,17 +32,24 @@ def begin(material: Material, root: Path) -> RunFolder:
     return _begun(root, material.config.name, fill)
 
 
-def begin_view(root: Path, name: str, about: Mapping[str, Any]) -> RunFolder:
-    """A new run folder for what is seen of other runs; nothing is trained in it.
+def begin_view(
+    root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
+) -> RunFolder:
+    """A new run folder for what is seen of other runs; no network of its own is trained in it.
 
     Args:
         root: the folder that holds the runs.
         name: of the new one.
         about: what else its provenance says.
+        config: what the other runs have in common, where that is what they are about.
     """
-    return _begun(
-        root, name, lambda run: store.write_json(run.provenance, {**_origin(name), **about})
-    )
+
+    def fill(run: RunFolder) -> None:
+        if config is not None:
+            store.write_bytes(run.config, configs.dump(config).encode())
+        store.write_json(run.provenance, {**_origin(name), **about})
+
+    return _begun(root, name, fill)
 
 
 def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> RunFolder:

@@ -163,8 +163,7 @@ def prepare(
                 f"{changed}: has changed since the run was trained",
                 hint="restore it or train again",
             )
-    split = _split(data, whole, [*inputs, *targets])
-    encoding = _encoding(data, whole, inputs, targets, split)
+    split, encoding = _learned(data, whole, inputs, targets)
     material = Material(config, whole, split, encoding, fingerprints, source, problem)
     if material.dropped:
         left_out = f"left out {material.dropped:,} of {whole.rows:,} rows for missing values"
@@ -184,6 +183,17 @@ def _without_mean(material: Material) -> Iterator[str]:
                 f"{column.name}: with the transform {column.transform} and the family "
                 f"{model.family} every predicted mean is infinite; look at quantiles instead"
             )
+
+
+def resplit(material: Material, config: Config) -> Material:
+    """The same rows, split as another config says, with what is learned from its training rows.
+
+    Args:
+        material: the data.
+        config: differs from the material's own in how rows are split, and not in what they are.
+    """
+    split, encoding = _learned(config.data, material.table, material.inputs, material.targets)
+    return replace(material, config=config, split=split, encoding=encoding)
 
 
 def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
@@ -210,6 +220,14 @@ def write_rows(material: Material, path: Path) -> None:
     writing.write(path, {name: material.table.column(name).array() for name in names})
 
 
+def _learned(
+    data: Data, whole: Table, inputs: list[str], targets: list[str]
+) -> tuple[Split, Encoding]:
+    """The split, and the encoding that is fitted on its training rows."""
+    split = _split(data, whole, [*inputs, *targets])
+    return split, _encoding(data, whole, inputs, targets, split)
+
+
 def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     """Split the rows in use; a file of splits has a line for the others, too."""
     used = np.ones(whole.rows, np.bool_)
@@ -219,7 +237,11 @@ def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
         every = splits.by_file(data.splits, whole.rows, data.split, data.validation, data.seed)
         return every.restricted(used, whole.source)
     rows = np.flatnonzero(used)
-    parts = splits.by_share(len(rows), data.validation, data.test, data.seed, whole.source)
+    size, seed = len(rows), data.seed
+    if data.folds is None:
+        parts = splits.by_share(size, data.validation, data.test, seed, whole.source)
+    else:
+        parts = splits.by_fold(size, data.folds, data.fold, data.validation, seed, whole.source)
     return Split(*(rows[part] for part in parts))
 
 

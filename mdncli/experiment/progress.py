@@ -46,16 +46,16 @@ class Training:
         self.listener = listener
         self.plan = jobs[0].plan
         replicas: list[Replica] = []
-        # Runs that differ in their seed only share their data.
-        tables = {id(job.material.table): job.material for job in jobs}
+        # Runs that differ in their seed only share their data; folds share a table, not its split.
+        shared = {id(job.material.split): job.material for job in jobs}
         for job in jobs:
-            own = replicas_of(job, list(tables).index(id(job.material.table)))
+            own = replicas_of(job, list(shared).index(id(job.material.split)))
             job.replicas = list(range(len(replicas), len(replicas) + len(own)))
             job.offsets = _offsets(job.material)
             replicas += own
         self.owner = {replica: job for job in jobs for replica in job.replicas}
         state, self.seconds, threads = restore(jobs[0]) if resuming else (None, 0.0, None)
-        data = [training_data(material) for material in tables.values()]
+        data = [training_data(material) for material in shared.values()]
         self.threads = threads_of(jobs[0], data, replicas, threads)
         try:
             self.stack = Stack(

@@ -49,7 +49,7 @@ def test_too_few_rows_for_the_shares(rows, left):
 @given(st.integers(6, 60), st.integers(2, 8), st.floats(0, 0.4))
 def test_folds_test_every_row_once(rows, k, validation):
     k = min(k, rows // 2)
-    dealt = splits.folds(rows, k, 0, validation)
+    dealt = [splits.by_fold(rows, k, fold, validation, 0) for fold in range(k)]
     assert len(dealt) == k
     assert all(whole(split, rows) for split in dealt)
     assert sorted(np.concatenate([split.test for split in dealt]).tolist()) == list(range(rows))
@@ -59,10 +59,12 @@ def test_folds_test_every_row_once(rows, k, validation):
 
 @pytest.mark.parametrize(("rows", "k"), [(5, 1), (5, 6), (5, 0), (0, 2)])
 def test_folds_that_cannot_be(rows, k):
-    with pytest.raises(DataError, match=f"^{rows} rows cannot make {k} folds; choose 2 to {rows}$"):
-        splits.folds(rows, k, 0, 0.1)
+    with pytest.raises(
+        DataError, match=f"^table: {rows} rows cannot make {k} folds; choose 2 to {rows}$"
+    ):
+        splits.by_fold(rows, k, 0, 0.1, 0)
     with pytest.raises(DataError, match="too few rows: 1 left to train on in a fold of 3 rows"):
-        splits.folds(3, 3, 0, 0.1)
+        splits.by_fold(3, 3, 0, 0.1, 0)
 
 
 @pytest.fixture

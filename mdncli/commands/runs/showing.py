@@ -70,9 +70,12 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
     reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
     match record.status:
         case "completed":
+            folds = number_of(record.about.get("folds"))
             seen = list(filter(None, map(text_of, sequence_of(record.about.get("runs")))))
             if seen:
                 yield "status", f"figures of {', '.join(seen)}"
+            elif folds is not None:
+                yield "status", f"cross-validated in {folds:.0f} folds, each a run in folds/"
             else:
                 yield "status", "completed" if record.nll["train"] is not None else "data generated"
         case "running":

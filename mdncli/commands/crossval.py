@@ -1,0 +1,243 @@
+"""`mdn crossval`: every row is tested once, by a model that has never seen it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mdncli import config as configs
+from mdncli import experiment, store
+from mdncli import predictor as predictors
+from mdncli.commands.answer import Answer, Table, number
+from mdncli.commands.train import interruptible
+from mdncli.config import Config, FileData
+from mdncli.data import splits
+from mdncli.density.joined import Joined
+from mdncli.errors import InterruptedRunError, MdnError, UsageError
+from mdncli.evaluation.metrics import evaluate as measure
+from mdncli.events import Listener, Note
+from mdncli.experiment import Material, Outcome
+from mdncli.store import RunFolder
+
+if TYPE_CHECKING:
+    from mdncli.plots.subject import Subject
+
+FOLDS = 5
+"""Parts that the rows are cut into where neither option nor config says."""
+
+METRICS = ("nll", "rmse", "mae", "crps", "pit_ks", "excess_nll")
+"""What is averaged over the folds, where it is known of all of them."""
+
+FAILED_FOLDS = 3
+"""The exit code where some folds have failed."""
+
+
+def crossval(
+    items: Sequence[str],
+    options: Mapping[str, Any],
+    folds: int | None,
+    given: Path | None,
+    runs_dir: Path,
+    listener: Listener,
+) -> Answer:
+    """Train a model for each fold, all in one stack, and score each on the rows it has not seen.
+
+    Args:
+        items: one config, and overrides.
+        options: key path -> value of an option that stands for it; None where it was not given.
+        folds: into how many parts the rows are cut.
+        given: or a table with a column per split: 1 marks a row that is tested.
+        runs_dir: where the run folder goes; those of the folds are inside it.
+        listener: hears how it goes.
+    """
+    names, overrides = configs.divide(items)
+    if not names and options.get("data.file") is not None:
+        names, options = [options["data.file"]], {**options, "data.file": None}
+    if len(names) != 1:
+        said = f"one config at a time, not {', '.join(names)}" if names else "nothing to train"
+        raise UsageError(said, hint="name a config, such as mdn crossval sine")
+    if folds is not None and given is not None:
+        raise UsageError("--folds and --splits both say what is tested", hint="keep one of them")
+    options = {**options, "data.folds": folds, "data.splits": None if given is None else str(given)}
+    base = configs.load(names[0], overrides, options)
+    ways = _ways(base)
+    cut = [
+        configs.load(names[0], overrides, {**options, **way, "name": f"fold{fold}"})
+        for fold, way in enumerate(ways)
+    ]
+    first = experiment.prepare(cut[0], listener)
+    materials = [first, *(experiment.resplit(first, config) for config in cut[1:])]
+    started = time.monotonic()
+    about = {"fingerprints": first.fingerprints, "folds": len(ways)}
+    with interruptible() as stop:
+        view = experiment.begin_view(runs_dir, base.name, about, base)
+        try:
+            outcomes = experiment.train(materials, view.path / "folds", listener, stop)
+            done = _scored(outcomes, materials)
+            _draw(view, base.name, done)
+            answer = _answer(view, base, outcomes, done, time.monotonic() - started)
+            view.write_status("completed" if done else "failed", 0)
+            return answer
+        except BaseException as error:
+            _give_up(view, error, listener)
+            raise
+
+
+def _ways(base: Config) -> list[dict[str, Any]]:
+    """The keys in which the config of each fold differs from the one that was asked for."""
+    data = base.data
+    if isinstance(data, FileData) and data.splits is not None:
+        return [{"data.split": split} for split in range(splits.columns(data.splits))]
+    count = data.folds or FOLDS
+    return [{"data.folds": count, "data.fold": fold} for fold in range(count)]
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """A fold that is done.
+
+    Args:
+        number: which one, from 0.
+        run: its folder.
+        material: its data.
+        scores: on the rows that it tests.
+    """
+
+    number: int
+    run: RunFolder
+    material: Material
+    scores: Mapping[str, Any]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What JSON says of it."""
+        scores = {key: self.scores.get(key) for key in ("rows", *METRICS)}
+        if "targets" in self.scores:
+            scores["targets"] = self.scores["targets"]
+        return {"fold": self.number, "run": str(self.run.path), **scores}
+
+
+def _scored(outcomes: Sequence[Outcome], materials: Sequence[Material]) -> list[_Fold]:
+    """The folds that did not fail, with their scores on their own test rows."""
+    done = []
+    for fold, (outcome, material) in enumerate(zip(outcomes, materials, strict=True)):
+        if outcome.error is None:
+            predictor = predictors.load(outcome.run)
+            chunks = material.chunks(predictor, material.split.test)
+            scores = measure(chunks, material.targets)
+            done.append(_Fold(fold, outcome.run, material, scores))
+    return done
+
+
+def _answer(
+    view: RunFolder,
+    config: Config,
+    outcomes: Sequence[Outcome],
+    done: Sequence[_Fold],
+    seconds: float,
+) -> Answer:
+    """Write the result and say it."""
+    means, errors = _averages(done)
+    result: dict[str, Any] = {
+        "run": str(view.path),
+        "name": config.name,
+        "folds": [fold.document for fold in done],
+        "mean": means,
+        "se": errors,
+        "replicas": len(outcomes) * config.model.ensemble,
+        "seconds": seconds,
+        "failed": len(outcomes) - len(done),
+    }
+    document = store.finite(result)
+    store.write_json(view.result, {"format": store.FORMAT, **document, "run": view.id})
+    faults = [line for o in outcomes if o.error is not None for line in o.error.lines()]
+    return Answer(
+        lines=[str(view.path)],
+        document=document,
+        tables=[_table(done, means, errors)] if done else [],
+        faults=faults,
+        exit_code=FAILED_FOLDS if faults else 0,
+    )
+
+
+def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
+    means: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    for key in METRICS:
+        values = [fold.scores.get(key) for fold in done]
+        known = np.array([value for value in values if value is not None], np.float64)
+        complete = bool(done) and len(known) == len(values)
+        means[key] = float(known.mean()) if complete else None
+        spread = complete and len(known) > 1
+        errors[key] = float(known.std(ddof=1) / np.sqrt(len(known))) if spread else None
+    return means, errors
+
+
+def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> Table:
+    labels = {"nll": "NLL", "excess_nll": "excess", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
+    shown = {key: label for key, label in labels.items() if means[key] is not None}
+    rows = [
+        (str(f.number), f"{f.scores['rows']:,}", *(number(f.scores[key]) for key in shown))
+        for f in done
+    ]
+    rows.append(("mean", "", *(number(means[key]) for key in shown)))
+    rows.append(("± se", "", *(number(errors[key]) for key in shown)))
+    return Table("each fold on its own test rows", ("fold", "rows", *shown.values()), rows)
+
+
+def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
+    """The figures of all folds together: every row as the model saw it that had not learned it."""
+    from mdncli.plots import FIGURES, save
+
+    if not done:
+        return
+    subject = _pooled(name, done)
+    store.subfolder(view.plots)
+    for key, figure in FIGURES.items():
+        if figure.applies(subject):
+            save(figure.load()(subject), view.plots / f"{key}.png")
+
+
+def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
+    from mdncli.commands.subjects import rows
+    from mdncli.plots.subject import Rows, Subject
+
+    lead = done[0].material
+    tested = [rows(fold.material, fold.material.split.test) for fold in done]
+
+    def predict_test() -> Joined:
+        parts = []
+        for fold in done:
+            predictor = predictors.load(fold.run)
+            chosen = fold.material.table[fold.material.split.test]
+            parts += [part for _, part in predictor.chunks(chosen)]
+        return Joined(parts)
+
+    return Subject(
+        name=name,
+        inputs=lead.inputs,
+        targets=lead.targets,
+        test=Rows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
+        predict_test=predict_test,
+        histories=[fold.run.history() for fold in done],
+    )
+
+
+def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
+    """Leave what the folds have; where none has begun, nothing."""
+    with contextlib.suppress(MdnError, OSError):
+        begun = store.runs(view.path / "folds")
+        interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
+        state = "interrupted" if interrupted else "failed"
+        view.write_status(state, 0, None if interrupted else str(error))
+        if not begun:
+            store.discard(view)
+        elif interrupted:
+            listener(Note(f"{len(begun)} folds are in {view.path / 'folds'}, each can be resumed"))

@@ -1,0 +1,76 @@
+"""The rows of several conditionals, one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Self
+
+import numpy as np
+
+from mdncli.density.conditional import Array, Conditional, Rows
+
+
+class Joined(Conditional):
+    """Distributions of different makes as one batch, such as those of all folds.
+
+    Args:
+        parts: conditionals over the same targets; their rows follow one another.
+
+    Raises:
+        ValueError: there are none, or they differ in their targets.
+
+    >>> from mdncli.density.mixture import Mixture
+    >>> one, two = (Mixture([[0.0]], [[[m]]], [[[1.0]]]) for m in (-1.0, 2.0))
+    >>> Joined([one, two]).mean().ravel()
+    array([-1.,  2.])
+    """
+
+    def __init__(self, parts: Sequence[Conditional]) -> None:
+        if len({part.targets for part in parts}) != 1:
+            raise ValueError("conditionals that are joined must have the same targets")
+        self.parts = list(parts)
+        self._ends = np.cumsum([part.rows for part in parts])
+
+    @property
+    def rows(self) -> int:
+        return int(self._ends[-1])
+
+    @property
+    def targets(self) -> int:
+        return self.parts[0].targets
+
+    def __getitem__(self, rows: Rows) -> Self:
+        wanted = np.arange(self.rows)[rows]
+        owner = np.searchsorted(self._ends, wanted, side="right")
+        # Rows in another order change hands often: each stretch of one owner is a part.
+        cuts = np.flatnonzero(np.diff(owner)) + 1
+        starts = self._ends - [part.rows for part in self.parts]
+        stretches = [stretch for stretch in np.split(wanted, cuts) if len(stretch)]
+        owners = [int(np.searchsorted(self._ends, s[0], side="right")) for s in stretches]
+        picked = [
+            self.parts[at][stretch - starts[at]]
+            for at, stretch in zip(owners, stretches, strict=True)
+        ]
+        return type(self)(picked or [self.parts[0][:0]])
+
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        return np.concatenate([part.sample(rng, count) for part in self.parts])
+
+    def mean(self) -> Array:
+        return np.concatenate([part.mean() for part in self.parts])
+
+    def std(self) -> Array:
+        return np.concatenate([part.std() for part in self.parts])
+
+    def _log_prob(self, points: Array) -> Array:
+        return self._each(lambda part, own: part.log_prob(own), points)
+
+    def _cdf(self, points: Array) -> Array:
+        return self._each(lambda part, own: part.cdf(own), points)
+
+    def _quantile(self, levels: Array) -> Array:
+        return np.concatenate([part.quantile(levels) for part in self.parts])
+
+    def _each(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
+        own = np.split(points, self._ends[:-1])
+        return np.concatenate([ask(part, some) for part, some in zip(self.parts, own, strict=True)])
