@@ -272,6 +272,7 @@ PARAMETERS = {
     "noise": "standard deviation of the noise",
     "low": "lower end of the range that is drawn from",
     "high": "upper end of the range that is drawn from",
+    "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",
     "grid": "evenly spaced over the range instead of drawn from it",
 }
 """Parameter of datasets -> what it does."""
