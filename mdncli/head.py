@@ -1,7 +1,9 @@
 """The head of a mixture density network: raw outputs become a mixture.
 
-Of P = K (1 + 2 D) raw outputs the first K are logits, the next K D locations and the last K D
-raw scales, each component's targets side by side. Everything is in standardised units.
+Of the raw outputs the first K are logits, the next K D locations and the next K D raw scales, each
+component's targets side by side. Isotropic components have K raw scales instead; those of full
+covariance have K D (D - 1) / 2 more outputs, the entries of the Cholesky factors below the
+diagonal, row by row. Everything is in standardised units.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +55,9 @@ SCALE_MAPS: dict[str, ScaleMap] = {
 }
 """Scale maps by name; `elu` is elu + 1, the exponential below 0 and linear above."""
 
-COVARIANCES = ("diagonal",)
-"""Covariances of a component: `diagonal` has a scale for each target."""
+COVARIANCES = ("isotropic", "diagonal", "full")
+"""Covariances of a component: `isotropic` has one scale for all targets, `diagonal` one for each,
+`full` a Cholesky factor, whose diagonal the scales are."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,9 @@ class Head:
 
     .. math:: \pi = \mathrm{softmax}(a), \quad s = \mathrm{floor} + \mathrm{map}(v), \quad
               \sigma = s / \sqrt{1 + \mathrm{cap} \, s^2}
+
+    With full covariance these scales are what remains uncertain of a target once those before it
+    are known; with one target every covariance is the same.
 
     Args:
         mixtures: components, K.
@@ -101,6 +108,8 @@ class Head:
             if name not in known:
                 raise ValueError(f"a head knows {', '.join(known)}, not {name!r}")
         _ = self.density
+        if self.covariance == "full" and self.family != "gaussian":
+            raise ValueError(f"a family without full covariance: {self.family}")
         cap = 1.0 if self.scale_cap is None else self.scale_cap
         if not (0 <= self.scale_floor < math.inf and 0 < cap < math.inf):
             raise ValueError(f"no scale has floor {self.scale_floor} and cap {self.scale_cap}")
@@ -111,17 +120,45 @@ class Head:
         return family_of(self.family, self.degrees_of_freedom)
 
     @property
+    def scales(self) -> int:
+        """The scales of a component."""
+        return 1 if self.covariance == "isotropic" else self.targets
+
+    @property
+    def links(self) -> int:
+        """The entries of a component's Cholesky factor below the diagonal."""
+        return self.targets * (self.targets - 1) // 2 if self.covariance == "full" else 0
+
+    @property
     def outputs(self) -> int:
-        """The raw outputs it needs, P = K (1 + 2 D)."""
-        return self.mixtures * (1 + 2 * self.targets)
+        """The raw outputs it needs, P.
+
+        >>> [Head(10, 3, covariance=covariance).outputs for covariance in COVARIANCES]
+        [50, 70, 100]
+        """
+        return self.mixtures * (1 + self.targets + self.scales + self.links)
+
+    def parts(self) -> tuple[slice, slice, slice, slice]:
+        """Which raw outputs are logits, locations, raw scales and links."""
+        k, ends = self.mixtures, [0]
+        for each in (1, self.targets, self.scales, self.links):
+            ends.append(ends[-1] + k * each)
+        logits, location, scale, links = (slice(*pair) for pair in pairwise(ends))
+        return logits, location, scale, links
 
     def __call__(self, raw: NDArray[np.float32]) -> Mixture:
         """The mixture that raw outputs (P, N) stand for."""
-        k, values = self.mixtures, np.asarray(raw, np.float64)
-        shape = (k, self.targets, values.shape[1])
-        location = values[k : k * (1 + self.targets)].reshape(shape)
-        scale = self.scale(values[k * (1 + self.targets) :].reshape(shape))
-        return Mixture(values[:k], location, scale, self.density)
+        k, d, values = self.mixtures, self.targets, np.asarray(raw, np.float64)
+        rows = values.shape[1]
+        logits, location, raw_scale, links = (values[part] for part in self.parts())
+        location = location.reshape(k, d, rows)
+        scale = self.scale(raw_scale.reshape(k, self.scales, rows))
+        if not self.links:
+            return Mixture(logits, location, np.broadcast_to(scale, location.shape), self.density)
+        factor = np.zeros((k, d, d, rows))
+        factor[:, *np.diag_indices(d)] = scale
+        factor[:, *np.tril_indices(d, -1)] = links.reshape(k, self.links, rows)
+        return Mixture.correlated(logits, location, factor)
 
     def scale(self, raw: Array) -> Array:
         """The scales of raw values, elementwise."""
@@ -163,8 +200,10 @@ class Head:
         else:
             location = _centres(y.T.astype(np.float64), k, rng)
         spread = np.maximum(y.std(axis=1, dtype=np.float64), self.scale_floor)
-        scale = np.broadcast_to(spread * max(0.3, k ** (-1 / d)) / self.density.std, (k, d))
-        parts = (np.zeros(k), location.ravel(), self.raw_scale(scale).ravel())
+        if self.scales < d:
+            spread = np.sqrt(np.mean(spread**2, keepdims=True))
+        scale = np.tile(spread * max(0.3, k ** (-1 / d)) / self.density.std, k)
+        parts = (np.zeros(k), location.ravel(), self.raw_scale(scale), np.zeros(k * self.links))
         return np.concatenate(parts).astype(np.float32)
 
 

@@ -580,6 +580,12 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
             "model.family to student_t"
         ],
     ),
+    "full covariance of another family": (
+        ["model.covariance=full", "model.family=logistic"],
+        [
+            "model.covariance=full: full is for the family gaussian; with logistic write diagonal",
+        ],
+    ),
     "too few degrees of freedom": (
         ["model.family=student_t", "model.degrees_of_freedom=2"],
         ["model.degrees_of_freedom=2: must be above 2, got 2"],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import kstest, norm
+from scipy.stats import kstest, multivariate_normal, norm
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import SCALE_MAPS, Head
+from mdncli.head import COVARIANCES, SCALE_MAPS, Head
 
 
 def test_raw_outputs_are_logits_then_locations_then_scales():
@@ -77,12 +77,37 @@ def test_degrees_of_freedom_reach_the_mixture():
         Head(1, 1, degrees_of_freedom=3.0)
 
 
+def test_isotropic_components_have_one_scale():
+    head = Head(2, 3, covariance="isotropic", scale_map="exp", scale_floor=0.0)
+    raw = np.zeros((head.outputs, 1))
+    raw[-2:, 0] = np.log([0.5, 2.0])
+    np.testing.assert_allclose(head(raw).scale[..., 0], [[0.5] * 3, [2.0] * 3])
+
+
+def test_links_are_the_cholesky_factor_below_the_diagonal():
+    head = Head(1, 3, covariance="full", scale_map="exp", scale_floor=0.01)
+    raw = np.array([0, 1, 2, 3, -100, 0, 0, 4, 5, 6], float)[:, None]
+    factor = np.array([[0.01, 0, 0], [4, 1.01, 0], [5, 6, 1.01]])
+    mixture = head(raw)
+    covariance = np.diag(mixture.scale[0, :, 0]) @ mixture.correlation[0, :, :, 0]
+    np.testing.assert_allclose(covariance, factor)
+    y = np.array([[1.01, 6.0, 9.0]])
+    expected = multivariate_normal([1, 2, 3], factor @ factor.T).logpdf(y[0])
+    assert mixture.log_prob(y).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_full_covariance_is_for_gaussian_components():
+    with pytest.raises(ValueError, match="without full covariance: laplace"):
+        Head(1, 2, "laplace", "full")
+
+
 @pytest.mark.parametrize("targets", [1, 3])
 @pytest.mark.parametrize("mixtures", [1, 2, 10])
-def test_the_first_mixture_covers_the_targets(mixtures, targets):
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_the_first_mixture_covers_the_targets(covariance, mixtures, targets):
     rng = np.random.default_rng(0)
     y = rng.standard_normal((targets, 500)).astype(np.float32)
-    head = Head(mixtures, targets)
+    head = Head(mixtures, targets, covariance=covariance)
     mixture = head(head.initial_bias(y, rng)[:, None])
     np.testing.assert_allclose(mixture.weights, 1 / mixtures)
     assert len(np.unique(mixture.location[:, 0])) == mixtures

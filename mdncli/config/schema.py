@@ -389,7 +389,9 @@ class Model(Section):
         Field(description="of student_t, above 2: fewer mean heavier tails; null: 4"),
     ] = None
     covariance: Annotated[
-        Literal["diagonal"], WORD, Field(description="of a component: a scale per target")
+        Literal["isotropic", "diagonal", "full"],
+        WORD,
+        Field(description="of a component's targets"),
     ] = "diagonal"
     scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
     ensemble: Annotated[
@@ -401,6 +403,13 @@ class Model(Section):
         if self.degrees_of_freedom is not None and self.family != "student_t":
             what = f"the family {self.family} has none; remove it or set model.family to student_t"
             raise faults_at(degrees_of_freedom=what)
+        return self
+
+    @model_validator(mode="after")
+    def _family_has_the_covariance(self) -> Self:
+        if self.covariance == "full" and self.family != "gaussian":
+            what = f"full is for the family gaussian; with {self.family} write diagonal"
+            raise faults_at(covariance=what)
         return self
 
     @model_validator(mode="after")

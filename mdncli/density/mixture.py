@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Self
 
@@ -30,6 +30,9 @@ class Mixture(Conditional):
         location: mu, (K, D, N).
         scale: sigma, positive, (K, D, N).
         family: the standard density f, or its name among `mdncli.density.families.FAMILIES`.
+        correlation: of Gaussian components whose targets depend on each other, the Cholesky factor
+            C of every correlation matrix, (K, D, D, N): lower triangular, rows of length 1. Then
+            the components are N(mu, S C C^T S) with S = diag(sigma). See `correlated`.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -47,17 +50,45 @@ class Mixture(Conditional):
         location: ArrayLike,
         scale: ArrayLike,
         family: str | Family = "gaussian",
+        correlation: ArrayLike | None = None,
     ) -> None:
         self.log_weights = _log_normalised(np.ascontiguousarray(log_weights, np.float64))
         self.location = np.ascontiguousarray(location, np.float64)
         self.scale = np.ascontiguousarray(scale, np.float64)
         self.family = family_of(family) if isinstance(family, str) else family
+        self.correlation = (
+            None if correlation is None else np.ascontiguousarray(correlation, np.float64)
+        )
         shape = self.location.shape
         if len(shape) != 3 or self.scale.shape != shape or self.log_weights.shape != shape[::2]:
             raise ValueError(
                 "expected log_weights (K, N), location (K, D, N) and scale (K, D, N), not "
                 f"{self.log_weights.shape}, {shape} and {self.scale.shape}"
             )
+        if self.correlation is not None:
+            if self.correlation.shape != (*shape[:2], *shape[1:]):
+                raise ValueError(f"expected correlation (K, D, D, N), not {self.correlation.shape}")
+            if self.family is not family_of("gaussian"):
+                raise ValueError("only Gaussian components can have correlated targets")
+
+    @classmethod
+    def correlated(
+        cls, log_weights: ArrayLike, location: ArrayLike, cholesky: ArrayLike
+    ) -> Mixture:
+        """Gaussian components N(mu, L L^T).
+
+        Args:
+            log_weights: (K, N).
+            location: mu, (K, D, N).
+            cholesky: L, lower triangular with a positive diagonal, (K, D, D, N).
+
+        >>> factor = np.array([[3.0, 0.0], [4.0, 3.0]])[None, :, :, None]
+        >>> Mixture.correlated([[0.0]], [[[0.0], [0.0]]], factor).std()
+        array([[3., 5.]])
+        """
+        factor = np.asarray(cholesky, np.float64)
+        scale = np.sqrt(np.einsum("kdjn,kdjn->kdn", factor, factor))
+        return cls(log_weights, location, scale, correlation=factor / scale[:, :, None])
 
     @property
     def rows(self) -> int:
@@ -78,8 +109,15 @@ class Mixture(Conditional):
         return np.exp(self.log_weights)
 
     def __getitem__(self, rows: Rows) -> Self:
-        parts = (self.log_weights, self.location, self.scale)
-        return self._like(*(np.ascontiguousarray(part[..., rows]) for part in parts))
+        def picked(part: Array) -> Array:
+            return np.ascontiguousarray(part[..., rows])
+
+        return self._like(
+            picked(self.log_weights),
+            picked(self.location),
+            picked(self.scale),
+            None if self.correlation is None else picked(self.correlation),
+        )
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
         draws = np.empty((self.rows, count, self.targets))
@@ -90,7 +128,8 @@ class Mixture(Conditional):
             noise = standard(rng, part.shape)
             for d in range(self.targets):
                 # Raveled (K, rows) blocks, so that one take serves component and row.
-                np.multiply(noise[..., d], self.scale[:, d, rows].ravel()[chosen], out=part[..., d])
+                own = self._noise(noise, d, rows, chosen)
+                np.multiply(own, self.scale[:, d, rows].ravel()[chosen], out=part[..., d])
                 part[..., d] += self.location[:, d, rows].ravel()[chosen]
         return draws
 
@@ -134,46 +173,108 @@ class Mixture(Conditional):
             behind = self.log_weights - self.log_weights.max(axis=0)
             with np.errstate(over="ignore"):
                 log_weights = _log_normalised(behind / weights)
-        return self._like(log_weights, self.location, self.scale * math.sqrt(scale))
+        stretched = self.scale * math.sqrt(scale)
+        return self._like(log_weights, self.location, stretched, self.correlation)
 
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
         """The distribution of shift + factor * y; both are (D,), factors not 0."""
         by = np.asarray(factor, np.float64)[:, None]
         location = np.asarray(shift, np.float64)[:, None] + by * self.location
-        return self._like(self.log_weights, location, abs(by) * self.scale)
+        # A change of sign on both sides keeps the diagonal of the factor positive.
+        sign = np.sign(by)
+        turned = None if self.correlation is None else sign[:, None] * self.correlation * sign
+        return self._like(self.log_weights, location, abs(by) * self.scale, turned)
+
+    def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
+        """The distribution of the other targets once some of them are known.
+
+        Args:
+            given: what is known of a target, by its index: one value a row, (N,).
+
+        Returns:
+            A mixture over the remaining targets, in their order; its weights have moved to the
+            components that made what is known likely.
+
+        Raises:
+            ValueError: there is no such target, or nothing is given, or nothing is left.
+
+        >>> factor = np.array([[1.0, 0.0], [0.6, 0.8]])[None, :, :, None]
+        >>> both = Mixture.correlated([[0.0]], [[[0.0], [0.0]]], factor)
+        >>> second = both.conditional({0: [2.0]})
+        >>> second.mean(), second.std()
+        (array([[1.2]]), array([[0.8]]))
+        """
+        known, left = sorted(given), [d for d in range(self.targets) if d not in given]
+        if not known or not left or len(known) + len(left) != self.targets:
+            raise ValueError(f"of {self.targets} targets, some but not all can be given: {known}")
+        values = np.stack([np.broadcast_to(np.asarray(given[d]), self.rows) for d in known])
+        z = list(np.moveaxis((values - self.location[:, known]) / self.scale[:, known], 1, 0))
+        location, scale, correlation = self.location[:, left], self.scale[:, left], None
+        evidence = -np.log(self.scale[:, known]).sum(axis=1)
+        if self.correlation is not None:
+            factor = _reordered(self.correlation, [*known, *left])
+            some = len(known)
+            _whiten(z, factor)
+            evidence -= np.log(np.einsum("kddn->kdn", factor)[:, :some]).sum(axis=1)
+            location = location + scale * sum(
+                factor[:, some:, j] * z[j][:, None] for j in range(some)
+            )
+            inner = factor[:, some:, some:]
+            shrunk = np.sqrt(np.einsum("kdjn,kdjn->kdn", inner, inner))
+            scale, correlation = scale * shrunk, inner / shrunk[:, :, None]
+        with np.errstate(over="ignore"):
+            evidence += sum(self.family.log_density(part) for part in z)
+        # Too far from every component to tell them apart, what is given says nothing of them.
+        evidence = np.where(np.isneginf(evidence).all(axis=0), 0.0, evidence)
+        log_weights = _log_normalised(self.log_weights + evidence)
+        return self._like(log_weights, location, scale, correlation)
 
     @classmethod
     def fold(cls, members: Sequence[Mixture]) -> Mixture:
         """The equal-weight mixture of an ensemble's members: all their components side by side.
 
         Raises:
-            ValueError: there are no members, or they differ in family, rows or targets.
+            ValueError: there are no members, or they differ in family, rows, targets or in whether
+                their targets are correlated.
         """
-        if len({(m.family, m.rows, m.targets) for m in members}) != 1:
+        if len({(m.family, m.rows, m.targets, m.correlation is None) for m in members}) != 1:
             raise ValueError("members of an ensemble must share family, rows and targets")
+        correlations = [m.correlation for m in members if m.correlation is not None]
         share = math.log(len(members))
         return members[0]._like(
             np.concatenate([m.log_weights - share for m in members]),
             np.concatenate([m.location for m in members]),
             np.concatenate([m.scale for m in members]),
+            np.concatenate(correlations) if correlations else None,
         )
 
-    def _like(self, log_weights: Array, location: Array, scale: Array) -> Self:
+    def _like(
+        self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
+    ) -> Self:
         """Another mixture of this family, from log-weights that are normalised already."""
         other = copy(self)
         other.log_weights, other.location, other.scale = log_weights, location, scale
+        other.correlation = correlation
         return other
 
     def _log_prob(self, points: Array) -> Array:
         log_density = self.family.log_density
         result = np.empty(points.shape[:2])
-        for rows, some in tiles(self.rows, points.shape[1], self.mixtures):
+        width = self.mixtures if self.correlation is None else self.mixtures * self.targets
+        for rows, some in tiles(self.rows, points.shape[1], width):
             constant = self.log_weights[:, rows] - np.log(self.scale[:, :, rows]).sum(axis=1)
-            joint = constant[:, None]
-            for d in range(self.targets):
-                # So far from every component that the square overflows, the density is 0.
-                with np.errstate(over="ignore"):
-                    joint = joint + log_density(self._standard(points, d, rows, some))
+            # So far from every component that the square overflows, the density is 0.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if self.correlation is None:
+                    joint = constant[:, None]
+                    for d in range(self.targets):
+                        joint = joint + log_density(self._standard(points, d, rows, some))
+                else:
+                    factor = self.correlation[..., rows]
+                    z = [self._standard(points, d, rows, some) for d in range(self.targets)]
+                    _whiten(z, factor[..., None, :])
+                    constant -= np.log(np.einsum("kddn->kdn", factor)).sum(axis=1)
+                    joint = constant[:, None] + sum(map(log_density, z))
             result[rows, some] = _log_sum_exp(joint).T
         return result
 
@@ -192,6 +293,15 @@ class Mixture(Conditional):
         away = points[rows, some, d].T - self.location[:, d, None, rows]
         away /= self.scale[:, d, None, rows]
         return away
+
+    def _noise(self, noise: Array, d: int, rows: slice, chosen: NDArray[np.intp]) -> Array:
+        """What a target's draws deviate by, in scales of the components chosen, (rows, count)."""
+        if self.correlation is None:
+            return noise[..., d]
+        parts = (
+            self.correlation[:, d, j, rows].ravel()[chosen] * noise[..., j] for j in range(d + 1)
+        )
+        return sum(parts, start=np.zeros(()))
 
     def _quantile(self, levels: Array) -> Array:
         result = np.empty((self.rows, len(levels), self.targets))
@@ -213,6 +323,24 @@ class Mixture(Conditional):
         component *= len(component)
         component += np.arange(len(component))[:, None]
         return component
+
+
+def _whiten(z: list[Array], factor: Array) -> None:
+    """Solves C w = z for w in place of z, one target after the other; C is (K, D, D, ...)."""
+    for i, own in enumerate(z):
+        for j in range(i):
+            own -= factor[:, i, j] * z[j]
+        own /= factor[:, i, i]
+
+
+def _reordered(factor: Array, order: list[int]) -> Array:
+    """The Cholesky factors (K, D, D, N) of the same matrices with their targets in another order.
+
+    With M the rows of C in the new order and M^T = Q R, the matrix is M M^T = R^T R.
+    """
+    turned = np.linalg.qr(np.moveaxis(factor[:, order], (1, 2), (3, 2)), mode="r")
+    turned = turned * np.sign(np.einsum("knii->kni", turned))[..., None]
+    return np.ascontiguousarray(np.moveaxis(turned, (2, 3), (2, 1)))
 
 
 def _log_sum_exp(terms: Array) -> Array:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
 from mdncli.density.families import Family
@@ -74,6 +75,15 @@ class Transformed(Conditional):
 
     def std(self) -> Array:
         return self._moments()[1]
+
+    def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
+        """The distribution of the other targets once some are known; see `Mixture.conditional`."""
+        each = self._each()
+        known = {
+            d: each[d].forward(np.clip(y, each[d].lower, each[d].upper)) for d, y in given.items()
+        }
+        left = [name for d, name in enumerate(self.transforms) if d not in given]
+        return type(self)(self.base.conditional(known), left)
 
     def _log_prob(self, points: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -29,6 +29,15 @@ def mixture(targets: int = 1, mixtures: int = 3, family: str | Family = "gaussia
     )
 
 
+def correlated() -> Mixture:
+    rng = np.random.default_rng(8)
+    factor = rng.normal(size=(3, 2, 2, ROWS)) * np.tril(np.ones((2, 2)))[:, :, None]
+    factor[:, [0, 1], [0, 1]] = rng.uniform(0.2, 0.5, size=(3, 2, ROWS))
+    return Mixture.correlated(
+        rng.normal(size=(3, ROWS)), rng.normal(3.0, 0.4, size=(3, 2, ROWS)), factor
+    )
+
+
 def wave() -> Gridded:
     return Gridded(
         lambda y, x: 2 * np.sin(3 * y + x) - 0.1 * y,
@@ -53,6 +62,8 @@ KINDS: dict[str, Callable[[], Conditional]] = {
     "one component": lambda: mixture(mixtures=1),
     "gridded": wave,
     "several targets": lambda: mixture(targets=3),
+    "correlated targets": lambda: correlated(),
+    "correlated transformed targets": lambda: Transformed(correlated(), ["log", "identity"]),
     "several transformed targets": lambda: Transformed(
         mixture(targets=3), ["log", "identity", "logit"]
     ),

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from scipy.special import logsumexp
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
@@ -21,6 +21,22 @@ def random(
         spread * rng.normal(size=(mixtures, targets, rows)),
         rng.uniform(0.3, 1.5, size=(mixtures, targets, rows)),
     )
+
+
+def correlated(
+    rows: int = 5, mixtures: int = 4, targets: int = 3, seed: int = 0
+) -> tuple[Mixture, np.ndarray]:
+    """A mixture of full covariance, and the covariances (K, N, D, D)."""
+    rng = np.random.default_rng(seed)
+    factor = np.tril(rng.normal(size=(mixtures, rows, targets, targets)))
+    diagonal = rng.uniform(0.2, 1.5, size=(mixtures, rows, targets))
+    factor[..., np.arange(targets), np.arange(targets)] = diagonal
+    mixture = Mixture.correlated(
+        rng.normal(size=(mixtures, rows)),
+        rng.normal(size=(mixtures, targets, rows)),
+        np.moveaxis(factor, 1, 3),
+    )
+    return mixture, factor @ np.swapaxes(factor, 2, 3)
 
 
 def two_peaks(rows: int = 1) -> Mixture:
@@ -44,6 +60,99 @@ def test_log_prob_agrees_with_scipy(mixtures: int, targets: int) -> None:
     ).sum(axis=3)
     expected = logsumexp(each + mixture.log_weights.T[:, None], axis=2)
     np.testing.assert_allclose(mixture.log_prob(y), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("mixtures", "targets"), [(4, 3), (1, 2), (3, 1)])
+def test_log_prob_of_correlated_targets_agrees_with_scipy(mixtures: int, targets: int) -> None:
+    mixture, covariance = correlated(mixtures=mixtures, targets=targets)
+    y = np.random.default_rng(1).normal(size=(5, 2, targets))
+    each = [
+        [
+            multivariate_normal(mixture.location[k, :, n], covariance[k, n]).logpdf(y[n])
+            for k in range(mixtures)
+        ]
+        for n in range(5)
+    ]
+    terms = np.reshape(each, (5, mixtures, 2)) + mixture.log_weights.T[:, :, None]
+    np.testing.assert_allclose(mixture.log_prob(y), logsumexp(terms, axis=1), rtol=1e-10)
+
+
+def test_correlated_draws_have_the_covariance() -> None:
+    mixture, covariance = correlated(rows=2, mixtures=1)
+    draws = mixture.sample(np.random.default_rng(0), 100_000)
+    for n in range(2):
+        spread = np.sqrt(np.diag(covariance[0, n]))
+        found = np.cov(draws[n].T) / np.outer(spread, spread)
+        expected = covariance[0, n] / np.outer(spread, spread)
+        np.testing.assert_allclose(found, expected, atol=0.02)
+        np.testing.assert_allclose(mixture.std()[n], spread, rtol=1e-12)
+
+
+@pytest.mark.parametrize("given", [[0], [2], [0, 2], [1, 2], [1]])
+@pytest.mark.parametrize("kind", ["gaussian", "laplace", "correlated"])
+def test_a_conditional_is_the_joint_over_the_marginal(given: list[int], kind: str) -> None:
+    whole = correlated()[0] if kind == "correlated" else random(targets=3)
+    if kind == "laplace":
+        whole = Mixture(whole.log_weights, whole.location, whole.scale, "laplace")
+    y = np.random.default_rng(1).normal(size=(5, 3))
+    left = [d for d in range(3) if d not in given]
+    rest = whole.conditional({d: y[:, d] for d in given})
+    assert rest.targets == len(left)
+    # The ratio of joint and conditional density may not depend on the targets that are left.
+    others = y[:, None].repeat(4, axis=1)
+    others[..., left] = np.random.default_rng(2).normal(size=(5, 4, len(left)))
+    ratio = whole.log_prob(others) - rest.log_prob(others[..., left])
+    np.testing.assert_allclose(ratio, ratio[:, :1] + np.zeros(4), rtol=1e-10, atol=1e-10)
+    if len(given) == 1:
+        near = np.array([-1e-5, 1e-5])
+        points = np.full((5, 2, 3), np.nan)
+        points[..., given[0]] = y[:, given] + near
+        density = np.diff(whole.cdf(points)[..., given[0]], axis=1)[:, 0] / 2e-5
+        np.testing.assert_allclose(ratio[:, 0], np.log(density), atol=1e-7)
+
+
+def test_what_is_given_far_out_tells_nothing_of_the_components() -> None:
+    both = random(targets=2)
+    np.testing.assert_allclose(both.conditional({0: np.full(5, 1e200)}).weights, both.weights)
+
+
+@pytest.mark.parametrize("given", [{}, {0: 1.0, 1: 1.0}, {2: 1.0}, {-1: 0.0}])
+def test_not_every_target_can_be_given(given: dict[int, float]) -> None:
+    with pytest.raises(ValueError, match="some but not all"):
+        random(targets=2).conditional(given)
+
+
+def test_correlations_survive_every_operation() -> None:
+    mixture, _ = correlated()
+    y = np.random.default_rng(4).normal(size=(5, 3))
+    shift, factor = np.array([3.0, -1.0, 0.5]), np.array([2.0, -0.5, -3.0])
+    moved = mixture.affine(shift, factor)
+    expected = mixture.log_prob(y) - np.log(abs(factor)).sum()
+    np.testing.assert_allclose(moved.log_prob(shift + factor * y), expected, rtol=1e-10)
+    folded = Mixture.fold([mixture, moved])
+    mean = np.log((np.exp(mixture.log_prob(y)) + np.exp(moved.log_prob(y))) / 2)
+    np.testing.assert_allclose(folded.log_prob(y), mean, rtol=1e-10)
+    some = np.array([3, 1])
+    np.testing.assert_allclose(folded[some].log_prob(y[some]), mean[some], rtol=1e-10)
+    single, _ = correlated(mixtures=1)
+    wide = single.tempered(scale=4.0)
+    centre = single.location[0].T
+    np.testing.assert_allclose(
+        wide.log_prob(centre + 2 * y), single.log_prob(centre + y) - 3 * np.log(2), rtol=1e-10
+    )
+    locations = mixture.tempered(scale=0).sample(np.random.default_rng(0), 5)
+    assert np.isin(locations[0], mixture.location[..., 0]).all()
+
+
+def test_only_gaussian_components_are_correlated() -> None:
+    mixture, _ = correlated()
+    parts = mixture.log_weights, mixture.location, mixture.scale
+    with pytest.raises(ValueError, match="only Gaussian"):
+        Mixture(*parts, "laplace", mixture.correlation)
+    with pytest.raises(ValueError, match="expected correlation"):
+        Mixture(*parts, correlation=mixture.location)
+    with pytest.raises(ValueError, match="share family"):
+        Mixture.fold([mixture, Mixture(*parts)])
 
 
 def test_weights_are_normalised_from_any_logits() -> None:

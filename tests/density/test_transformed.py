@@ -167,3 +167,15 @@ def test_several_targets_each_have_their_own() -> None:
 def test_one_transform_a_target() -> None:
     with pytest.raises(ValueError, match="1 transforms for 2 targets"):
         Transformed(Mixture([[0.0]], np.zeros((1, 2, 1)), np.ones((1, 2, 1))), ["log"])
+
+
+def test_a_conditional_is_seen_through_the_transforms_that_are_left() -> None:
+    factor = np.array([[0.4, 0.0], [0.3, 0.2]])[None, :, :, None]
+    both = Transformed(Mixture.correlated([[0.0]], [[[1.0], [2.0]]], factor), ["log", "sqrt"])
+    rest = both.conditional({0: np.array([3.0])})
+    assert rest.transforms == ("sqrt",)
+    other = np.array([[2.0], [5.0]])
+    points = np.stack([np.full(2, 3.0), other[:, 0]], axis=1)[None]
+    ratio = both.log_prob(points) - rest.log_prob(other[None])
+    assert ratio[0, 0] == pytest.approx(ratio[0, 1])
+    assert ratio[0, 0] == pytest.approx(lognorm(0.4, scale=np.e).logpdf(3.0))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdncli.density.families import FAMILIES
 from mdncli.head import Head
 from mdncli.network import Network, forward
 from mdncli.training.loop import DIVERGED, STOPPED, Stack
@@ -38,9 +39,10 @@ def a_plan(
     hidden: tuple[int, ...] = (16,),
     mixtures: int = 3,
     targets: int = 1,
+    head: Head | None = None,
     **rest,
 ) -> StackPlan:
-    head = Head(mixtures, targets)
+    head = head or Head(mixtures, targets)
     options = {"steps": 60, "batch_size": 64, "validate_every": 13, **rest}
     return StackPlan(Network(inputs, hidden, "silu", head.outputs), head, **options)
 
@@ -85,6 +87,11 @@ PLANS = {
     "odd shapes": (a_plan(inputs=3, targets=2, hidden=(7, 1, 3), mixtures=1), WIDE),
     "linear": (a_plan(hidden=()), DATA),
     **{name: (a_plan(optimizer=name), DATA) for name in OPTIMIZERS},
+    **{
+        covariance: (a_plan(inputs=3, head=Head(3, 2, covariance=covariance)), WIDE)
+        for covariance in ("isotropic", "full")
+    },
+    **{name: (a_plan(head=Head(3, 1, family=name)), DATA) for name in FAMILIES},
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import SCALE_MAPS, Head
+from mdncli.head import COVARIANCES, SCALE_MAPS, Head
 from mdncli.training.forward import Arena
 from mdncli.training.objective import MixtureNLL, nll_constant
 
@@ -18,6 +18,13 @@ HEADS = {
     "capped": Head(3, 2, scale_cap=0.3),
     **{f"{name} scales": Head(2, 1, scale_map=name) for name in SCALE_MAPS},
     **{f"{name} family": Head(2, 2, family=name) for name in FAMILIES},
+    **{
+        f"{covariance} with {targets}": Head(2, targets, covariance=covariance)
+        for covariance in COVARIANCES
+        for targets in (1, 3)
+    },
+    "isotropic laplace": Head(2, 3, "laplace", "isotropic", scale_cap=0.3),
+    "full and capped": Head(2, 2, covariance="full", scale_map="exp", scale_cap=0.3),
     "heavy tails": Head(3, 1, family="student_t", degrees_of_freedom=2.5, scale_cap=0.3),
 }
 

@@ -9,8 +9,8 @@ import torch
 from mdncli import head as heads
 from mdncli import network as networks
 from mdncli.density import families
+from mdncli.training import components, forward
 from mdncli.training import families as twins
-from mdncli.training import forward, objective
 
 X = np.linspace(-8, 8, 321)
 STEP = 1e-5
@@ -22,7 +22,7 @@ def slope(function, x):
 
 def test_the_tables_have_the_same_names():
     assert forward.ACTIVATIONS.keys() == networks.ACTIVATIONS.keys()
-    assert objective.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
+    assert components.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
     assert twins.FAMILIES.keys() == families.FAMILIES.keys()
     assert twins.PARAMETRIC.keys() == families.PARAMETRIC.keys()
 
@@ -46,7 +46,7 @@ def test_scale_maps(name):
     function = heads.SCALE_MAPS[name].forward
     raw = torch.from_numpy(X)
     scale, derivative = torch.empty_like(raw), torch.empty_like(raw)
-    objective.SCALE_MAPS[name](raw, scale, derivative)
+    components.SCALE_MAPS[name](raw, scale, derivative)
     np.testing.assert_allclose(scale, function(X), rtol=1e-12)
     np.testing.assert_allclose(derivative, slope(function, X), rtol=1e-5, atol=1e-6)
 
