@@ -11,7 +11,7 @@ import pytest
 from mdncli import config as configs
 from mdncli import experiment
 from mdncli.data import table
-from mdncli.events import ignore
+from mdncli.events import Warned, ignore
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").rglob("*.yaml"))
 BRIEF = ("train.steps=5", "train.warmup=2")
@@ -24,7 +24,9 @@ def test_a_config_trains_a_few_steps(path: Path, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         table.write(tmp_path / "t.csv", {name: rng.normal(size=100) for name in ("a", "b", "y")})
         overrides += [f"data.file={tmp_path / 't.csv'}", "data.target=y"]
-    material = experiment.prepare(configs.load(path, overrides), ignore)
+    said: list[object] = []
+    material = experiment.prepare(configs.load(path, overrides), said.append)
+    assert not [event for event in said if isinstance(event, Warned)]
     (outcome,) = experiment.train([material], tmp_path / "runs", ignore)
     assert outcome.error is None
     assert outcome.result["steps"] == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -178,7 +179,8 @@ def _without_mean(material: Material) -> Iterator[str]:
     model = material.config.model
     moments = family_of(model.family, model.degrees_of_freedom).moments
     for column in material.encoding.target_columns:
-        if TRANSFORMS[column.transform].growth >= moments:
+        # Of families with all moments, an exponential may have a mean: it depends on the scale.
+        if moments < math.inf and TRANSFORMS[column.transform].growth >= moments:
             yield (
                 f"{column.name}: with the transform {column.transform} and the family "
                 f"{model.family} every predicted mean is infinite; look at quantiles instead"
