@@ -1,8 +1,12 @@
 """Mixture density networks from the command line: distributions instead of averages."""
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# Without importing typing: until the command line is there, an interrupt ends in a traceback.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mdncli.api import Model, load
 
 __all__ = ["Model", "load"]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, cast
 import typer
 
 from mdncli import __version__
-from mdncli.errors import MdnError, UsageError, refused
+from mdncli.errors import MdnError, Stopped, UsageError, refused
 
 if TYPE_CHECKING:
     from mdncli.console import Console
@@ -548,14 +548,6 @@ _UsageError, _CommandLineError = cast(
 )
 
 
-class _Stopped(BaseException):
-    """A signal, raised where the program happens to be so that everything is tidied up.
-
-    No `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python end by
-    SIGINT whatever it is told to exit with.
-    """
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run the command line: the only place where an error becomes an exit code."""
     # Waiting for each other, the threads of numpy's linear algebra burn the cores they wait for:
@@ -565,8 +557,9 @@ def run(arguments: Sequence[str]) -> int:
     try:
         with _stoppable(received):
             return _guarded(arguments, received)
-    except _Stopped:
-        return 128 + received[0]
+    except Stopped as stopped:
+        _report(["interrupted"])
+        return 128 + stopped.signal
     except BrokenPipeError:
         # The reader has left; keep the interpreter from complaining about it while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -575,17 +568,17 @@ def run(arguments: Sequence[str]) -> int:
 
 @contextmanager
 def _stoppable(received: list[int]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `_Stopped`, and gather their numbers."""
+    """Let SIGINT and SIGTERM raise `Stopped`, and gather their numbers."""
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         received.append(number)
         # A second one ends the process at once, even if some library has swallowed the first.
         signal.signal(number, signal.SIG_DFL)
-        raise _Stopped
+        raise Stopped(number)
 
     def stop_later(dropped: sys.UnraisableHookArgs) -> None:
         # Python drops what is raised inside a destructor; the signal comes again outside of it.
-        if isinstance(dropped.exc_value, _Stopped) and received:
+        if isinstance(dropped.exc_value, Stopped) and received:
             signal.signal(received[0], stop)
             threading.Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
         else:
@@ -641,7 +634,7 @@ def _guarded(arguments: Sequence[str], received: Sequence[int]) -> int:
         return 1
     except Exception as error:
         if received:  # some libraries make another error of an interrupt
-            raise _Stopped from None
+            raise Stopped(received[0]) from None
         if os.environ.get("MDN_DEBUG"):
             raise
         _report([_internal(error)])

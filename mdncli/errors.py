@@ -100,6 +100,21 @@ class InterruptedRunError(MdnError):
         self.exit_code = 128 + signal
 
 
+class Stopped(BaseException):
+    """A signal, raised where the program happens to be so that everything is tidied up.
+
+    No `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python end by
+    SIGINT whatever it is told to exit with.
+
+    Args:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        self.signal = signal
+        super().__init__(signal)
+
+
 # ------------------------------------------------------------------- the operating system's own
 
 _REMEDIES = {

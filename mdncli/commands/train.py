@@ -14,7 +14,13 @@ from mdncli import experiment
 from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.finding import anything, find
 from mdncli.config import Config
-from mdncli.errors import ConfigError, ResumeRefusedError, UsageError
+from mdncli.errors import (
+    ConfigError,
+    InterruptedRunError,
+    ResumeRefusedError,
+    Stopped,
+    UsageError,
+)
 from mdncli.events import Listener
 from mdncli.experiment import Material, Outcome
 
@@ -39,6 +45,16 @@ def train(
         listener: hears how it goes.
         seeds: train each config with these seeds; `8` or `3,5,8`.
     """
+    with _nothing_begun():
+        materials = _materials(items, options, listener, seeds)
+    with interruptible() as stop:
+        return _answer(experiment.train(materials, runs_dir, listener, stop))
+
+
+def _materials(
+    items: Sequence[str], options: Mapping[str, Any], listener: Listener, seeds: str | None
+) -> list[Material]:
+    """The data of every run that is asked for."""
     names, overrides = configs.divide(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
@@ -60,8 +76,7 @@ def train(
         if data not in prepared:
             prepared[data] = experiment.prepare(config, listener)
         materials.append(replace(prepared[data], config=config))
-    with interruptible() as stop:
-        return _answer(experiment.train(materials, runs_dir, listener, stop))
+    return materials
 
 
 def _seeded(config: Config, seeds: str | None) -> list[Config]:
@@ -98,7 +113,8 @@ def resume(
         raise UsageError(
             f"--resume continues {reference} with its own config", hint=f"leave out {names[0]}"
         )
-    run = find(reference, runs_dir, listener, anything)
+    with _nothing_begun():
+        run = find(reference, runs_dir, listener, anything)
     keys = [item.partition("=")[0] for item in overrides]
     keys += [key for key, value in options.items() if value is not None]
     for key in keys:
@@ -108,7 +124,8 @@ def resume(
             )
     changed = None
     if keys:
-        changed = experiment.config_of(run, overrides, options)
+        with _nothing_begun():
+            changed = experiment.config_of(run, overrides, options)
     with interruptible() as stop:
         return _answer([experiment.resume(run, changed, listener, stop)])
 
@@ -141,6 +158,16 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
+
+
+@contextmanager
+def _nothing_begun() -> Iterator[None]:
+    """Let an interrupt say that there is nothing to go on with."""
+    try:
+        yield
+    except Stopped as stopped:
+        message = "interrupted before any training"
+        raise InterruptedRunError(message, signal=stopped.signal) from None
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mdncli.data.column import Column
 from mdncli.data.naming import chosen, quoted, unique
-from mdncli.errors import DataError
+from mdncli.errors import DataError, Stopped
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,6 +64,9 @@ def read_parquet(
                 part["name"]: _received(process.stdout, part, head["rows"])
                 for part in head["columns"]
             }
+        except Stopped:
+            process.kill()  # nobody waits for its answer any more
+            raise
         except (OSError, EOFError, ValueError):
             raise DataError(f"{source}: {_DAMAGED} Parquet file") from None
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mdncli import store
-from mdncli.experiment import beginning, progress
+from mdncli.data import binary
+from mdncli.experiment import beginning, material, progress
 from mdncli.store import RunFolder, lifecycle
 from mdncli.training.engine import Engine
 from tests.faults.processes import pass_gate
@@ -74,6 +75,57 @@ def die_while_saving(number: int, share: float, tally: Path | None = None) -> No
 
     os.fsync, os.replace = dying_sync, dying_replace
     RunFolder.append_metrics = dying_append
+
+
+def signal_at_step(step: int, number: signal.Signals) -> None:
+    """Send itself a signal when training has got so far."""
+    advance = Engine.advance
+
+    def signalling(engine: Engine) -> None:
+        advance(engine)
+        if engine.step == step:
+            os.kill(os.getpid(), number)
+
+    Engine.advance = signalling
+
+
+def signal_while_saving(count: int, number: signal.Signals) -> None:
+    """Send itself a signal while a file is being written, at so many written before."""
+    moments = itertools.count()
+    sync = os.fsync
+
+    def signalling(descriptor: int) -> None:
+        if next(moments) == count:
+            os.kill(os.getpid(), number)
+        sync(descriptor)
+
+    os.fsync = signalling
+
+
+def signal_while_reading(number: signal.Signals) -> None:
+    """Send itself a signal while the data are being read."""
+    read = material.table.read
+
+    def signalling(*source: Any, **more: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return read(*source, **more)
+
+    material.table.read = signalling
+
+
+def hang_while_saving(gate: Path) -> None:
+    """Wait at a gate as soon as a checkpoint is to be written."""
+
+    def hanging(_: progress.Training) -> None:
+        pass_gate(gate)
+
+    progress.Training.save = hanging
+
+
+def hang_decoder(gate: Path) -> None:
+    """Let the process that decodes Parquet files wait at a gate instead."""
+    waiting = f"from tests.faults.processes import pass_gate\npass_gate(Path({str(gate)!r}))\n"
+    binary._DECODE = f"from pathlib import Path\n{waiting}"
 
 
 def announce_step(step: int, to: Connection) -> None:
