@@ -37,10 +37,16 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     test = material.split.test
     record = records.read(run)
 
-    def predict(x: np.ndarray) -> Conditional:
+    def rows_at(x: np.ndarray) -> Table:
         column = material.table.column(inputs[0])
         values = x[:, 0] if column.kind == "numeric" else x[:, 0].astype(column.values.dtype)
-        return predictor.predict(Table({inputs[0]: Column(column.kind, values, column.labels)}))
+        return Table({inputs[0]: Column(column.kind, values, column.labels)})
+
+    def predict(x: np.ndarray) -> Conditional:
+        return predictor.predict(rows_at(x))
+
+    def predict_member(x: np.ndarray) -> Conditional:
+        return predictor.encoding.decode(predictor.members(rows_at(x))[0])
 
     return Subject(
         name=material.config.name,
@@ -50,6 +56,8 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         test=rows(material, test) if len(test) else None,
         draws=_draws(predictor) if numeric else _test_draws(material, predictor),
         predict=predict if single else None,
+        predict_member=predict_member if single else None,
+        members=len(next(iter(predictor.parameters.values()))),
         predict_test=(lambda: predictor.predict(material.table[test])) if len(test) else None,
         exact=problem.exact if problem is not None and single else None,
         histories=[run.history()],

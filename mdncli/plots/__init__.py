@@ -28,6 +28,7 @@ class FigureEntry:
         function: where it is drawn, as `"module:function"`.
         description: what it shows, in one line.
         needs: fields of `Subject` that it cannot do without.
+        targets: whether it is for any number of targets or for several.
         inputs: whether it is for runs with one input column, with one that holds numbers, with
             several, or with any.
 
@@ -39,12 +40,15 @@ class FigureEntry:
     description: str
     needs: tuple[str, ...]
     inputs: Literal["one", "number", "several", "any"] = "any"
+    targets: Literal["several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
         """Whether the figure can be drawn of this subject."""
         kinds = {"any", "one" if len(subject.inputs) == 1 else "several"}
         if "one" in kinds and subject.inputs[0] not in subject.categories:
             kinds.add("number")
+        if self.targets == "several" and len(subject.targets) == 1:
+            return False
         return self.inputs in kinds and all(map(subject.knows, self.needs))
 
     def load(self) -> Callable[..., Figure]:
@@ -70,6 +74,18 @@ FIGURES: dict[str, FigureEntry] = {
         needs=("train", "predict"),
         inputs="number",
     ),
+    "fan": FigureEntry(
+        "mdncli.plots.fan:fan",
+        "central intervals and the median over x",
+        needs=("train", "predict"),
+        inputs="number",
+    ),
+    "components": FigureEntry(
+        "mdncli.plots.components:components",
+        "weights, locations and scales of the components over x",
+        needs=("train", "predict_member"),
+        inputs="number",
+    ),
     "slices": FigureEntry(
         "mdncli.plots.slices:slices",
         "p(y given x) at a few x, beside the exact density where it is known",
@@ -87,9 +103,25 @@ FIGURES: dict[str, FigureEntry] = {
         needs=("test", "predict_test"),
         inputs="several",
     ),
+    "pairs": FigureEntry(
+        "mdncli.plots.pairs:pairs",
+        "draws of several targets against one another, over test rows",
+        needs=("test", "predict_test"),
+        targets="several",
+    ),
+    "residuals": FigureEntry(
+        "mdncli.plots.residuals:residuals",
+        "normal scores of test rows against the predicted mean",
+        needs=("test", "predict_test"),
+    ),
     "pit": FigureEntry(
         "mdncli.plots.pit:pit",
         "the histogram of F(y given x) on test rows, flat when calibrated",
+        needs=("test", "predict_test"),
+    ),
+    "calibration": FigureEntry(
+        "mdncli.plots.calibration:calibration",
+        "the share of test rows below each quantile and inside each interval",
         needs=("test", "predict_test"),
     ),
 }

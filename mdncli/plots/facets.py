@@ -68,6 +68,16 @@ def arrange(
     return figure, grid
 
 
+def target_panels(
+    subjects: Sequence[Subject], *, aspect: float = 0.68
+) -> tuple[Figure, np.ndarray, Sequence[str], str]:
+    """Panels (subjects, targets), the targets that fit a page, and a note on those that do not."""
+    every = subjects[0].targets
+    targets = every[: MOST_PANELS if len(subjects) == 1 else MOST_ACROSS]
+    figure, grid = arrange(subjects, len(targets), aspect=aspect)
+    return figure, grid, targets, first("targets", len(targets), len(every))
+
+
 def scatter_panels(
     subjects: Sequence[Subject],
 ) -> tuple[Figure, np.ndarray, list[Pair], str]:

@@ -23,12 +23,9 @@ def pit(*subjects: Subject) -> Figure:
     Args:
         subjects: with `test` and `predict_test`.
     """
-    lead = subjects[0]
-    most = facets.MOST_PANELS if len(subjects) == 1 else facets.MOST_ACROSS
-    targets = lead.targets[:most]
+    figure, grid, targets, note = facets.target_panels(subjects)
     shown = [(s.test.y, s.predict_test()) for s in subjects if s.test and s.predict_test]
     values = [conditional.cdf(y) for y, conditional in shown]
-    figure, grid = facets.arrange(subjects, len(targets))
     for axes, probabilities in zip(grid, values, strict=True):
         for ax, u, target in zip(axes, probabilities.T, targets, strict=False):
             draw(ax, u)
@@ -40,7 +37,6 @@ def pit(*subjects: Subject) -> Figure:
         ax.set(xlim=(0, 1), ylim=(0, top))
     facets.tidy(grid)
     count = f"{len(values[0]):,} " if len(subjects) == 1 else ""
-    note = facets.first("targets", len(targets), len(lead.targets))
     style.head(figure, subjects, f"PIT of {count}test rows" + note, grid[0, 0])
     return figure
 

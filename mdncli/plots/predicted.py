@@ -21,10 +21,7 @@ def predicted(*subjects: Subject) -> Figure:
     Args:
         subjects: with `test` and `predict_test`.
     """
-    lead = subjects[0]
-    most = facets.MOST_PANELS if len(subjects) == 1 else facets.MOST_ACROSS
-    targets = lead.targets[:most]
-    figure, grid = facets.arrange(subjects, len(targets), aspect=0.95)
+    figure, grid, targets, note = facets.target_panels(subjects, aspect=0.95)
     shown = [(s.test.y, s.predict_test()) for s in subjects if s.test and s.predict_test]
     values = [(actual, p.mean(), p.std()) for actual, p in shown]
     for d, target in enumerate(targets):
@@ -35,7 +32,6 @@ def predicted(*subjects: Subject) -> Figure:
             style.named(ax, f"actual {target}", "predicted mean")
     facets.tidy(grid)
     style.count_bar(figure, grid)
-    note = facets.first("targets", len(targets), len(lead.targets))
     style.head(figure, subjects, "predicted against actual, test rows" + note, grid[0, 0])
     return figure
 

@@ -22,7 +22,7 @@ from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -252,6 +252,14 @@ def remark(ax: Axes, text: str) -> None:
 def ticks(room: float, **kwargs: Any) -> MaxNLocator:
     """Ticks at round values, about as many as there is room for, and never a crowd."""
     return MaxNLocator(int(np.clip(room, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+
+
+def logarithmic(ax: Axes) -> None:
+    """Make the y axis logarithmic, with plain numbers at its ticks."""
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "g")))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def plain(text: str, limit: int = 32) -> str:

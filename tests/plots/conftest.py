@@ -51,6 +51,8 @@ def one_input(name: str = "sine", rows: int = ROWS, seed: int = 0) -> Subject:
         draws=Rows(grid, wave(grid).sample(rng)[:, 0]),
         predict=wave,
         predict_test=lambda: wave(test.x),
+        predict_member=wave,
+        members=5,
         exact=truth.exact,
         histories=[history()],
         exact_nll=1.288,

@@ -11,11 +11,13 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.figure import Figure
+from scipy.special import ndtr
 from scipy.stats import binom
 
 from mdncli.data.synthetic import load
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
+from mdncli.evaluation.metrics import Chunk, evaluate
 from mdncli.plots import FIGURES, density, learning, pit, predicted, samples, slices, style
 from mdncli.plots.data import data
 from mdncli.plots.grid import cell_density
@@ -335,3 +337,83 @@ def test_a_category_has_no_heat_map() -> None:
     subject = by_category()
     assert FIGURES["slices"].applies(subject)
     assert not FIGURES["density"].applies(subject)
+
+
+# ------------------------------------------------- calibration, residuals, fan, components, pairs
+
+
+def line_of(ax: Axes, label: str) -> np.ndarray:
+    """The points of a labelled line, (N, 2)."""
+    (line,) = (line for line in ax.lines if line.get_label() == label)
+    return np.stack(line.get_data(), axis=1)
+
+
+def test_calibration_shows_the_coverage_that_is_reported(single: Make) -> None:
+    subject = single()
+    assert subject.test
+    assert subject.predict_test
+    figure = FIGURES["calibration"].load()(subject)
+    curve = line_of(figure.axes[0], "inside the central interval")
+    reported = evaluate([Chunk(subject.predict_test(), subject.test.y)], ["y"])["coverage"]
+    for level, covered in reported.items():
+        at = np.abs(curve[:, 0] - float(level)).argmin()
+        assert curve[at, 1] == pytest.approx(covered, abs=1e-12)
+
+
+def test_calibration_of_the_truth_is_the_diagonal(single: Make) -> None:
+    subject = single()
+    assert subject.exact
+    rows = Rows(*load("inverse_sine")().draw(np.random.default_rng(3), 4000))
+    exact = subject.exact(rows.x)
+    figure = FIGURES["calibration"].load()(replace(subject, test=rows, predict_test=lambda: exact))
+    for label in ("below the quantile", "inside the central interval"):
+        curve = line_of(figure.axes[0], label)
+        assert np.abs(curve[:, 1] - curve[:, 0]).max() < 1.95 / np.sqrt(4000)
+
+
+def test_residuals_of_the_truth_are_standard_normal(single: Make) -> None:
+    subject = single()
+    assert subject.exact
+    rows = Rows(*load("inverse_sine")().draw(np.random.default_rng(4), 4000))
+    exact = subject.exact(rows.x)
+    figure = FIGURES["residuals"].load()(replace(subject, test=rows, predict_test=lambda: exact))
+    score = np.sort(line_of(figure.axes[0], "rows (4,000)")[:, 1])
+    expected = (np.arange(4000) + 0.5) / 4000
+    assert np.abs(ndtr(score) - expected).max() < 1.95 / np.sqrt(4000)
+
+
+def test_a_fan_holds_its_share_of_draws(single: Make) -> None:
+    subject = single()
+    assert subject.predict
+    figure = FIGURES["fan"].load()(subject)
+    median = line_of(figure.axes[0], "median")
+    draws = subject.predict(median[:, :1]).sample(np.random.default_rng(0), 4000)[:, :, 0]
+    assert np.abs((draws <= median[:, 1:]).mean(axis=1) - 0.5).max() < 5 * 0.5 / np.sqrt(4000)
+    bands = {band.get_label(): band.get_paths()[0].vertices for band in figure.axes[0].collections}
+    widest = bands["95%"]
+    at = median[150, 0]
+    low, high = np.sort(widest[np.isclose(widest[:, 0], at), 1])[[0, -1]]
+    inside = ((draws[150] >= low) & (draws[150] <= high)).mean()
+    assert inside == pytest.approx(0.95, abs=5 * np.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_components_are_those_of_the_mixture(single: Make) -> None:
+    subject = single()
+    assert subject.predict
+    weight, location, scale = FIGURES["components"].load()(subject).axes
+    x = weight.lines[0].get_xdata()
+    mixture = subject.predict(np.asarray(x)[:, None])
+    drawn = np.array([line.get_ydata() for line in weight.lines])
+    np.testing.assert_allclose(drawn.sum(axis=0), 1.0)
+    np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(mixture.weights, axis=0))
+    for ax, values in ((location, mixture.location), (scale, mixture.scale)):
+        starts = sorted(lines.get_segments()[0][0, 1] for lines in ax.collections)
+        np.testing.assert_allclose(starts, np.sort(values[:, 0, 0]))
+
+
+def test_pairs_show_draws_that_depend_as_the_targets_do(several: Make) -> None:
+    subject = several()
+    (ax,) = FIGURES["pairs"].load()(subject).axes
+    seen, drawn = (np.stack(line.get_data(), axis=1) for line in ax.lines)
+    assert len(seen) == len(drawn) == 80
+    assert np.corrcoef(seen.T)[0, 1] == pytest.approx(np.corrcoef(drawn.T)[0, 1], abs=0.15)

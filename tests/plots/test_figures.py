@@ -24,6 +24,7 @@ CASES = [
     (name, kind)
     for name, entry in FIGURES.items()
     for kind in ("single", "several")
+    if entry.targets == "any" or kind == "several"
     if entry.inputs in ("any", {"single": "one", "several": "several"}[kind])
 ]
 LONG = "Blast Furnace Slag (component 2)(kg in a m^3 mixture), $ per\n{unit} \x1b[31m"

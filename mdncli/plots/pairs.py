@@ -1,0 +1,46 @@
+"""Draws of several targets against one another."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from mdncli.plots import facets, style
+from mdncli.plots.samples import draw
+from mdncli.plots.subject import Subject
+
+MOST_PAIRS = 6
+
+
+@style.styled
+def pairs(*subjects: Subject) -> Figure:
+    """A draw for each test row over what was observed there, every two targets against each other.
+
+    What the targets have to do with one another shows here and in no figure of a single target.
+
+    Args:
+        subjects: with `test` and `predict_test`, of several targets.
+    """
+    lead = subjects[0]
+    every = list(combinations(range(len(lead.targets)), 2)) or [(0, 0)]
+    shown = every[: MOST_PAIRS if len(subjects) == 1 else facets.MOST_ACROSS]
+    figure, grid = facets.arrange(subjects, len(shown), aspect=0.95)
+    clouds = [
+        (s.test.y, s.predict_test().sample(np.random.default_rng(0))[:, 0])
+        for s in subjects
+        if s.test and s.predict_test
+    ]
+    for axes, (one, other) in zip(grid.T, shown, strict=True):
+        # Limits are the data's: heavy tails may throw a draw anywhere.
+        x, y = (style.span(*(seen[:, d] for seen, _ in clouds), pad=0.15) for d in (one, other))
+        for ax, (seen, drawn) in zip(axes, clouds, strict=True):
+            draw(ax, seen[:, one], seen[:, other], "test rows", color=style.DATA)
+            draw(ax, drawn[:, one], drawn[:, other], "draws", color=style.MODEL)
+            ax.set(xlim=x, ylim=y)
+            style.named(ax, lead.targets[one], lead.targets[other])
+    facets.tidy(grid)
+    note = facets.first("pairs", len(shown), len(every))
+    style.head(figure, subjects, "targets against one another" + note, grid[0, 0])
+    return figure
