@@ -33,7 +33,8 @@ def of_material(material: Material, *, split: bool = True) -> Subject:
 def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     """A trained run: its data, its predictions, its history and, where known, the truth."""
     inputs, problem = material.inputs, material.problem
-    single, numeric = len(inputs) == 1, [*predictor.ranges] == inputs
+    single = len(inputs) == 1
+    numeric = single and [*predictor.ranges] == inputs
     test = material.split.test
     record = records.read(run)
 
