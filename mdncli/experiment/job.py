@@ -114,6 +114,14 @@ def training_data(material: Material) -> TrainingData:
     )
 
 
+def device_of(job: Job, replicas: Sequence[Replica], data: Sequence[TrainingData]) -> str:
+    """The device that trains a stack."""
+    from mdncli.training.devices import choose_device
+
+    rows = [data[replica.data].x_train.shape[1] for replica in replicas]
+    return choose_device(job.config.train.device, job.plan, rows)
+
+
 def threads_of(
     job: Job, data: Sequence[TrainingData], replicas: Sequence[Replica], before: int | None
 ) -> int:

@@ -19,7 +19,7 @@ from mdncli.events import (
     TrainingStarted,
 )
 from mdncli.experiment.checkpoint import identity_of, misfit, restore
-from mdncli.experiment.job import Job, replicas_of, threads_of, training_data
+from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
 from mdncli.experiment.material import Material
 
 if TYPE_CHECKING:
@@ -57,11 +57,13 @@ class Training:
         state, self.seconds, threads = restore(jobs[0]) if resuming else (None, 0.0, None)
         data = [training_data(material) for material in shared.values()]
         self.threads = threads_of(jobs[0], data, replicas, threads)
+        self.device = device_of(jobs[0], replicas, data)
         try:
             self.stack = Stack(
                 self.plan,
                 data,
                 replicas,
+                device=self.device,
                 threads=self.threads,
                 state=state,
             )

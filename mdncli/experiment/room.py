@@ -31,7 +31,7 @@ def too_large(needed: float, spare: float, what: str, hint: str) -> UsageError:
 
 
 def require_device(config: Config) -> None:
-    from mdncli.training.loop import require
+    from mdncli.training.devices import require
 
     require(config.train.device)
 
@@ -39,24 +39,33 @@ def require_device(config: Config) -> None:
 def parted(plan: StackPlan, materials: Sequence[Material]) -> list[list[int]]:
     """Runs of one shape in as few stacks as there is memory for, by their indices and in order.
 
+    All of them ask for the same device.
+
     Raises:
         UsageError: there is not enough for one of them alone.
     """
+    from mdncli.training.devices import choose_device, free_memory
     from mdncli.training.memory import stack_bytes
 
     shares = [_share(material) for material in materials]
+    rows = [share.rows for share in shares for _ in range(share.replicas)]
+    device = choose_device(materials[0].config.train.device, plan, rows)
     spare = machine.spare_memory()
+    if device == "cuda":
+        # All of it goes to the device, and nearly as much comes back for a checkpoint.
+        spare = min(spare, free_memory())
     for share in shares:
-        _require_room(plan, share, spare)
+        _require_room(plan, share, device, spare)
     parts: list[list[int]] = [[]]
     for index in range(len(shares)):
-        if stack_bytes(plan, [shares[i] for i in (*parts[-1], index)]) > spare and parts[-1]:
+        together = [shares[i] for i in (*parts[-1], index)]
+        if parts[-1] and stack_bytes(plan, together, device) > spare:
             parts.append([])
         parts[-1].append(index)
     return parts
 
 
-def _require_room(plan: StackPlan, share: Share, spare: int) -> None:
+def _require_room(plan: StackPlan, share: Share, device: str, spare: int) -> None:
     """Refuse a run that is too large by itself."""
     from mdncli.training.memory import BYTES_PER_WEIGHT, stack_bytes
 
@@ -64,7 +73,7 @@ def _require_room(plan: StackPlan, share: Share, spare: int) -> None:
     if weights * BYTES_PER_WEIGHT > spare:
         what = f"model.hidden: {weights:,} weights in training"
         raise too_large(weights * BYTES_PER_WEIGHT, spare, what, "use fewer or narrower layers")
-    needed = stack_bytes(plan, [share])
+    needed = stack_bytes(plan, [share], device)
     if needed > spare:
         rows = min(share.rows, plan.batch_size or share.rows)
         what = f"train.batch_size: {rows:,} rows a step for {share.replicas} networks"

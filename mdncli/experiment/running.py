@@ -73,11 +73,12 @@ def train(
 
 def _stacks(materials: Sequence[Material], listener: Listener) -> list[tuple[StackPlan, list[int]]]:
     """The runs that train together, by their indices: those of one shape, as memory allows."""
-    alike: dict[StackPlan, list[int]] = {}
+    alike: dict[tuple[StackPlan, str], list[int]] = {}
     for index, material in enumerate(materials):
-        alike.setdefault(plan_of(material), []).append(index)
+        key = plan_of(material), material.config.train.device
+        alike.setdefault(key, []).append(index)
     stacks: list[tuple[StackPlan, list[int]]] = []
-    for plan, members in alike.items():
+    for (plan, _), members in alike.items():
         parts = parted(plan, [materials[index] for index in members])
         if len(parts) > 1:
             said = f"{len(members)} runs need more memory than is free"

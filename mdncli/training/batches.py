@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdncli.data.streams import stream
+from mdncli.training.capture import Cursor, sent
 from mdncli.training.layout import aligned
 from mdncli.training.plan import Replica, steps_per_epoch
 
 _WINDOW_STEPS = 64
-WINDOW_VALUES = 1 << 20
+WINDOW_VALUES = {"cpu": 1 << 20, "cuda": 1 << 24}
 """Batches are gathered for so many steps, or so many values, at once."""
 
 SHUFFLED_TOGETHER = 1 << 13
@@ -129,6 +130,7 @@ class Batches:
         blocks: how many blocks a batch is cut into.
         length: rows of a block, padding included.
         device: where the batches go.
+        still: whether a batch must lie in the same memory in every step.
     """
 
     def __init__(
@@ -139,18 +141,23 @@ class Batches:
         blocks: int,
         length: int,
         device: torch.device,
+        *,
+        still: bool = False,
     ) -> None:
         self.orders = orders
         self._data = data
         self._full = all(order.batch == order.rows for order in orders)
         rows, count = blocks * length, len(orders)
         values = count * rows * sum(part.shape[0] for part in data[0])
-        self._steps = 1 if self._full else max(1, min(_WINDOW_STEPS, WINDOW_VALUES // values))
-        self._window = -1
+        fitting = min(_WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
+        self._steps = 1 if self._full else max(1, fitting)
+        self._window, self._offset = -1, 0
         self._indices = np.zeros((self._steps, count, rows), np.int64)
         self._x, self._y = (
             torch.empty(self._steps, count, part.shape[0], rows, device=device) for part in data[0]
         )
+        self._cursor = Cursor([self._x, self._y]) if still and not self._full else None
+        where = (self._x, self._y) if self._cursor is None else self._cursor.now
         weight = torch.zeros(count, 1, rows)
         for index, order in enumerate(orders):
             weight[index, :, : order.batch] = 1 / order.batch
@@ -162,16 +169,24 @@ class Batches:
                 [(x[part, :, cut], y[part, None, :, cut], weight[part, :, cut]) for cut in cuts]
                 for part in parts
             ]
-            for x, y in zip(self._x, self._y, strict=True)
+            for x, y in zip(*where, strict=True)
         ]
 
-    def at(self, step: int) -> list[list[Block]]:
-        """The batch of a step: for each part, its blocks."""
-        window, offset = divmod(0 if self._full else step, self._steps)
+    def seek(self, step: int) -> None:
+        """Makes the batch of a step the next one; those of the steps after it follow."""
+        window, self._offset = divmod(0 if self._full else step, self._steps)
         if window != self._window:
             self._gather(window * self._steps)
             self._window = window
-        return self._views[offset]
+            if self._cursor is not None:
+                self._cursor.move(self._offset)
+
+    def blocks(self) -> list[list[Block]]:
+        """The batch of the step sought: for each part, its blocks."""
+        if self._cursor is None:
+            return self._views[self._offset]
+        self._cursor.read()
+        return self._views[0]
 
     def _gather(self, first: int) -> None:
         for index, order in enumerate(self.orders):
@@ -180,7 +195,7 @@ class Batches:
             chosen[:, order.batch :] = chosen[:, :1]
         for lo, hi in runs([id(x) for x, _ in self._data]):
             x, y = self._data[lo]
-            chosen = torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])).to(x.device)
+            chosen = sent(torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])), x.device)
             self._x[:, lo:hi] = _picked(x, chosen)
             self._y[:, lo:hi] = _picked(y, chosen)
 

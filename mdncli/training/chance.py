@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mdncli.data.streams import stream
 from mdncli.network import Network
+from mdncli.training.capture import Ahead, sent
 from mdncli.training.forward import Activation, Arena
 from mdncli.training.plan import Replica
 
@@ -34,33 +35,42 @@ class Keys:
         replicas: whose they are.
         layers: hidden layers of the network.
         device: where they are needed.
+        still: whether the keys of a step are to be read from the same memory in every step.
 
     Attributes:
         now: those of the step last loaded, (R, layers + 2, 2); the inputs and the targets have
             the last two.
     """
 
-    def __init__(self, replicas: Sequence[Replica], layers: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        replicas: Sequence[Replica],
+        layers: int,
+        device: torch.device,
+        *,
+        still: bool = False,
+    ) -> None:
         self._replicas = replicas
         self._layers = layers
-        self._window = -1
-        self._ahead: list[Tensor] = []
+        self._ahead = Ahead(self._drawn, _STEPS_AHEAD, still=still)
+        self.seek = self._ahead.seek
         self.now = torch.zeros(len(replicas), layers + 2, 2, dtype=torch.int32, device=device)
 
-    def load(self, step: int) -> None:
-        """Makes the keys of a step the present ones."""
-        window, offset = divmod(step, _STEPS_AHEAD)
-        if window != self._window:
-            drawn = np.stack([self._drawn(replica, window) for replica in self._replicas], axis=1)
-            self._ahead, self._window = list(torch.from_numpy(drawn).to(self.now.device)), window
-        self.now.copy_(self._ahead[offset])
+    def load(self) -> None:
+        """Makes the keys of the step sought the present ones."""
+        (keys,) = self._ahead.values()
+        self.now.copy_(keys)
 
-    def _drawn(self, replica: Replica, window: int) -> np.ndarray:
+    def _drawn(self, first: int, count: int) -> list[Tensor]:
+        drawn = [self._drawn_for(replica, first, count) for replica in self._replicas]
+        return [sent(torch.from_numpy(np.stack(drawn, axis=1)), self.now.device)]
+
+    def _drawn_for(self, replica: Replica, first: int, count: int) -> np.ndarray:
         parts = [
-            stream(replica.seed, purpose, replica.member, window).integers(
-                -(2**31), 2**31, (_STEPS_AHEAD, count, 2), np.int32
+            stream(replica.seed, purpose, replica.member, first // count).integers(
+                -(2**31), 2**31, (count, keys, 2), np.int32
             )
-            for purpose, count in (("dropout", self._layers), ("noise", 2))
+            for purpose, keys in (("dropout", self._layers), ("noise", 2))
         ]
         return np.concatenate(parts, axis=1)
 

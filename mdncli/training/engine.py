@@ -22,6 +22,7 @@ from mdncli.training.batches import (
     runs,
     whole,
 )
+from mdncli.training.capture import Ahead, Capture, sent
 from mdncli.training.chance import Chance, Keys
 from mdncli.training.forward import ACTIVATIONS, Arena, Trunk, wake_kernels
 from mdncli.training.layout import Layout
@@ -29,7 +30,7 @@ from mdncli.training.objective import MixtureNLL, nll_constant
 from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
-BLOCK_ROWS = 2048
+BLOCK_ROWS = {"cpu": 1 << 11, "cuda": 1 << 14}
 """A batch is cut into blocks of at most so many rows."""
 
 _TILE_VALUES = 1 << 18
@@ -69,7 +70,7 @@ class Datasets:
     def cut(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """How many blocks the batch of a replica is cut into, and their length."""
         rows = self.training[replica.data][0].shape[1]
-        return padded_blocks(rows_per_step(rows, batch_size), BLOCK_ROWS)
+        return padded_blocks(rows_per_step(rows, batch_size), BLOCK_ROWS[self.device.type])
 
     def arranged(self, replicas: Sequence[Replica], batch_size: int | None) -> list[int]:
         """The order of replicas in which those that can work together are neighbours."""
@@ -88,6 +89,8 @@ class Engine:
         replicas: what they differ in, in the order of `Datasets.arranged`.
         step: steps done.
         arrays: weights, moments and sums, as `arrays` gives them, each with a leading R.
+        capture: makes of the work of a step what does it, from then on in the same memory; None
+            where it may read its values wherever they lie.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Engine:
         replicas: Sequence[Replica],
         step: int,
         arrays: Mapping[str, Array],
+        capture: Capture | None = None,
     ) -> None:
         def put(name: str) -> Tensor:
             return torch.from_numpy(np.array(arrays[name])).to(data.device)
@@ -113,27 +117,41 @@ class Engine:
         self._gradient = torch.zeros_like(self._weights)
         self._move = torch.zeros_like(self._weights)
         clip = plan.gradient_clip
-        self._clip = None if clip is None else torch.tensor(clip)
-        self._schedule = _Schedule(plan, replicas, data.device)
+        self._clip = None if clip is None else torch.tensor(clip, device=data.device)
+        self._still = capture is not None
+        self._schedule = _Schedule(plan, replicas, data.device, still=self._still)
         by_chance = any(replica.by_chance for replica in replicas)
         hidden = len(plan.network.hidden)
-        self._keys = Keys(replicas, hidden, data.device) if by_chance else None
+        self._keys = None
+        if by_chance:
+            self._keys = Keys(replicas, hidden, data.device, still=self._still)
         wake_kernels()
         arena = Arena(data.device)
         self._crews = self._make_crews(data, arena)
         self._validations = self._make_validations(data, arena)
+        self._work = self._take_step if capture is None else capture(self._take_step)
 
     @torch.inference_mode()
     def advance(self) -> None:
         """Every replica takes a step."""
+        # What a captured step reads is made ready before, as a capture must not wait for the host.
+        self._schedule.seek(self.step)
+        for batches, _ in self._crews:
+            batches.seek(self.step)
         if self._keys is not None:
-            self._keys.load(self.step)
+            self._keys.seek(self.step)
+        self._work()
+        self.step += 1
+
+    def _take_step(self) -> None:
+        if self._keys is not None:
+            self._keys.load()
         for batches, tiles in self._crews:
-            for tile, blocks in zip(tiles, batches.at(self.step), strict=True):
+            for tile, blocks in zip(tiles, batches.blocks(), strict=True):
                 tile.add_gradient(blocks)
         if self._clip is not None:
             clip_(self._gradient, self._clip, self._move)
-        pace = self._schedule.at(self.step)
+        pace = self._schedule.pace()
         if pace.shrink is not None:
             self._weights.mul_(pace.shrink)
         if pace.decay is not None:
@@ -142,7 +160,6 @@ class Engine:
             self._move.zero_(), self._gradient, self._moments, pace.number, self._momentum
         )
         self._weights.addcmul_(self._move, pace.rate)
-        self.step += 1
 
     @torch.inference_mode()
     def validation_nll(self) -> NDArray[np.float64]:
@@ -165,7 +182,7 @@ class Engine:
 
     def last_rates(self) -> NDArray[np.float64]:
         """The learning rates of the last step."""
-        return self._schedule.at(self.step - 1).rate[:, 0].cpu().numpy().astype(np.float64)
+        return self._schedule.rates(self.step - 1)
 
     def epochs(self) -> NDArray[np.float64]:
         """How often every replica has gone through its training rows."""
@@ -192,7 +209,8 @@ class Engine:
             ]
             tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._keys)
             parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
-            crews.append((Batches(sources, orders, parts, *cuts[lo], self._device), tiles))
+            made = Batches(sources, orders, parts, *cuts[lo], self._device, still=self._still)
+            crews.append((made, tiles))
         return crews
 
     def _make_validations(self, data: Datasets, arena: Arena) -> list[tuple[_Tile, list[Block]]]:
@@ -201,7 +219,7 @@ class Engine:
         for lo, hi in runs([replica.data for replica in self._replicas]):
             x, y = data.validation[self._replicas[lo].data]
             if x.shape[1]:
-                blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS)
+                blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS[self._device.type])
                 rows = whole(x, y, blocks, length)
                 tiles = self._make_tiles(lo, hi, length, arena)
                 validations += [(tile, rows) for tile in tiles]
@@ -273,37 +291,43 @@ class _Pace(NamedTuple):
 class _Schedule:
     """The paces of R replicas, computed for many steps at once."""
 
-    def __init__(self, plan: StackPlan, replicas: Sequence[Replica], device: torch.device) -> None:
+    def __init__(
+        self,
+        plan: StackPlan,
+        replicas: Sequence[Replica],
+        device: torch.device,
+        *,
+        still: bool,
+    ) -> None:
         self._steps = plan.steps
         self._replicas = replicas
         self._device = device
-        self._decoupled = OPTIMIZERS[plan.optimizer].decoupled
-        self._window = -1
-        self._ahead: list[_Pace] = []
+        self._decays = np.array([[replica.weight_decay] for replica in replicas])
+        self._shrinks = bool(self._decays.any()) and OPTIMIZERS[plan.optimizer].decoupled
+        self._added = None
+        if self._decays.any() and not self._shrinks:
+            self._added = self._put(self._decays)
+        self._ahead = Ahead(self._look_ahead, _STEPS_AHEAD, still=still)
+        self.seek = self._ahead.seek
 
-    def at(self, step: int) -> _Pace:
-        """The pace of a step."""
-        window, offset = divmod(step, _STEPS_AHEAD)
-        if window != self._window:
-            self._ahead, self._window = self._look_ahead(window * _STEPS_AHEAD), window
-        return self._ahead[offset]
+    def pace(self) -> _Pace:
+        """The pace of the step sought."""
+        number, rate, *shrink = self._ahead.values()
+        return _Pace(number, rate, shrink[0] if shrink else None, self._added)
 
-    def _look_ahead(self, first: int) -> list[_Pace]:
+    def rates(self, first: int, count: int = 1) -> NDArray[np.float64]:
+        """The learning rates of some steps, (count, R, 1); of a single one (R,)."""
         table = [
-            learning_rates(r.schedule, r.learning_rate, r.warmup, self._steps, first, _STEPS_AHEAD)
+            learning_rates(r.schedule, r.learning_rate, r.warmup, self._steps, first, count)
             for r in self._replicas
         ]
-        rates = self._put(np.stack(table, axis=1)[..., None])
-        numbers = self._put(first + 1 + np.arange(_STEPS_AHEAD))
-        decays = np.array([[replica.weight_decay] for replica in self._replicas])
-        nothing = [None] * _STEPS_AHEAD
-        shrinks, added = nothing, nothing
-        if decays.any() and self._decoupled:
-            shrinks = (1 - rates * self._put(decays)).unbind()
-        elif decays.any():
-            added = [self._put(decays)] * _STEPS_AHEAD
-        paces = zip(numbers.unbind(), rates.unbind(), shrinks, added, strict=True)
-        return [_Pace(*pace) for pace in paces]
+        return np.stack(table, axis=1)[..., None] if count > 1 else np.concatenate(table)
+
+    def _look_ahead(self, first: int, count: int) -> list[Tensor]:
+        rates = self._put(self.rates(first, count))
+        numbers = self._put(first + 1 + np.arange(count))
+        shrinks = [1 - rates * self._put(self._decays)] if self._shrinks else []
+        return [numbers, rates, *shrinks]
 
     def _put(self, values: Array) -> Tensor:
-        return torch.from_numpy(values.astype(np.float32)).to(self._device)
+        return sent(torch.from_numpy(values.astype(np.float32)), self._device)

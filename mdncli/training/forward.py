@@ -110,7 +110,7 @@ class Arena:
 
     def constant(self, value: float, dtype: torch.dtype | None = None) -> Tensor:
         """A number as a tensor: torch takes longer to wrap a number than to add small tensors."""
-        return torch.tensor(value, dtype=dtype or self._dtype)
+        return torch.tensor(value, device=self._device, dtype=dtype or self._dtype)
 
 
 class Trunk:

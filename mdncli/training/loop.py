@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -12,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mdncli.data.streams import stream
-from mdncli.errors import UsageError
+from mdncli.training.capture import CAPTURES, Capture
+from mdncli.training.devices import short_of_memory
 from mdncli.training.engine import Datasets, Engine
 from mdncli.training.layout import Layout
 from mdncli.training.optimizers import OPTIMIZERS
@@ -39,32 +39,6 @@ State = Mapping[str, Array]
 """Everything an exact continuation needs: arrays with an entry per replica."""
 
 
-def require(device: str) -> None:
-    """Make sure that this machine can train on a device.
-
-    Raises:
-        UsageError: it has no such device.
-
-    >>> require("cpu")
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError(
-            "train.device: cuda is asked for, but torch finds no CUDA device",
-            hint="use cpu or auto",
-        )
-
-
-@contextmanager
-def _short_of_memory() -> Iterator[None]:
-    """Torch reports it with a `RuntimeError` of its own."""
-    try:
-        yield
-    except RuntimeError as error:
-        if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate" in str(error):
-            raise MemoryError(str(error)) from None
-        raise
-
-
 class Stack:
     """R networks of one shape in one training loop.
 
@@ -78,10 +52,12 @@ class Stack:
         device: `cpu` or `cuda`.
         threads: of the CPU; they are torch's for the whole process.
         state: where to go on from, as `state` gave it for these replicas; None to begin.
+        capture: how a step is run again and again; None for what suits the device.
 
     Raises:
         ValueError: the state is not one of such replicas.
-        MemoryError: there is not enough of it.
+        MemoryError: there is not enough of it on the CPU.
+        RunFault: there is not enough of it on the device.
 
     >>> from mdncli.head import Head
     >>> from mdncli.network import Network
@@ -95,7 +71,7 @@ class Stack:
     (2, 6)
     """
 
-    @_short_of_memory()
+    @short_of_memory()
     def __init__(
         self,
         plan: StackPlan,
@@ -105,11 +81,13 @@ class Stack:
         device: str = "cpu",
         threads: int = 1,
         state: State | None = None,
+        capture: Capture | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self.plan = plan
         self.replicas = tuple(replicas)
         self._data = Datasets(data, torch.device(device))
+        self._capture = capture or CAPTURES[device]
         if state is None:
             state = _first_state(plan, data, replicas)
         else:
@@ -126,9 +104,10 @@ class Stack:
         """Trains to the end. Whenever an event is out, the state may be taken.
 
         Raises:
-            MemoryError: there is not enough of it.
+            MemoryError: there is not enough of it on the CPU.
+            RunFault: there is not enough of it on the device.
         """
-        with _short_of_memory():
+        with short_of_memory():
             yield from self._run()
 
     def _run(self) -> Iterator[Event]:
@@ -222,7 +201,7 @@ class Stack:
             self._counted = int(state["train.count"][0])
             replicas = [self.replicas[index] for index in ids]
             step = int(state["step"][0])
-            self._engine = Engine(self.plan, self._data, replicas, step, state)
+            self._engine = Engine(self.plan, self._data, replicas, step, state, self._capture)
 
     def _live_state(self) -> dict[str, Array]:
         if self._engine is None:

@@ -36,13 +36,13 @@ class Share:
     data: Hashable
 
 
-def stack_bytes(plan: StackPlan, shares: Sequence[Share], *, tiled: bool = True) -> int:
+def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -> int:
     """An upper bound on the bytes a stack takes; a third to a half less were measured.
 
     Args:
         plan: what its replicas share.
         shares: the runs in it.
-        tiled: whether replicas go through a step in tiles, as on a CPU, or all at once.
+        device: `cpu` or `cuda`.
 
     >>> from mdncli.head import Head
     >>> from mdncli.network import Network
@@ -55,8 +55,9 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], *, tiled: bool = True)
     network, head = plan.network, plan.head
     replicas = sum(share.replicas for share in shares)
     features = network.inputs + head.targets
+    block = engine.BLOCK_ROWS[device]
     cuts = [
-        batches.padded_blocks(batches.rows_per_step(share.rows, plan.batch_size), engine.BLOCK_ROWS)
+        batches.padded_blocks(batches.rows_per_step(share.rows, plan.batch_size), block)
         for share in shares
     ]
     weights = replicas * Layout(network).size * BYTES_PER_WEIGHT
@@ -66,14 +67,14 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], *, tiled: bool = True)
     )
     # Beside each value of a batch, its row has an index of 8 bytes, copied once.
     per_value = _BYTES_PER_BATCH_VALUE + 16 // features
-    gathered = max(values, batches.WINDOW_VALUES) * per_value
+    gathered = max(values, batches.WINDOW_VALUES[device]) * per_value
     shuffled = 0
     if plan.batch_size is not None:
         rows = (share.replicas * max(share.rows, batches.SHUFFLED_TOGETHER) for share in shares)
         shuffled = sum(rows) * _BYTES_PER_SHUFFLED_ROW
     longest = max(length for _, length in cuts)
-    longest = max(longest, *(min(share.validation_rows, engine.BLOCK_ROWS) for share in shares))
-    together = engine.replicas_together(network, longest) if tiled else replicas
+    longest = max(longest, *(min(share.validation_rows, block) for share in shares))
+    together = engine.replicas_together(network, longest) if device == "cpu" else replicas
     components = head.mixtures * (4 * head.targets + 3)
     units = 3 * (sum(network.hidden) + network.outputs) + components
     activations = 4 * min(replicas, together) * longest * units

@@ -27,17 +27,18 @@ def choose_threads(
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    return max(1, _idle_cores()) if _operations(plan, data, replicas) >= _WORTH_SHARING else 1
+    rows = [data[replica.data].x_train.shape[1] for replica in replicas]
+    return max(1, _idle_cores()) if operations(plan, rows) >= _WORTH_SHARING else 1
 
 
-def _operations(
-    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
-) -> float:
-    """Multiplications and additions of a step: forward, and twice that back."""
-    rows = (
-        rows_per_step(data[replica.data].x_train.shape[1], plan.batch_size) for replica in replicas
-    )
-    return 6.0 * plan.network.parameters * sum(rows)
+def operations(plan: StackPlan, rows: Sequence[int]) -> float:
+    """Multiplications and additions of a step: forward, and twice that back.
+
+    Args:
+        plan: what the replicas share.
+        rows: training rows of each replica.
+    """
+    return 6.0 * plan.network.parameters * sum(rows_per_step(n, plan.batch_size) for n in rows)
 
 
 def _idle_cores() -> int:

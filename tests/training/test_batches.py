@@ -73,7 +73,8 @@ def test_batches_carry_their_rows_with_weights_that_make_a_mean(batch):
     parts = [slice(0, 2), slice(2, 3)]
     batches = Batches([(x, y)] * 3, orders, parts, blocks, length, torch.device("cpu"))
     for step in (0, 1, 70):
-        cut = batches.at(step)
+        batches.seek(step)
+        cut = batches.blocks()
         assert [len(part[0][0]) for part in cut] == [2, 1]
         for r, (part, at) in enumerate([(0, 0), (0, 1), (1, 0)]):
             seen_x, seen_y, weight = (

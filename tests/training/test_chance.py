@@ -22,16 +22,20 @@ RANDOM = [Replica(seed=0, dropout=0.3), Replica(seed=1, noise_inputs=0.1)]
 def test_the_keys_of_a_step_do_not_depend_on_how_it_was_reached():
     walked, jumped = (Keys(RANDOM, 2, CPU) for _ in range(2))
     for step in range(300):
-        walked.load(step)
-    jumped.load(299)
+        walked.seek(step)
+        walked.load()
+    jumped.seek(299)
+    jumped.load()
     assert torch.equal(walked.now, jumped.now)
-    jumped.load(298)
+    jumped.seek(298)
+    jumped.load()
     assert not torch.equal(walked.now, jumped.now)
 
 
 def chance(replicas, network, rows, targets=1, step=0, dtype=torch.float32):
     keys = Keys(replicas, len(network.hidden), CPU)
-    keys.load(step)
+    keys.seek(step)
+    keys.load()
     return Chance(replicas, keys.now, network, targets, rows, Arena(CPU, dtype))
 
 

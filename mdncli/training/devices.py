@@ -1,0 +1,75 @@
+"""Which device trains a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from mdncli.errors import RunFault, UsageError
+from mdncli.training.plan import StackPlan
+from mdncli.training.threads import operations
+
+_WORTH_A_DEVICE = 3e7
+"""Operations of a step from which CUDA is taken to be faster than a CPU: such a step takes a core
+about a millisecond, and a graph of this many kernels at least a tenth of that on any device. An
+estimate; `tests/benchmarks/gpu.py` prints the table that it should be set by."""
+
+
+def require(device: str) -> None:
+    """Make sure that this machine can train on a device.
+
+    Raises:
+        UsageError: it has no such device.
+
+    >>> require("cpu")
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "train.device: cuda is asked for, but torch finds no CUDA device",
+            hint="use cpu or auto",
+        )
+
+
+def choose_device(asked: str, plan: StackPlan, rows: Sequence[int]) -> str:
+    """`cpu` or `cuda`: what is asked for, or for `auto` what is faster.
+
+    That is the CPU where there is no CUDA and for stacks whose step is so small that starting its
+    kernels would take longest.
+
+    Args:
+        asked: `auto`, `cpu` or `cuda`.
+        plan: what the replicas of the stack share.
+        rows: training rows of each replica.
+    """
+    if asked != "auto":
+        return asked
+    large = operations(plan, rows) >= _WORTH_A_DEVICE
+    return "cuda" if large and torch.cuda.is_available() else "cpu"
+
+
+def free_memory() -> int:
+    """How many bytes of the CUDA device are free."""
+    return torch.cuda.mem_get_info()[0]
+
+
+@contextmanager
+def short_of_memory() -> Iterator[None]:
+    """Torch's own error where memory is short becomes one that people can act on.
+
+    Raises:
+        MemoryError: there is not enough on the CPU.
+        RunFault: there is not enough on the device.
+    """
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError:
+        raise RunFault(
+            "train.device: the memory of the CUDA device does not suffice",
+            hint="use train.device=cpu, smaller batches or fewer networks at once",
+        ) from None
+    except RuntimeError as error:
+        if "can't allocate" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
