@@ -14,10 +14,20 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mdncli.commands.answer import printable
-from mdncli.events import Event, Note, TrainingEnded, TrainingProgress, TrainingStarted, Warned
+from mdncli.events import (
+    Event,
+    Note,
+    ReadingEnded,
+    ReadingProgress,
+    TrainingEnded,
+    TrainingProgress,
+    TrainingStarted,
+    Warned,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -60,12 +70,40 @@ class Console:
                 self._say(text)
             case Warned(text):
                 self._say(f"warning: {text}")
+            case ReadingProgress():
+                self._reading(event)
+            case ReadingEnded():
+                self._end()
             case TrainingStarted():
                 self._begin(event)
             case TrainingProgress():
                 self._progress(event)
             case TrainingEnded():
                 self._end()
+
+    def _reading(self, event: ReadingProgress) -> None:
+        if self._bar is not None:
+            progress, task = self._bar
+            progress.update(task, completed=event.done)
+        elif _live():
+            from rich.markup import escape
+            from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
+
+            progress = Progress(
+                f"reading {escape(printable(Path(event.source).name[:30]))}",
+                BarColumn(bar_width=None),
+                DownloadColumn(),
+                TimeRemainingColumn(compact=True),
+                console=self._rich(),
+                transient=True,
+            )
+            task = progress.add_task("", total=event.total, completed=event.done)
+            progress.start()
+            self._bar = progress, task
+        elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            if self._last_line:
+                self._say(f"{event.source}: read {event.done / max(event.total, 1):.0%}")
+            self._last_line = time.monotonic()
 
     def _begin(self, event: TrainingStarted) -> None:
         self._started = self._last_line = time.monotonic()

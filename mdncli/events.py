@@ -25,6 +25,20 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class ReadingProgress:
+    """How many bytes of a file of data have been read, about ten times a second."""
+
+    source: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReadingEnded:
+    """The file is read, or cannot be."""
+
+
+@dataclass(frozen=True)
 class TrainingStarted:
     """A stack begins to train: its size and how long it can get."""
 
@@ -52,7 +66,15 @@ class TrainingEnded:
     seconds: float
 
 
-Event = Note | Warned | TrainingStarted | TrainingProgress | TrainingEnded
+Event = (
+    Note
+    | Warned
+    | ReadingProgress
+    | ReadingEnded
+    | TrainingStarted
+    | TrainingProgress
+    | TrainingEnded
+)
 Listener = Callable[[Event], None]
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import io
 import json
+import math
 import subprocess
 import sys
 import warnings
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator, Sequence
-from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column
+from mdncli.data.column import Column, column_room
 from mdncli.data.naming import chosen, quoted, unique
+from mdncli.data.spool import LARGE_BYTES, release
+from mdncli.data.watching import Watched
 from mdncli.errors import DataError, Stopped
 
 if TYPE_CHECKING:
     import polars as pl
 
 _DAMAGED = "damaged or truncated"
+_RECEIVED_BYTES = 16 << 20
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_parquet(
@@ -30,7 +39,7 @@ def read_parquet(
     """The columns of a Parquet file that hold numbers, truth values or text.
 
     A damaged file can make polars abort its whole process, which no handler survives. So another
-    process decodes the file and hands the columns over.
+    process decodes the file and hands the columns over, one after another.
 
     Args:
         stream: an open file that has a path.
@@ -40,6 +49,7 @@ def read_parquet(
     Raises:
         DataError: it is not a Parquet file, is damaged or lacks a wanted column, or a column to
             read holds dates, lists or the like.
+        RunFault: the disk has no room for a large column.
     """
     if stream.read(4) != b"PAR1":
         raise DataError(f"{source}: not a Parquet file", hint="give it the suffix of its format")
@@ -59,11 +69,17 @@ def read_parquet(
             head = json.loads(process.stdout.readline())
             if "refused" in head:
                 raise DataError(f"{source}: {head['refused']}", hint="leave it out, or convert it")
-            chosen(columns, head["names"], source)
-            return {
-                part["name"]: _received(process.stdout, part, head["rows"])
-                for part in head["columns"]
-            }
+            names = chosen(columns, head["names"], source)
+            contents: dict[str, Column] = {}
+            for done, name in enumerate(names):
+                contents[name] = _received(
+                    process.stdout,
+                    # The file is read along, for whoever watches it.
+                    lambda share, done=done: _follow(stream, (done + share) / len(names)),
+                )
+            if len({len(column) for column in contents.values()}) > 1:
+                raise ValueError
+            return contents
         except Stopped:
             process.kill()  # nobody waits for its answer any more
             raise
@@ -81,43 +97,63 @@ decode_parquet(job["path"], job["wanted"], sys.stdout.buffer)
 
 
 def decode_parquet(path: str, wanted: Sequence[str] | None, out: BinaryIO) -> None:
-    """Write the wanted columns of a Parquet file: a line of JSON about them, then their values."""
+    """Write the wanted columns of a Parquet file.
+
+    A line of JSON names the columns of the file or says why it is refused. Then, for each wanted
+    column, follow a line about it and its values.
+    """
     import polars as pl
 
     with open(path, "rb") as file:
-        names = list(pl.read_parquet_schema(file))
-        file.seek(0)
-        held = [name for name in names if wanted is None or name in wanted]
-        frame = pl.read_parquet(file, columns=held)
-    try:
-        contents = {name: _of_series(frame.drop_in_place(name)) for name in held}
-    except TypeError as error:
-        out.write(json.dumps({"refused": str(error)}).encode())
-        return
-    columns = [
-        {"name": name, "kind": c.kind, "dtype": c.values.dtype.str, "labels": c.labels}
-        for name, c in contents.items()
-    ]
-    rows = max(map(len, contents.values()), default=0)
-    out.write(json.dumps({"names": names, "rows": rows, "columns": columns}).encode() + b"\n")
-    for column in contents.values():
-        out.write(np.ascontiguousarray(column.values).data)
+        schema = pl.read_parquet_schema(file)
+        held = [name for name in schema if wanted is None or name in wanted]
+        for name in held:
+            if not _has_column(schema[name]):
+                held_type = f"column {quoted(name)} holds {schema[name]}"
+                _tell(out, {"refused": f"{held_type}, neither numbers nor text"})
+                return
+        _tell(out, {"names": list(schema)})
+        for name in held:
+            file.seek(0)
+            series = pl.read_parquet(file, columns=[name])[name]
+            column = _plain(series)
+            about = {"kind": column.kind, "labels": column.labels, "rows": len(series)}
+            _tell(out, {**about, "dtype": column.values.dtype.str})
+            out.write(np.ascontiguousarray(column.values).data)
 
 
-def _received(stream: IO[bytes], part: dict[str, Any], rows: int) -> Column:
-    dtype = np.dtype(part["dtype"])
-    values = np.frombuffer(stream.read(rows * dtype.itemsize), dtype)
-    if len(values) < rows:
-        raise EOFError
-    return Column(part["kind"], values, tuple(part["labels"]))
+def _tell(out: BinaryIO, document: dict[str, Any]) -> None:
+    out.write(json.dumps(document).encode() + b"\n")
 
 
-def _of_series(series: pl.Series) -> Column:
-    """The column of a series of any type that has one.
+def _received(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
+    """The next column; `follow` hears which share of it has come."""
+    about = json.loads(stream.readline())
+    values = column_room(about["rows"], about["dtype"])
+    unread = values.view(np.uint8)
+    for start in range(0, len(unread), _RECEIVED_BYTES):
+        part = unread[start : start + _RECEIVED_BYTES]
+        if cast(io.BufferedReader, stream).readinto(part.data) < len(part):
+            raise EOFError
+        release(values)
+        follow((start + len(part)) / len(unread))
+    return Column(about["kind"], values, tuple(about["labels"]))
 
-    Raises:
-        TypeError: it holds dates, lists or the like.
-    """
+
+def _follow(stream: BinaryIO, share: float) -> None:
+    if isinstance(stream, Watched):
+        stream.follow(share)
+
+
+def _has_column(type_: pl.DataType) -> bool:
+    import polars as pl
+
+    texts = (pl.Categorical, pl.Enum, pl.Boolean, pl.String, pl.Null)
+    return type_.is_numeric() or type_ in texts
+
+
+def _plain(series: pl.Series) -> Column:
+    """The column of a series that has one; its values stay in memory, and where they are."""
     import polars as pl
 
     type_ = series.dtype
@@ -130,9 +166,12 @@ def _of_series(series: pl.Series) -> Column:
         series = series.cast(pl.Float64)
     elif type_ in (pl.Categorical, pl.Enum):
         series = series.cast(pl.String)
-    elif type_ not in (pl.Boolean, pl.String):
-        raise TypeError(f"column {quoted(series.name)} holds {type_}, neither numbers nor text")
-    return Column.of_series(series)
+    if series.dtype == pl.String or series.null_count() == len(series):
+        return Column.of_series(series)
+    kind = "boolean" if series.dtype == pl.Boolean else "numeric"
+    if series.null_count():
+        series = series.cast(pl.Float64)
+    return Column(kind, series.to_numpy())
 
 
 def read_npz(
@@ -173,6 +212,11 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
                 name = member.removesuffix(".npy")
                 place = f"{source}: array {quoted(name)}"
                 with archive.open(member) as file:
+                    large = _large_columns(file, archive.getinfo(member).file_size)
+                if large is not None:
+                    yield from ((name + suffix, array) for suffix, array in large.items())
+                    continue
+                with archive.open(member) as file:
                     yield name, np.lib.format.read_array(file, allow_pickle=False)
     except zipfile.BadZipFile:
         raise DataError(f"{place}: {_DAMAGED}, or not an NPZ file") from None
@@ -184,6 +228,36 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
                 f"{place} holds Python objects", hint="save it as numbers or text"
             ) from None
         raise DataError(f"{place}: {_DAMAGED}") from None
+
+
+def _large_columns(file: IO[bytes], size: int) -> dict[str, NDArray[Any]] | None:
+    """The columns of an array too large for memory, by what its name is followed by.
+
+    None of any other array, which is then to be read as a whole.
+    """
+    header = _HEADERS.get(np.lib.format.read_magic(file))
+    if header is None:
+        return None
+    shape, fortran, dtype = header(file)
+    largest = math.prod(shape) * dtype.itemsize
+    if dtype.kind not in "iuf" or len(shape) not in (1, 2) or not LARGE_BYTES < largest <= size:
+        return None
+    rows, width = (*shape, 1)[:2]
+    kept = np.int64 if np.can_cast(dtype, np.int64) else np.float64
+    columns = [column_room(rows, kept) for _ in range(width)]
+    together = [[column] for column in columns] if fortran else [columns]
+    for group in together:
+        step = max(1, _RECEIVED_BYTES // (dtype.itemsize * len(group)))
+        for start in range(0, rows, step):
+            count = min(step, rows - start) * len(group)
+            part = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+            if len(part) < count:
+                raise EOFError
+            for column, values in zip(group, part.reshape(-1, len(group)).T, strict=True):
+                column[start : start + len(values)] = values
+                release(column)
+    file.read(1)  # the checksum is compared at the end
+    return dict(zip([f"_{i}" for i in range(width)] if shape[1:] else [""], columns, strict=True))
 
 
 def _columns(name: str, array: NDArray[Any], source: str) -> Iterator[tuple[str, NDArray[Any]]]:

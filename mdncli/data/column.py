@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from mdncli.data.spool import LARGE_BYTES, release, room
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,20 +101,29 @@ def _text(value: float, truth: bool) -> str:
     return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
 
 
+def column_room(rows: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Room for the values of one column, in a file if they are many.
+
+    Raises:
+        RunFault: the disk has none.
+    """
+    return room(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
+
+
 class KindsDifferError(Exception):
     """A column holds text in one part and something else in another."""
 
 
 class GrowingColumn:
-    """A column that comes part by part, at a cost of little more memory than its values take.
+    """A column that comes part by part, at a cost of little more room than its values take.
 
     Args:
-        capacity: how many rows to make room for; pages that stay unused cost nothing.
+        capacity: how many rows to make room for; pages of memory that stay unused cost nothing.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._rows = 0
+        self._rows = self._released = 0
         self._kind: Kind | None = None
         self._values: NDArray[Any] | None = None
         self._texts: list[pl.Series] = []
@@ -122,6 +133,7 @@ class GrowingColumn:
 
         Raises:
             KindsDifferError: text, truth values and numbers do not mix.
+            RunFault: the disk has no room for it.
         """
         kind = _kind_of(series)
         if self._rows and (
@@ -146,14 +158,17 @@ class GrowingColumn:
     def _append(self, part: NDArray[Any]) -> None:
         needed = self._rows + len(part)
         if self._values is None:
-            self._values = np.empty(max(self._capacity, needed), part.dtype)
+            self._values = column_room(max(self._capacity, needed), part.dtype)
         dtype = part.dtype if part.dtype == self._values.dtype else np.dtype(np.float64)
-        room = len(self._values)
-        if needed > room or dtype != self._values.dtype:
-            grown = np.empty(room if needed <= room else needed + needed // 2, dtype)
+        capacity = len(self._values)
+        if needed > capacity or dtype != self._values.dtype:
+            grown = column_room(capacity if needed <= capacity else needed + needed // 2, dtype)
             grown[: self._rows] = self._values[: self._rows]
             self._values = grown
         self._values[self._rows : needed] = part
+        if part.itemsize * (needed - self._released) > LARGE_BYTES:
+            release(self._values)
+            self._released = needed
 
 
 def _kind_of(series: pl.Series) -> Kind | None:

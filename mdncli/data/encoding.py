@@ -9,7 +9,7 @@ category of its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple, Self
 
@@ -31,6 +31,7 @@ from mdncli.data.features import (
 )
 from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quoted
+from mdncli.data.spool import release
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
@@ -45,6 +46,9 @@ _EVERY = slice(None)
 
 # So many rows are encoded at once; what a column needs meanwhile stays in cache.
 _TILE = 1 << 14
+
+# Of what a file holds, so many tiles stay in memory.
+_TILES_HELD = 16
 
 
 @dataclass(frozen=True)
@@ -146,28 +150,21 @@ class Encoding:
         """The columns that `table.read` and `table.scan` are to read as text."""
         return [column.name for column in self.input_columns if column.kind == "categorical"]
 
-    def encode_inputs(self, table: Table, rows: Rows = _EVERY) -> Encoded:
+    def encode_inputs(
+        self, table: Table, rows: Rows = _EVERY, out: Encoded | None = None
+    ) -> Encoded:
         """The features of a table's rows, (d, N) in C order.
 
         Args:
             table: has all input columns.
             rows: which rows; all by default.
+            out: where they go, (d, N) in any order; new memory by default.
 
         Raises:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
         """
         table.require(self.inputs)
-        tiles = _tiles(rows, table.rows)
-        encoded = np.empty((self.features, sum(map(len, tiles))), np.float32)
-        begin = 0
-        for tile in tiles:
-            end, start = begin + len(tile), 0
-            for column in self.input_columns:
-                stop = start + len(column.features)
-                encode(column, table, tile, encoded[start:stop, begin:end])
-                start = stop
-            begin = end
-        return encoded
+        return self._tile_by_tile(table, rows, self.features, self._encode_tile, out)
 
     def gaps(self, table: Table, *, targets: bool = False) -> dict[str, NDArray[np.bool_]]:
         """Where values are infinite, or missing with nothing to stand in, (N,) for each column.
@@ -198,9 +195,44 @@ class Encoding:
         table.require([column.name for column in columns])
         return columns
 
-    def encode_targets(self, table: Table, rows: Rows = _EVERY) -> Encoded:
+    def encode_targets(
+        self, table: Table, rows: Rows = _EVERY, out: Encoded | None = None
+    ) -> Encoded:
         """The standardised targets of a table's rows, (D, N) in C order; see `encode_inputs`."""
-        return self._targets(table, rows)[1]
+
+        def encode_tile(table: Table, tile: NDArray[np.intp], out: Encoded) -> None:
+            out[:] = self._targets(table, tile)[1]
+
+        table.require(self.targets)
+        return self._tile_by_tile(table, rows, len(self.target_columns), encode_tile, out)
+
+    def _encode_tile(self, table: Table, tile: NDArray[np.intp], out: Encoded) -> None:
+        start = 0
+        for column in self.input_columns:
+            stop = start + len(column.features)
+            encode(column, table, tile, out[start:stop])
+            start = stop
+
+    def _tile_by_tile(
+        self,
+        table: Table,
+        rows: Rows,
+        features: int,
+        encode_tile: Callable[[Table, NDArray[np.intp], Encoded], None],
+        out: Encoded | None,
+    ) -> Encoded:
+        tiles = _tiles(rows, table.rows)
+        if out is None:
+            out = np.empty((features, sum(map(len, tiles))), np.float32)
+        begin = 0
+        for number, tile in enumerate(tiles, 1):
+            end = begin + len(tile)
+            encode_tile(table, tile, out[:, begin:end])
+            begin = end
+            if number % _TILES_HELD == 0 or number == len(tiles):
+                table.release()
+                release(out)
+        return out
 
     def target_values(self, table: Table, rows: Rows = _EVERY) -> Array:
         """The targets of a table's rows in their own units, (N, D), each one that can be encoded.
@@ -212,7 +244,7 @@ class Encoding:
 
     def _targets(self, table: Table, rows: Rows) -> tuple[Array, Encoded]:
         table.require(self.targets)
-        values = np.stack([table.numbers(name)[rows] for name in self.targets], axis=1)
+        values = np.stack([table.numbers(name, rows) for name in self.targets], axis=1)
         encoded = np.empty(values.shape[::-1], np.float32)
         for column, own, out in zip(self.target_columns, values.T, encoded, strict=True):
             standardise(column, own, out)
@@ -279,6 +311,7 @@ def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
         kept &= ~column.missing()
         if column.values.dtype.kind == "f":
             kept &= np.isfinite(column.values)
+        table.release()
     return kept
 
 

@@ -188,7 +188,7 @@ _Scaled = TypeVar("_Scaled", bound=Scaled)
 
 
 def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _filled(column, table.numbers(column.name)[rows], out)
+    own = _filled(column, table.numbers(column.name, rows), out)
     standardise(column, own, out[0])
     finite = np.isfinite(out[0])
     if not finite.all():
@@ -196,7 +196,7 @@ def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 
 
 def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _filled(column, table.numbers(column.name, truths=True)[rows], out)
+    own = _filled(column, table.numbers(column.name, rows, truths=True), out)
     wrong = (own != 0) & (own != 1)
     if wrong.any():
         first = int(np.argmax(wrong))

@@ -79,7 +79,7 @@ class Fit:
             )
         training = self._training(name)
         column = Scaled(name, transform)
-        own = self.table.numbers(name)[self.used]
+        own = self.table.numbers(name, self.used)
         # Transforms increase, so the extremes of a column stand for all of it.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
         outside = TRANSFORMS[transform].outside
@@ -87,6 +87,7 @@ class Fit:
             wrong = outside(own, target=target) & ~np.isnan(own)
             raise fault(column, self.table, self.used, own, wrong, target=target)
         mean, scale = self._moments(name, TRANSFORMS[transform].forward(training))
+        self.table.release()
         if not scale:
             self._warn_constant(name, f"{training[0]:g}")
         column = replace(column, mean=mean, scale=scale or 1.0)
@@ -99,7 +100,7 @@ class Fit:
 
     def _training(self, name: str) -> Array:
         """The values that the training rows have."""
-        values = self.table.numbers(name)[self.training]
+        values = self.table.numbers(name, self.training)
         missing = np.isnan(values)
         if missing.all():
             raise DataError(
@@ -129,7 +130,7 @@ class Fit:
         """What an input needs to know about missing numbers."""
         if not self.imputes:
             return {}
-        missing = np.isnan(self.table.numbers(name)[self.training]).any()
+        missing = np.isnan(self.table.numbers(name, self.training)).any()
         fill = float(typical(self._training(name)))
         return {"imputes": True, "fill": fill, "indicator": bool(missing)}
 
@@ -210,6 +211,7 @@ def refuse_gaps(
             if infinite.any():
                 found.append(_gaps(table, name, "infinite", infinite))
                 imputable = False
+        table.release()
     if not found:
         return
     more = len(found) - _NAMED_COLUMNS

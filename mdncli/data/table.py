@@ -7,6 +7,7 @@ one can say where it stands.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import math
@@ -14,7 +15,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, TypeAlias
+from typing import Any, BinaryIO, NoReturn, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,6 +24,8 @@ from mdncli.data.binary import read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError, Rows
 from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent, chosen, quoted
+from mdncli.data.spool import release
+from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, Records, appending, write
 from mdncli.errors import DataError
 
@@ -35,6 +38,7 @@ __all__ = [
     "fingerprint_file",
     "parts",
     "read",
+    "read_once",
     "scan",
     "scan_records",
     "write",
@@ -50,6 +54,7 @@ SCAN_ROWS = 1 << 16
 
 _BINARY = {".parquet": read_parquet, ".npz": read_npz}
 _Contents: TypeAlias = Mapping[str, Column]
+_EVERY = slice(None)
 
 
 @dataclass(frozen=True)
@@ -118,28 +123,33 @@ class Table:
         except KeyError:
             raise absent([name], self.columns, self.source) from None
 
-    def numbers(self, name: str, *, truths: bool = False) -> NDArray[np.float64]:
+    def numbers(
+        self, name: str, rows: Rows = _EVERY, *, truths: bool = False
+    ) -> NDArray[np.float64]:
         """One column as numbers, (N,): truth values are 0 and 1, missing values NaN.
 
         Args:
             name: the column.
+            rows: which of its rows; all by default.
             truths: whether a text may spell a truth value, too.
 
         Raises:
             DataError: it holds text; the first value that is not a number is named.
         """
-        if not self.spelled(name, truths=truths).all():
+        if self.column(name).kind == "text" and not self.spelled(name, truths=truths).all():
             raise self.not_a_number(name, truths=truths)
-        return self.readable(name, truths=truths)
+        return self.readable(name, rows, truths=truths)
 
-    def readable(self, name: str, *, truths: bool = False) -> NDArray[np.float64]:
+    def readable(
+        self, name: str, rows: Rows = _EVERY, *, truths: bool = False
+    ) -> NDArray[np.float64]:
         """One column as numbers as far as it holds any, (N,); NaN also where it holds text."""
         column = self.column(name)
         if column.kind != "text":
-            return column.values.astype(np.float64, copy=False)
+            return column.values[rows].astype(np.float64, copy=False)
         numbers = (self._number_of(label, truths) for label in column.labels)
         values = [np.nan if number is None else number for number in numbers]
-        return np.array([*values, np.nan])[column.values]
+        return np.array([*values, np.nan])[column.values[rows]]
 
     def numeric(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Several columns as numbers, (N, len(names)); see `numbers`."""
@@ -158,6 +168,11 @@ class Table:
 
     def _number(self, row: int) -> int:
         return row + 1 if self.counted is None else int(self.counted[row])
+
+    def release(self) -> None:
+        """Let go of memory that holds what a file holds, too; see `spool`."""
+        for column in self.contents.values():
+            release(column.values)
 
     def write(self, path: str | Path) -> None:
         """Write all columns to a file; see `write`."""
@@ -243,11 +258,26 @@ def read(
     """
     name = name or _name(source)
     with _opened(source, name) as stream:
-        binary = _binary(source, name)
-        if binary is None:
-            return _read_text(stream, name, columns, set(text))
-        table = Table(binary(stream, name, columns), name)
-    return table if table.rows else _no_rows(name)
+        return _whole(stream, source, name, columns, text)
+
+
+def read_once(
+    path: str | Path, *, text: Collection[str] = (), hear: Hear = lambda done, total: None
+) -> tuple[Table, str]:
+    """`read` a file and its fingerprint, see `fingerprint_file`, in one pass.
+
+    Args:
+        path: the file.
+        text: columns to read as text even where they look like numbers.
+        hear: hears how many of its bytes have been read.
+
+    Raises:
+        DataError: as `read` does; or the file changes while it is read.
+    """
+    with _opened(path, str(path), functools.partial(Watched, hear=hear)) as stream:
+        with stream.blamed():
+            whole = _whole(cast(BinaryIO, stream), path, str(path), None, text)
+        return whole, stream.fingerprint()
 
 
 def scan(
@@ -339,6 +369,20 @@ def fingerprint_arrays(arrays: Iterable[ArrayLike]) -> str:
     return digest.hexdigest()
 
 
+def _whole(
+    stream: BinaryIO,
+    source: Source,
+    name: str,
+    columns: Collection[str] | None,
+    text: Collection[str],
+) -> Table:
+    binary = _binary(source, name)
+    if binary is None:
+        return _read_text(stream, name, columns, set(text))
+    table = Table(binary(stream, name, columns), name)
+    return table if table.rows else _no_rows(name)
+
+
 def _read_text(
     stream: BinaryIO, name: str, columns: Collection[str] | None, text: set[str]
 ) -> Table:
@@ -407,14 +451,20 @@ def _binary(
     raise DataError(f"{name}: not a table by its suffix {suffix!r}", hint=f"known are {known}")
 
 
+def _open(path: str | Path) -> BinaryIO:
+    return Path(path).open("rb")
+
+
 @contextlib.contextmanager
-def _opened(source: Source, name: str) -> Iterator[BinaryIO]:
+def _opened(
+    source: Source, name: str, opening: Callable[[str | Path], Any] = _open
+) -> Iterator[Any]:
     """The bytes of a source; whatever goes wrong in reading them is a `DataError`."""
     if isinstance(source, str | Path) and "\0" in str(source):
         raise DataError(f"{quoted(name)}: not the name of a file")
     try:
         if isinstance(source, str | Path):
-            with Path(source).open("rb") as file:
+            with opening(source) as file:
                 yield file
         else:
             yield source

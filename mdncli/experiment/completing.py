@@ -21,7 +21,7 @@ from mdncli.events import (
 )
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
-from mdncli.experiment.material import Material
+from mdncli.experiment.material import Material, spaced
 from mdncli.experiment.progress import Training
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -97,7 +97,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
     )
     predictor.save(job.run)
     nll = {
-        "train": _nll(material, predictor, _spaced(material.split.train, SCORED_ROWS)),
+        "train": _nll(material, predictor, spaced(material.split.train, SCORED_ROWS)),
         "validation": _nll(material, predictor, material.split.validation),
         "test": _nll(material, predictor, material.split.test),
     }
@@ -109,7 +109,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
     steps = int(training.stack.state(job.replicas)["step"].max())
     about = job.run.read_json(job.run.provenance)
-    seen = material.table[_spaced(material.split.train, 10_000)]
+    seen = material.table[spaced(material.split.train, 10_000)]
     used = [effective_components(member) for member in predictor.members(seen)]
     result: dict[str, Any] = {
         "run": job.run.id,
@@ -141,23 +141,19 @@ def _nll(material: Material, predictor: Predictor, rows: np.ndarray) -> float | 
     """Mean NLL of some rows, in the target's own units; None of no rows."""
     if not len(rows):
         return None
-    chosen = material.table[rows]
     scores = [
         predicted.log_prob(material.encoding.target_values(chosen[part]))
+        for chosen in material.pieces(rows)
         for part, predicted in predictor.chunks(chosen)
     ]
     return float(-np.mean(np.concatenate(scores)))
 
 
-def _spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
-
-
 def _ranges(material: Material) -> dict[str, tuple[float, float]]:
-    seen = material.table[material.split.train]
-    numeric = [c.name for c in material.encoding.input_columns if c.kind == "numeric"]
-    return {
-        name: (float(np.nanmin(values)), float(np.nanmax(values)))
-        for name in numeric
-        for values in [seen.numbers(name)]
-    }
+    ranges: dict[str, tuple[float, float]] = {}
+    for column in material.encoding.input_columns:
+        if column.kind == "numeric":
+            seen = material.table.numbers(column.name, material.split.train)
+            ranges[column.name] = float(np.nanmin(seen)), float(np.nanmax(seen))
+            material.table.release()
+    return ranges

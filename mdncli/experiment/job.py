@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mdncli import machine
 from mdncli.config import Config
+from mdncli.data.spool import room
 from mdncli.experiment.material import Material
 from mdncli.head import Head
 from mdncli.network import Network
@@ -15,6 +20,13 @@ from mdncli.store import RunFolder
 if TYPE_CHECKING:
     from mdncli.training.plan import Replica, StackPlan, TrainingData
 
+
+CACHED_BYTES = 8 << 20
+"""Encoded rows of more bytes outgrow the cache, so that each is kept in one place, to be read at
+once."""
+
+MATRIX_SHARE = 0.25
+"""Encoded rows that take more than this share of the free memory are mapped from a file."""
 
 VALIDATIONS = 200
 """About how often `train.validate_every: auto` validates in a run of many short epochs."""
@@ -103,15 +115,29 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
 
 
 def training_data(material: Material) -> TrainingData:
+    """The rows as the network is to see them, in memory or, if they are too many, in a file.
+
+    Raises:
+        RunFault: the disk has no room for them.
+    """
     from mdncli.training.plan import TrainingData
 
-    table, encoding, split = material.table, material.encoding, material.split
-    return TrainingData(
-        x_train=encoding.encode_inputs(table, split.train),
-        y_train=encoding.encode_targets(table, split.train),
-        x_validation=encoding.encode_inputs(table, split.validation),
-        y_validation=encoding.encode_targets(table, split.validation),
-    )
+    x_train, y_train = _encoded(material, material.split.train)
+    x_validation, y_validation = _encoded(material, material.split.validation)
+    return TrainingData(x_train, y_train, x_validation, y_validation)
+
+
+def _encoded(material: Material, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs (d, n) and targets (D, n) of some rows."""
+    table, encoding = material.table, material.encoding
+    x = y = None
+    d, shape = encoding.features, (len(rows), encoding.features + len(material.targets))
+    size = 4 * math.prod(shape)
+    if size > CACHED_BYTES:
+        spooled = size > MATRIX_SHARE * machine.spare_memory()
+        matrix = room(shape, np.float32, spooled=spooled)
+        x, y = matrix.T[:d], matrix.T[d:]
+    return encoding.encode_inputs(table, rows, x), encoding.encode_targets(table, rows, y)
 
 
 def device_of(job: Job, replicas: Sequence[Replica], data: Sequence[TrainingData]) -> str:

@@ -31,6 +31,8 @@ from mdncli.evaluation.metrics import Chunk
 from mdncli.events import (
     Listener,
     Note,
+    ReadingEnded,
+    ReadingProgress,
     Warned,
     ignore,
 )
@@ -38,6 +40,16 @@ from mdncli.experiment.room import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 from mdncli.transforms import TRANSFORMS
+
+BYTES_PER_ROW = 64
+"""Measured: the most that is held for each row of a file while it is split, fitted and shuffled,
+wherever its values are."""
+
+PIECE_ROWS = 1 << 18
+"""Rows are scored in pieces of so many."""
+
+SIFTED_ROWS = 1 << 20
+"""At most so many training rows, evenly spaced, are searched for values that many share."""
 
 BYTES_PER_CELL = 64
 """Measured: the most that is held for each number of a synthetic dataset."""
@@ -85,8 +97,9 @@ class Material:
         """The targets whose NLL rewards components as thin as the model's scale floor lets them."""
         if self.problem is not None:
             return {}
-        own = self.y(self.split.train).T
-        standardised = self.encoding.encode_targets(self.table, self.split.train)
+        rows = spaced(self.split.train, SIFTED_ROWS)
+        own = self.y(rows).T
+        standardised = self.encoding.encode_targets(self.table, rows)
         floor = self.config.model.scale.floor
         return {
             name: trap
@@ -105,8 +118,23 @@ class Material:
 
     def chunks(self, predictor: Predictor, rows: np.ndarray, **tempering: float) -> Iterator[Chunk]:
         """Some rows with what is predicted for them and, where known, the truth."""
-        chosen = self.table[rows]
-        return scored(predictor, chosen, self.exact, **tempering)
+        for chosen in self.pieces(rows):
+            yield from scored(predictor, chosen, self.exact, **tempering)
+
+    def pieces(self, rows: np.ndarray) -> Iterator[Table]:
+        """Some rows in consecutive tables of bounded size."""
+        for start in range(0, len(rows), PIECE_ROWS):
+            yield self.table[rows[start : start + PIECE_ROWS]]
+            self.table.release()
+
+
+def spaced(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of some rows, evenly spaced.
+
+    >>> spaced(np.arange(10), 4)
+    array([0, 3, 6, 9])
+    """
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
 def scored(
@@ -149,8 +177,8 @@ def prepare(
         inputs, targets = list(problem.inputs), list(problem.targets)
     else:
         assert isinstance(data, FileData)
-        whole = table.read(data.file, text=data.categorical or ())
-        fingerprint, source = table.fingerprint_file(data.file), str(data.file)
+        whole, fingerprint = _read(data, listener)
+        source = str(data.file)
         targets = list(data.target)
         inputs = list(data.inputs or [name for name in whole.columns if name not in targets])
     whole.require([*inputs, *targets])
@@ -196,6 +224,21 @@ def resplit(material: Material, config: Config) -> Material:
     """
     split, encoding = _learned(config.data, material.table, material.inputs, material.targets)
     return replace(material, config=config, split=split, encoding=encoding)
+
+
+def _read(data: FileData, listener: Listener) -> tuple[Table, str]:
+    """The table of a file and its fingerprint, if there is memory to train on so many rows."""
+    source = str(data.file)
+    try:
+        whole, fingerprint = table.read_once(
+            data.file,
+            text=data.categorical or (),
+            hear=lambda done, total: listener(ReadingProgress(source, done, total)),
+        )
+    finally:
+        listener(ReadingEnded())
+    require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
+    return whole, fingerprint
 
 
 def usable(whole: Table, names: Sequence[str]) -> np.ndarray:

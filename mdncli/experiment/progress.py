@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from mdncli.events import (
 )
 from mdncli.experiment.checkpoint import identity_of, misfit, restore
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
-from mdncli.experiment.material import Material
+from mdncli.experiment.material import PIECE_ROWS, Material
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Replica, Validated
@@ -184,9 +185,12 @@ class Training:
 
 def _offsets(material: Material) -> tuple[float, float]:
     """What turns a standardised NLL of training and of validation rows into own units."""
-    jacobian = material.encoding.log_jacobian
     train, validation = (
-        float(-np.mean(jacobian(material.y(rows)))) if len(rows) else 0.0
+        -math.fsum(
+            len(part) / len(rows) * float(np.mean(material.encoding.log_jacobian(material.y(part))))
+            for part in np.array_split(rows, max(1, -(-len(rows) // PIECE_ROWS)))
+            if len(part)
+        )
         for rows in (material.split.train, material.split.validation)
     )
     return train, validation
