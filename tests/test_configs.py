@@ -10,6 +10,9 @@ import pytest
 
 from mdncli import config as configs
 from mdncli import experiment
+from mdncli.commands.evaluate import evaluate
+from mdncli.commands.plot import plot
+from mdncli.commands.sample import Request, sample
 from mdncli.data import table
 from mdncli.events import Warned, ignore
 
@@ -31,6 +34,21 @@ def test_a_config_trains_a_few_steps(path: Path, tmp_path: Path) -> None:
     assert outcome.error is None
     assert outcome.result["steps"] == 5
     assert np.isfinite(outcome.result["nll"]["test"])
+
+
+@pytest.mark.parametrize("name", ["multi-output", "multi-target", "watches"])
+def test_several_columns_and_categories_are_drawn_and_scored(name: str, tmp_path: Path) -> None:
+    material = experiment.prepare(configs.load(name, [*BRIEF, "data.rows=300"]), ignore)
+    (outcome,) = experiment.train([material], tmp_path, ignore)
+    reference = str(outcome.run.path)
+    assert np.isfinite(evaluate(reference, None, tmp_path, ignore).document["nll"])
+    drawn = sample(reference, Request(), tmp_path, ignore).document["files"]
+    figures = plot([reference], [], tmp_path, ignore).document["files"]
+    assert all(Path(file).stat().st_size for file in (*drawn, *figures))
+    per_kind = {"slices"} if len(material.inputs) == 1 else {"predicted"}
+    per_kind |= {"density"} if name == "multi-output" else set()
+    everywhere = {"data", "samples", "learning", "pit"}
+    assert {Path(file).stem for file in figures} == everywhere | per_kind
 
 
 @pytest.mark.skipif("MDN_UCI_DIR" not in os.environ, reason="MDN_UCI_DIR names no folder of tables")

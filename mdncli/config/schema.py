@@ -270,6 +270,7 @@ class FileData(Data):
 PARAMETERS = {
     "rows": "how many rows are drawn",
     "noise": "standard deviation of the noise",
+    "joint_noise": "standard deviation of the angles' own noise, in radians",
     "low": "lower end of the range that is drawn from",
     "high": "upper end of the range that is drawn from",
     "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",

@@ -17,11 +17,13 @@ from scipy.integrate import quad
 from scipy.stats import ks_2samp, kstest
 
 from mdncli.data.synthetic import DATASETS, load
+from mdncli.data.synthetic.arm import Arm
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.synthetic.inverse_sine import InverseSine
 from mdncli.data.synthetic.sine import Sine, curve
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
+from mdncli.density.mixture import Mixture
 from mdncli.errors import ConfigError, UsageError
 
 
@@ -64,7 +66,7 @@ class Rule:
 
 RULES = {
     1: Rule(40, np.logspace(-10, -2, 17).tolist(), 97, 30, 1e-6),
-    2: Rule(10, [1e-9, 1e-7, 1e-5, 1e-3], 33, 8, 1e-6),
+    2: Rule(5, [1e-9, 1e-6, 1e-3], 9, 40, 1e-7),
     4: Rule(2, [1e-4, 4e-3], 11, 3, 1e-2),
 }
 """The number of targets -> how the exact density is integrated."""
@@ -186,6 +188,25 @@ def test_forward_density_is_the_noise_around_the_curve() -> None:
     exact = Sine(noise=2.0).exact(np.array([[3.0]]))
     assert exact.mean().item() == pytest.approx(7 * np.sin(2.25) + 1.5)
     assert exact.std().item() == pytest.approx(2.0)
+
+
+def test_either_solution_of_the_arm_puts_its_hand_there() -> None:
+    dataset = Arm()
+    x, _ = dataset.draw(np.random.default_rng(8), 200)
+    exact = dataset.exact(x)
+    assert isinstance(exact, Mixture)
+    for first, second in (angles.T for angles in np.moveaxis(exact.location, 2, 1)):
+        hand = [f(first) + 0.8 * f(first + second) for f in (np.cos, np.sin)]
+        np.testing.assert_allclose(np.stack(hand, axis=1), x, atol=1e-12)
+    assert (exact.location[0, 1] * exact.location[1, 1] < 0).all()
+
+
+def test_the_noise_of_the_arm_is_that_of_its_position() -> None:
+    x = np.array([[0.3, 0.9]])
+    exact = Arm(noise=0.01, joint_noise=1e-6).exact(x)
+    first, second = exact.sample(np.random.default_rng(9), 20_000)[0].T
+    hand = np.stack([f(first) + 0.8 * f(first + second) for f in (np.cos, np.sin)], axis=1)
+    np.testing.assert_allclose(np.cov(hand.T), 1e-4 * np.eye(2), atol=5e-6)
 
 
 def test_grids_are_even_and_leave_the_noise_random() -> None:
