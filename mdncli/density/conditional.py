@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator
-from typing import Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from mdncli.density.shape import Modes, Regions
 
 Array = NDArray[np.float64]
 Rows = slice | NDArray[np.integer] | NDArray[np.bool_]
@@ -17,6 +20,13 @@ Rows = slice | NDArray[np.integer] | NDArray[np.bool_]
 # Intermediate results of this many numbers stay in a core's own cache, and are small enough for
 # the allocator to keep: returned to the system and faulted in again, larger ones cost three times.
 TILE = 1 << 14
+
+
+class Estimate(NamedTuple):
+    """A figure for each row by Monte Carlo, and its standard error, (N,) each."""
+
+    value: Array
+    error: Array
 
 
 class Conditional(abc.ABC):
@@ -27,8 +37,10 @@ class Conditional(abc.ABC):
     takes any of them. Arrays are rows-first, targets last.
 
     To write a new one, implement `rows` and `targets`, `_log_prob`, `_cdf`, `_quantile`,
-    `sample`, `mean`, `std` and `__getitem__`. The base checks shapes and levels, so that
-    the underscored methods always see M points a row, (N, M, D), or L checked levels.
+    `sample`, `mean`, `std`, `marginal`, `scan` and `__getitem__`. The base checks shapes and
+    levels, so that the underscored methods always see M points a row, (N, M, D), or L checked
+    levels; what else it offers follows from these, and may be replaced where there is a closed
+    form.
     """
 
     @property
@@ -103,6 +115,104 @@ class Conditional(abc.ABC):
             )
         return self._quantile(checked)
 
+    def interval(self, mass: float) -> Array:
+        """The central interval of each target: as much probability lies below as above it.
+
+        Args:
+            mass: the probability inside, strictly between 0 and 1.
+
+        Returns:
+            Its two ends, (N, 2, D).
+
+        Raises:
+            UsageError: the mass is not strictly between 0 and 1.
+        """
+        _require_mass(mass)
+        return self.quantile([(1 - mass) / 2, (1 + mass) / 2])
+
+    def hdr(self, mass: float) -> Regions:
+        """The highest-density regions: the smallest sets of intervals that hold the mass.
+
+        Where a density has several peaks, so may its region (Hyndman 1996, "Computing and graphing
+        highest density regions"). Modes are sought on a scan, see `scan`.
+
+        Args:
+            mass: the probability inside, strictly between 0 and 1.
+
+        Raises:
+            UsageError: the mass is not strictly between 0 and 1, or there are several targets.
+        """
+        from mdncli.density.shape import regions
+
+        _require_mass(mass)
+        return regions(self._single("highest-density regions"), mass)
+
+    def modes(self) -> Modes:
+        """The locations where the density peaks, each with the mass of its peak.
+
+        Raises:
+            UsageError: there are several targets.
+        """
+        from mdncli.density.shape import modes
+
+        return modes(self._single("modes"))
+
+    def crps(self, y: ArrayLike) -> Array:
+        r"""The continuous ranked probability score, in the unit of y; lower is better.
+
+        .. math:: \int (F(t) - 1\{t \ge y\})^2 \, dt = E|Y - y| - E|Y - Y'| / 2
+
+        Closed where the kind has a closed form, else by quadrature of the cdf (Gneiting and
+        Raftery 2007, "Strictly proper scoring rules, prediction, and estimation").
+
+        Args:
+            y: one point a row, (N, D).
+
+        Returns:
+            For each target on its own, (N, D).
+
+        Raises:
+            ValueError: y has another shape.
+        """
+        points = self._points(y)
+        if points.shape[1] != 1:
+            raise ValueError(f"y must be ({self.rows}, {self.targets}), not {np.shape(y)}")
+        each = [self.marginal(d)._crps(points[:, 0, d]) for d in range(self.targets)]
+        return np.stack(each, axis=1)
+
+    def entropy(self, rng: np.random.Generator, draws: int = 1000) -> Estimate:
+        """The differential entropy, -E log p, in nats, by Monte Carlo."""
+        from mdncli.density.scores import entropy
+
+        return entropy(self, rng, draws)
+
+    def energy_score(self, y: ArrayLike, rng: np.random.Generator, draws: int = 200) -> Estimate:
+        r"""The energy score, which is the CRPS of all targets together, by Monte Carlo.
+
+        .. math:: E\|Y - y\| - E\|Y - Y'\| / 2
+
+        Targets count in their own units: bring them to one scale where these differ.
+
+        Args:
+            y: one point a row, (N, D).
+            rng: the source of the draws.
+            draws: how many a row, at least 2; the second expectation is that of successive pairs.
+        """
+        from mdncli.density.scores import energy_score
+
+        return energy_score(self, self._points(y)[:, 0], rng, draws)
+
+    @abc.abstractmethod
+    def marginal(self, target: int) -> Conditional:
+        """The distribution of one target, by its number from 0."""
+
+    @abc.abstractmethod
+    def scan(self) -> Array:
+        """Points of one target from end to end of it, increasing, (N, G).
+
+        Between two neighbours the density is to have at most one extreme, and to be smooth.
+        """
+
     @abc.abstractmethod
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
         """Independent draws, (N, count, D); those of one row are in no particular order."""
@@ -127,6 +237,20 @@ class Conditional(abc.ABC):
     def _quantile(self, levels: Array) -> Array:
         """(L,) -> (N, L, D)."""
 
+    def _crps(self, y: Array) -> Array:
+        """The CRPS of one target: (N,) -> (N,)."""
+        from mdncli.density.scores import crps_by_quadrature
+
+        return crps_by_quadrature(self, y)
+
+    def _single(self, what: str) -> Self:
+        if self.targets > 1:
+            raise UsageError(
+                f"{what} are for one target, not for {self.targets} at once",
+                hint="take them of each target on its own, marginal(0), marginal(1), ...",
+            )
+        return self
+
     def _points(self, y: ArrayLike) -> Array:
         points = np.asarray(y, np.float64)
         if points.ndim == 2:
@@ -137,6 +261,13 @@ class Conditional(abc.ABC):
                 f"not {np.shape(y)}"
             )
         return points
+
+
+def _require_mass(mass: float) -> None:
+    if not 0 < mass < 1:
+        raise UsageError(
+            f"a mass of {mass:g} is not strictly between 0 and 1", hint="give one such as 0.9"
+        )
 
 
 def tiles(

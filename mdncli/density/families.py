@@ -39,6 +39,8 @@ class Family:
         log_mean_exp: log E exp(s z) for s >= 0, elementwise; inf where the tails are too heavy.
         std: the standard deviation of z.
         moments: E |z|^m is finite for m below this; inf where it always is.
+        distance: E|z - Z|, elementwise, where the difference of two scaled draws is of the family
+            again, with the root of the sum of the squared scales; None for other families.
 
     >>> gaussian = FAMILIES["gaussian"]
     >>> float(gaussian.cdf(np.float64(0.0)))
@@ -55,6 +57,7 @@ class Family:
     log_mean_exp: Callable[[Array], Array]
     std: float
     moments: float = math.inf
+    distance: Callable[[Array], Array] | None = None
 
 
 def _gaussian_log_density(z: Array) -> Array:
@@ -125,6 +128,16 @@ def _on_both_sides(tail: Real, z: Real) -> Real:
     bits |= z.view(bits.dtype) & _SIGN[tail.dtype.name]
     tail += 0.5
     return tail
+
+
+def _gaussian_distance(z: Array) -> Array:
+    density = np.exp(np.clip(_gaussian_log_density(z), -700.0, 0.0))
+    distance = np.asarray(_gaussian_quick_cdf(z, density), np.float64)
+    distance -= 0.5
+    distance *= z
+    distance += density
+    distance *= 2
+    return distance
 
 
 def _gaussian_quantile(level: Array) -> Array:
@@ -282,6 +295,7 @@ FAMILIES: dict[str, Family] = {
         sample=lambda rng, shape: rng.standard_normal(shape),
         log_mean_exp=lambda s: 0.5 * s**2,
         std=1.0,
+        distance=_gaussian_distance,
     ),
     "laplace": Family(
         log_density=lambda z: -np.abs(z) - math.log(2),

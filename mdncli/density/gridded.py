@@ -79,6 +79,13 @@ class Gridded(Conditional):
     def std(self) -> Array:
         return self._moments()[1]
 
+    def marginal(self, target: int) -> Self:
+        return self
+
+    def scan(self) -> Array:
+        points = np.sort(np.concatenate([self._edges, self._nodes[0]]))
+        return np.broadcast_to(points, (self.rows, len(points)))
+
     def _moments(self) -> tuple[Array, Array]:
         mean, std = np.empty((2, self.rows, 1))
         for rows, _ in tiles(self.rows, width=self._nodes.size):

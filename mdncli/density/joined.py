@@ -62,6 +62,17 @@ class Joined(Conditional):
     def std(self) -> Array:
         return np.concatenate([part.std() for part in self.parts])
 
+    def marginal(self, target: int) -> Self:
+        return type(self)([part.marginal(target) for part in self.parts])
+
+    def scan(self) -> Array:
+        scans = [part.scan() for part in self.parts]
+        longest = max(points.shape[1] for points in scans)
+        # A point that is there twice does no harm.
+        return np.concatenate(
+            [np.pad(s, ((0, 0), (0, longest - s.shape[1])), mode="edge") for s in scans]
+        )
+
     def _log_prob(self, points: Array) -> Array:
         return self._each(lambda part, own: part.log_prob(own), points)
 
@@ -70,6 +81,9 @@ class Joined(Conditional):
 
     def _quantile(self, levels: Array) -> Array:
         return np.concatenate([part.quantile(levels) for part in self.parts])
+
+    def _crps(self, y: Array) -> Array:
+        return self._each(lambda part, own: part.crps(own), y[:, None])[:, 0]
 
     def _each(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
         own = np.split(points, self._ends[:-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
@@ -14,7 +15,11 @@ from mdncli.density.choice import interval
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
 from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
+from mdncli.density.scores import mixture_crps
 from mdncli.errors import UsageError
+
+# The levels at which a scan begins and ends.
+_ENDS = (1e-13, 1 - 1e-13)
 
 
 class Mixture(Conditional):
@@ -248,6 +253,22 @@ class Mixture(Conditional):
             np.concatenate(correlations) if correlations else None,
         )
 
+    def marginal(self, target: int) -> Self:
+        location, scale = (
+            np.ascontiguousarray(part[:, [target]]) for part in (self.location, self.scale)
+        )
+        return self._like(self.log_weights, location, scale, None)
+
+    def scan(self) -> Array:
+        # Each component's own points: the sum of all has no finer detail than the finest of them.
+        own = self.scale[:, 0, :, None] * _scanned(self.family)
+        own += self.location[:, 0, :, None]
+        points = np.concatenate([*own, self.quantile(_ENDS)[..., 0]], axis=1)
+        low, high = points[:, -2:].T
+        points = points.clip(low[:, None], high[:, None])
+        points.sort(axis=1)
+        return points
+
     def _like(
         self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
     ) -> Self:
@@ -287,6 +308,10 @@ class Mixture(Conditional):
                 below = weights * cdf(self._standard(points, d, rows, some))
                 result[rows, some, d] = below.sum(axis=0).T
         return np.minimum(result, 1.0, out=result)
+
+    def _crps(self, y: Array) -> Array:
+        closed = mixture_crps(self.family, self.weights, self.location[:, 0], self.scale[:, 0], y)
+        return super()._crps(y) if closed is None else closed
 
     def _standard(self, points: Array, d: int, rows: slice, some: slice) -> Array:
         """How many scales each point lies above each location, (K, M, N)."""
@@ -341,6 +366,18 @@ def _reordered(factor: Array, order: list[int]) -> Array:
     turned = np.linalg.qr(np.moveaxis(factor[:, order], (1, 2), (3, 2)), mode="r")
     turned = turned * np.sign(np.einsum("knii->kni", turned))[..., None]
     return np.ascontiguousarray(np.moveaxis(turned, (2, 3), (2, 1)))
+
+
+@functools.cache
+def _scanned(family: Family) -> Array:
+    """Where a scan looks at every component, in its scales from its location."""
+    far = [0.5, 1.0, 1.6, 2.4, 3.5, 5.0, 7.0]
+    # Heavy tails are long, but smooth on the logarithm.
+    while -1.5 * far[-1] > family.quantile(np.asarray(_ENDS[0])):
+        far.append(1.5 * far[-1])
+    # On either side of a kink the density may fall, however little.
+    right = np.array(far if family.bend < math.inf else [1e-4, 0.02, *far])
+    return np.concatenate([-right[::-1], [0.0], right])
 
 
 def _log_sum_exp(terms: Array) -> Array:

@@ -65,3 +65,50 @@ def solve_increasing(
             active, x, step = active[open_], x[open_], step[open_]
             low, high, tolerance = low[open_], high[open_], tolerance[open_]
     return roots
+
+
+def solve_crossing(
+    function: Callable[[Array, Index], Array], low: Array, high: Array, tolerance: float
+) -> Array:
+    """Where n continuous functions cross 0, without their slopes: each kept in its own bracket.
+
+    The secant of the bracket's ends, where the weight of an end that stays is halved (the Illinois
+    method); every third step is a bisection, so that no shape takes long.
+
+    Args:
+        function: called with points x (m,) and which of the n functions they belong to (m,).
+        low: where each function is not above 0, (n,); it need not be the smaller end.
+        high: where each function is not below 0, (n,).
+        tolerance: a value within this of 0 is a crossing.
+
+    Returns:
+        (n,).
+
+    >>> squares = np.array([2.0, 3.0])
+    >>> zero, two = np.zeros(2), np.full(2, 2.0)
+    >>> solve_crossing(lambda x, i: x**2 - squares[i], zero, two, 1e-14).round(6)
+    array([1.414214, 1.732051])
+    """
+    roots, active = low.copy(), np.arange(len(low))
+    below, above = function(low, active), function(high, active)
+    for step in range(_MOST_STEPS):
+        middle = low + (high - low) / 2
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            x = high - above * (high - low) / (above - below)
+        inside = (x > np.minimum(low, high)) & (x < np.maximum(low, high))
+        x = middle if step % 3 == 2 else np.where(inside, x, middle)
+        value = function(x, active)
+        roots[active] = x
+        rises = value < 0
+        # An end that stays counts half as much; the other one moves to x.
+        above = np.where(rises, above / 2, value)
+        below = np.where(rises, value, below / 2)
+        low, high = np.where(rises, x, low), np.where(rises, high, x)
+        middle = low + (high - low) / 2
+        open_ = (np.abs(value) > tolerance) & (middle != low) & (middle != high)
+        if not open_.all():
+            active, low, high = active[open_], low[open_], high[open_]
+            below, above = below[open_], above[open_]
+            if not active.size:
+                break
+    return roots

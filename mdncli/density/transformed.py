@@ -24,6 +24,8 @@ _TAIL, _HEAVY_TAIL = 1e-18, 1e-40
 _INNER = 9.0
 # Panels for a scale of 1; wider components see a sharper transform and need more.
 _PANELS = 6
+# How far from a closed bound a scan begins, as a share of how far it goes.
+_ABOVE_BOUND = 1e-12
 # Enough for a scale of 32 in the units of t.
 _MOST_PANELS = 192
 
@@ -84,6 +86,18 @@ class Transformed(Conditional):
         }
         left = [name for d, name in enumerate(self.transforms) if d not in given]
         return type(self)(self.base.conditional(known), left)
+
+    def marginal(self, target: int) -> Self:
+        return type(self)(self.base.marginal(target), [self.transforms[target]])
+
+    def scan(self) -> Array:
+        points = self._inverse(self.base.scan()[..., None])[..., 0]
+        # A closed bound has probability but no density: all of it counts as just above.
+        (transform,) = self._each()
+        if transform.closed:
+            reach = points[:, -1:] - transform.lower
+            points = np.maximum(points, transform.lower + _ABOVE_BOUND * reach)
+        return points
 
     def _log_prob(self, points: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -11,7 +11,9 @@ from scipy.stats import kstest
 from mdncli.density.conditional import TILE, Conditional, tiles
 from mdncli.density.families import FAMILIES, Family, student_t
 from mdncli.density.gridded import Gridded
+from mdncli.density.joined import Joined
 from mdncli.density.mixture import Mixture
+from mdncli.density.scores import variance_parts
 from mdncli.density.transformed import Transformed
 from mdncli.errors import UsageError
 from mdncli.transforms import TRANSFORMS
@@ -60,6 +62,7 @@ KINDS: dict[str, Callable[[], Conditional]] = {
     },
     "mixture of student_t of few degrees": lambda: mixture(family=student_t(2.5)),
     "one component": lambda: mixture(mixtures=1),
+    "joined": lambda: Joined([mixture()[:1], wave()[1:3], mixture(family="logistic")[3:]]),
     "gridded": wave,
     "several targets": lambda: mixture(targets=3),
     "correlated targets": lambda: correlated(),
@@ -211,6 +214,92 @@ def test_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 def test_a_level_outside_is_refused(conditional: Conditional, level: float) -> None:
     with pytest.raises(UsageError, match="not strictly between 0 and 1"):
         conditional.quantile([0.5, level])
+
+
+@pytest.mark.parametrize("name", ONE_TARGET)
+def test_modes_and_regions_follow_the_density(name: str) -> None:
+    conditional = KINDS[name]()
+    low, high = conditional.quantile([1e-6, 1 - 1e-6])[..., 0].T
+    fine = np.linspace(low, high, 4001, axis=1)[..., None]
+    heights = conditional.log_prob(fine)
+    modes, regions = conditional.modes(), conditional.hdr(0.8)
+    np.testing.assert_allclose(np.nansum(modes.mass, axis=1), 1, rtol=1e-10)
+    assert (np.nanmax(modes.log_density, axis=1) >= heights.max(axis=1) - 1e-9).all()
+    inner = (heights[:, 1:-1] > heights[:, :-2]) & (heights[:, 1:-1] >= heights[:, 2:])
+    assert (modes.count >= inner.sum(axis=1)).all()
+    for row in range(ROWS):
+        kept = slice(regions.count[row])
+        ends = np.stack([regions.low[row, kept], regions.high[row, kept]])
+        assert np.isnan(regions.low[row, regions.count[row] :]).all()
+        held = conditional[np.full(ends.shape[1], row)].cdf(ends.T[..., None])[..., 0]
+        assert np.diff(held).sum() == pytest.approx(0.8, abs=1e-9)
+        inside = ((fine[row] >= ends[0]) & (fine[row] <= ends[1])).any(axis=1)
+        above = heights[row] > regions.log_density[row]
+        assert (inside == above).mean() > 0.998
+
+
+@pytest.mark.parametrize("name", ONE_TARGET)
+def test_crps_is_the_integral_of_the_cdf(name: str) -> None:
+    conditional = KINDS[name]()
+    y = conditional.quantile([0.5])[:, 0] + [[-0.4], [0.0], [0.1], [0.6]]
+    y = np.clip(y, *np.moveaxis(conditional.quantile([1e-4, 1 - 1e-4]), 1, 0))
+    levels = np.concatenate([np.logspace(-14, -2, 25), np.linspace(0.02, 0.98, 49)])
+    edges = conditional.quantile(np.unique([*levels, *(1 - levels)]))[..., 0]
+    for row, score in enumerate(conditional.crps(y)[:, 0]):
+        one, at = conditional[[row]], y[row, 0]
+        knots = np.unique([*edges[row], *kinks(conditional)[row].ravel(), at])
+        nodes, weights = np.polynomial.legendre.leggauss(30)
+        points = knots[:-1, None] + np.diff(knots)[:, None] * (nodes + 1) / 2
+        below = one.cdf(points.reshape(1, -1, 1)).reshape(points.shape) - (points >= at)
+        expected = (below**2 @ weights * np.diff(knots) / 2).sum()
+        assert score == pytest.approx(expected, rel=1e-8)
+
+
+def test_scores_by_draws_are_within_their_errors(conditional: Conditional) -> None:
+    rng = np.random.default_rng(16)
+    entropy = conditional.entropy(rng, 20_000)
+    np.testing.assert_array_equal(entropy.value.shape, (ROWS,))
+    again = -conditional.log_prob(conditional.sample(rng, 20_000)).mean(axis=1)
+    assert (abs(entropy.value - again) <= 4 * 1.5 * entropy.error).all()
+    y = conditional.mean()
+    score = conditional.energy_score(y, rng, 20_000)
+    if conditional.targets == 1:
+        assert (abs(score.value - conditional.crps(y)[:, 0]) <= 4 * score.error).all()
+    else:
+        assert (score.value > conditional.crps(y).max(axis=1) - 4 * score.error).all()
+
+
+def test_a_target_on_its_own_keeps_its_distribution(conditional: Conditional) -> None:
+    y = conditional.sample(np.random.default_rng(17), 3)
+    for d in range(conditional.targets):
+        own = conditional.marginal(d)
+        assert (own.rows, own.targets) == (ROWS, 1)
+        np.testing.assert_array_equal(own.cdf(y[..., [d]])[..., 0], conditional.cdf(y)[..., d])
+        np.testing.assert_array_equal(own.mean()[:, 0], conditional.mean()[:, d])
+        np.testing.assert_array_equal(conditional.crps(y[:, 0])[:, d], own.crps(y[:, 0, [d]])[:, 0])
+
+
+def test_several_targets_have_modes_only_each_on_its_own() -> None:
+    both = mixture(targets=2)
+    for ask in (both.modes, lambda: both.hdr(0.9)):
+        with pytest.raises(UsageError, match="one target, not for 2 at once") as caught:
+            ask()
+        assert "marginal(0)" in str(caught.value.hint)
+    assert both.marginal(1).modes().count.min() >= 1
+
+
+@pytest.mark.parametrize("mass", [0.0, 1.0, -0.5, np.nan])
+def test_a_mass_outside_is_refused(conditional: Conditional, mass: float) -> None:
+    for ask in (conditional.interval, conditional.hdr):
+        with pytest.raises(UsageError, match="not strictly between 0 and 1"):
+            ask(mass)
+
+
+def test_the_variance_of_an_ensemble_has_two_parts() -> None:
+    members = [mixture(), mixture(mixtures=2)]
+    aleatoric, epistemic = variance_parts(members)
+    np.testing.assert_allclose(aleatoric + epistemic, Mixture.fold(members).std() ** 2, rtol=1e-12)
+    assert (epistemic > 0).all()
 
 
 @pytest.mark.parametrize(
