@@ -14,7 +14,7 @@ from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import DataError, RunFault
-from mdncli.head import Head
+from mdncli.head import HEADS, AnyHead
 from mdncli.network import Network, forward
 from mdncli.store import RunFolder, read_tensors, remedy, write_tensors
 
@@ -39,7 +39,7 @@ class Predictor:
     """
 
     network: Network
-    head: Head
+    head: AnyHead
     encoding: Encoding
     parameters: Mapping[str, np.ndarray]
     ranges: Mapping[str, tuple[float, float]]
@@ -115,7 +115,7 @@ class Predictor:
     def save(self, run: RunFolder) -> None:
         """Write `model.safetensors`: one file with all a predictor needs."""
         about: dict[str, Any] = {
-            "kind": "mdn",
+            "kind": self.head.kind,
             "network": asdict(self.network),
             "head": asdict(self.head),
             "encoding": self.encoding.to_json(),
@@ -138,7 +138,7 @@ def load(run: RunFolder) -> Predictor:
         shape = about["network"]
         predictor = Predictor(
             network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
-            head=Head(**about["head"]),
+            head=HEADS[about["kind"]](**about["head"]),
             encoding=Encoding.from_json(about["encoding"]),
             parameters=arrays,
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},

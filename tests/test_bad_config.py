@@ -586,6 +586,16 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
             "model.covariance=full: full is for the family gaussian; with logistic write diagonal",
         ],
     ),
+    "loss of another kind": (
+        ["train.loss=squared"],
+        ["train.loss=squared: squared is for the model.kind mlp or linear; an mdn learns by nll"],
+    ),
+    "loss of an mdn": (
+        ["model.kind=linear", "train.loss=nll"],
+        [
+            "train.loss=nll: nll is for the model.kind mdn; for linear write squared or absolute",
+        ],
+    ),
     "too few degrees of freedom": (
         ["model.family=student_t", "model.degrees_of_freedom=2"],
         ["model.degrees_of_freedom=2: must be above 2, got 2"],

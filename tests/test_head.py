@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import kstest, multivariate_normal, norm
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import COVARIANCES, SCALE_MAPS, Head
+from mdncli.head import COVARIANCES, SCALE_MAPS, Head, PointHead
 
 
 def test_raw_outputs_are_logits_then_locations_then_scales():
@@ -99,6 +101,54 @@ def test_links_are_the_cholesky_factor_below_the_diagonal():
 def test_full_covariance_is_for_gaussian_components():
     with pytest.raises(ValueError, match="without full covariance: laplace"):
         Head(1, 2, "laplace", "full")
+
+
+ERRORS = np.random.default_rng(0).normal(size=(2, 3, 500)) * np.array([0.1, 1.0, 3.0])[:, None]
+
+
+@pytest.mark.parametrize("family", ["gaussian", "laplace"])
+def test_a_point_heads_scales_fit_the_errors_best(family):
+    head = PointHead(3, family).settled(lambda: ERRORS)
+
+    def nll(scale):
+        tried = replace(head, scale=scale)
+        return -sum(tried(np.zeros((3, 500))).log_prob(each.T).mean() for each in ERRORS)
+
+    best = nll(head.scale)
+    for d in range(3):
+        for factor in (0.99, 1.01):
+            scale = list(head.scale)
+            scale[d] *= factor
+            assert nll(scale) > best
+
+
+def test_a_point_heads_scale_has_a_floor():
+    head = PointHead(2, scale_floor=0.01).settled(lambda: np.zeros((1, 2, 9)))
+    assert head.scale == (0.01, 0.01)
+    assert Head(2, 1).settled(lambda: pytest.fail("nothing to fit")) == Head(2, 1)
+
+
+@pytest.mark.parametrize(("family", "expected"), [("gaussian", 3.0), ("laplace", 2.0)])
+def test_a_point_head_starts_at_the_best_constant(family, expected):
+    y = np.array([[1.0, 2.0, 6.0]], np.float32)
+    assert PointHead(1, family).initial_bias(y, np.random.default_rng(0)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"targets": 0},
+        {"targets": 1.0},
+        {"targets": 1, "family": "logistic"},
+        {"targets": 2, "scale": [1.0]},
+        {"targets": 1, "scale": [0.0]},
+        {"targets": 1, "scale": [np.nan]},
+        {"targets": 1, "scale_floor": -1.0},
+    ],
+)
+def test_a_point_head_refuses_what_is_out_of_range(options):
+    with pytest.raises(ValueError, match=r"point head|targets|floor"):
+        PointHead(**options)
 
 
 @pytest.mark.parametrize("targets", [1, 3])

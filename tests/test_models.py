@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 from collections.abc import Callable
@@ -65,6 +66,30 @@ def test_full_covariance_sees_what_diagonal_cannot(mdn: Mdn, two_targets: Path) 
     # Knowing one target, the other's scale is 0.05 rather than 0.4.
     assert nll["full"] < nll["diagonal"] - 1
     assert nll["diagonal"] < nll["isotropic"] + 0.1
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute"])
+def test_an_mlp_is_a_density_of_constant_scale(mdn: Mdn, tmp_path: Path, loss: str) -> None:
+    options = ("model.kind=mlp", f"train.loss={loss}", "train.steps=800", "data.rows=800")
+    result = whole_way(mdn, "sine-forward", "model.ensemble=2", *options)
+    # The noise is Gaussian and of one scale: with squared errors nothing is lost but by learning.
+    assert result["excess_nll"] < (0.1 if loss == "squared" else 0.2)
+    assert result["effective_components"] == 1
+    model = predictor.load(RunFolder(tmp_path / result["run"]))
+    assert model.head.family == ("gaussian" if loss == "squared" else "laplace")
+    assert model.head.scale is not None
+
+
+def test_a_linear_model_is_least_squares(mdn: Mdn, two_targets: Path, tmp_path: Path) -> None:
+    options = ("model.kind=linear", "model.ensemble=1", "train.steps=800")
+    result = whole_way(mdn, "two.csv", "--target=y,z", *options)
+    assert result["parameters"] == 4
+    at = tmp_path / "at.csv"
+    at.write_text("x\n-1\n1\n")
+    low, high = csv.DictReader(mdn("predict", "--at", at, "-o", "-").stdout.splitlines())
+    assert float(high["y_mean"]) - float(low["y_mean"]) == pytest.approx(2, abs=0.2)
+    assert float(low["y_std"]) == pytest.approx(0.5, abs=0.07)
+    assert float(high["z_std"]) == pytest.approx(0.4, abs=0.07)
 
 
 def test_heavy_tails_of_a_logarithm_have_no_mean_and_that_is_said(mdn: Mdn, tmp_path) -> None:

@@ -78,9 +78,10 @@ class Section(BaseModel):
 
 
 def faults_at(**said: str) -> ValidationError:
-    """Faults of a section that show only when its keys are seen together, each at one key."""
+    """Faults of a section that show only when its keys are seen together, each at one key path."""
     details = [
-        InitErrorDetails(type=fault(what), loc=(key,), input=None) for key, what in said.items()
+        InitErrorDetails(type=fault(what), loc=tuple(key.split(".")), input=None)
+        for key, what in said.items()
     ]
     return ValidationError.from_exception_data("config", details)
 
@@ -368,10 +369,22 @@ class Scale(Section):
 
 
 class Model(Section):
-    """The network and the mixture it ends in."""
+    """The network and the mixture it ends in.
 
-    kind: Annotated[Literal["mdn"], WORD, Field(description="a mixture density network")] = "mdn"
-    hidden: Annotated[Layers, Field(description="width of each hidden layer")] = (64, 64)
+    An `mlp` predicts one number, with a scale that is the same for all rows; a `linear` model is an
+    mlp without hidden layers. What does not apply to a kind is left alone, so that a config can be
+    trained as another kind by changing this one key.
+    """
+
+    kind: Annotated[
+        Literal["mdn", "mlp", "linear"],
+        WORD,
+        Field(description="a mixture of densities, or one prediction of constant scale"),
+    ] = "mdn"
+    hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
+        64,
+        64,
+    )
     activation: Annotated[
         Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
         WORD,
@@ -446,7 +459,11 @@ class Train(Section):
         BeforeValidator(whole_or("full")),
         Field(description="rows per step, or full"),
     ] = 128
-    loss: Annotated[Literal["nll"], WORD, Field(description="negative log-likelihood")] = "nll"
+    loss: Annotated[
+        Literal["auto", "nll", "squared", "absolute"],
+        WORD,
+        Field(description="auto: nll of an mdn, squared of mlp and linear"),
+    ] = "auto"
     optimizer: Annotated[
         Literal["adam", "adamw", "rmsprop", "sgd"], WORD, Field(description="rule of a step")
     ] = "adamw"
@@ -532,6 +549,17 @@ class Config(Section):
     )
     model: Annotated[Model, Field(description="the network and the mixture it ends in")] = Model()
     train: Annotated[Train, Field(description="how the network is fitted")] = Train()
+
+    @model_validator(mode="after")
+    def _loss_fits_the_model(self) -> Self:
+        loss, kind = self.train.loss, self.model.kind
+        if kind == "mdn" and loss in ("squared", "absolute"):
+            what = f"{loss} is for the model.kind mlp or linear; an mdn learns by nll"
+            raise faults_at(**{"train.loss": what})
+        if kind != "mdn" and loss == "nll":
+            what = f"nll is for the model.kind mdn; for {kind} write squared or absolute"
+            raise faults_at(**{"train.loss": what})
+        return self
 
 
 Fields = dict[tuple[str, ...], FieldInfo]

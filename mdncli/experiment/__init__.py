@@ -19,6 +19,7 @@ from mdncli.experiment.material import (
     usable,
     write_rows,
 )
+from mdncli.experiment.modelling import head_of, network_of
 from mdncli.experiment.progress import Stop
 from mdncli.experiment.running import resume, train
 
@@ -30,6 +31,8 @@ __all__ = [
     "begin",
     "begin_view",
     "config_of",
+    "head_of",
+    "network_of",
     "prepare",
     "provenance",
     "reopen",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
 from mdncli.experiment.progress import Training
+from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 
@@ -87,11 +89,12 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
             )
         listener(Warned(f"{job.run.path}: {count} and were left out ({detail})"))
     material, encoding = job.material, job.material.encoding
+    network, parameters = job.plan.network, training.stack.best(healthy)
     predictor = Predictor(
-        network=job.plan.network,
-        head=job.plan.head,
+        network=network,
+        head=job.plan.head.settled(lambda: _errors(material, network, parameters)),
         encoding=encoding,
-        parameters=training.stack.best(healthy),
+        parameters=parameters,
         ranges=_ranges(material),
         seed=job.config.seed,
     )
@@ -135,6 +138,16 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
     store.write_json(job.run.result, result)
     job.run.write_status("completed", job.epoch)
     return {**result, "run": str(job.run.path)}
+
+
+def _errors(
+    material: Material, network: Network, parameters: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Raw outputs minus standardised targets, (M, D, n): of validation rows, if there are any."""
+    split, encoding = material.split, material.encoding
+    rows = spaced(split.validation if len(split.validation) else split.train, SCORED_ROWS)
+    raw = forward(network, parameters, encoding.encode_inputs(material.table, rows))
+    return raw.astype(np.float64) - encoding.encode_targets(material.table, rows)
 
 
 def _nll(material: Material, predictor: Predictor, rows: np.ndarray) -> float | None:

@@ -13,8 +13,7 @@ from mdncli import machine
 from mdncli.config import Config
 from mdncli.data.spool import room
 from mdncli.experiment.material import Material
-from mdncli.head import Head
-from mdncli.network import Network
+from mdncli.experiment.modelling import head_of, network_of
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -58,23 +57,9 @@ class Job:
 def plan_of(material: Material) -> StackPlan:
     from mdncli.training.plan import StackPlan, steps_per_epoch
 
-    model, training = material.config.model, material.config.train
-    head = Head(
-        mixtures=model.mixtures,
-        targets=len(material.targets),
-        family=model.family,
-        degrees_of_freedom=model.degrees_of_freedom,
-        covariance=model.covariance,
-        scale_map=model.scale.map,
-        scale_floor=model.scale.floor,
-        scale_cap=model.scale.cap,
-    )
-    network = Network(
-        inputs=material.encoding.features,
-        hidden=model.hidden,
-        activation=model.activation,
-        outputs=head.outputs,
-    )
+    training = material.config.train
+    head = head_of(material.config, len(material.targets))
+    network = network_of(material.config, material.encoding.features, head)
     batch = None if training.batch_size == "full" else training.batch_size
     epoch = steps_per_epoch(len(material.split.train), batch)
     steps = training.steps if training.epochs is None else training.epochs * epoch

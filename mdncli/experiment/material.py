@@ -22,7 +22,6 @@ from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
-from mdncli.density.families import family_of
 from mdncli.errors import (
     DataError,
     RunFault,
@@ -36,6 +35,7 @@ from mdncli.events import (
     Warned,
     ignore,
 )
+from mdncli.experiment.modelling import head_of
 from mdncli.experiment.room import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -94,8 +94,11 @@ class Material:
 
     @cached_property
     def spike_traps(self) -> dict[str, SpikeTrap]:
-        """The targets whose NLL rewards components as thin as the model's scale floor lets them."""
-        if self.problem is not None:
+        """The targets whose NLL rewards components as thin as the model's scale floor lets them.
+
+        A constant scale cannot be thin for some rows only.
+        """
+        if self.problem is not None or self.config.model.kind != "mdn":
             return {}
         rows = spaced(self.split.train, SIFTED_ROWS)
         own = self.y(rows).T
@@ -204,14 +207,14 @@ def prepare(
 
 def _without_mean(material: Material) -> Iterator[str]:
     """What to say of targets whose predicted mean is infinite, whatever the network learns."""
-    model = material.config.model
-    moments = family_of(model.family, model.degrees_of_freedom).moments
+    head = head_of(material.config, len(material.targets))
+    moments = head.density.moments
     for column in material.encoding.target_columns:
         # Of families with all moments, an exponential may have a mean: it depends on the scale.
         if moments < math.inf and TRANSFORMS[column.transform].growth >= moments:
             yield (
                 f"{column.name}: with the transform {column.transform} and the family "
-                f"{model.family} every predicted mean is infinite; look at quantiles instead"
+                f"{head.family} every predicted mean is infinite; look at quantiles instead"
             )
 
 

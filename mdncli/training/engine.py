@@ -26,7 +26,7 @@ from mdncli.training.capture import Ahead, Capture, sent
 from mdncli.training.chance import Chance, Keys
 from mdncli.training.forward import ACTIVATIONS, Arena, Trunk, wake_kernels
 from mdncli.training.layout import Layout
-from mdncli.training.objective import MixtureNLL, nll_constant
+from mdncli.training.objective import Objective, mean_nll, objective_of
 from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
@@ -167,11 +167,11 @@ class Engine:
         nll = torch.full_like(self._nll, torch.nan)
         for tile, blocks in self._validations:
             tile.add_value(blocks, nll[tile.start : tile.stop].zero_())
-        return nll.cpu().numpy() + nll_constant(self._plan.head)
+        return mean_nll(self._plan.head, nll.cpu().numpy())
 
     def take_training_nll(self, steps: int) -> NDArray[np.float64]:
         """The mean NLL of every replica over its batches in the last steps, which is forgotten."""
-        nll = self._nll.cpu().numpy() / steps + nll_constant(self._plan.head)
+        nll = mean_nll(self._plan.head, self._nll.cpu().numpy() / steps)
         self._nll.zero_()
         return nll
 
@@ -243,7 +243,7 @@ class Engine:
                 chance = Chance(replicas, own, network, self._plan.head.targets, rows, arena)
                 activations = chance.activations(ACTIVATIONS[network.activation])
             trunk = Trunk(network, layers, gradient, rows, arena, activations)
-            objective = MixtureNLL(self._plan.head, trunk.raw, arena)
+            objective = objective_of(self._plan.head, trunk.raw, arena)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], chance))
         return tiles
 
@@ -255,7 +255,7 @@ class _Tile:
     start: int
     stop: int
     trunk: Trunk
-    objective: MixtureNLL
+    objective: Objective
     nll: Tensor
     chance: Chance | None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from mdncli.head import Head
+from mdncli.head import AnyHead, Head, PointHead
 from mdncli.training.components import COVARIANCES
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
@@ -24,13 +27,52 @@ up the processor for a hundred cycles. One in a hundred was measured to triple t
 """
 
 
-def nll_constant(head: Head) -> float:
-    """What `MixtureNLL` leaves out of the NLL of every row.
+class Objective(Protocol):
+    """What a block of R replicas is trained for, bound to the block's raw outputs (R, P, N).
+
+    It adds the weighted sum over rows to the total of every replica; `gradient` also puts the
+    gradient in the place of the raw outputs.
+    """
+
+    def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None: ...
+
+    def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None: ...
+
+
+def objective_of(head: AnyHead, raw: Tensor, arena: Arena) -> Objective:
+    """What networks with this head are trained for."""
+    kind = MixtureNLL if isinstance(head, Head) else PointLoss
+    return kind(head, raw, arena)  # pyright: ignore[reportArgumentType]
+
+
+def mean_nll(head: AnyHead, mean: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The mean NLL of a row, from the mean of what the objective adds up.
+
+    Of a `PointLoss` it is the NLL at the scale, common to all targets, that fits these rows best:
+    with a loss of l in D targets, D / p (1 + log(p l / D)) and the family's constant.
+
+    >>> mean_nll(Head(mixtures=3, targets=2), np.array([0.5])).round(4)
+    array([2.3379])
+    >>> mean_nll(PointHead(targets=1), np.array([0.5])).round(4)
+    array([1.4189])
+    """
+    values = np.asarray(mean, np.float64)
+    if isinstance(head, Head):
+        return values + nll_constant(head)
+    each = head.targets / head.power
+    # Errors of 0 have no finite NLL: no scale is too small for them.
+    fitted = each * (1 + np.log(np.maximum(values, 1e-18) / each))
+    return np.where(np.isnan(values), np.nan, fitted) + nll_constant(head)
+
+
+def nll_constant(head: AnyHead) -> float:
+    """What the NLL of every row has beside what depends on the network.
 
     >>> round(nll_constant(Head(mixtures=3, targets=2)), 4)
     1.8379
     """
-    return head.targets * family_of(head.family, head.degrees_of_freedom).constant
+    nu = head.degrees_of_freedom if isinstance(head, Head) else None
+    return head.targets * family_of(head.family, nu).constant
 
 
 class MixtureNLL:
@@ -89,3 +131,31 @@ class MixtureNLL:
         self._both.mul_(self._mass_over)
         torch.sub(self._prior, self._posterior, out=self._logits)
         self._components.gradient(self._responsibility)
+
+
+class PointLoss:
+    """Half the squared errors of point predictions, or the absolute ones, summed over targets.
+
+    It is the NLL of the head's family at a scale of 1, up to a constant.
+
+    Args:
+        head: the head.
+        raw: where the predictions will be and the gradient goes, (R, D, N).
+        arena: gives the buffers.
+    """
+
+    def __init__(self, head: PointHead, raw: Tensor, arena: Arena) -> None:
+        self._raw, self._family = raw, family_of(head.family, None)
+        self._error, self._loss = (arena.take(name, *raw.shape) for name in ("error", "loss"))
+
+    def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
+        """Adds the weighted sum over rows to the total of every replica, as `MixtureNLL` does."""
+        torch.sub(self._raw, y[:, 0], out=self._error)
+        # The predictions are not needed again: their place is free.
+        self._family.add_energy(self._loss.zero_(), self._error, self._raw)
+        total.add_(self._loss.mul_(weight).sum((1, 2)))
+
+    def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
+        """The same, and the gradient takes the place of the predictions."""
+        self.value(y, weight, total)
+        torch.mul(self._family.score(self._error, self._raw), weight, out=self._raw)

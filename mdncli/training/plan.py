@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.head import Head
+from mdncli.head import AnyHead
 from mdncli.network import Network
 
 Rows = NDArray[np.float32]
@@ -86,7 +86,7 @@ class StackPlan:
     """
 
     network: Network
-    head: Head
+    head: AnyHead
     steps: int
     batch_size: int | None = None
     validate_every: int = 100

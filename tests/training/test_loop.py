@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import Head
+from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
 from mdncli.training.loop import DIVERGED, STOPPED, Stack
 from mdncli.training.optimizers import OPTIMIZERS
@@ -39,7 +39,7 @@ def a_plan(
     hidden: tuple[int, ...] = (16,),
     mixtures: int = 3,
     targets: int = 1,
-    head: Head | None = None,
+    head: AnyHead | None = None,
     **rest,
 ) -> StackPlan:
     head = head or Head(mixtures, targets)
@@ -92,6 +92,8 @@ PLANS = {
         for covariance in ("isotropic", "full")
     },
     **{name: (a_plan(head=Head(3, 1, family=name)), DATA) for name in FAMILIES},
+    "squared": (a_plan(head=PointHead(1)), DATA),
+    "absolute": (a_plan(inputs=3, hidden=(), head=PointHead(2, "laplace")), WIDE),
 }
 
 

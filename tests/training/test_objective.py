@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import COVARIANCES, SCALE_MAPS, Head
+from mdncli.head import COVARIANCES, SCALE_MAPS, AnyHead, Head, PointHead
 from mdncli.training.forward import Arena
-from mdncli.training.objective import MixtureNLL, nll_constant
+from mdncli.training.objective import mean_nll, nll_constant, objective_of
 
 HEADS = {
     "one target": Head(3, 1),
@@ -25,6 +25,7 @@ HEADS = {
     },
     "isotropic laplace": Head(2, 3, "laplace", "isotropic", scale_cap=0.3),
     "full and capped": Head(2, 2, covariance="full", scale_map="exp", scale_cap=0.3),
+    **{f"point {family}": PointHead(2, family) for family in ("gaussian", "laplace")},
     "heavy tails": Head(3, 1, family="student_t", degrees_of_freedom=2.5, scale_cap=0.3),
 }
 
@@ -36,7 +37,7 @@ class AnalyticNLL(torch.autograd.Function):
     def forward(ctx, raw, y, weight, head):
         buffer = raw.clone()
         nll = torch.zeros(len(raw), dtype=raw.dtype)
-        objective = MixtureNLL(head, buffer, Arena(torch.device("cpu"), raw.dtype))
+        objective = objective_of(head, buffer, Arena(torch.device("cpu"), raw.dtype))
         objective.gradient(y, weight, nll)
         ctx.save_for_backward(buffer)
         return nll
@@ -47,7 +48,7 @@ class AnalyticNLL(torch.autograd.Function):
         return outward[0][:, None, None] * gradient, None, None, None
 
 
-def some_rows(head: Head, replicas: int = 2, rows: int = 5, spread: float = 1.0):
+def some_rows(head: AnyHead, replicas: int = 2, rows: int = 5, spread: float = 1.0):
     torch.manual_seed(0)
     raw = spread * torch.randn(replicas, head.outputs, rows, dtype=torch.float64)
     y = torch.randn(replicas, 1, head.targets, rows, dtype=torch.float64)
@@ -100,3 +101,27 @@ def test_far_from_everything_it_stays_finite_and_pulls_back(head):
     locations = raw.grad[:, head.mixtures : head.mixtures * (1 + head.targets)]
     assert (locations <= 0).all()
     assert (locations < 0).any()
+
+
+@pytest.mark.parametrize("family", ["gaussian", "laplace"])
+@pytest.mark.parametrize("targets", [1, 3])
+def test_the_nll_of_a_point_loss_is_that_at_the_best_common_scale(family, targets):
+    rng = np.random.default_rng(0)
+    errors = 0.3 * rng.normal(size=(1, targets, 400))
+    each = errors**2 / 2 if family == "gaussian" else abs(errors)
+    found = mean_nll(PointHead(targets, family), each.sum(axis=1).mean(keepdims=True))
+    scales = np.linspace(0.1, 0.6, 2001)
+    tried = [
+        -PointHead(targets, family, [s] * targets)(np.zeros((targets, 400)))
+        .log_prob(errors[0].T)
+        .mean()
+        for s in scales
+    ]
+    assert found.item() == pytest.approx(min(tried), abs=1e-5)
+
+
+def test_the_nll_of_no_errors_is_finite_and_of_no_number_is_none():
+    low, none, endless = mean_nll(PointHead(1), np.array([0.0, np.nan, np.inf]))
+    assert -50 < low < 0
+    assert np.isnan(none)
+    assert endless == np.inf

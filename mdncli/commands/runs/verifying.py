@@ -166,17 +166,21 @@ def _model(subject: _Subject) -> str | None:
     run = subject.run
     if subject.only_data or (subject.result is None and not run.model.exists()):
         return None
+    from mdncli.experiment import head_of, network_of
+
     model = predictor.load(run)
-    wanted = subject.config.model
     members = len(next(iter(model.parameters.values())))
+    head = head_of(subject.config, model.head.targets)
+    network = network_of(subject.config, model.network.inputs, head)
     agree = {
-        "hidden": model.network.hidden == wanted.hidden,
-        "activation": model.network.activation == wanted.activation,
-        "mixtures": model.head.mixtures == wanted.mixtures,
-        "family": model.head.family == wanted.family,
-        "degrees_of_freedom": model.head.degrees_of_freedom == wanted.degrees_of_freedom,
-        "covariance": model.head.covariance == wanted.covariance,
-        "ensemble": members <= wanted.ensemble,
+        "kind": model.head.kind == head.kind,
+        "hidden": model.network.hidden == network.hidden,
+        "activation": model.network.activation == network.activation,
+        **{
+            key: getattr(model.head, key, None) == getattr(head, key, None)
+            for key in ("mixtures", "family", "degrees_of_freedom", "covariance")
+        },
+        "ensemble": members <= subject.config.model.ensemble,
     }
     if odd := [key for key, same in agree.items() if not same]:
         raise RunFault(f"{run.model.name}: not what the config says: model.{odd[0]} differs")
