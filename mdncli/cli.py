@@ -237,7 +237,7 @@ def evaluate(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score a run on its test rows: NLL, RMSE, coverage, PIT.
+    """Score a run on its test rows: NLL, RMSE, CRPS, coverage, PIT.
 
     NLL is the mean negative log density per row, in nats and in the target's
     own units: lower is better, and a negative one is fine, since a density may

@@ -43,6 +43,8 @@ EVALUATE_KEYS = {
     "nll",
     "rmse",
     "mae",
+    "crps",
+    "pinball",
     "coverage",
     "width",
     "pit_ks",

@@ -80,6 +80,9 @@ def _rows(
     return rows[kept]
 
 
+_SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball loss"}
+
+
 def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
     se = result["se"]
     lines = [("NLL", number(result["nll"]), number(se["nll"]))]
@@ -88,7 +91,7 @@ def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown
         lines.append(("excess NLL", number(result["excess_nll"]), number(se["excess_nll"])))
     for name, part in result.get("targets", {targets[0]: result}).items():
         suffix = f" of {name}" if len(targets) > 1 else ""
-        for key, label in (("rmse", "RMSE"), ("mae", "MAE")):
+        for key, label in _SCORES.items():
             lines.append((label + suffix, number(part[key]), number(part["se"][key])))
         for level, covered in part["coverage"].items():
             label = f"coverage of {float(level):.0%} intervals{suffix}"

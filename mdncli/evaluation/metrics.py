@@ -36,26 +36,32 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
     may well be negative. `excess_nll` subtracts the exact density's NLL on the same rows and
     estimates a mean Kullback-Leibler divergence. A central interval of mass c covers a row where
     its PIT `F(y|x)` lies within c/2 of one half; `pit_ks` is the Kolmogorov-Smirnov distance
-    between the PITs and the uniform distribution.
+    between the PITs and the uniform distribution. `crps` is the mean continuous ranked probability
+    score, `pinball` the mean of the quantile losses at the ends of the intervals and the median;
+    both have the target's own unit.
 
     Args:
         chunks: the rows, in any number of pieces; peak memory follows the largest one.
         targets: names of the D targets.
 
     Returns:
-        `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, coverage, width,
-        pit_ks` beside them; for several targets those stand under `targets` by name.
+        `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, crps, pinball,
+        coverage, width, pit_ks` beside them; for several targets those stand under `targets` by
+        name.
     """
-    nll, exact_nll, error, pit, width = [], [], [], [], []
+    nll, exact_nll, error, crps, pinball, pit, width = [], [], [], [], [], [], []
+    low, high = _bounds(LEVELS)
+    levels = np.concatenate([low, [0.5], high])
     for chunk in chunks:
         nll.append(-chunk.predicted.log_prob(chunk.y))
         if chunk.exact is not None:
             exact_nll.append(-chunk.exact.log_prob(chunk.y))
         error.append(chunk.y - chunk.predicted.mean())
         pit.append(chunk.predicted.cdf(chunk.y))
-        low, high = _bounds(LEVELS)
-        bounds = chunk.predicted.quantile(np.concatenate([low, high]))
-        width.append(bounds[:, len(LEVELS) :] - bounds[:, : len(LEVELS)])
+        crps.append(chunk.predicted.crps(chunk.y))
+        quantiles = chunk.predicted.quantile(levels)
+        pinball.append(_pinball(levels, quantiles, chunk.y))
+        width.append(quantiles[:, -len(LEVELS) :] - quantiles[:, : len(LEVELS)])
     scores = np.concatenate(nll)
     result: dict[str, Any] = {"rows": len(scores), "nll": _mean(scores)}
     errors: dict[str, Any] = {"nll": _se(scores)}
@@ -69,6 +75,8 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
         for name, *arrays in zip(
             targets,
             np.concatenate(error).T,
+            np.concatenate(crps).T,
+            np.concatenate(pinball).T,
             np.concatenate(pit).T,
             np.moveaxis(np.concatenate(width), 2, 0),
             strict=True,
@@ -85,7 +93,11 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
 
 
 def _target(
-    error: np.ndarray, pit: np.ndarray, width: np.ndarray
+    error: np.ndarray,
+    crps: np.ndarray,
+    pinball: np.ndarray,
+    pit: np.ndarray,
+    width: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     rows = len(error)
     rmse = float(np.sqrt(np.mean(error**2)))
@@ -94,6 +106,8 @@ def _target(
     values = {
         "rmse": rmse,
         "mae": _mean(np.abs(error)),
+        "crps": _mean(crps),
+        "pinball": _mean(pinball),
         "coverage": _by_level(covered),
         "width": _by_level(width.mean(axis=0)),
         "pit_ks": pit_distance(pit),
@@ -102,10 +116,19 @@ def _target(
         # The delta method: d sqrt(m) = dm / (2 sqrt(m)).
         "rmse": _se(error**2) / (2 * rmse) if rmse > 0 else 0.0,
         "mae": _se(np.abs(error)),
+        "crps": _se(crps),
+        "pinball": _se(pinball),
         "coverage": _by_level(np.sqrt(covered * (1 - covered) / rows)),
         "width": _by_level(width.std(axis=0, ddof=min(1, rows - 1)) / np.sqrt(rows)),
     }
     return values, errors
+
+
+def _pinball(levels: np.ndarray, quantiles: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The mean over levels (L,) of the losses of quantiles (N, L, D), (N, D)."""
+    above = y[:, None] - quantiles
+    level = levels[:, None]
+    return np.maximum(level * above, (level - 1) * above).mean(axis=1)
 
 
 def pit_distance(pit: np.ndarray) -> float:
