@@ -118,6 +118,7 @@ def train(
     target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
     threads: Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -141,9 +142,12 @@ def train(
         "train.threads": threads,
     }
     if resume is not None:
+        if profile:
+            raise UsageError("--profile is of a new training", hint="leave out --resume")
         options["seeds"] = seeds
         _finish(console, command.resume(resume, items or [], options, runs_dir, console))
-    _finish(console, command.train(items or [], options, runs_dir, console, seeds=seeds))
+    answer = command.train(items or [], options, runs_dir, console, seeds=seeds, profile=profile)
+    _finish(console, answer)
 
 
 @app.command()

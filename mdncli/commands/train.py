@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Material, Outcome
+from mdncli.training.stopwatch import Stopwatch
 
 MOST_RUNS = 10_000
 """A command that trains more is taken for a mistake."""
@@ -35,6 +37,7 @@ def train(
     listener: Listener,
     *,
     seeds: str | None = None,
+    profile: bool = False,
 ) -> Answer:
     """Train one run for each config among `items`; all configs and data are checked first.
 
@@ -44,11 +47,31 @@ def train(
         runs_dir: where the run folders go.
         listener: hears how it goes.
         seeds: train each config with these seeds; `8` or `3,5,8`.
+        profile: say where the time went.
     """
-    with _nothing_begun():
+    watch = Stopwatch() if profile else None
+    with _nothing_begun(), watch.during("data") if watch is not None else nullcontext():
         materials = _materials(items, options, listener, seeds)
     with interruptible() as stop:
-        return _answer(experiment.train(materials, runs_dir, listener, stop))
+        if watch is not None:
+            import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
+            watch.started()
+        answer = _answer(experiment.train(materials, runs_dir, listener, stop, watch))
+    return answer if watch is None else _profiled(answer, watch)
+
+
+def _profiled(answer: Answer, watch: Stopwatch) -> Answer:
+    """An answer that also says where the time went."""
+    report = watch.report()
+    rows = [
+        (part, number(seconds, 3), number(100 * seconds / report["total"], 1))
+        for part, seconds in report.items()
+    ]
+    return replace(
+        answer,
+        document={**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}},
+        tables=[*answer.tables, Table("Where the time went", ("part", "s", "%"), rows)],
+    )
 
 
 def _materials(

@@ -25,6 +25,7 @@ from mdncli.experiment.material import PIECE_ROWS, Material
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Replica, Validated
+    from mdncli.training.stopwatch import Stopwatch
 
 
 CHECKPOINT_SECONDS = 2.0
@@ -40,7 +41,14 @@ Stop = Callable[[], int | None]
 class Training:
     """A stack at work: its events become metrics, checkpoints, statuses and progress."""
 
-    def __init__(self, jobs: Sequence[Job], listener: Listener, *, resuming: bool) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        listener: Listener,
+        *,
+        resuming: bool,
+        watch: Stopwatch | None = None,
+    ) -> None:
         from mdncli.training.loop import Stack
 
         self.jobs = jobs
@@ -58,6 +66,8 @@ class Training:
         state, self.seconds, threads = restore(jobs[0]) if resuming else (None, 0.0, None)
         data = [training_data(material) for material in shared.values()]
         self.threads = threads_of(jobs[0], data, replicas, threads)
+        if watch is not None:
+            watch.over(self, save="saving", _validated="saving")
         self.device = device_of(jobs[0], replicas, data)
         try:
             self.stack = Stack(
@@ -65,6 +75,7 @@ class Training:
                 data,
                 replicas,
                 device=self.device,
+                watch=watch,
                 threads=self.threads,
                 state=state,
             )

@@ -37,15 +37,21 @@ from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
     from mdncli.training.plan import StackPlan
+    from mdncli.training.stopwatch import Stopwatch
 
 
 def train(
-    materials: Sequence[Material], root: Path, listener: Listener, stop: Stop = lambda: None
+    materials: Sequence[Material],
+    root: Path,
+    listener: Listener,
+    stop: Stop = lambda: None,
+    watch: Stopwatch | None = None,
 ) -> list[Outcome]:
     """Train one run for each material, in new run folders under `root`.
 
     Runs whose networks have one shape and train for as long share a stack, at a fraction of the
-    cost; each ends as it would have alone. One that fails does not stop the others.
+    cost; each ends as it would have alone. One that fails does not stop the others. A `watch`
+    counts where the time goes.
 
     Returns:
         What became of each run, in order.
@@ -66,7 +72,7 @@ def train(
     outcomes: dict[int, Outcome] = {}
     for plan, members in stacks:
         with _begun([materials[index] for index in members], plan, root) as jobs:
-            trained = _train_stack(jobs, listener, stop, started)
+            trained = _train_stack(jobs, listener, stop, started, watch=watch)
         outcomes |= zip(members, trained, strict=True)
     return [outcomes[index] for index in range(len(materials))]
 
@@ -168,15 +174,17 @@ def _train_stack(
     started: float,
     *,
     resuming: bool = False,
+    watch: Stopwatch | None = None,
 ) -> list[Outcome]:
     """Train runs of one shape in one stack and complete their folders, which are locked."""
     try:
-        training = Training(jobs, listener, resuming=resuming)
+        training = Training(jobs, listener, resuming=resuming, watch=watch)
         try:
             training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
-        return [outcome_of(job, training, listener, started) for job in jobs]
+        with watch.during("results") if watch is not None else contextlib.nullcontext():
+            return [outcome_of(job, training, listener, started) for job in jobs]
     except BaseException as error:
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
         state = "interrupted" if interrupted else "failed"

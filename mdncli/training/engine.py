@@ -29,6 +29,7 @@ from mdncli.training.layout import Layout
 from mdncli.training.objective import Objective, mean_nll, objective_of
 from mdncli.training.optimizers import OPTIMIZERS, clip_, learning_rates
 from mdncli.training.plan import Replica, StackPlan, TrainingData
+from mdncli.training.stopwatch import Stopwatch
 
 BLOCK_ROWS = {"cpu": 1 << 11, "cuda": 1 << 14}
 """A batch is cut into blocks of at most so many rows."""
@@ -91,6 +92,7 @@ class Engine:
         arrays: weights, moments and sums, as `arrays` gives them, each with a leading R.
         capture: makes of the work of a step what does it, from then on in the same memory; None
             where it may read its values wherever they lie.
+        watch: counts the time of each part of a step.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Engine:
         step: int,
         arrays: Mapping[str, Array],
         capture: Capture | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         def put(name: str) -> Tensor:
             return torch.from_numpy(np.array(arrays[name])).to(data.device)
@@ -129,6 +132,8 @@ class Engine:
         arena = Arena(data.device)
         self._crews = self._make_crews(data, arena)
         self._validations = self._make_validations(data, arena)
+        if watch is not None:
+            self._count_time(watch)
         self._work = self._take_step if capture is None else capture(self._take_step)
 
     @torch.inference_mode()
@@ -149,6 +154,9 @@ class Engine:
         for batches, tiles in self._crews:
             for tile, blocks in zip(tiles, batches.blocks(), strict=True):
                 tile.add_gradient(blocks)
+        self._descend()
+
+    def _descend(self) -> None:
         if self._clip is not None:
             clip_(self._gradient, self._clip, self._move)
         pace = self._schedule.pace()
@@ -160,6 +168,14 @@ class Engine:
             self._move.zero_(), self._gradient, self._moments, pace.number, self._momentum
         )
         self._weights.addcmul_(self._move, pace.rate)
+
+    def _count_time(self, watch: Stopwatch) -> None:
+        watch.over(self, _descend="optimizer", validation_nll="validation")
+        for batches, tiles in self._crews:
+            watch.over(batches, seek="batches", blocks="batches")
+            for tile in tiles:
+                watch.over(tile.trunk, forward="forward", backward="backward")
+                watch.over(tile.objective, gradient="loss")
 
     @torch.inference_mode()
     def validation_nll(self) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from mdncli.data.streams import stream
-from mdncli.training.capture import CAPTURES, Capture
+from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import short_of_memory
 from mdncli.training.engine import Datasets, Engine
 from mdncli.training.layout import Layout
@@ -27,6 +27,7 @@ from mdncli.training.plan import (
     TrainingData,
     Validated,
 )
+from mdncli.training.stopwatch import Stopwatch
 
 TRAINING, STOPPED, DIVERGED = 0, 1, 2
 """The values of `status` in a state."""
@@ -53,6 +54,7 @@ class Stack:
         threads: of the CPU; they are torch's for the whole process.
         state: where to go on from, as `state` gave it for these replicas; None to begin.
         capture: how a step is run again and again; None for what suits the device.
+        watch: counts the time of each part of a step, which is then not captured.
 
     Raises:
         ValueError: the state is not one of such replicas.
@@ -82,12 +84,17 @@ class Stack:
         threads: int = 1,
         state: State | None = None,
         capture: Capture | None = None,
+        watch: Stopwatch | None = None,
     ) -> None:
         torch.set_num_threads(threads)
         self.plan = plan
         self.replicas = tuple(replicas)
         self._data = Datasets(data, torch.device(device))
         self._capture = capture or CAPTURES[device]
+        self._watch = watch
+        if watch is not None and device == "cuda":
+            self._capture = eager
+            watch.settle_with(torch.cuda.synchronize)
         if state is None:
             state = _first_state(plan, data, replicas)
         else:
@@ -201,7 +208,9 @@ class Stack:
             self._counted = int(state["train.count"][0])
             replicas = [self.replicas[index] for index in ids]
             step = int(state["step"][0])
-            self._engine = Engine(self.plan, self._data, replicas, step, state, self._capture)
+            self._engine = Engine(
+                self.plan, self._data, replicas, step, state, self._capture, self._watch
+            )
 
     def _live_state(self) -> dict[str, Array]:
         if self._engine is None:
