@@ -110,6 +110,33 @@ def test_everything_after_training_works_without_torch(
     assert heavy <= allowed
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "loaded"),
+    [
+        (["train", "sine", "model.mixtures=0"], 2, set()),
+        (["train", "rows.csv", "--target", "none"], 2, {"polars"}),
+        (["train", "rows.csv", "--target", "y"], 2, {"polars"}),
+        (["train", "sine", "data.rows=100", "train.steps=2", "model.hidden=4"], 0, {"torch"}),
+    ],
+    ids=["a wrong config", "no such column", "too few rows", "synthetic data"],
+)
+def test_training_imports_what_it_uses_and_torch_last(
+    arguments: list[str], code: int, loaded: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "rows.csv").write_text("x,y\n1,2\n")
+    script = (
+        "import sys\n"
+        "from mdncli.cli import run\n"
+        f"assert run({arguments!r}) == {code}\n"
+        "print('|'.join({name.split('.')[0] for name in sys.modules}), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {*done.stderr.splitlines()[-1].split("|")} & {*HEAVY, "rich"} == loaded
+
+
 def test_the_readme_names_the_two_commands() -> None:
     readme = (ROOT / "README.md").read_text()
     blocks = re.findall(r"```sh\n(.*?)\n```", readme, re.DOTALL)
