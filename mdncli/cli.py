@@ -205,6 +205,10 @@ def predict(
     quantiles: Annotated[
         str, typer.Option(metavar="Q,Q,...", help="Levels between 0 and 1.")
     ] = "0.05,0.5,0.95",
+    interval: Annotated[
+        list[float] | None,
+        typer.Option(metavar="MASS", help="Ends of the central interval of this mass; repeatable."),
+    ] = None,
     output: Annotated[
         str | None, typer.Option("-o", metavar="FILE", help="Write the table here; - is stdout.")
     ] = None,
@@ -219,13 +223,20 @@ def predict(
     All columns of FILE come first, digit for digit as they were written (but a
     decimal comma becomes a point); those that the model needs are found by
     name. Where FILE has the target, log_prob is its log density, in nats.
-    Without --at these are the run's test rows.
+    --interval 0.9 adds y_lo90 and y_hi90: y lies between them with probability
+    0.9, below and above them with 0.05 each. Without --at these are the run's
+    test rows.
     """
     console = _console(quiet, as_json, output=output)
     from mdncli.commands import predict as command
 
     request = command.Request(
-        at=at, quantiles=quantiles, output=output, force=force, skip_invalid=skip_invalid
+        at=at,
+        quantiles=quantiles,
+        intervals=interval or (),
+        output=output,
+        force=force,
+        skip_invalid=skip_invalid,
     )
     _finish(console, command.predict(run, request, runs_dir, console))
 

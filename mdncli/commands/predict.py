@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,7 @@ class Request:
 
     at: str | None = None
     quantiles: str = QUANTILES
+    intervals: Sequence[float] = ()
     output: str | None = None
     force: bool = False
     skip_invalid: bool = False
@@ -54,14 +55,14 @@ class Request:
 
 def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
     """Write the table with mean, std and quantiles of each target and, if it is there, log p."""
-    levels = _levels(request.quantiles)
+    asked = Asked.of(request)
     if request.output not in (None, "-"):
         free(Path(request.output), force=request.force)
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
     tally = Tally()
     parts = _in_order(
-        lambda some: _predicted(predictor, levels, *some),
+        lambda some: _predicted(predictor, asked, *some),
         _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
     )
     first, rows = next(parts, None), 0
@@ -85,6 +86,30 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     if request.output != "-":
         document["files"] = [str(target)]
     return Answer(lines=document["files"], document=document)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The levels that each target is asked for, and what their columns are called after it."""
+
+    levels: Sequence[float]
+    names: Sequence[str]
+
+    @classmethod
+    def of(cls, request: Request) -> Self:
+        levels = _levels(request.quantiles)
+        names = [f"q{level}" for level in levels]
+        for mass in request.intervals:
+            if not 0 < mass < 1:
+                raise UsageError(
+                    f"--interval {mass:g}: is not between 0 and 1", hint="give a mass such as 0.9"
+                )
+            percent = f"{100 * mass:.10g}"
+            if f"lo{percent}" in names:
+                raise UsageError(f"--interval {mass:g}: is there twice", hint="leave one out")
+            levels += [(1 - mass) / 2, (1 + mass) / 2]
+            names += [f"lo{percent}", f"hi{percent}"]
+        return cls(levels, names)
 
 
 def _levels(text: str) -> list[float]:
@@ -186,19 +211,19 @@ def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
 
 
 def _predicted(
-    predictor: Predictor, levels: Sequence[float], part: Part, kept: Kept
+    predictor: Predictor, asked: Asked, part: Part, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
     """What is there about some rows, and the columns of what is predicted for them."""
     rows, written = part
     targets = predictor.encoding.targets
     known = set(targets) <= set(rows.columns)
-    added = {name: np.full(rows.rows, np.nan) for name in _added(targets, levels, known=known)}
+    added = {name: np.full(rows.rows, np.nan) for name in _added(targets, asked, known=known)}
     numbers = np.flatnonzero(kept)
     with remedied():
         y = rows.numeric(targets) if known else None
         for piece, predicted in predictor.chunks(rows if kept.all() else rows[kept]):
             at = numbers[piece]
-            described = _described(predicted, levels, None if y is None else y[at])
+            described = _described(predicted, asked.levels, None if y is None else y[at])
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
     names = written.names if isinstance(written, Records) else written
@@ -210,10 +235,10 @@ def _predicted(
     return written, added
 
 
-def _added(targets: Sequence[str], levels: Sequence[float], *, known: bool) -> Iterator[str]:
+def _added(targets: Sequence[str], asked: Asked, *, known: bool) -> Iterator[str]:
     """Names of the new columns."""
     for name in targets:
-        yield from (f"{name}_mean", f"{name}_std", *(f"{name}_q{level}" for level in levels))
+        yield from (f"{name}_{what}" for what in ("mean", "std", *asked.names))
     if known:
         yield "log_prob"
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -75,7 +77,7 @@ def predict(flats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pre
     """Predict, in this process, at a table given as text; the rows of the CSV that comes out."""
     monkeypatch.chdir(tmp_path)
 
-    def call(text: str | bytes, name: str = "new.csv", **options: str) -> list[dict[str, str]]:
+    def call(text: str | bytes, name: str = "new.csv", **options: Any) -> list[dict[str, str]]:
         Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
         request = Request(at=name, output="out.csv", force=True, **options)
         answer = command.predict(str(flats), request, tmp_path, ignore)
@@ -145,6 +147,16 @@ def test_every_target_has_its_columns_in_its_own_units(predict: Predict, flats: 
     found = [float(row["log_prob"]) for row in rows]
     np.testing.assert_allclose(found, expected.log_prob(y), rtol=1e-9)
     assert all(float(row["price_q0.05"]) > 0 for row in rows), "a log-price is in money again"
+
+
+def test_central_intervals_are_named_by_their_mass(predict: Predict) -> None:
+    options = {"intervals": [0.9, 0.995], "quantiles": "0.05,0.95,0.0025"}
+    for row in predict(lines(*ROWS), **options):
+        for target in ("price", "days"):
+            own = {name.removeprefix(f"{target}_"): value for name, value in row.items()}
+            for end, level in (("lo90", "q0.05"), ("hi90", "q0.95"), ("lo99.5", "q0.0025")):
+                assert float(own[end]) == pytest.approx(float(own[level]), rel=1e-9)
+            assert float(own["hi99.5"]) > float(own["hi90"])
 
 
 def test_log_prob_is_there_where_all_targets_are(predict: Predict) -> None:
@@ -316,6 +328,9 @@ def test_a_bad_table_is_refused_and_nothing_is_left(
         (Request(at="new.csv", quantiles="0.5;0.9"), "'0.5;0.9' is not between"),
         (Request(at="new.csv", quantiles=""), "'' is not between"),
         (Request(at="new.csv", quantiles="0.5,0.50"), "0.50 is there twice"),
+        (Request(at="new.csv", intervals=[0.9, 1.0]), "--interval 1: is not between 0 and 1"),
+        (Request(at="new.csv", intervals=[math.nan]), "--interval nan: is not between"),
+        (Request(at="new.csv", intervals=[0.9, 0.9]), "--interval 0.9: is there twice"),
         (Request(at="none.csv"), "none.csv: no such file"),
         (Request(at="."), "a folder, not a table|not a table by its suffix"),
         (Request(at="new.csv", output="new.csv"), "new.csv: exists already; add --force"),
