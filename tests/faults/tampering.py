@@ -9,6 +9,7 @@ import itertools
 import json
 import math
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mdncli import store
+from mdncli import cli, store
 from mdncli.data import binary
 from mdncli.experiment import beginning, material, progress
 from mdncli.store import RunFolder, lifecycle
@@ -126,6 +127,21 @@ def hang_decoder(gate: Path) -> None:
     """Let the process that decodes Parquet files wait at a gate instead."""
     waiting = f"from tests.faults.processes import pass_gate\npass_gate(Path({str(gate)!r}))\n"
     binary._DECODE = f"from pathlib import Path\n{waiting}"
+
+
+def limit_file_size(size: int) -> None:
+    """Let no file grow beyond so many bytes, as `ulimit -f` and `prlimit --fsize` do."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def send_output_to(path: str) -> None:
+    """Let standard output be a file or a device."""
+    os.dup2(os.open(path, os.O_WRONLY), 1)
+
+
+def warm_up(words: tuple[str, ...], root: Path) -> None:
+    """Do once what is to be done, so that nothing is imported later on."""
+    assert cli.run([*words, "--runs-dir", str(root), "-q"]) == 0
 
 
 def announce_step(step: int, to: Connection) -> None:
