@@ -98,7 +98,7 @@ class Table:
         return next((len(column) for column in self.contents.values()), 0)
 
     def __getitem__(self, rows: Rows) -> Table:
-        contents = {name: column[rows] for name, column in self.contents.items()}
+        contents = {name: _picked(column, rows) for name, column in self.contents.items()}
         if self.lines is not None:
             return replace(self, contents=contents, lines=_lines_of(self.lines, rows))
         counted = range(1, self.rows + 1) if self.counted is None else self.counted
@@ -220,6 +220,14 @@ class Table:
             return float(text.replace(",", ".", 1) if self.decimal_comma else text)
         except ValueError:
             return None
+
+
+def _picked(column: Column, rows: Rows) -> Column:
+    picked = column[rows]
+    if not isinstance(rows, slice):
+        # A few rows here and there bring nearly every page of a file into memory.
+        release(column.values)
+    return picked
 
 
 def _lines_of(lines: Lines, rows: Rows) -> Lines:
