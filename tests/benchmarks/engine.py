@@ -1,6 +1,6 @@
 """How fast the training engine is: against a tutorial's loop, a fused C loop, and its own size.
 
-    python tests/benchmarks/engine.py [--figure cost.png] [--large]
+    python tests/benchmarks/engine.py [--only PART]... [--figure cost.png] [--large]
 
 Both sides of every comparison run in turns in this one process, on one thread. Figures are medians
 over the turns, ratios medians of the ratios in each turn. The C loop is compiled where a compiler
@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import json
+import os
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -330,22 +333,124 @@ def large(rows: int = 20_000_000, inputs: int = 10, batch: int = 8192, steps: in
     print(f"a shuffle of all rows included (target 1,000,000); {more:.2f} GB beyond the matrix (2)")
 
 
+# ------------------------------------------------------------------------ whole commands
+
+COMMAND_STEPS = 3000
+SCRIPT = (
+    "import sys; sys.path.insert(0, {folder!r}); import engine; engine.script({name!r}, {steps})"
+)
+
+
+def script(name: str, steps: int) -> None:
+    """What a tutorial's script does, for a process of its own."""
+    torch.set_num_threads(1)
+    tutorial({work.name: work for work in (FULL, BATCHED)}[name])(steps)
+
+
+def seconds(*commands: Sequence[str], at_once: bool = False) -> float:
+    """Wall seconds of commands, one after another or at once, in a folder of their own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        began = perf_counter()
+        started = []
+        for command in commands:
+            started.append(
+                subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+            )
+            if not at_once:
+                started[-1].wait()
+        if any(process.wait() for process in started):
+            raise SystemExit(f"failed: {commands[0]}")
+        return perf_counter() - began
+
+
+def mdn(*words: str) -> list[str]:
+    return [sys.executable, "-m", "mdncli", "train", "sine", *words, "-q"]
+
+
+def shell_loops(turns: int = 3, scripts: int = 8) -> None:
+    """`mdn train --seeds 64` against 64 processes of the tutorial's script; some are timed."""
+    for work, least in ((FULL, 12), (BATCHED, 25)):
+        source = SCRIPT.format(
+            folder=str(Path(__file__).parent), name=work.name, steps=COMMAND_STEPS
+        )
+        ours = mdn(
+            f"--seeds={SEEDS}",
+            f"data.rows={work.rows}",
+            f"model.hidden={','.join(map(str, work.hidden))}",
+            f"model.mixtures={work.mixtures}",
+            "model.activation=tanh",
+            "model.ensemble=1",
+            f"train.steps={COMMAND_STEPS}",
+            f"train.batch_size={work.batch_size or 'full'}",
+        )
+        taken = [
+            (
+                seconds(*[[sys.executable, "-c", source]] * scripts) * SEEDS / scripts * 1e3,
+                seconds(ours) * 1e3,
+            )
+            for _ in range(turns)
+        ]
+        row(f"{SEEDS} seeds from a shell, {work.name}, ms", *np.transpose(taken), least=least)
+
+
+def side_by_side(turns: int = 3, processes: int = 8) -> None:
+    """Commands at once against the same in sequence, on two cores."""
+    commands = [mdn(f"--seed={seed}") for seed in range(processes)]
+    taken = [
+        (seconds(*commands) * 1e3, seconds(*commands, at_once=True) * 1e3) for _ in range(turns)
+    ]
+    row(f"{processes} mdn train in sequence, at once, ms", *np.transpose(taken), least=1.6)
+
+
+def start_up(turns: int = 5) -> None:
+    """What `mdn train` takes beside its loop, against `import torch`."""
+    taken = []
+    for _ in range(turns):
+        bare = seconds([sys.executable, "-c", "import torch"])
+        with tempfile.TemporaryDirectory() as folder:
+            began = perf_counter()
+            done = subprocess.run(
+                [*mdn("--json"), "--runs-dir", folder],
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
+                stdout=subprocess.PIPE,
+                check=True,
+            )
+            whole = perf_counter() - began
+        taken.append((bare, whole - json.loads(done.stdout)["seconds"]["train"]))
+    bare, ours = np.median(taken, axis=0)
+    more = np.median(np.subtract(*np.transpose(taken)[::-1]))
+    print(
+        f"mdn train sine beside its loop: {ours:.2f} s, import torch: {bare:.2f} s; "
+        f"{more:.2f} s more (at most 0.50: {'yes' if more <= 0.5 else 'NO'})",
+        flush=True,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--figure", type=Path, help="draw the cost against R into this file")
     parser.add_argument("--large", action="store_true", help="also train on 20 million rows")
+    parts: dict[str, Callable[[], None]] = {
+        "full": lambda: compare(FULL, alone=4, together=8),
+        "batched": lambda: compare(BATCHED, alone=5, together=20),
+        "reach": reach,
+        "shell": shell_loops,
+        "parallel": side_by_side,
+        "start-up": start_up,
+        "replicas": lambda: cost_against_replicas(options.figure),
+        "exponents": exponents,
+        "large": large,
+    }
+    parser.add_argument("--only", action="append", choices=parts, help="run this part; repeatable")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(
         f"{'microseconds a step':<58}{'theirs':>9}{'ours':>9}{'ratio':>9}   target        reached"
     )
-    compare(FULL, alone=4, together=8)
-    compare(BATCHED, alone=5, together=20)
-    reach()
-    cost_against_replicas(options.figure)
-    exponents()
-    if options.large:
-        large()
+    for name, part in parts.items():
+        if name in options.only if options.only else name != "large" or options.large:
+            part()
 
 
 if __name__ == "__main__":
