@@ -37,7 +37,7 @@ runs_app = typer.Typer(no_args_is_help=True)
 # ------------------------------------------------------------------------- options they share
 
 Run = Annotated[
-    str, typer.Argument(help="A path, a prefix of a run's name, @latest, @-2 or @best.")
+    str, typer.Argument(help="A path, a run's name or its folder's start, @latest, @-2 or @best.")
 ]
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="MDN_RUNS_DIR", help="Where run folders are.")
@@ -413,7 +413,8 @@ SameData = Annotated[
     str | None, typer.Option("--data", metavar="FILE|NAME", help="On this table or dataset.")
 ]
 Runs = Annotated[
-    list[str], typer.Argument(metavar="RUN", help="Paths, prefixes of names, @latest, @-2, @best.")
+    list[str],
+    typer.Argument(metavar="RUN", help="Paths, names or their starts, @latest, @-2, @best."),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the answer as CSV.")]
 
@@ -532,7 +533,7 @@ def runs_remove(
 def runs_verify(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN", help="Paths, prefixes, @latest, @-2.", show_default=False),
+        typer.Argument(metavar="RUN", help="Paths, names, @latest, @-2.", show_default=False),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Check all runs.")] = False,
     runs_dir: RunsDir = RUNS,

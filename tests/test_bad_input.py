@@ -719,6 +719,11 @@ FINE = {
     "latest dangles": Case("runs path @latest", GENERATED, damage=relinked("nosuch")),
     "latest leads away": Case("runs path @latest", GENERATED, damage=relinked("/etc")),
     "latest passes over": Case("sample @latest -o -", ("@latest is runs/", GENERATED)),
+    "a run by its name": Case("sample sine -o -", "x,draw,y"),
+    "latest says what it passes over": Case(
+        "sample -o -",
+        (f"(passed over {GENERATED}, which holds generated data only; {CUT}, which was"),
+    ),
     "leftovers": Case(
         DRAW,
         "x,draw,y",

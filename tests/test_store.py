@@ -101,6 +101,28 @@ def test_runs_are_found_by_path_prefix_and_position(tmp_path: Path) -> None:
         assert error.value.exit_code == 5
 
 
+def test_runs_are_found_by_the_name_that_their_user_gave(tmp_path: Path) -> None:
+    for name in ("big", "small", "big", "big-2", "2025"):
+        make(tmp_path, name)
+    *_, second, third, digits = store.runs(tmp_path)
+
+    def found(reference: str, usable=lambda run: True) -> tuple[str, list[str], int]:
+        found = store.find(tmp_path, reference, usable)
+        return found.run.id, found.passed_over, found.named
+
+    assert found("small")[1:] == ([], 1)
+    assert found("big") == (second.id, [], 2), "big-2 is another name"
+    assert found("big-2") == (third.id, [], 1)
+    assert found("2025") == (digits.id, [], 1), "a name wins where a prefix is not unique"
+    first = found("big", lambda run: run.id != second.id)
+    assert first[1:] == ([second.id], 2)
+    assert first[0] < second.id
+    assert found("big", lambda run: False) == (second.id, [], 2), "the error is its own"
+    assert found(first[0]) == (first[0], [], 0)
+    with pytest.raises(RunNotFoundError, match="no run 'bi'"):
+        found("bi")
+
+
 def test_latest_passes_over_runs_that_cannot_serve_and_says_so(tmp_path: Path) -> None:
     good, bad = make(tmp_path, "good"), make(tmp_path, "bad")
     found = store.find(tmp_path, "@latest", lambda run: run.id == good.id)

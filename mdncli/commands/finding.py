@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from mdncli import store
 from mdncli.commands import records
 from mdncli.events import Listener, Note
 from mdncli.store import RunFolder
+
+SHOWN = 3
+"""Runs that a note names at most."""
 
 
 def has_model(run: RunFolder) -> bool:
@@ -28,14 +31,45 @@ def find(
     listener: Listener,
     usable: Callable[[RunFolder], bool] = has_model,
 ) -> RunFolder:
-    """The run that `reference` means; where it is relative, the listener is told which it is."""
+    """The run that `reference` means; where that is not plain, the listener is told which it is."""
     found = store.find(runs_dir, reference, usable, best=_score)
-    if reference.startswith("@"):
+    if reference.startswith("@") or found.named > 1 or found.passed_over:
         note = f"{reference} is {found.run.path}"
+        if found.named > 1:
+            note += f", the newest of {found.named} runs of that name"
         if found.passed_over:
-            note += f" (passed over {', '.join(found.passed_over)}: not usable here)"
+            note += f" (passed over {_excused(runs_dir, found.passed_over)})"
         listener(Note(note))
     return found.run
+
+
+def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:
+    """Runs that could not serve, each with the reason."""
+    said = [f"{name}, which {_flaw(RunFolder(runs_dir / name))}" for name in passed_over[:SHOWN]]
+    more = len(passed_over) - SHOWN
+    return "; ".join(said) + (f"; and {more} more" if more > 0 else "")
+
+
+def _flaw(run: RunFolder) -> str:
+    """Why a run cannot predict."""
+    record = records.read(run)
+    if record is None:
+        return "is no run any more"
+    match record.status:
+        case "running":
+            return "has no model yet"
+        case "completed" if record.about.get("runs"):
+            return "holds figures of others"
+        case "completed" if record.nll["train"] is None:
+            return "holds generated data only"
+        case "completed":
+            return "has lost its model"
+        case "damaged":
+            return "is damaged"
+        case "interrupted":
+            return "was interrupted before it had a model"
+        case _:
+            return f"{record.status}, so it has no model"
 
 
 def _score(run: RunFolder) -> tuple[Hashable, float] | None:

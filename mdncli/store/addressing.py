@@ -19,10 +19,17 @@ FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{
 
 @dataclass(frozen=True)
 class Found:
-    """A run that was asked for, and the newer ones that could not serve."""
+    """A run that was asked for.
+
+    Args:
+        run: its folder.
+        passed_over: the newer ones that could not serve.
+        named: how many runs have the name that was asked for; 0 where none was.
+    """
 
     run: RunFolder
     passed_over: list[str]
+    named: int = 0
 
 
 def runs(root: Path) -> list[RunFolder]:
@@ -51,7 +58,9 @@ def find(
     *,
     best: Callable[[RunFolder], tuple[Hashable, float] | None] | None = None,
 ) -> Found:
-    """The run that `reference` means: a path, a prefix, `@latest`, `@-N` or `@best`.
+    """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
+
+    A name is what the run's user called it; where several runs have it, the newest is meant.
 
     Args:
         root: the folder that holds the runs.
@@ -73,6 +82,11 @@ def find(
     exact = [run for run in matches if run.id == reference]
     if len(exact or matches) == 1:
         return Found((exact or matches)[0], [])
+    if named := [run for run in runs(root) if _is_called(run, reference)]:
+        able = [run for run in named if usable(run)]
+        chosen = able[-1] if able else named[-1]
+        passed_over = [run.id for run in named[named.index(chosen) + 1 :]]
+        return Found(chosen, passed_over[::-1], len(named))
     if matches:
         shown = ", ".join(run.id for run in matches[:4]) + (", ..." if len(matches) > 4 else "")
         raise RunNotFoundError(
@@ -147,8 +161,20 @@ def _numbered(entry: str) -> tuple[str, int]:
     return (name, int(number)) if name and number.isdecimal() else (entry[16:], 1)
 
 
+def _is_called(run: RunFolder, name: str) -> bool:
+    """Whether a run has this name; a number at its folder's end may be of the name or not."""
+    if name not in (run.id[16:], _numbered(run.id)[0]):
+        return False
+    return _recorded(run.path, "name") in ("", name)
+
+
 def _started(path: Path) -> str:
+    return _recorded(path, "started")
+
+
+def _recorded(path: Path, key: str) -> str:
+    """What a run's provenance says; nothing where it cannot be read."""
     try:
-        return str(json.loads(content(path / "run.json", JSON_LIMIT))["started"])
+        return str(json.loads(content(path / "run.json", JSON_LIMIT))[key])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""

@@ -1,0 +1,37 @@
+"""How a command tells which run it took, and why not a newer one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mdncli.store import RunFolder
+
+Here = Callable[..., Any]
+MakeRun = Callable[..., RunFolder]
+
+
+def test_runs_that_were_passed_over_are_excused(here: Here, make_run: MakeRun) -> None:
+    good = make_run("good", hours=0)
+    good.model.write_bytes(b"damaged")
+    for hours, (name, state) in enumerate(
+        [("young", "running"), ("cut", "interrupted"), ("wild", "diverged")], start=1
+    ):
+        make_run(name, state=state, hours=hours)
+    make_run("data", nll=None, hours=4)
+    err = here("evaluate").err
+    said = err.splitlines()[0]
+    assert said.startswith(f"@latest is runs/{good.id} (passed over ")
+    assert "-data, which holds generated data only; " in said
+    assert "-wild, which diverged, so it has no model; " in said
+    assert "-cut, which was interrupted before it had a model; and 1 more)" in said
+
+
+def test_the_newest_run_of_a_name_is_taken_and_told(here: Here, make_run: MakeRun) -> None:
+    first, second = make_run("k5"), make_run("k5", hours=1)
+    done = here("runs", "path", "k5")
+    assert (done.code, done.out.strip()) == (0, f"runs/{second.id}")
+    assert done.err == f"k5 is runs/{second.id}, the newest of 2 runs of that name\n"
+    second.path.rename(second.path.with_name("elsewhere"))
+    done = here("runs", "path", "k5")
+    assert (done.out.strip(), done.err) == (f"runs/{first.id}", "")
