@@ -41,6 +41,7 @@ PLAIN_SECONDS = 10.0
 LONG_TABLE = 100
 """Rows from which a table is printed without rich, which takes half a millisecond for each."""
 
+_NUMBER = re.compile(r"-?[0-9][^a-df-zA-Z]*(e[-+][0-9]+)?")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
 
 
@@ -259,7 +260,7 @@ def _figure(value: float | None) -> str:
 
 
 def _numeric(cell: str) -> bool:
-    return cell == "–" or (cell[:1] in "-0123456789" and not any(c.isalpha() for c in cell))
+    return cell == "–" or _NUMBER.fullmatch(cell) is not None
 
 
 def _numeric_column(table: Table, index: int) -> bool:

@@ -56,10 +56,32 @@ def number(value: float | None, digits: int = 4) -> str:
 
     >>> number(1.2876), number(None), number(-0.00001)
     ('1.2876', '–', '0.0000')
+    >>> number(31510, 0), number(12345.67, 1)
+    ('31,510', '12,345.7')
     """
     if value is None or value - value != 0:
         return "–"
-    return f"{round(value, digits) + 0.0:.{digits}f}" if abs(value) < 1e6 else f"{value:.4g}"
+    if abs(value) < (1e6 if digits else 1e15):
+        return f"{round(value, digits) + 0.0:,.{digits}f}"
+    return f"{value:.4g}"
+
+
+def significant(value: float | None, digits: int = 4) -> str:
+    """A figure in a unit of its own, such as an error, which may be of any size.
+
+    >>> significant(0.00123456), significant(12.3456), significant(123456.7), significant(None)
+    ('0.001235', '12.35', '123,457', '–')
+    >>> significant(1.5e-9), significant(-3e20), significant(0.0)
+    ('1.500e-09', '-3.000e+20', '0')
+    """
+    if value is None or value - value != 0:
+        return "–"
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.{digits - 1}e}".partition("e")[2])
+    if not -5 < exponent < 15:
+        return f"{value:.{digits - 1}e}"
+    return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
 def shortened(text: str, most: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, number
+from mdncli.commands.answer import Answer, number, significant
 from mdncli.commands.answer import Table as Shown
 from mdncli.commands.finding import find
 from mdncli.commands.invalid import Tally, drops, gaps, remedied
@@ -92,7 +92,7 @@ def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown
     for name, part in result.get("targets", {targets[0]: result}).items():
         suffix = f" of {name}" if len(targets) > 1 else ""
         for key, label in _SCORES.items():
-            lines.append((label + suffix, number(part[key]), number(part["se"][key])))
+            lines.append((label + suffix, significant(part[key]), significant(part["se"][key])))
         for level, covered in part["coverage"].items():
             label = f"coverage of {float(level):.0%} intervals{suffix}"
             lines.append((label, number(covered), number(part["se"]["coverage"][level])))

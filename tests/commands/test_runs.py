@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from mdncli import config as configs
 from mdncli import store
 from mdncli.commands import records
 from mdncli.commands.records import Filters, select
@@ -364,6 +365,38 @@ def test_many_runs_are_rows_and_many_keys_a_table_of_their_own(
     ]
     assert "train.steps" in keys
     assert all(len(line) <= 80 for line in f"{numbered}\n{keys}".splitlines())
+
+
+def test_a_run_that_is_given_twice_is_shown_once(here: Here, make_run: MakeRun) -> None:
+    a, b = make_run("a"), make_run("b")
+    done = here("runs", "compare", "a", b.id, "a", "@latest", "--json")
+    assert [run["name"] for run in json.loads(ok(done))["runs"]] == ["a", "b"]
+    assert "a and a are one run, which is shown once\n" in done.err
+    assert f"@latest and {b.id} are one run, which is shown once\n" in done.err
+    table = ok(here("runs", "compare", "a", a.id)).splitlines()
+    assert table[0].split() == [a.id]
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_no_table_of_a_comparison_is_too_wide(here: Here, make_run: MakeRun, count: int) -> None:
+    column = "area of the living room in square metres, balcony left out"
+    runs = []
+    for n in range(count):
+        runs.append(make_run(f"a-name-of-many-words-{n}", parameters=31510 + n))
+        settings = [
+            f"data.file=/data/{'long/' * 20}{n}.csv",
+            "data.target=price",
+            f"data.transform={{'{column}': {('log', 'sqrt')[n % 2]}}}",
+            f"train.steps={n + 1}000000",
+        ]
+        runs[-1].config.write_text(configs.dump(configs.load(None, settings)))
+    lines = ok(here("runs", "compare", *(run.id for run in runs))).splitlines()
+    assert max(map(len, lines)) <= 80
+    steps = [cell for line in lines if line.startswith("train.steps") for cell in line.split()[1:]]
+    assert steps == [f"{n + 1},000,000" for n in range(count)]
+    keys = [line for line in lines if line.startswith("….area of the living room")]
+    assert len(keys) >= 1
+    assert any("/long/0.csv" in line for line in lines)
 
 
 def test_nlls_of_different_data_are_not_compared_silently(here: Here, make_run: MakeRun) -> None:

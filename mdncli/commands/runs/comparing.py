@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from mdncli.commands.answer import Answer, Table, csv_lines, number, shortened
 from mdncli.commands.finding import anything, find
 from mdncli.commands.records import KEYS, Record, read
 from mdncli.errors import RunNotFoundError, UsageError
-from mdncli.events import Listener, Warned
+from mdncli.events import Listener, Note, Warned
 from mdncli.store import RunFolder, plain_file
 
 Config = dict[str, Any]
@@ -25,6 +26,9 @@ NARROWEST = 80
 
 LONGEST = 24
 """Characters of a name or a value that are shown beside others."""
+
+LONGEST_KEY = 30
+"""Characters of a key that are shown beside its values."""
 
 OF_SPLIT = {"data.seed", "data.validation", "data.test", "data.splits", "data.split"}
 """Keys of the config that decide which rows validate and test."""
@@ -93,8 +97,14 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
     if len(references) < 2:
         raise UsageError("one run alone cannot be compared", hint="name two or more")
     records = []
+    seen: dict[str, str] = {}
     for reference in references:
         run = find(reference, runs_dir, listener, anything)
+        place = os.path.realpath(run.path)
+        if place in seen:
+            listener(Note(f"{reference} and {seen[place]} are one run, which is shown once"))
+            continue
+        seen[place] = reference
         record = read(run)
         if record is None:
             raise RunNotFoundError(f"{run.path}: was removed just now")
@@ -134,7 +144,9 @@ def _tables(
     figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
     if len(records) <= SIDE_BY_SIDE:
         both = [a | b for a, b in zip(keys, figures, strict=True)]
-        return [Table("", ("", *ids), _lines(both))]
+        beside = Table("", ("", *ids), _lines(both))
+        if _width(beside) <= NARROWEST:
+            return [beside]
     major = [tuple(of[name] for name in MAJOR) for of in figures]
     words = [_last_word(key, differing) for key in differing]
     rows = [(id_, *of.values(), *best) for id_, of, best in zip(ids, keys, major, strict=True)]
@@ -142,22 +154,54 @@ def _tables(
     if _width(whole) <= NARROWEST:
         return [whole]
     numbers = [str(index + 1) for index in range(len(records))]
-    rows = [(n, id_, *best) for n, id_, best in zip(numbers, ids, major, strict=True)]
-    return [Table("", ("", "run", *MAJOR), rows), Table("", ("", *numbers), _lines(keys))]
+    rows = [
+        (n, shortened(id_, LONGEST_KEY), *best)
+        for n, id_, best in zip(numbers, ids, major, strict=True)
+    ]
+    return [Table("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
+
+
+def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[Table]:
+    """What sets numbered runs apart, in as many tables as it takes for none to be too wide."""
+    start = 0
+    while start < len(numbers):
+        stop = start + 1
+        while stop < len(numbers) and _width(_part(numbers, facts, start, stop + 1)) <= NARROWEST:
+            stop += 1
+        yield _part(numbers, facts, start, stop)
+        start = stop
+
+
+def _part(numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int) -> Table:
+    lines = [(line[0], *line[1 + start : 1 + stop]) for line in _lines(facts)]
+    return Table("", ("", *numbers[start:stop]), lines)
 
 
 def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
     """A row for each fact that any of the runs has, with what it is in each."""
     return [
-        (name, *(of[name] for of in facts))
+        (_short_key(name), *(of[name] for of in facts))
         for name in facts[0]
         if any(of[name] != "–" for of in facts)
     ]
 
 
+def _short_key(key: str) -> str:
+    """A key that fits beside its values: whole sections are left out before anything is cut.
+
+    >>> _short_key("data.transform.area_of_the_living_room"), _short_key("model.mixtures")
+    ('….area_of_the_living_room', 'model.mixtures')
+    """
+    short = key
+    while len(short) > LONGEST_KEY and "." in short.removeprefix("…."):
+        short = f"….{short.removeprefix('….').partition('.')[2]}"
+    return shortened(short, LONGEST_KEY)
+
+
 def _width(table: Table) -> int:
     """Columns of a terminal that a table of runs needs; the end of a long name can be spared."""
-    lines = [(row[0][:LONGEST], *row[1:]) for row in (table.columns, *table.rows)]
+    spare = LONGEST if table.one_line else None
+    lines = [(row[0][:spare], *row[1:]) for row in (table.columns, *table.rows)]
     return sum(max(map(len, cells)) + 2 for cells in zip(*lines, strict=True)) - 2
 
 
@@ -169,7 +213,12 @@ def _last_word(name: str, names: Sequence[str]) -> str:
 
 def _shown(value: object) -> str:
     """A value in short; of a long path the end, of another text the beginning."""
-    text = f"{value:.12g}" if isinstance(value, float) else _written(value)
+    if isinstance(value, float):
+        text = f"{value:,.12g}"
+    elif isinstance(value, int) and not isinstance(value, bool):
+        text = f"{value:,}"
+    else:
+        text = _written(value)
     if len(text) > LONGEST and "/" in text:
         return f"…{text[1 - LONGEST :]}"
     return shortened(text, LONGEST)
