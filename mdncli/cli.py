@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
@@ -24,12 +24,14 @@ from mdncli.errors import MdnError, Stopped, UsageError, refused
 if TYPE_CHECKING:
     from mdncli.console import Console
 
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     name="mdn",
     help="Mixture density networks: train, sample and plot distributions instead of averages.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=_SETTINGS,
 )
 config_app = typer.Typer(no_args_is_help=True)
 runs_app = typer.Typer(no_args_is_help=True)
@@ -42,7 +44,9 @@ Run = Annotated[
 RunsDir = Annotated[
     Path, typer.Option("--runs-dir", envvar="MDN_RUNS_DIR", help="Where run folders are.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Print nothing but the answer and errors.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the file of -o if it exists.")]
 SkipInvalid = Annotated[
@@ -666,8 +670,20 @@ def _invoke(arguments: list[str]) -> None:
     if "_MDN_COMPLETE" in os.environ:
         app(arguments, prog_name="mdn")
     command = typer.main.get_command(app)
+    if {"-h", "--help"} & {*arguments} or not arguments:
+        _unburden(command)
     with command.make_context("mdn", arguments) as context:
         command.invoke(context)
+
+
+def _unburden(command: Any) -> None:
+    """Have help show no type for flags, of a command and all below it."""
+    context = typer.Context(command, **_SETTINGS)
+    for option in command.get_params(context):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for below in getattr(command, "commands", {}).values():
+        _unburden(below)
 
 
 def _internal(error: Exception) -> str:

@@ -544,7 +544,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "unknown section": (
         ["modle.mixtures=5"],
-        ["modle.mixtures=5: modle: unknown key; did you mean model?"],
+        ["modle.mixtures=5: modle: unknown key; did you mean model.mixtures?"],
     ),
     "without its section": (
         ["mixtures=5"],
@@ -763,14 +763,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_missing_file_names_the_examples() -> None:
-    examples = ", ".join(config.builtin())
-    assert faults("sin") == [
-        f"sin: no such file or built-in example; did you mean sine? built in: {examples}"
+def test_missing_file_names_the_few_that_are_like_it() -> None:
+    assert faults("sin") == ["sin: no such file or built-in example; did you mean sine?"]
+    unknown = "name a YAML file, a table or a built-in such as sine"
+    for name in ("configs/zzz.yaml", "qqq"):
+        assert faults(name) == [f"{name}: no such file or built-in example; {unknown}"]
+    for name in ("prices.csv", "price.yaml", "unlike.csv", "pries.txt.bak"):
+        Path(name).write_text("")
+    assert faults("pices.csv") == ["pices.csv: no such file; did you mean prices.csv?"]
+    assert faults("prics") == [
+        "prics: no such file or built-in example; did you mean prices.csv or price.yaml?"
     ]
-    assert faults("configs/zzz.yaml") == [
-        f"configs/zzz.yaml: no such file or built-in example; built in: {examples}"
-    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("model.mixtures = 3", "=: an override is one word: model.mixtures=3"),
+        ("model.mixtures= 3", "model.mixtures=: an override is one word: model.mixtures=3"),
+        ("model.mixtures =3", "=3: an override is one word: model.mixtures=3"),
+    ],
+)
+def test_an_override_in_several_words(words: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        config.divide(["sine", *words.split()])
+    assert error.value.faults == [message]
+
+
+def test_what_looks_like_an_override_in_several_words_and_is_none() -> None:
+    Path("a.yaml").write_text("")
+    for items in (["sine", "seed="], ["seed=", "sine"], ["seed=", "a.yaml"], ["seed=", "k=3"]):
+        names, overrides = config.divide(items)
+        assert len(names) + len(overrides) == len(items)
 
 
 def test_folder() -> None:

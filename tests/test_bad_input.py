@@ -220,7 +220,9 @@ YAML = {
 }
 
 OVERRIDES = {
-    "no equals sign": Case("train sine mixtures", ("mixtures: no such file", "built in: sine")),
+    "no equals sign": Case("train sine mixtures", ("mixtures: no such file", "such as sine")),
+    "in three words": Case("train sine model.mixtures = 3", "one word: model.mixtures=3"),
+    "unknown section": Case("train sine dat.missing=drop", "did you mean data.missing?"),
     "unknown": Case("train sine model.mixture=5", "model.mixture=5: unknown key; did you mean"),
     "through a scalar": Case("train sine seed.x=3", "seed.x=3: seed: must be a whole number"),
     "wrong type": Case("train sine model.mixtures=ten", "mixtures=ten: must be a whole number"),
@@ -240,6 +242,8 @@ OVERRIDES = {
 
 TABLES = {
     "missing": Case("train no.csv --target y", "no.csv: no such file"),
+    "misspelt": Case("train price.csv --target y", "no such file; did you mean prices.csv?"),
+    "misspelt to evaluate": Case(f"evaluate {SINE} --data price.csv", "did you mean 'prices.csv'?"),
     "missing to evaluate": Case(f"evaluate {SINE} --data no.csv", "no.csv: no such file"),
     "a folder": Case(f"evaluate {SINE} --data runs", "runs: a folder, not a table"),
     "zero bytes": table("", "t.csv: empty; expected a header"),
@@ -705,6 +709,10 @@ FINE = {
         ["train", "t.csv", "--target", "y", *TINY],
         "warning: column 'x' is 1 in every training row",
         files={"t.csv": "x,z,y\n" + "".join(f"1,{i},{i * i % 7}.5\n" for i in range(30))},
+    ),
+    "its own data": Case(
+        f"evaluate {PRICES} --data prices.csv",
+        ("warning: prices.csv is what this run was trained on", "60 rows of prices.csv"),
     ),
     "gaps left out": Case(
         ["train", "t.csv", "--target", "y", "data.missing=drop", *TINY],

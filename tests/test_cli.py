@@ -130,6 +130,15 @@ def test_evaluate_agrees_with_the_training_summary(mdn: Mdn, trained: Path) -> N
 # ------------------------------------------------------------------------------------ sampling
 
 
+@pytest.mark.parametrize("command", ["", "train", "sample", "evaluate", "runs list", "config show"])
+def test_help_shows_no_type_of_a_flag(mdn: Mdn, command: str) -> None:
+    shown = ok(mdn(*command.split(), "--help"))
+    assert "--help" in shown
+    assert "<bool>" not in shown
+    if command == "evaluate":
+        assert "Print nothing but the answer and errors." in shown
+
+
 def test_draws_are_the_same_for_the_same_command_and_differ_by_seed(
     mdn: Mdn, trained: Path
 ) -> None:

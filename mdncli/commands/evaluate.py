@@ -11,11 +11,12 @@ from mdncli.commands.answer import Answer, number, significant
 from mdncli.commands.answer import Table as Shown
 from mdncli.commands.finding import find
 from mdncli.commands.invalid import Tally, drops, gaps, remedied
+from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError
 from mdncli.evaluation.metrics import evaluate as measure
-from mdncli.events import Listener, Note
+from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder, finite
 
@@ -43,12 +44,21 @@ def evaluate(
         chunks = material.chunks(predictor, material.split.test)
         rows = "test rows"
     else:
+        _warn_of_own(run, data, listener)
         chunks = scored(predictor, _rows(run, predictor, data, listener, skip_invalid))
         rows = f"rows of {data}"
     targets = predictor.encoding.targets
     with remedied() if data is not None else nullcontext():
         result = finite({"run": str(run.path), **measure(chunks, targets)})
     return Answer(document=result, tables=_tables(result, list(targets), rows))
+
+
+def _warn_of_own(run: RunFolder, data: Path, listener: Listener) -> None:
+    """Warn where a table is the one that the run has learned from."""
+    own = mapping_of((run.find_json(run.provenance) or {}).get("fingerprints")).get("data")
+    if own == table.fingerprint_file(data):
+        what = f"{data} is what this run was trained on, so most rows are not new to it"
+        listener(Warned(f"{what}; without --data only its test rows are scored"))
 
 
 def _rows(

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -64,8 +65,22 @@ def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
     (['sine', './a=b.yaml'], ['model.mixtures=20'])
     """
     items = list(items)
+    for before, item, after in zip(["", *items], items, [*items[1:], ""], strict=False):
+        if before and item.startswith("="):
+            meant = before + item + (after if item == "=" else "")
+        elif OVERRIDE.fullmatch(item) and after and not _is_config(after):
+            meant = item + after
+        else:
+            continue
+        if OVERRIDE.match(meant):
+            raise ConfigError([f"{clip(item)}: an override is one word: {clip(meant)}"])
     overrides = [item for item in items if OVERRIDE.match(item)]
     return [item for item in items if not OVERRIDE.match(item)], overrides
+
+
+def _is_config(item: str) -> bool:
+    """Whether an argument can only be a config: an override, or the name of something there."""
+    return bool(OVERRIDE.match(item)) or item in builtin() or os.path.exists(item)
 
 
 def load(

@@ -24,7 +24,7 @@ def sentences(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> li
     placed = sorted(((origin(key, marks), key) for key in found), key=lambda at: _order(at[0]))
     schema = fields(kind_of_data(tree.get("data")))
     lines = [
-        mark.says(_sentence(found[key], key, _value(tree, key), schema), key)
+        mark.says(_sentence(found[key], key, _value(tree, key), schema, mark), key)
         for mark, key in placed[:MOST]
     ]
     return lines + ([f"and {len(placed) - MOST} more faults"] if len(placed) > MOST else [])
@@ -81,7 +81,7 @@ _SYNONYMS = {
 }
 
 
-def _sentence(detail: Any, key: Key, value: Tree, schema: Fields) -> str:
+def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) -> str:
     context = detail.get("ctx", {})
     if key in _REQUIRED and value is None:
         return _REQUIRED[key]
@@ -89,7 +89,7 @@ def _sentence(detail: Any, key: Key, value: Tree, schema: Fields) -> str:
         case "fault":
             return context["what"]
         case "extra_forbidden":
-            return _unknown(key, schema)
+            return _unknown(key, mark.key or key, schema)
         case "model_type" | "dict_type":
             return f"must be a section of keys, got {shown(value)}"
         case "literal_error":
@@ -121,9 +121,18 @@ def _written(bound: float) -> str:
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
 
 
-def _unknown(key: Key, schema: Fields) -> str:
-    """What to say of an unknown key: the key that was probably meant."""
+def _unknown(key: Key, whole: Key, schema: Fields) -> str:
+    """What to say of an unknown key: the key that was probably meant.
+
+    Args:
+        key: as far as it is wrong.
+        whole: all of it, as in an override.
+        schema: the keys there are.
+    """
     word = str(key[-1])
+    near = [*schema, *fields(FileData)]
+    if len(whole) > len(key) and (meant := _path_like(whole, near)):
+        return f"unknown key; did you mean {meant}?"
     siblings = [path[-1] for path in schema if path[:-1] == key[:-1]]
     section, dot, leaf = word.rpartition(".")
     if dot and tuple(word.split(".")) in schema:
@@ -133,7 +142,7 @@ def _unknown(key: Key, schema: Fields) -> str:
     if key[0] == "data" and word in FileData.model_fields:
         return "unknown key; it goes with data.file, not with a dataset"
     meant = word.lower()
-    near = [*schema, *fields(FileData)] if key[0] == "data" else [*schema]
+    near = near if key[0] == "data" else [*schema]
     guess = (
         _where(meant, schema)
         or _SYNONYMS.get(meant)
@@ -142,6 +151,12 @@ def _unknown(key: Key, schema: Fields) -> str:
     )
     hint = f"did you mean {guess}?" if guess else f"known here: {', '.join(siblings)}"
     return f"unknown key; {hint}"
+
+
+def _path_like(key: Key, paths: Iterable[Key]) -> str | None:
+    """The key path most like one of which a section is misspelt."""
+    known = {spelled(path) for path in paths if len(path) == len(key)}
+    return nearest(spelled(key), sorted(known), likeness=0.75)
 
 
 def _where(leaf: str | None, paths: Iterable[Key]) -> str | None:

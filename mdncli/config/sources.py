@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
-from mdncli.config.scalars import clip, nearest, printable
+from mdncli.config.scalars import WIDTH, clip, printable
+from mdncli.data.naming import similar_files
 from mdncli.errors import ConfigError
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".parquet", ".npz")
@@ -63,10 +66,25 @@ def locate(config: str) -> Path:
             return example
     if path.is_dir():
         raise ConfigError([f"{label}: is a folder; name the YAML file in it"])
-    guess = nearest(path.stem, examples)
-    hint = f"did you mean {guess}? " if guess else ""
-    what = f"no such file or built-in example; {hint}built in: {', '.join(examples)}"
-    raise ConfigError([f"{label}: {what}"])
+    raise ConfigError([f"{label}: {_unfound(path, examples)}"])
+
+
+def _unfound(path: Path, examples: Iterable[str]) -> str:
+    """What to say of a CONFIG that is neither a file nor an example: a few that are like it."""
+    near = [clip(name) for name in similar_files(path) if _may_be_config(name)]
+    if is_table(path.name):
+        what = "no such file"
+        near = list(filter(is_table, near))
+    else:
+        what = "no such file or built-in example"
+        near = [*get_close_matches(path.stem[:WIDTH], examples, n=3), *near]
+    if near:
+        return f"{what}; did you mean {' or '.join(near[:3])}?"
+    return f"{what}; name a YAML file, a table or a built-in such as sine"
+
+
+def _may_be_config(name: str) -> bool:
+    return is_table(name) or name.lower().endswith((".yaml", ".yml"))
 
 
 def default_name(path: Path) -> str:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 
 from mdncli.errors import DataError
 
 _SHOWN = 12
 _LONGEST = 80
+_LISTED = 10_000
 
 
 def quoted(text: str) -> str:
@@ -66,6 +70,21 @@ def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataErr
         f"{source}: no column{'s' * (len(missing) > 1)} {_listed(missing)}",
         hint=hint or f"it has {_listed(names)}",
     )
+
+
+def similar_files(path: Path) -> list[str]:
+    """Up to three files of the same folder whose names are like that of a missing one."""
+    try:
+        with os.scandir(path.parent) as entries:
+            files = [entry.name for entry in islice(entries, _LISTED) if entry.is_file()]
+    except (OSError, ValueError):
+        return []
+    # Without the suffixes, which make every table look like every other.
+    stems = {name.partition(".")[0] for name in files if len(name) <= _LONGEST}
+    stem = path.name[:_LONGEST].partition(".")[0]
+    near = get_close_matches(stem, stems, n=3, cutoff=0.6)
+    found = [name for like in near for name in sorted(files) if name.partition(".")[0] == like]
+    return [str(path.with_name(name)) for name in found[:3]]
 
 
 def _listed(names: Sequence[str]) -> str:

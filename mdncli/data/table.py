@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from mdncli.data.binary import read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError, Rows
 from mdncli.data.delimited import MISSING, Lines, blocks
-from mdncli.data.naming import absent, chosen, quoted
+from mdncli.data.naming import absent, chosen, quoted, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, Records, appending, write
@@ -477,7 +477,9 @@ def _opened(
         else:
             yield source
     except FileNotFoundError:
-        raise DataError(f"{name}: no such file") from None
+        near = similar_files(Path(name))
+        hint = f"did you mean {' or '.join(map(quoted, near))}?" if near else None
+        raise DataError(f"{name}: no such file", hint=hint) from None
     except IsADirectoryError:
         raise DataError(f"{name}: a folder, not a table") from None
     except OSError as error:

@@ -287,7 +287,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
         DataError,
         r"no column is fit to predict from \(x is the same in every row\)",
     ),
-    (("none.csv", "y", None), ConfigError, "none.csv: no such file or built-in example"),
+    (("none.csv", "y", None), ConfigError, "none.csv: no such file; name a YAML file"),
     (("sin", None, None), ConfigError, "did you mean sine?"),
     (("sine", "y", None), UsageError, "is for a table, not for the example sine"),
     (("a.md", "y", None), UsageError, "a.md: is no table"),
