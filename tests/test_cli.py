@@ -139,6 +139,21 @@ def test_help_shows_no_type_of_a_flag(mdn: Mdn, command: str) -> None:
         assert "Print nothing but the answer and errors." in shown
 
 
+def test_training_says_when_it_was_best(mdn: Mdn, tmp_path: Path) -> None:
+    done = mdn("train", "sine", "data.rows=200", "train.epochs=8", "model.ensemble=2")
+    (run,) = ok(done).split()
+    best = json.loads((tmp_path / run / "result.json").read_text())["best"]
+    lines = (tmp_path / run / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    for member in range(2):
+        curve = [record["members"]["nll_validation"][member] for record in records]
+        lowest = records[curve.index(min(curve))]
+        assert (best["step"][member], best["epoch"][member]) == (lowest["step"], lowest["epoch"])
+    first, last = min(best["epoch"]), max(best["epoch"])
+    when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    assert f"best at {when} of 8" in done.stderr
+
+
 def test_draws_are_the_same_for_the_same_command_and_differ_by_seed(
     mdn: Mdn, trained: Path
 ) -> None:

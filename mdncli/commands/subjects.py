@@ -63,6 +63,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         exact=problem.exact if problem is not None and single else None,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
+        validation_nll=None if record is None else record.nll["validation"],
         categories=_categories(material),
     )
 

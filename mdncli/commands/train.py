@@ -169,9 +169,10 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         for result in results
     ]
     coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
-    caption = ""
+    caption = _best(results)
     if coarse:
-        caption = f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor"
+        floor = f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor"
+        caption = f"{caption}; {floor}" if caption else floor
     document = [{key: value for key, value in r.items() if key != "format"} for r in results]
     return Answer(
         lines=[result["run"] for result in results],
@@ -181,6 +182,23 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
+
+
+def _best(results: Sequence[Mapping[str, Any]]) -> str:
+    """When the networks were best on the validation rows, of which the weights are kept.
+
+    >>> _best([{"epochs": 90, "steps": 900, "best": {"epoch": [31, 40], "step": [310, 400]}}])
+    'best at epochs 31 to 40 of 90'
+    """
+    known = [result for result in results if result.get("best")]
+    if not known:
+        return ""
+    unit = "epoch" if all(min(result["best"]["epoch"]) > 0 for result in known) else "step"
+    best = [at for result in known for at in result["best"][unit]]
+    last = max(result[f"{unit}s"] for result in known)
+    first, latest = min(best), max(best)
+    when = f"{unit} {first:,}" if first == latest else f"{unit}s {first:,} to {latest:,}"
+    return f"best at {when} of {last:,}"
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def _nothing(job: Job, training: Training) -> dict[str, Any]:
         "name": job.config.name,
         "epochs": job.epoch,
         "steps": job.history[-1]["step"] if job.history else 0,
+        "best": None,
         "parameters": job.plan.network.parameters * len(job.replicas),
         "seconds": {"total": round(training.trained, 3), "train": round(training.trained, 3)},
         "nll": {"train": None, "validation": None, "test": None},
@@ -111,6 +112,8 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         assert truth is not None
         exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
     steps = int(training.stack.state(job.replicas)["step"].max())
+    best = training.stack.state(healthy)["best.step"].tolist()
+    epoch_of = {record["step"]: record["epoch"] for record in job.history}
     about = job.run.read_json(job.run.provenance)
     seen = material.table[spaced(material.split.train, 10_000)]
     used = [effective_components(member) for member in predictor.members(seen)]
@@ -123,6 +126,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         "fingerprints": about["fingerprints"],
         "epochs": job.epoch,
         "steps": steps,
+        "best": {"step": best, "epoch": [epoch_of.get(step, 0) for step in best]},
         "parameters": job.plan.network.parameters * len(healthy),
         "seconds": {
             "total": round(training.seconds + time.monotonic() - started, 3),

@@ -15,17 +15,25 @@ from mdncli.plots.subject import Subject
 
 History = Sequence[Mapping[str, Any]]
 
+BEGINNING = 0.1
+"""Share of the steps that may plunge from far above the axis."""
+
+HEADROOM = 1.6
+"""How high the axis may reach, where 1 is just above what follows the beginning."""
+
 
 @style.styled
 def learning(*subjects: Subject) -> Figure:
     """The learning curve: training thin, validation bold, the best validation marked.
 
-    Replicas are hairlines around their mean. The exact density's NLL, where it is known, is the
-    floor that only luck gets below. The axis leaves out the first plunge where that would flatten
-    all the rest.
+    Members are hairlines around their mean, each with a dot at its own best, whose weights are
+    kept. The NLL of the ensemble of these is a line of its own, as a rule below their mean. The
+    exact density's NLL, where it is known, is the floor that only luck gets below. The axis leaves
+    out the first plunge where that would flatten all the rest.
 
     Args:
-        subjects: with `histories`, and perhaps `exact_nll`; several are drawn over one another.
+        subjects: with `histories`, and perhaps `validation_nll` and `exact_nll`; several are drawn
+            over one another.
     """
     lead = subjects[0]
     figure, (ax,) = style.wrapped(1, aspect=0.6)
@@ -34,6 +42,16 @@ def learning(*subjects: Subject) -> Figure:
     for number, subject in enumerate(subjects):
         name = "" if len(subjects) == 1 else subject.name
         draw(ax, subject.histories, key, name=name, number=number)
+    known = [lead.exact_nll] if lead.exact_nll is not None else []
+    if len(subjects) == 1 and lead.validation_nll is not None and ax.collections:
+        known.append(lead.validation_nll)
+        ax.axhline(
+            lead.validation_nll,
+            color=style.MODEL,
+            linewidth=1.4,
+            linestyle=style.DOTTED,
+            label=f"validation, ensemble {style.number(lead.validation_nll, '.3f')}",
+        )
     if not ax.lines:
         style.remark(ax, "no finite NLL yet")
     if lead.exact_nll is not None:
@@ -45,7 +63,7 @@ def learning(*subjects: Subject) -> Figure:
             label=f"exact {style.number(lead.exact_nll, '.3f')}",
         )
     ax.margins(x=0.02)
-    ax.set_ylim(_limits(histories, lead.exact_nll))
+    ax.set_ylim(_limits(histories, known))
     ax.xaxis.set_major_locator(style.ticks(8, integer=True, min_n_ticks=1))
     style.named(ax, key, "NLL (nats per row)")
     what = "learning curve" if len(subjects) == 1 else "learning curves, training thin"
@@ -69,9 +87,9 @@ def draw(
     training = _curves(histories, key, "nll_train")
     if training:
         # Alone, training has its own colour; beside other subjects colours tell those apart.
-        look = (
-            {"color": color, "alpha": 0.6} if name else {"color": style.MARK, "label": "training"}
-        )
+        look = {"color": color, "alpha": 0.6}
+        if not name:
+            look = {"color": style.MARK, "label": f"training{_of_members(training)}"}
         _line(ax, *_mean(training), linewidth=1.0, **look)
     validation = _curves(histories, key, "nll_validation")
     if not validation:
@@ -79,11 +97,14 @@ def draw(
     if len(validation) > 1:
         for x, nll in validation:
             _line(ax, x, nll, color=color, linewidth=0.6, alpha=0.4)
+        bests = np.array([(x[nll.argmin()], nll.min()) for x, nll in validation])
+        said = None if name else "best of each member"
+        ax.scatter(*bests.T, s=14, color=color, alpha=0.7, linewidths=0, zorder=4, label=said)
     x, nll = _mean(validation)
     best = int(nll.argmin())
     what = "best" if len(validation) == 1 else "best mean"
     found = f"{what} {style.number(nll[best], '.3f')} at {key} {x[best]:,.0f}"
-    label = f"{name}, {found}" if name else "validation"
+    label = f"{name}, {found}" if name else f"validation{_of_members(validation)}"
     _line(ax, x, nll, color=color, linewidth=2.0, label=label)
     ax.plot(
         x[best],
@@ -97,6 +118,10 @@ def draw(
         zorder=5,
         label=None if name else found,
     )
+
+
+def _of_members(curves: Sequence[object]) -> str:
+    return f", mean of {len(curves)} members" if len(curves) > 1 else ""
 
 
 def _line(ax: Axes, x: np.ndarray, nll: np.ndarray, **look: Any) -> None:
@@ -136,15 +161,18 @@ def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
     return x, np.bincount(at, np.concatenate([nll for _, nll in curves])) / np.bincount(at)
 
 
-def _limits(histories: Sequence[History], floor: float | None) -> tuple[float, float]:
-    curves = [_curves(histories, "step", field) for field in ("nll_train", "nll_validation")]
-    values = np.concatenate(
-        [[] if floor is None else [floor], *(c[1] for cs in curves for c in cs)]
-    )
+def _limits(histories: Sequence[History], known: Sequence[float]) -> tuple[float, float]:
+    """What the axis spans: everything, but at most little more than all except the beginning."""
+    fields = ("nll_train", "nll_validation")
+    curves = [curve for field in fields for curve in _curves(histories, "step", field)]
+    values = np.concatenate([known, *(nll for _, nll in curves)])
     if len(values) == 0:
         return 0.0, 1.0
     low, high = float(values.min()), float(values.max())
-    usual = low + 3.0 * (float(np.quantile(values, 0.9)) - low)
-    high = min(high, usual) if usual > low else high
+    last = max((float(x[-1]) for x, _ in curves), default=0.0)
+    settled = np.concatenate([known, *(nll[x > BEGINNING * last] for x, nll in curves)])
+    if len(settled):
+        spread = float(np.quantile(settled, 0.95)) - low
+        high = min(high, low + HEADROOM * max(spread, 1e-3 * max(abs(low), 1.0)))
     margin = 0.06 * (high - low) or max(abs(low), 1.0) * 0.1
     return low - margin, high + margin

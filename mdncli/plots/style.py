@@ -38,6 +38,7 @@ MODEL = "#0072b2"
 MARK = "#d55e00"
 
 DASHED = (0, (4, 2))
+DOTTED = (0, (1, 1.5))
 
 SUBJECTS = (MODEL, MARK, "#009e73", "#a3558b", "#e69f00", "#56b4e9")
 """One colour per run, told apart in every kind of colour blindness (after Okabe and Ito)."""

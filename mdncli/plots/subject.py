@@ -43,6 +43,7 @@ class Subject:
             may stand for several members: lists under `members`, by `member` and both NLLs.
         categories: for each input that is no number, what the indices in `x` stand for.
         exact_nll: the NLL of the exact density, the floor of the learning curve.
+        validation_nll: that of the trained model, or the ensemble, on the validation rows.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Subject:
     exact: Callable[[np.ndarray], Conditional] | None = None
     histories: Sequence[Sequence[Mapping[str, Any]]] = ()
     exact_nll: float | None = None
+    validation_nll: float | None = None
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def knows(self, field: str) -> bool:

@@ -44,6 +44,15 @@ def test_several_runs_are_drawn_into_a_new_folder(here: Here, two: tuple[str, st
     assert here("runs", "remove", view.name, "--yes").code == 0
 
 
+def test_figures_of_several_numeric_inputs(here: Here) -> None:
+    rows = "".join(f"{i},{i * i % 7},{i % 5}\n" for i in range(40))
+    Path("t.csv").write_text(f"a,b,y\n{rows}")
+    assert here("train", "t.csv", "--target", "y", *SMALL[1:]).code == 0
+    done = here("plot", "--json")
+    assert done.code == 0, done.err
+    assert "learning.png" in {Path(file).name for file in json.loads(done.out)["files"]}
+
+
 def test_the_same_pictures_each_time_and_another_for_other_runs(
     here: Here, two: tuple[str, str]
 ) -> None:

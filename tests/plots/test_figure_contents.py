@@ -249,6 +249,38 @@ def test_members_are_hairlines_around_the_mean_of_those_still_training() -> None
     assert "best mean 2.000 at epoch 2" in written(figure)
 
 
+def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
+    members = [0, 1]
+    history = [
+        record(i, 1, 1, members={"member": members, "nll_train": train, "nll_validation": seen})
+        for i, train, seen in ((1, [2, 3], [3, 5]), (2, [1, 1], [2, 4]), (3, [0.5, 0.5], [3, 2]))
+    ]
+    subject = Subject("run", ["x"], ["y"], histories=[history], validation_nll=0.25)
+    figure = learning.learning(subject)
+    text = written(figure)
+    assert "validation, mean of 2 members" in text
+    assert "training, mean of 2 members" in text
+    assert "validation, ensemble 0.250" in text
+    ax = figure.axes[0]
+    assert ax.lines[-1].get_ydata() == [0.25, 0.25]
+    np.testing.assert_allclose(ax.collections[0].get_offsets(), [[2, 2], [3, 2]])
+    assert ax.get_ylim()[0] < 0.25
+    alone = learned(record(1, 2, 3), record(2, 1, 2))
+    assert "ensemble" not in written(alone)
+    assert "members" not in written(alone)
+
+
+def test_a_long_first_plunge_leaves_most_of_the_axis_to_the_rest() -> None:
+    records = [record(i, *[1 + 100 * 0.7**i + 0.1 * (i % 2)] * 2) for i in range(1, 150)]
+    low, high = learned(*records).axes[0].get_ylim()
+    assert high - low < 0.5
+
+
+def test_overfitting_stays_in_sight() -> None:
+    records = [record(i, 100 / i, 100 / i + 0.05 * i) for i in range(1, 200)]
+    assert learned(*records).axes[0].get_ylim()[1] > 100 / 199 + 0.05 * 199
+
+
 def test_a_first_plunge_does_not_flatten_the_rest() -> None:
     records = [record(i, 1 + 1e9 * 0.1**i, 1 + 1e9 * 0.1**i) for i in range(1, 200)]
     assert learned(*records).axes[0].get_ylim()[1] < 10
