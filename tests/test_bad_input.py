@@ -333,6 +333,54 @@ TABLES = {
     "no input at": at("z\n1\n", "at.csv: no column 'x'; it has 'z'"),
     "text at": at("x\n1\nfoo\n", "at.csv:3: column 'x': 'foo' is not a number"),
     "gap at": at("x,y\n1,2\n,3\n", "at.csv:3: column 'x': the value is missing"),
+    "gap to draw at": Case(
+        f"sample {SINE} --at a.csv -o -",
+        "a.csv:3: column 'x': the value is missing, the first of 2; correct it, or leave such rows",
+        files={"a.csv": "x\n1\nn/a\n-\n"},
+    ),
+    "unseen category to draw at": Case(
+        f"sample {PRICES} --at a.csv -o -",
+        "a.csv:2: column 'city': the training data has no 'Z'; it has 'a', 'b', 'c'",
+        files={"a.csv": "city,size\nZ,1\n"},
+    ),
+    "infinite to score": Case(
+        f"evaluate {SINE} --data a.csv",
+        ("a.csv:3: column 'x': the value is infinite", "leave such rows out with --skip-invalid"),
+        files={"a.csv": "x,y\n1,1\ninf,1\n"},
+    ),
+    "text to score": Case(
+        f"evaluate {SINE} --data a.csv",
+        ("a.csv:2: column 'y': 'much' is not a number", "leave such rows out with --skip-invalid"),
+        files={"a.csv": "x,y\n1,much\n2,1\n"},
+    ),
+    "unseen category to score": Case(
+        f"evaluate {PRICES} --data a.csv",
+        "a.csv:2: column 'city': the training data has no 'Z'; it has",
+        files={"a.csv": "city,size,price\nZ,1,1\n"},
+    ),
+    "nothing left to score": Case(
+        f"evaluate {SINE} --data a.csv --skip-invalid",
+        "a.csv: no row can be scored; correct some",
+        files={"a.csv": "x,y\n1,\noops,1\n"},
+    ),
+    "nothing left to predict": Case(
+        f"predict {SINE} --at a.csv -o a.out.csv --skip-invalid",
+        "a.csv: no row can be predicted at; correct some",
+        files={"a.csv": "x\n-\noops\n"},
+    ),
+    "no name of a table": Case(["predict", SINE, "--at", ""], "'': not the name of a file; name"),
+    "line cut short": table(ROWS + "30", "t.csv:32: 1 field, but the header has 2"),
+    "no dimension": table(npz(x=np.float64(1), y=np.zeros(9)), "'x' has 0 dim", name="t.npz"),
+    "validation of nothing": table(
+        ROWS, "data.validation=0: must be above 0", more="data.validation=0"
+    ),
+    "test of everything": table(ROWS, "data.test=1: must be below 1", more="data.test=1"),
+    "no such transform": table(
+        ROWS, "data.transform.x=lgo: must be one of", more="data.transform.x=lgo"
+    ),
+    "transform of another column": table(
+        ROWS, "t.csv: no column 'z'; it has 'x', 'y'", more="data.transform.z=log"
+    ),
     "infinite at": at("x\ninf\n", "at.csv:2: column 'x': the value is infinite"),
     "1e300 at": at("x\n1e300\n", "at.csv:2: column 'x': 1e+300 is too far from the training rows"),
     "unseen category": at(
@@ -660,6 +708,42 @@ COMMANDS = {
     ),
     "status": Case("runs list --status dead", "--status dead: no such status; choose from running"),
     "time": Case("runs list --since yesterday", "--since yesterday: not a time; give one such as"),
+    "no layer": Case("train sine model.hidden=0", "model.hidden=0: must be at least 1"),
+    "layers within layers": Case(
+        "train sine model.hidden=[1,[2]]", "model.hidden[2]: must be a wh"
+    ),
+    "no members": Case("train sine model.ensemble=0", "model.ensemble=0: must be at least 1"),
+    "blanks in a name": Case(["train", "sine", "name=a b"], "name=a b: must be 1 to 100 letters"),
+    "seeds in words": Case("train sine --seeds a", "--seeds a: is neither a number of seeds nor"),
+    "resume no name": Case(["train", "--resume", ""], "no run '' in runs; see mdn runs list", 5),
+    "epochs in words": Case("train sine --epochs x", "Invalid value for '--epochs'"),
+    "config without a name": Case(["train", ""], "'': is no path; name a YAML file, a table"),
+    "empty device": Case("train /dev/null", "/dev/null: is empty; start from"),
+    "noise below 0": Case("generate data.noise=-1", "data.noise=-1: must be above 0"),
+    "range backwards": Case("generate data.low=5 data.high=1", "data.low=5: must be below high"),
+    "generate by another name": Case("generate --name ../x", "--name ../x: must be 1 to 100"),
+    "generate nowhere": Case("generate -o no/x.csv", "no/x.csv: no such folder: no; make it"),
+    "temperatures twice": Case(f"{DRAW} --temp 1,1.0", "names 1.0 twice; give each once"),
+    "temperature in words": Case(f"{DRAW} --temp 1,x", "--temp x: is not a temperature; give 0"),
+    "grid of nothing": Case(f"{DRAW} --grid 0:1:0", "--grid 0:1:0: needs LO below HI and a COUNT"),
+    "grid of NaN": Case(f"{DRAW} --grid nan:1:5", "--grid nan:1:5: needs LO below HI"),
+    "level in words": Case(f"predict {SINE} --quantiles a", "'a' is not between 0 and 1; give"),
+    "level twice": Case(f"predict {SINE} --quantiles 0.5,.5", ".5 is there twice; leave one out"),
+    "plot twice": Case(f"plot {SINE} {SINE}", f"{SINE}: named twice; give each run once"),
+    "plot of other inputs": Case(f"plot {SINE} {PRICES}", "draw them one by one"),
+    "plots by another name": Case(f"plot {SINE} {PRICES} --name ../x", "--name '../x': cannot be"),
+    "a name for one": Case(f"plot {SINE} --name x", "--name is for the folder of several runs"),
+    "init of the unknown": Case("init nosuch", "nosuch: no such file or built-in example; name"),
+    "init nowhere": Case("init sine -o no/x.yaml", "no/x.yaml: no such folder: no; make it first"),
+    "init of what": Case("init", "mdn init: Missing argument 'SOURCE'; see mdn init --help"),
+    "show two": Case("config show sine table", "2 configs given; name one, such as sine"),
+    "check the unknown": Case("config check nosuch", "nosuch: no such file or built-in example"),
+    "no best": Case("runs best -n 0", "-n 0: is too few runs; give 1 or more"),
+    "best of none": Case("runs best --name nosuch", "no run that passes the filters has a val", 5),
+    "verify the unknown": Case("runs verify nosuch", "no run 'nosuch' in runs; see mdn runs", 5),
+    "verify all and one": Case(f"runs verify {SINE} --all", "--all checks every run; leave out"),
+    "remove the unknown": Case("runs remove nosuch --yes", "no run 'nosuch' in runs; see mdn", 5),
+    "compare nothing": Case("runs compare", "mdn runs compare: Missing argument 'RUN'; see mdn"),
     "one to compare": Case(f"runs compare {SINE}", "cannot be compared; name two or more"),
 }
 
@@ -713,6 +797,11 @@ FINE = {
     "its own data": Case(
         f"evaluate {PRICES} --data prices.csv",
         ("warning: prices.csv is what this run was trained on", "60 rows of prices.csv"),
+    ),
+    "constant target": Case(
+        ["train", "t.csv", "--target", "y", *TINY],
+        "warning: column 'y' is 1.5 in every training row",
+        files={"t.csv": "x,y\n" + "".join(f"{i},1.5\n" for i in range(30))},
     ),
     "gaps left out": Case(
         ["train", "t.csv", "--target", "y", "data.missing=drop", *TINY],

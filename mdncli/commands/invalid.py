@@ -51,13 +51,16 @@ def drops(run: RunFolder) -> bool:
     return isinstance(data, FileData) and data.missing == "drop"
 
 
-def gaps(encoding: Encoding, tables: Iterable[Table], *, targets: bool = False) -> DataError | None:
+def gaps(
+    encoding: Encoding, tables: Iterable[Table], *, targets: bool = False, remedy: str = REMEDY
+) -> DataError | None:
     """The error for values that are missing or infinite, if there are any: how many, and where.
 
     Args:
         encoding: of the model.
         tables: the rows, part by part; the others are only counted.
         targets: whether targets are needed, too.
+        remedy: what to do about it.
     """
     counts: Counter[str] = Counter()
     first = ""
@@ -77,7 +80,7 @@ def gaps(encoding: Encoding, tables: Iterable[Table], *, targets: bool = False) 
         first += f", the first of {counts.total():,}"
     if len(counts) > 1:
         first += f" ({', '.join(f'{quoted(name)} {count:,}' for name, count in counts.items())})"
-    return DataError(first, hint=REMEDY)
+    return DataError(first, hint=remedy)
 
 
 @contextlib.contextmanager

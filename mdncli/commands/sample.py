@@ -13,6 +13,7 @@ import numpy as np
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer
 from mdncli.commands.finding import find
+from mdncli.commands.invalid import gaps
 from mdncli.commands.output import destination, free
 from mdncli.data import table
 from mdncli.data.streams import stream
@@ -127,6 +128,8 @@ def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Lis
     if request.at is not None:
         source = sys.stdin.buffer if request.at == "-" else request.at
         at = table.read(source, columns=encoding.inputs, text=encoding.text_columns)
+        if error := gaps(encoding, [at], remedy="correct it, or leave such rows out"):
+            raise error
     elif request.grid is not None or (len(encoding.inputs) == 1 and predictor.ranges):
         at = Table.of({encoding.inputs[0]: _grid(predictor, request.grid)})
     else:

@@ -468,8 +468,8 @@ def _opened(
     source: Source, name: str, opening: Callable[[str | Path], Any] = _open
 ) -> Iterator[Any]:
     """The bytes of a source; whatever goes wrong in reading them is a `DataError`."""
-    if isinstance(source, str | Path) and "\0" in str(source):
-        raise DataError(f"{quoted(name)}: not the name of a file")
+    if isinstance(source, str | Path) and (not str(source) or "\0" in str(source)):
+        raise DataError(f"{quoted(name)}: not the name of a file", hint="name a table")
     try:
         if isinstance(source, str | Path):
             with opening(source) as file:
@@ -481,6 +481,6 @@ def _opened(
         hint = f"did you mean {' or '.join(map(quoted, near))}?" if near else None
         raise DataError(f"{name}: no such file", hint=hint) from None
     except IsADirectoryError:
-        raise DataError(f"{name}: a folder, not a table") from None
+        raise DataError(f"{name}: a folder, not a table", hint="name a file in it") from None
     except OSError as error:
         raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None
