@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -413,13 +414,18 @@ def test_bad_tables_are_named_with_their_place(case, tmp_path, monkeypatch):
 
 
 def test_what_is_no_file(tmp_path):
-    for path, what in ((tmp_path / "no.csv", "no such file"), (tmp_path, "a folder, not a table")):
+    folder = "a folder, not a table; name a file in it"
+    for path, what in ((tmp_path / "no.csv", "no such file"), (tmp_path, folder)):
         with pytest.raises(DataError, match=f"^{path}: {what}$"):
             table.read(path)
     with pytest.raises(DataError, match="cannot be read"):
         table.read(f"{tmp_path}/{'x' * 300}.csv")
-    with pytest.raises(DataError, match=r"^'a\\x00\.csv': not the name of a file$"):
+    with pytest.raises(DataError, match=r"^'a\\x00\.csv': not the name of a file; name a table$"):
         table.read("a\0.csv")
+    (tmp_path / "prices.csv").write_text("x\n1\n")
+    near = f"no such file; did you mean '{tmp_path / 'prices.csv'}'?"
+    with pytest.raises(DataError, match=re.escape(near)):
+        table.read(tmp_path / "price.csv")
 
 
 def test_absent_columns_are_named_with_the_nearest_ones():
