@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 
 from mdncli import config, experiment, predictor
+from mdncli.commands.answer import Answer
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
 from mdncli.commands.sample import Request, sample
@@ -411,6 +412,13 @@ def test_a_yaml_with_every_key_reproduces_the_run() -> None:
     assert experiment.reopen(run).encoding.to_json() == predictor.load(run).encoding.to_json()
 
 
+def best_of(answer: Answer) -> str:
+    """What is said of the epochs at which its two networks were best."""
+    first, last = sorted(answer.document["best"]["epoch"])
+    when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
+    return f"best at {when} of {answer.document['epochs']}"
+
+
 def test_grades_warn_and_say_so_in_the_result() -> None:
     rng = np.random.default_rng(0)
     columns = {"x": rng.normal(size=300).tolist(), "y": rng.normal(size=300).round(6).tolist()}
@@ -426,11 +434,12 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
     assert trap.keys() == {"grade"}
     assert trap["grade"]["repeated"] == 1.0
     assert trap["grade"]["gap"] == 1.0
-    assert answer.tables[0].caption == "compare NLLs of grade only at one model.scale.floor"
+    remark = "compare NLLs of grade only at one model.scale.floor"
+    assert answer.tables[0].caption == f"{best_of(answer)}; {remark}"
     floor = f"model.scale.floor={trap['grade']['floor']}"
     calm = train(["a.csv", *TINY, floor], {"data.target": "grade"}, RUNS, heard.append)
     assert calm.document["spike_trap"] is None
-    assert calm.tables[0].caption == ""
+    assert calm.tables[0].caption == best_of(calm)
     assert len([event for event in heard if isinstance(event, Warned)]) == 1
     stored = json.loads((Path(answer.lines[0]) / "result.json").read_text())
     assert stored["spike_trap"] == trap
