@@ -284,7 +284,10 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
             "got 'ReLU'; did you mean relu?"
         ],
     ),
-    "the only word": ("model: {kind: rnn}\n", [":1: model.kind: must be mdn, got 'rnn'"]),
+    "no such word": (
+        "model: {kind: rnn}\n",
+        [":1: model.kind: must be one of mdn, mlp, linear, got 'rnn'"],
+    ),
     "null for a word": (
         "train: {schedule: null}\n",
         [":1: train.schedule: must be text, got null; leave it out for its default"],

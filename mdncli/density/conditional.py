@@ -163,7 +163,8 @@ class Conditional(abc.ABC):
         .. math:: \int (F(t) - 1\{t \ge y\})^2 \, dt = E|Y - y| - E|Y - Y'| / 2
 
         Closed where the kind has a closed form, else by quadrature of the cdf (Gneiting and
-        Raftery 2007, "Strictly proper scoring rules, prediction, and estimation").
+        Raftery 2007, "Strictly proper scoring rules, prediction, and estimation"). It is infinite
+        where the mean is.
 
         Args:
             y: one point a row, (N, D).
@@ -241,7 +242,9 @@ class Conditional(abc.ABC):
         """The CRPS of one target: (N,) -> (N,)."""
         from mdncli.density.scores import crps_by_quadrature
 
-        return crps_by_quadrature(self, y)
+        with np.errstate(over="ignore", invalid="ignore"):
+            score = crps_by_quadrature(self, y)
+        return np.where(np.isfinite(self.mean()[:, 0]), score, np.inf)
 
     def _single(self, what: str) -> Self:
         if self.targets > 1:

@@ -105,13 +105,13 @@ def signal_while_saving(count: int, number: signal.Signals) -> None:
 
 def signal_while_reading(number: signal.Signals) -> None:
     """Send itself a signal while the data are being read."""
-    read = material.table.read
+    read = material.table.read_once
 
     def signalling(*source: Any, **more: Any) -> Any:
         os.kill(os.getpid(), number)
         return read(*source, **more)
 
-    material.table.read = signalling
+    material.table.read_once = signalling
 
 
 def hang_while_saving(gate: Path) -> None:
