@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Rows = slice | NDArray[np.integer] | NDArray[np.bool_]
 
-# Intermediate results of this many numbers stay in a core's own cache, and are small enough for
-# the allocator to keep: returned to the system and faulted in again, larger ones cost three times.
-TILE = 1 << 14
+# Intermediate results of this many numbers stay in a core's own cache. Much smaller ones would
+# leave threads waiting for one another: between two operations each needs the interpreter.
+TILE = 1 << 16
 
 
 class Estimate(NamedTuple):
