@@ -166,7 +166,10 @@ def fused(work: Work) -> Train | None:
 
     def train(steps: int) -> None:
         pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (x, y, w, m, v)]
+        # As -ffast-math has it; our own loop resets the thread when it is done.
+        torch.set_flush_denormal(True)
         nll = function(work.rows, steps, *pointers, ctypes.c_float(1e-3))
+        torch.set_flush_denormal(False)
         assert np.isfinite(nll)
 
     return train
