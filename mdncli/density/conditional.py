@@ -29,18 +29,13 @@ class Estimate(NamedTuple):
     error: Array
 
 
-class Conditional(abc.ABC):
-    """A batch of distributions over y, one for each row of x.
+class Distribution(abc.ABC):
+    """A batch of distributions over y, one for each row of x, be y numbers or a class.
 
     There are N rows and D targets. What a trained model says, what a synthetic dataset knows to be
-    true and what a baseline believes are all `Conditional`s, so every metric and every figure
-    takes any of them. Arrays are rows-first, targets last.
-
-    To write a new one, implement `rows` and `targets`, `_log_prob`, `_cdf`, `_quantile`,
-    `sample`, `mean`, `std`, `marginal`, `scan` and `__getitem__`. The base checks shapes and
-    levels, so that the underscored methods always see M points a row, (N, M, D), or L checked
-    levels; what else it offers follows from these, and may be replaced where there is a closed
-    form.
+    true and what a baseline believes are all `Distribution`s. Here is what makes sense of any y:
+    to say how probable it is, and to draw it. Over numbers it is a `Conditional`, which has means,
+    quantiles and more; over classes a `mdncli.density.categorical.Categorical`.
     """
 
     @property
@@ -61,13 +56,13 @@ class Conditional(abc.ABC):
         """The distributions of some rows, by a slice, an index array or a mask."""
 
     def log_prob(self, y: ArrayLike) -> Array:
-        """The log density of y, in nats.
+        """The log density of y, in nats; of a class the log probability.
 
         Args:
             y: one point a row, (N, D), or M points a row, (N, M, D).
 
         Returns:
-            (N,) or (N, M); -inf where the density is zero.
+            (N,) or (N, M); -inf where it is zero.
 
         Raises:
             ValueError: y has another shape.
@@ -75,6 +70,38 @@ class Conditional(abc.ABC):
         points = self._points(y)
         log_density = self._log_prob(points)
         return log_density if np.ndim(y) == 3 else log_density[:, 0]
+
+    @abc.abstractmethod
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        """Independent draws, (N, count, D); those of one row are in no particular order."""
+
+    @abc.abstractmethod
+    def _log_prob(self, points: Array) -> Array:
+        """(N, M, D) -> (N, M)."""
+
+    def _points(self, y: ArrayLike) -> Array:
+        points = np.asarray(y, np.float64)
+        if points.ndim == 2:
+            points = points[:, None, :]
+        if points.ndim != 3 or points.shape[0] != self.rows or points.shape[2] != self.targets:
+            raise ValueError(
+                f"y must be ({self.rows}, {self.targets}) or ({self.rows}, M, {self.targets}), "
+                f"not {np.shape(y)}"
+            )
+        return points
+
+
+class Conditional(Distribution):
+    """A batch of distributions over numbers.
+
+    Every metric and every figure of numbers takes any of them. Arrays are rows-first, targets last.
+
+    To write a new one, implement `rows` and `targets`, `_log_prob`, `_cdf`, `_quantile`,
+    `sample`, `mean`, `std`, `marginal`, `scan` and `__getitem__`. The base checks shapes and
+    levels, so that the underscored methods always see M points a row, (N, M, D), or L checked
+    levels; what else it offers follows from these, and may be replaced where there is a closed
+    form.
+    """
 
     def cdf(self, y: ArrayLike) -> Array:
         """The probability that a target is at most y, for each target on its own (marginal).
@@ -215,20 +242,12 @@ class Conditional(abc.ABC):
         """
 
     @abc.abstractmethod
-    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
-        """Independent draws, (N, count, D); those of one row are in no particular order."""
-
-    @abc.abstractmethod
     def mean(self) -> Array:
         """The expected y, (N, D)."""
 
     @abc.abstractmethod
     def std(self) -> Array:
         """The standard deviation of each target, (N, D)."""
-
-    @abc.abstractmethod
-    def _log_prob(self, points: Array) -> Array:
-        """(N, M, D) -> (N, M)."""
 
     @abc.abstractmethod
     def _cdf(self, points: Array) -> Array:
@@ -253,17 +272,6 @@ class Conditional(abc.ABC):
                 hint="take them of each target on its own, marginal(0), marginal(1), ...",
             )
         return self
-
-    def _points(self, y: ArrayLike) -> Array:
-        points = np.asarray(y, np.float64)
-        if points.ndim == 2:
-            points = points[:, None, :]
-        if points.ndim != 3 or points.shape[0] != self.rows or points.shape[2] != self.targets:
-            raise ValueError(
-                f"y must be ({self.rows}, {self.targets}) or ({self.rows}, M, {self.targets}), "
-                f"not {np.shape(y)}"
-            )
-        return points
 
 
 def _require_mass(mass: float) -> None:

@@ -1,0 +1,160 @@
+"""Probabilities of classes: what a classifier predicts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.density.choice import interval
+from mdncli.density.conditional import Array, Distribution, Rows
+from mdncli.errors import UsageError
+
+
+class Categorical(Distribution):
+    r"""The probabilities of C classes for each of N rows.
+
+    .. math:: p(c) = \exp a_c / \sum_j \exp a_j
+
+    A class is known by its code, its place among the labels from 0: y holds codes, (N, 1), as those
+    of numbers do. There are no means, quantiles or cdfs, since codes have no order.
+
+    Args:
+        logits: a, the log probabilities up to a constant a row, (C, N); -inf for a probability
+            of 0.
+        labels: the names of the classes, C of them; their codes by default.
+
+    Raises:
+        ValueError: the shapes do not fit each other, or a row has no possible class.
+
+    >>> coin = Categorical(np.log([[0.25, 0.5], [0.75, 0.5]]), ["heads", "tails"])
+    >>> coin.probabilities().round(6)
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
+    >>> coin.log_prob([[0], [1]]).round(4), coin.mode(), coin.entropy().round(4)
+    (array([-1.3863, -0.6931]), array([1, 0]), array([0.5623, 0.6931]))
+    """
+
+    def __init__(self, logits: ArrayLike, labels: Sequence[str] | None = None) -> None:
+        values = np.ascontiguousarray(logits, np.float64)
+        if values.ndim != 2 or not len(values):
+            raise ValueError(f"expected logits (C, N), not {values.shape}")
+        self.labels = tuple(map(str, range(len(values)) if labels is None else labels))
+        if len(self.labels) != len(values):
+            raise ValueError(f"{len(values)} classes have {len(self.labels)} labels")
+        top = values.max(axis=0)
+        if (top == -np.inf).any():
+            raise ValueError("a row has no possible class")
+        self.log_probabilities = _log_normalised(values)
+
+    @property
+    def rows(self) -> int:
+        return self.log_probabilities.shape[1]
+
+    @property
+    def targets(self) -> int:
+        return 1
+
+    @property
+    def classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.labels)
+
+    def __getitem__(self, rows: Rows) -> Self:
+        return type(self)(self.log_probabilities[:, rows], self.labels)
+
+    def probabilities(self) -> Array:
+        """The probability of every class, (N, C); each row sums to 1."""
+        return np.exp(self.log_probabilities).T
+
+    def mode(self) -> NDArray[np.intp]:
+        """The code of the most probable class of each row, (N,); of equals the first."""
+        return self.log_probabilities.argmax(axis=0)
+
+    def entropy(self) -> Array:
+        """The entropy of each row, -E log p, in nats, (N,)."""
+        probability = np.exp(self.log_probabilities)
+        impossible = probability == 0
+        return -(probability * np.where(impossible, 0.0, self.log_probabilities)).sum(axis=0)
+
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        """Independent draws of codes, (N, count, 1)."""
+        cumulative = np.exp(self.log_probabilities).cumsum(axis=0)
+        # Sums are rounded: the last bound that counts must be 1 exactly, or beyond it an
+        # impossible class could be drawn.
+        bounds = cumulative[:-1] / cumulative[-1]
+        return interval(rng, bounds, count)[..., None].astype(np.float64)
+
+    def tempered(self, temperature: float) -> Self:
+        r"""The classes made bolder (above 1) or more cautious (below 1).
+
+        Probabilities become proportional to :math:`p^{1/T}`; at T = 0 only the most probable class
+        is left.
+
+        Args:
+            temperature: T, at least 0.
+
+        Raises:
+            UsageError: it is negative or not finite.
+
+        >>> Categorical(np.log([[0.2], [0.8]])).tempered(0.5).probabilities().round(4)
+        array([[0.0588, 0.9412]])
+        """
+        if not 0 <= temperature < math.inf:
+            raise UsageError(f"a temperature of {temperature} is not usable", hint="give 0 or more")
+        if temperature == 0:
+            kept = np.arange(self.classes)[:, None] == self.mode()
+            return type(self)(np.where(kept, 0.0, -np.inf), self.labels)
+        behind = self.log_probabilities - self.log_probabilities.max(axis=0)
+        with np.errstate(over="ignore"):
+            return type(self)(behind / temperature, self.labels)
+
+    def named(self, labels: Sequence[str]) -> Self:
+        """The same with these names of its classes, C of them."""
+        return type(self)(self.log_probabilities, labels)
+
+    @classmethod
+    def fold(cls, members: Sequence[Self]) -> Self:
+        r"""What an ensemble says: the mean of its members' probabilities.
+
+        .. math:: \log p = \log \sum_m p_m - \log M
+
+        Raises:
+            ValueError: there are no members, or they differ in rows or classes.
+
+        >>> sure, unsure = (Categorical(np.log([[p], [1 - p]])) for p in (0.9, 0.5))
+        >>> Categorical.fold([sure, unsure]).probabilities().round(6)
+        array([[0.7, 0.3]])
+        """
+        if len({(member.labels, member.rows) for member in members}) != 1:
+            raise ValueError("members of an ensemble must share rows and classes")
+        if len(members) == 1:
+            return members[0]
+        together = np.logaddexp.reduce([member.log_probabilities for member in members])
+        return cls(together, members[0].labels)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several, one after another.
+
+        Raises:
+            ValueError: there are none, or they differ in their classes.
+        """
+        if len({part.labels for part in parts}) != 1:
+            raise ValueError("classes that are joined must be the same")
+        return cls(np.concatenate([p.log_probabilities for p in parts], axis=1), parts[0].labels)
+
+    def _log_prob(self, points: Array) -> Array:
+        codes = points[..., 0]
+        whole = np.isin(codes, np.arange(self.classes))
+        picked = np.where(whole, codes, 0).astype(np.intp)
+        found = np.take_along_axis(self.log_probabilities, picked.T, axis=0).T
+        return np.where(whole, found, np.where(np.isnan(codes), np.nan, -np.inf))
+
+
+def _log_normalised(logits: Array) -> Array:
+    behind = logits - logits.max(axis=0)
+    return behind - np.log(np.exp(behind).sum(axis=0))
