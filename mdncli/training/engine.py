@@ -251,14 +251,13 @@ class Engine:
         tiles: list[_Tile] = []
         for part in np.array_split(np.arange(lo, hi), -(-(hi - lo) // most)):
             start, stop = int(part[0]), int(part[-1]) + 1
-            layers = layout.layers(self._weights[start:stop])
-            gradient = self._gradient[start:stop, : network.parameters]
+            weights, gradient = self._weights[start:stop], self._gradient[start:stop]
             chance = activations = None
             if keys is not None and any(each.by_chance for each in self._replicas[start:stop]):
                 replicas, own = self._replicas[start:stop], keys.now[start:stop]
                 chance = Chance(replicas, own, network, self._plan.head.targets, rows, arena)
                 activations = chance.activations(ACTIVATIONS[network.activation])
-            trunk = Trunk(network, layers, gradient, rows, arena, activations)
+            trunk = Trunk(layout, weights, gradient, rows, arena, activations)
             objective = objective_of(self._plan.head, trunk.raw, arena)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], chance))
         return tiles

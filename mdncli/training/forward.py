@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mdncli.network import Network
+from mdncli.training.layout import Layout, Placed
 
 aten = torch.ops.aten
 _MINUS_ONE = torch.tensor(-1.0)
@@ -83,10 +83,6 @@ def wake_kernels() -> None:
         kernel(special.repeat(8))
 
 
-Layers = list[tuple[Tensor, Tensor]]
-"""The weight (R, out, in) and bias (R, out) of every layer."""
-
-
 class Arena:
     """Buffers by name and shape; whoever asks for the same gets the same memory again.
 
@@ -117,9 +113,9 @@ class Trunk:
     """R networks on one block of rows, bound to their parameters, gradients and buffers.
 
     Args:
-        network: the shape of the networks.
-        layers: their parameters.
-        gradient: where their gradients go, (R, parameters).
+        layout: of the networks' parameters.
+        weights: where these are, (R, size).
+        gradient: where their gradients go, (R, size).
         rows: rows of a block.
         arena: gives the buffers.
         activations: of each hidden layer, where they are not the network's.
@@ -127,20 +123,22 @@ class Trunk:
 
     def __init__(
         self,
-        network: Network,
-        layers: Layers,
+        layout: Layout,
+        weights: Tensor,
         gradient: Tensor,
         rows: int,
         arena: Arena,
         activations: Sequence[Activation] | None = None,
     ) -> None:
+        network = layout.network
         self._activations = activations or [ACTIVATIONS[network.activation]] * len(network.hidden)
         self._layers = [
-            _Layer(index, weight, bias, rows, arena) for index, (weight, bias) in enumerate(layers)
+            _Layer(index, placed, rows, arena)
+            for index, placed in enumerate(layout.layers(weights))
         ]
         above, below = self._layers[:0:-1], self._layers[-2::-1]
         self._downwards = list(zip(above, below, reversed(self._activations), strict=True))
-        self._gradient = gradient
+        self._gradient = gradient[:, : layout.parameters]
         # Products need contiguous memory, but the stack keeps a replica's parameters together.
         self._products = [
             product.view(len(gradient), -1) for layer in self._layers for product in layer.products
@@ -154,7 +152,7 @@ class Trunk:
         for layer, activation in zip(hidden, self._activations, strict=True):
             layer.forward(x)
             activation.forward(layer.pre, layer.post)
-            x = layer.post
+            x = layer.wide_post
         last.forward(x)
 
     def backward(self, x: Tensor, more: bool = False) -> None:
@@ -164,12 +162,12 @@ class Trunk:
             x: the inputs of the last forward pass.
             more: add to the gradient that is there, instead of replacing it.
         """
-        delta = self.raw
+        delta = self._layers[-1].wide_pre
         for layer, below, activation in self._downwards:
-            torch.bmm(layer.weight_turned, delta, out=below.back)
-            layer.gather(delta, below.post, below.post_turned)
+            torch.bmm(layer.weight_turned, delta, out=below.wide_back)
+            layer.gather(delta, below.wide_post, below.post_turned)
             activation.backward(below.back, below.pre, below.post)
-            delta = below.back
+            delta = below.wide_back
         first = self._layers[0]
         first.gather(delta, x, x if first.thin else x.mT)
         if more:
@@ -179,33 +177,43 @@ class Trunk:
 
 
 class _Layer:
-    """One layer of R networks: views and buffers made once, and the products they take part in."""
+    """One layer of R networks: views and buffers made once, and the products they take part in.
 
-    def __init__(self, index: int, weight: Tensor, bias: Tensor, rows: int, arena: Arena) -> None:
-        replicas, out, into = weight.shape
-        self.thin = into == 1
-        self.weight, self.weight_turned, self.bias = weight, weight.mT, bias[:, :, None]
-        self.products = (
-            arena.take(f"weight {index}", *weight.shape),
-            arena.take(f"bias {index}", *bias.shape),
+    The buffers are as wide as the layer is laid out; what goes by row alone sees its real units.
+    """
+
+    def __init__(self, index: int, placed: Placed, rows: int, arena: Arena) -> None:
+        replicas, out, into = placed.weight.shape
+        self.thin, self._turned = into == 1, placed.turned
+        self.weight, self.weight_turned = placed.weight, placed.weight.mT
+        self.bias = placed.bias[:, :, None]
+        self._weight_product = arena.take(
+            f"weight {index}", replicas, *((into, out) if placed.turned else (out, into))
         )
-        self.pre, self.post, self.back = (
+        self._bias_product = arena.take(f"bias {index}", replicas, out)
+        self.products = self._weight_product, self._bias_product
+        wide = [
             arena.take(f"{name} {index}", replicas, out, rows) for name in ("pre", "post", "back")
-        )
-        self.post_turned = self.post.mT
+        ]
+        self.wide_pre, self.wide_post, self.wide_back = wide
+        self.pre, self.post, self.back = (buffer[:, : placed.out] for buffer in wide)
+        # Units that are not real pass on 0, whatever the activation of 0 is.
+        self.wide_post.zero_()
+        self.post_turned = self.wide_post.mT
 
     def forward(self, values: Tensor) -> None:
         """Writes weight x values + bias into `pre`."""
         if self.thin:
-            torch.mul(self.weight, values, out=self.pre).add_(self.bias)
+            torch.mul(self.weight, values, out=self.wide_pre).add_(self.bias)
         else:
-            torch.baddbmm(self.bias, self.weight, values, out=self.pre)
+            torch.baddbmm(self.bias, self.weight, values, out=self.wide_pre)
 
     def gather(self, delta: Tensor, values: Tensor, turned: Tensor) -> None:
         """Writes the products of the gradient in `pre` with the inputs; may spoil the former."""
-        weight, bias = self.products
-        torch.sum(delta, 2, out=bias)
+        torch.sum(delta, 2, out=self._bias_product)
         if self.thin:
-            torch.sum(delta.mul_(values), 2, keepdim=True, out=weight)
+            torch.sum(delta.mul_(values), 2, keepdim=True, out=self._weight_product)
+        elif self._turned:
+            torch.bmm(values, delta.mT, out=self._weight_product)
         else:
-            torch.bmm(delta, turned, out=weight)
+            torch.bmm(delta, turned, out=self._weight_product)

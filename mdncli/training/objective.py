@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdncli.head import AnyHead, Head, PointHead
-from mdncli.training.components import COVARIANCES
+from mdncli.training.components import components_of
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
 
@@ -92,7 +92,8 @@ class MixtureNLL:
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         k = head.mixtures
         replicas, _, rows = raw.shape
-        self._components = COVARIANCES[head.covariance](head, raw, arena)
+        self._components = components_of(head, raw, arena)
+        self._density = self._components.density
         self._logits = raw[:, :k]
         # The exponentials of prior and joint log-probabilities go through the same operations.
         self._both = arena.take("both", replicas, 2, k, rows)
@@ -103,6 +104,7 @@ class MixtureNLL:
         self._sums = arena.take("sums", replicas, 2, rows)
         self._top_row, self._mass_over = self._top[:, :, 0], self._mass[:, :, None]
         self._nll, self._joint_sums = self._sums[:, :1], self._sums[:, 1:]
+        self._nll_row = self._sums[:, 0]
         self._log2_e = arena.constant(_LOG2_E)
 
     def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
@@ -119,10 +121,12 @@ class MixtureNLL:
         torch.sub(self._prior, energy, alpha=_LOG2_E, out=self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
         _threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
+        if self._density is not None:
+            self._posterior.mul_(self._density)
         torch.sum(both, 2, out=self._mass)
         torch.log2(self._mass, out=self._sums).add_(self._top_row)
         self._nll.sub_(self._joint_sums).mul_(weight)
-        total.add_(self._nll.sum((1, 2)), alpha=1 / _LOG2_E)
+        total.add_(self._nll_row.sum(1), alpha=1 / _LOG2_E)
 
     def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         """The same, and the gradient takes the place of the raw outputs."""

@@ -122,14 +122,8 @@ def test_the_gradient_through_fixed_masks_is_autograds(name):
     made = chance(members, network, rows)
     x = torch.from_numpy(rng.standard_normal((replicas, 2, rows)).astype("f4"))
     x, _ = made.disturbed(0, x, torch.zeros(replicas, 1, 1, rows))
-    trunk = Trunk(
-        network,
-        layout.layers(weights),
-        gradient[:, : network.parameters],
-        rows,
-        Arena(CPU),
-        made.activations(ACTIVATIONS[name]),
-    )
+    activations = made.activations(ACTIVATIONS[name])
+    trunk = Trunk(layout, weights, gradient, rows, Arena(CPU), activations)
     trunk.forward(x)
     raw = trunk.raw.clone()
     delta = torch.from_numpy(rng.standard_normal(tuple(raw.shape)).astype("f4"))
@@ -142,9 +136,9 @@ def test_the_gradient_through_fixed_masks_is_autograds(name):
     )
     values = x.double()
     *hidden, last = layout.layers(own)
-    for (weight, bias), dropout in zip(hidden, made._dropouts, strict=True):
-        values = function(weight @ values + bias[..., None]) * dropout.mask
-    expected = last[0] @ values + last[1][..., None]
+    for layer, dropout in zip(hidden, made._dropouts, strict=True):
+        values = function(layer.weight @ values + layer.bias[..., None]) * dropout.mask
+    expected = last.weight @ values + last.bias[..., None]
     torch.testing.assert_close(raw, expected.float(), rtol=1e-4, atol=1e-4)
     (expected * delta).sum().backward()
     torch.testing.assert_close(gradient, own.grad.float(), rtol=1e-4, atol=1e-4)

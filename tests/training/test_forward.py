@@ -25,6 +25,9 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
     "linear": Network(2, (), "tanh", 3),
     "linear with one input": Network(1, (), "tanh", 3),
     "narrow": Network(3, (6, 1, 4), "silu", 2),
+    # Laid out as 16, 32 and 16 wide, the weights of the last in the other order.
+    "nearly as wide as a register": Network(2, (15, 31, 20), "sigmoid", 14),
+    "one input, nearly as wide": Network(1, (15,), "softplus", 30),
 }
 
 ROWS = 64
@@ -37,8 +40,7 @@ def bound(network: Network, replicas: int = 3):
     flat = np.stack([layout.flat(network.initial(rng)) for _ in range(replicas)])
     weights = torch.from_numpy(flat)
     gradient = torch.zeros_like(weights)
-    where = gradient[:, : network.parameters]
-    trunk = Trunk(network, layout.layers(weights), where, ROWS, Arena(torch.device("cpu")))
+    trunk = Trunk(layout, weights, gradient, ROWS, Arena(torch.device("cpu")))
     return trunk, weights, gradient
 
 
@@ -47,11 +49,17 @@ def rows(network: Network, replicas: int = 3) -> torch.Tensor:
     return torch.randn(replicas, network.inputs, ROWS)
 
 
+def real_layers(network: Network, flat: torch.Tensor):
+    """The weight and bias of every layer, without what it is laid out wider."""
+    for placed, (out, into) in zip(Layout(network).layers(flat), network.layers, strict=True):
+        yield placed.weight[:, :out, :into], placed.bias[:, :out]
+
+
 def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: torch.Tensor):
     """The gradient of sum(raw * delta) in the flat parameters, in double precision."""
     flat = weights.double().requires_grad_()
     values = x.double()
-    *hidden, last = Layout(network).layers(flat)
+    *hidden, last = real_layers(network, flat)
     for weight, bias in hidden:
         values = FUNCTIONS[network.activation](weight @ values + bias[..., None])
     raw = last[0] @ values + last[1][..., None]
