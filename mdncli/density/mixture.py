@@ -20,6 +20,10 @@ from mdncli.errors import UsageError
 
 # The levels at which a scan begins and ends.
 _ENDS = (1e-13, 1 - 1e-13)
+# How near two points of a scan may be before one is left out, as a share of their usual distance.
+_NEAR = 0.3
+# For fewer components that is not worth the while.
+_MANY = 5
 
 
 class Mixture(Conditional):
@@ -261,13 +265,18 @@ class Mixture(Conditional):
 
     def scan(self) -> Array:
         # Each component's own points: the sum of all has no finer detail than the finest of them.
-        own = self.scale[:, 0, :, None] * _scanned(self.family)
+        standard = _scanned(self.family)
+        own = self.scale[:, 0, :, None] * standard
         own += self.location[:, 0, :, None]
-        points = np.concatenate([*own, self.quantile(_ENDS)[..., 0]], axis=1)
-        low, high = points[:, -2:].T
-        points = points.clip(low[:, None], high[:, None])
-        points.sort(axis=1)
-        return points
+        low, high = self.quantile(_ENDS)[..., 0].T[..., None]
+        points = np.concatenate([*own], axis=1).clip(low, high)
+        if self.mixtures < _MANY:
+            points.sort(axis=1)
+        else:
+            # Where components lie over one another, so do their points.
+            near = self.scale[:, 0, :, None] * _needed(self.family)
+            points = _thinned(points, np.concatenate([*near], axis=1))
+        return np.concatenate([low, points, high], axis=1)
 
     def _like(
         self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
@@ -378,6 +387,42 @@ def _scanned(family: Family) -> Array:
     # On either side of a kink the density may fall, however little.
     right = np.array(far if family.bend < math.inf else [1e-4, 0.02, *far])
     return np.concatenate([-right[::-1], [0.0], right])
+
+
+@functools.cache
+def _needed(family: Family) -> Array:
+    """How near to each of `_scanned`, in scales, another point makes it superfluous."""
+    points = _scanned(family)
+    near = _NEAR * np.minimum(np.diff(points, prepend=-np.inf), np.diff(points, append=np.inf))
+    if family.bend == math.inf:
+        near[np.abs(points) < 1e-3] = 0.0
+    return near
+
+
+def _thinned(points: Array, near: Array) -> Array:
+    """Points of each row, sorted, without those that have one that stays near below them.
+
+    Args:
+        points: (N, G).
+        near: how near that must be, (N, G).
+
+    Returns:
+        (N, at most G); the last point of a row stands for those that it has fewer than others.
+    """
+    order = np.argsort(points, axis=1)
+    points, near = (np.take_along_axis(part, order, axis=1).T.copy() for part in (points, near))
+    kept = np.ones(points.shape, np.bool_)
+    last, nearest = points[0].copy(), np.full(points.shape[1], np.inf)
+    for x, own, stays in zip(points[1:], near[1:], kept[1:], strict=True):
+        np.minimum(nearest, own, out=nearest)
+        np.greater_equal(x - last, nearest, out=stays)
+        np.copyto(last, x, where=stays)
+        np.copyto(nearest, np.inf, where=stays)
+    place = np.cumsum(kept, axis=0) - 1
+    thinned = np.repeat(points[-1:].T, place[-1].max(initial=0) + 1, axis=1)
+    _, row = np.nonzero(kept)
+    thinned[row, place[kept]] = points[kept]
+    return thinned
 
 
 def _log_sum_exp(terms: Array) -> Array:

@@ -6,8 +6,9 @@ only falls. They are bracketed on a scan of points and then closed in on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
+# Steps between scanned points that are level one after another are a level stretch.
+_WIDE = 2
 # Log densities that differ by less, relative to their size, are level.
 _LEVEL = 1e-12
 # How far a region's mass may be from what is wanted.
@@ -32,6 +35,19 @@ _MOST = 1e3
 _LARGEST = 1e100
 # How far from a scanned point its slope is seen, as a share of the way to the next.
 _TWIN = 1e-3
+# The same for the slope at an edge of a region.
+_NEARBY = 1e-6
+# A mass that is off by more has a density level at its threshold for the reason.
+_LEVEL_ERROR = 1e-9
+_MOST_STEPS_APART = 40
+_MOST_HALVINGS = 60
+_MOST_ROUGH = 12
+_TRIES = 2
+_MOST_NEWTON = 8
+# Nothing that lies so far below the highest peak, in nats, makes a threshold.
+_MOST_BELOW = 700.0
+# Scanned points held at once.
+_BLOCK = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -67,10 +83,21 @@ class Regions:
     log_density: Array
     count: Index
 
+    def some(self, rows: Index) -> Regions:
+        """Those of some rows."""
+        return Regions(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+_Shape = TypeVar("_Shape", Modes, Regions)
+
 
 def modes(conditional: Conditional) -> Modes:
     """The modes of densities of one target; see `Conditional.modes`."""
-    peaks = _peaks(conditional)
+    return _stacked([_modes(block) for block in _blocks(conditional)])
+
+
+def _modes(conditional: Conditional) -> Modes:
+    peaks, _ = _peaks(conditional)
     values = (peaks.top, peaks.top_height, peaks.below_right - peaks.below_left)
     columns = (_padded(peaks.row, each, conditional.rows) for each in values)
     return Modes(*columns, count=np.bincount(peaks.row, minlength=conditional.rows))
@@ -78,22 +105,202 @@ def modes(conditional: Conditional) -> Modes:
 
 def regions(conditional: Conditional, mass: float) -> Regions:
     """The smallest sets that hold `mass`; see `Conditional.hdr`."""
-    peaks = _peaks(conditional)
+    found, sure = zip(*(_regions(block, mass) for block in _blocks(conditional)), strict=True)
+    quick, sure = _stacked(found), np.concatenate(sure)
+    left = np.flatnonzero(~sure)
+    if not len(left):
+        return quick
+    both = _stacked([quick, _regions_by_bisection(conditional[left], mass)])
+    source = np.arange(conditional.rows)
+    source[left] = conditional.rows + np.arange(len(left))
+    return both.some(source)
+
+
+def _regions(conditional: Conditional, mass: float) -> tuple[Regions, Mask]:
+    """Regions, and for which rows they are surely right."""
+    peaks, scanned = _peaks(conditional)
+    threshold = _rough_threshold(scanned, mass)
+    scanned = scanned.with_extremes(peaks)
+    low, high = np.empty((2, len(peaks.row)))
+    left = np.arange(conditional.rows)
+    # What a first try finds may show which peaks there are above the threshold.
+    for _ in range(_TRIES):
+        if not len(left):
+            break
+        own = np.isin(peaks.row, left)
+        some = peaks.some(own, np.searchsorted(left, peaks.row[own]))
+        parts = (part[left] for part in scanned)
+        low[own], high[own], threshold[left], surely = _by_newton(
+            conditional[left], some, _Scanned(*parts), threshold[left], mass
+        )
+        left = left[~surely]
+    sure = np.ones(conditional.rows, np.bool_)
+    sure[left] = False
+    return _joined(peaks, low, high, threshold), sure
+
+
+def _regions_by_bisection(conditional: Conditional, mass: float) -> Regions:
+    peaks, _ = _peaks(conditional)
+    threshold, low, high = _by_bisection(conditional, peaks, mass)
+    return _joined(peaks, low, high, threshold)
+
+
+def _by_bisection(
+    conditional: Conditional, peaks: _Peaks, mass: float
+) -> tuple[Array, Array, Array]:
+    """The thresholds (N,) whose regions hold the mass, and their edges for each peak, (P,)."""
     starts = np.searchsorted(peaks.row, np.arange(conditional.rows + 1))
 
-    def missing(threshold: Array, row: Index) -> Array:
+    def of(row: Index) -> tuple[Index, Index]:
+        """The peaks of rows (m,), and to which of these rows each belongs."""
         count = np.diff(starts)[row]
         owner = np.repeat(np.arange(len(row)), count)
         first = np.cumsum(count) - count
-        chosen = np.arange(len(owner)) - np.repeat(first - starts[row], count)
+        return np.arange(len(owner)) - np.repeat(first - starts[row], count), owner
+
+    def missing(threshold: Array, row: Index) -> Array:
+        chosen, owner = of(row)
         some = peaks.some(chosen)
-        low, high = _edges(some, threshold[owner])
-        held = np.bincount(owner, _held(some, low, high), minlength=len(row))
+        held = np.bincount(owner, _held(some, *_edges(some, threshold[owner])), len(row))
         return np.asarray(mass - held, np.float64)
 
-    low, high = _threshold_bounds(conditional, peaks, mass)
-    threshold = solve_crossing(missing, low, high, _MASS_ERROR)
-    return _joined(peaks, threshold, conditional.rows)
+    below, above = _threshold_bounds(conditional, peaks, mass)
+    threshold = solve_crossing(missing, below, above, _MASS_ERROR)
+    low, high = _edges(peaks, threshold[peaks.row])
+    excess = np.bincount(peaks.row, _held(peaks, low, high), conditional.rows) - mass
+    level = np.flatnonzero(np.abs(excess) > _LEVEL_ERROR)
+    if len(level):
+        # Where the density is level at its threshold, that decides nothing: any part will do.
+        chosen, owner = of(level)
+        low[chosen], high[chosen] = _cut(peaks.some(chosen), owner, threshold[level], mass)
+    return threshold, low, high
+
+
+def _cut(peaks: _Peaks, owner: Index, threshold: Array, mass: float) -> tuple[Array, Array]:
+    """Edges of peaks (P,) that lie between those for a bit less and a bit more than thresholds.
+
+    They move along with the share of the way, the same for all edges of a row, that gives the mass.
+    """
+    rows = len(threshold)
+
+    def held(low: Array, high: Array) -> Array:
+        return np.asarray(np.bincount(owner, _held(peaks, low, high), rows), np.float64)
+
+    widest, narrowest = threshold.copy(), threshold.copy()
+    step = 1e-14 * (1 + np.abs(threshold))
+    outer = inner = _edges(peaks, threshold[owner])
+    for _ in range(_MOST_STEPS_APART):
+        short, long = held(*outer) < mass, held(*inner) > mass
+        if not (short.any() or long.any()):
+            break
+        widest[short] -= step[short]
+        narrowest[long] += step[long]
+        step *= 2
+        outer, inner = _edges(peaks, widest[owner]), _edges(peaks, narrowest[owner])
+
+    def at(share: Array) -> tuple[Array, Array]:
+        low, high = (a + share[owner] * (b - a) for a, b in zip(outer, inner, strict=True))
+        return low, high
+
+    none, all_ = np.zeros(rows), np.ones(rows)
+    for _ in range(_MOST_HALVINGS):
+        middle = (none + all_) / 2
+        enough = held(*at(middle)) >= mass
+        none, all_ = np.where(enough, middle, none), np.where(enough, all_, middle)
+    return at(none)
+
+
+def _by_newton(
+    conditional: Conditional, peaks: _Peaks, scanned: _Scanned, rough: Array, mass: float
+) -> tuple[Array, Array, Array, Mask]:
+    r"""Edges of peaks (P,) and thresholds (N,) from rough ones, and where it surely worked, (N,).
+
+    Newton's method for all edges of a row and its threshold at once,
+
+    .. math:: \log p(x_i) = \lambda, \quad \textstyle\sum_i \pm F(x_i) = c
+
+    whose Jacobian is diagonal but for one row and one column. A row is done where its equations
+    hold and its peaks above the threshold are those it began with.
+    """
+    rows, row, threshold = conditional.rows, peaks.row, rough.copy()
+    low, high = peaks.left.copy(), peaks.right.copy()
+    asked = peaks.top_height > threshold[row]
+    # Of every peak the left edge and the right one, as they follow one another.
+    feet = np.stack([peaks.left_height, peaks.right_height], axis=1)
+    crossed = (asked[:, None] & (feet < threshold[row, None])).ravel()
+    owner = np.repeat(row, 2)
+    count = np.bincount(owner[crossed], minlength=rows)
+    start_row, start, width = scanned.crossings(threshold)
+    fits = (count == np.bincount(start_row, minlength=rows)) & (count > 0)
+    surely = np.zeros(rows, np.bool_)
+    # What lies beyond the scan's end belongs to a region that reaches it.
+    last = np.append(row[1:] != row[:-1], [True])
+    open_ = asked & last & (peaks.right_height >= threshold[row])
+    wanted = np.asarray(mass - np.bincount(row[open_], minlength=rows), np.float64)
+    edges = np.stack([low, high], axis=1).ravel()
+    sides = np.tile([-1.0, 1.0], len(row))
+    for number in np.unique(count[fits]):
+        mine = np.flatnonzero(fits & (count == number))
+        here = fits[owner] & (count[owner] == number) & crossed
+        there = fits[start_row] & (count[start_row] == number)
+        x, gap = (part[there].reshape(-1, number) for part in (start, width))
+        x, threshold[mine], surely[mine] = _newton(
+            conditional[mine], x, gap, sides[here].reshape(x.shape), threshold[mine], wanted[mine]
+        )
+        edges[here] = x.ravel()
+    found = edges.reshape(-1, 2)
+    # The peaks that count, and which of their feet lie above, must still be the same.
+    height = threshold[row]
+    as_before = (peaks.top_height > height) == asked
+    inside = (peaks.left <= found[:, 0]) & (found[:, 1] <= peaks.right)
+    inside &= (found[:, 0] < peaks.top) | (peaks.left == peaks.top)
+    inside &= (found[:, 1] > peaks.top) | (peaks.right == peaks.top)
+    same = (asked[:, None] & (feet < height[:, None])).ravel() == crossed
+    fine = as_before & same.reshape(-1, 2).all(axis=1) & (inside | ~asked)
+    np.logical_and.at(surely, row, fine)
+    low, high = (np.where(asked, side, peaks.top) for side in found.T)
+    return low, high, threshold, surely
+
+
+def _newton(
+    conditional: Conditional, x: Array, gap: Array, sides: Array, threshold: Array, wanted: Array
+) -> tuple[Array, Array, Mask]:
+    """Edges (N, E) and thresholds (N,) from rough ones, and where they have arrived.
+
+    Args:
+        conditional: N densities.
+        x: rough edges.
+        gap: how far apart the scanned points around each of them are.
+        sides: -1 for a left edge, 1 for a right one.
+        threshold: rough log densities at the edges.
+        wanted: what the cdfs at the edges, times their sides, are to come to, (N,).
+    """
+    x, threshold = x.copy(), threshold.copy()
+    arrived, active = np.zeros(len(x), np.bool_), np.arange(len(x))
+    for step in range(_MOST_NEWTON + 1):
+        here, near = x[active], x[active] + _NEARBY * gap[active]
+        points = np.concatenate([here, near], axis=1)[..., None]
+        with np.errstate(all="ignore"):
+            heights = conditional.log_prob(points)
+            height, beside = heights[:, : x.shape[1]], heights[:, x.shape[1] :]
+            too_high = height - threshold[active, None]
+            missing = (sides[active] * conditional.cdf(here[..., None])[..., 0]).sum(axis=1)
+            missing = wanted[active] - missing
+            there = (np.abs(too_high) <= _HEIGHT_ERROR).all(axis=1)
+            there &= np.abs(missing) <= _MASS_ERROR
+            arrived[active[there]] = True
+            if step == _MOST_NEWTON or there.all():
+                break
+            slope = (beside - height) / (near - here)
+            share = sides[active] * np.exp(height) / slope
+            rise = (missing + (share * too_high).sum(axis=1)) / share.sum(axis=1)
+            threshold[active] += rise.clip(-1, 1)
+            move = (rise[:, None] - too_high) / slope
+            x[active] += move.clip(-2 * gap[active], 2 * gap[active])
+        if there.mean() > 0.3:
+            active = active[~there]
+            conditional = conditional[~there]
+    return x, threshold, arrived
 
 
 class _Peaks(NamedTuple):
@@ -113,13 +320,97 @@ class _Peaks(NamedTuple):
     below_left: Array
     below_right: Array
 
-    def some(self, chosen: Index | Mask) -> _Peaks:
-        return _Peaks(self.each[chosen], self.row[chosen], *(part[chosen] for part in self[2:]))
+    def some(self, chosen: Index | Mask, row: Index | None = None) -> _Peaks:
+        """Some of the peaks, of other rows if these are counted anew."""
+        row = self.row[chosen] if row is None else row
+        return _Peaks(self.each[chosen], row, *(part[chosen] for part in self[2:]))
 
 
-def _peaks(conditional: Conditional) -> _Peaks:
+class _Scanned(NamedTuple):
+    """Points and the log densities there, (N, G) each."""
+
+    points: Array
+    heights: Array
+
+    def with_extremes(self, peaks: _Peaks) -> _Scanned:
+        """The same with what lies between the points: so that no crossing can be overlooked."""
+        rows = len(self.points)
+        parts = []
+        for own, tops, feet in (
+            (self.points, peaks.top, peaks.left),
+            (self.heights, peaks.top_height, peaks.left_height),
+        ):
+            more = np.concatenate([_padded(peaks.row, each, rows) for each in (tops, feet)], axis=1)
+            parts.append(np.concatenate([own, np.where(np.isnan(more), own[:, -1:], more)], axis=1))
+        order = np.argsort(parts[0], axis=1, kind="stable")
+        return _Scanned(*(np.take_along_axis(part, order, axis=1) for part in parts))
+
+    def crossings(self, threshold: Array) -> tuple[Index, Array, Array]:
+        """Roughly where densities cross thresholds (N,): rows, points and gaps, row after row."""
+        above = self.heights > threshold[:, None]
+        row, cell = np.nonzero(above[:, 1:] != above[:, :-1])
+        low, high = self.points[row, cell], self.points[row, cell + 1]
+        begin, end = self.heights[row, cell], self.heights[row, cell + 1]
+        with np.errstate(invalid="ignore"):
+            share = (threshold[row] - begin) / (end - begin)
+        return row, low + np.where(share > 0, share, 0.5) * (high - low), high - low
+
+
+def _rough_threshold(scanned: _Scanned, mass: float) -> Array:
+    """About the log density above which there is the mass, (N,).
+
+    Between two points the log density is taken as linear.
+    """
+    # Every other point is but a twin.
+    points, heights = scanned.points[:, ::2], scanned.heights[:, ::2]
+    top = heights.max(axis=1, keepdims=True)
+    height = np.exp(np.maximum(heights - top, -_MOST_BELOW))
+    upper = np.maximum(height[:, :-1], height[:, 1:])
+    # A level cell is taken as nearly level.
+    lower = np.minimum(np.minimum(height[:, :-1], height[:, 1:]), upper * (1 - 1e-6))
+    step = np.diff(points, axis=1)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        efold = step / np.log(upper / lower)
+        total = ((upper - lower) * efold).sum(axis=1)
+        # What is outside is nowhere above the threshold.
+        low = np.log((1 - mass) * total / step.sum(axis=1))
+    low, high = np.maximum(low, -_MOST_BELOW), np.zeros(len(low))
+    for _ in range(_MOST_ROUGH):
+        middle = (low + high) / 2
+        reached = np.maximum(lower, np.exp(middle)[:, None])
+        np.subtract(upper, reached, out=reached)
+        held = np.einsum("ng,ng->n", np.maximum(reached, 0, out=reached), efold)
+        enough = held >= mass * total
+        low, high = np.where(enough, middle, low), np.where(enough, high, middle)
+    return (low + high) / 2 + top[:, 0]
+
+
+def _blocks(conditional: Conditional) -> Iterator[Conditional]:
+    """Rows in pieces whose scans take little memory."""
+    size = max(1, _BLOCK // max(1, conditional[:1].scan().size))
+    for start in range(0, max(1, conditional.rows), size):
+        yield conditional[start : start + size]
+
+
+def _stacked(parts: Sequence[_Shape]) -> _Shape:
+    """The rows of several, one after another, all with as many columns."""
+    (kind,) = {type(part) for part in parts}
+    widest = max(part.count.max(initial=1) for part in parts)
+
+    def widened(values: Any) -> Any:
+        if values.ndim == 1:
+            return values
+        filling = ((0, 0), (0, widest - values.shape[1]))
+        return np.pad(values, filling, constant_values=np.nan)
+
+    names = [field.name for field in fields(kind)]
+    return kind(*(np.concatenate([widened(getattr(p, name)) for p in parts]) for name in names))
+
+
+def _peaks(conditional: Conditional) -> tuple[_Peaks, _Scanned]:
     points = _with_twins(conditional.scan())
-    turns = _turns(points, conditional.log_prob(points[..., None]))
+    scanned = _Scanned(points, conditional.log_prob(points[..., None]))
+    turns = _turns(*scanned)
     at = _closed_in(conditional, turns)
     peak = np.flatnonzero(turns.rises)
     row = turns.row[peak]
@@ -130,7 +421,7 @@ def _peaks(conditional: Conditional) -> _Peaks:
     around = np.stack([left, at[peak], right], axis=1)[..., None]
     each = conditional[row]
     below = each.cdf(around[:, ::2])[..., 0].T
-    return _Peaks(
+    peaks = _Peaks(
         each,
         row,
         *around[..., 0].T,
@@ -138,6 +429,7 @@ def _peaks(conditional: Conditional) -> _Peaks:
         below_left=np.where(first, 0.0, below[0]),
         below_right=np.where(last, 1.0, below[1]),
     )
+    return peaks, scanned
 
 
 def _with_twins(points: Array) -> Array:
@@ -171,9 +463,11 @@ def _turns(points: Array, heights: Array) -> _Turns:
     rises = slope[row, step] > 0
     turn = np.flatnonzero((row[1:] == row[:-1]) & (rises[1:] != rises[:-1]))
     row, begin, end, rises = row[turn], step[turn], step[turn + 1], rises[turn]
-    # A peak on the first or the last point is there; that of a level density is anywhere.
-    alone = (begin == 0) | (end == count)
-    middle = np.where(end == count, np.where(begin == 0, count // 2, count - 1), begin)
+    # A peak on the first or the last point is there; that of a level stretch is in its middle.
+    level = end - begin > _WIDE
+    alone = (begin == 0) | (end == count) | level
+    middle = np.where(begin == 0, 0, np.where(end == count, count - 1, begin))
+    middle = np.where(level, (begin + end - 1) // 2, middle)
     low, high = np.where(alone, middle, begin - 1), np.where(alone, middle, end)
     return _Turns(row, points[row, low], points[row, middle], points[row, high], rises)
 
@@ -247,15 +541,15 @@ def _held(peaks: _Peaks, low: Array, high: Array) -> Array:
     return np.where(low < high, upper - lower, 0.0)
 
 
-def _joined(peaks: _Peaks, threshold: Array, rows: int) -> Regions:
+def _joined(peaks: _Peaks, low: Array, high: Array, threshold: Array) -> Regions:
     """The regions above thresholds (N,): peaks whose common foot is above are one interval."""
-    low, high = _edges(peaks, threshold[peaks.row])
+    rows = len(threshold)
     held = np.flatnonzero(low < high)
     row, low, high = peaks.row[held], low[held], high[held]
     joined = np.zeros(len(row), np.bool_)
     joined[1:] = (row[1:] == row[:-1]) & (low[1:] == high[:-1])
     begins = np.flatnonzero(~joined)
-    ends = np.append(begins[1:], len(row)) - 1
+    ends = np.append(begins, len(row))[1:] - 1
     row, low, high = row[begins], low[begins], high[ends]
     return Regions(
         _padded(row, low, rows),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Self
 
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
 from mdncli.density.families import Family
 from mdncli.density.mixture import Mixture
+from mdncli.density.shape import Regions
 from mdncli.transforms import TRANSFORMS, Transform
 
 # Nodes and weights of one panel of the quadrature, on (0, 1).
@@ -98,6 +100,16 @@ class Transformed(Conditional):
             reach = points[:, -1:] - transform.lower
             points = np.maximum(points, transform.lower + _ABOVE_BOUND * reach)
         return points
+
+    def hdr(self, mass: float) -> Regions:
+        found = super().hdr(mass)
+        (transform,) = self._each()
+        if not transform.closed:
+            return found
+        # A region that begins just above the bound holds the bound.
+        reach = np.abs(self.quantile([1 - 1e-9])[:, 0])
+        at_bound = found.low <= transform.lower + 2 * _ABOVE_BOUND * reach
+        return replace(found, low=np.where(at_bound, transform.lower, found.low))
 
     def _log_prob(self, points: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
