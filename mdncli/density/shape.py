@@ -22,8 +22,8 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Mask = NDArray[np.bool_]
 
-# Steps between scanned points that are level one after another are a level stretch.
-_WIDE = 2
+# Points of a peak that are level make a level stretch if so much of it lies between them.
+_WIDE = 0.25
 # Log densities that differ by less, relative to their size, are level.
 _LEVEL = 1e-12
 # How far a region's mass may be from what is wanted.
@@ -464,7 +464,8 @@ def _turns(points: Array, heights: Array) -> _Turns:
     turn = np.flatnonzero((row[1:] == row[:-1]) & (rises[1:] != rises[:-1]))
     row, begin, end, rises = row[turn], step[turn], step[turn + 1], rises[turn]
     # A peak on the first or the last point is there; that of a level stretch is in its middle.
-    level = end - begin > _WIDE
+    outer = points[row, np.minimum(end, count - 1)] - points[row, np.maximum(begin - 1, 0)]
+    level = points[row, end - 1] - points[row, begin] > _WIDE * outer
     alone = (begin == 0) | (end == count) | level
     middle = np.where(begin == 0, 0, np.where(end == count, count - 1, begin))
     middle = np.where(level, (begin + end - 1) // 2, middle)
