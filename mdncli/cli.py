@@ -213,6 +213,17 @@ def predict(
         list[float] | None,
         typer.Option(metavar="MASS", help="Ends of the central interval of this mass; repeatable."),
     ] = None,
+    hdr: Annotated[
+        list[float] | None,
+        typer.Option(metavar="MASS", help="The highest-density region of this mass; repeatable."),
+    ] = None,
+    modes: Annotated[
+        bool, typer.Option("--modes", help="Where the density peaks, and each peak's mass.")
+    ] = False,
+    parts: Annotated[
+        bool,
+        typer.Option("--variance-parts", help="The aleatoric and the epistemic share of std."),
+    ] = False,
     output: Annotated[
         str | None, typer.Option("-o", metavar="FILE", help="Write the table here; - is stdout.")
     ] = None,
@@ -228,8 +239,13 @@ def predict(
     decimal comma becomes a point); those that the model needs are found by
     name. Where FILE has the target, log_prob is its log density, in nats.
     --interval 0.9 adds y_lo90 and y_hi90: y lies between them with probability
-    0.9, below and above them with 0.05 each. Without --at these are the run's
-    test rows.
+    0.9, below and above them with 0.05 each. --hdr 0.9 adds y_hdr90, the
+    shortest intervals that hold 0.9 together, as lo:hi;lo:hi. --modes adds
+    y_mode, where the density is highest, and y_modes, every peak and its mass
+    as at:mass;at:mass. Of several targets each has its own. --variance-parts
+    adds y_std_aleatoric, the spread that the members of the ensemble expect,
+    and y_std_epistemic, how they disagree; their squares make that of y_std.
+    Without --at these are the run's test rows.
     """
     console = _console(quiet, as_json, output=output)
     from mdncli.commands import predict as command
@@ -238,6 +254,9 @@ def predict(
         at=at,
         quantiles=quantiles,
         intervals=interval or (),
+        regions=hdr or (),
+        modes=modes,
+        parts=parts,
         output=output,
         force=force,
         skip_invalid=skip_invalid,

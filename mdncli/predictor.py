@@ -13,6 +13,7 @@ from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
+from mdncli.density.scores import variance_parts
 from mdncli.errors import DataError, RunFault
 from mdncli.head import HEADS, AnyHead
 from mdncli.network import Network, forward
@@ -104,6 +105,13 @@ class Predictor:
         if (temperature, scale_temperature) != (1.0, 1.0):
             members = [m.tempered(weights=temperature, scale=scale_temperature) for m in members]
         return self.encoding.decode(Mixture.fold(members))
+
+    def variance_parts(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
+        """The variance of each target, (N, D): what members expect, and how they disagree.
+
+        See `mdncli.density.scores.variance_parts`.
+        """
+        return variance_parts([self.encoding.decode(member) for member in self.members(table)])
 
     def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Conditional]]:
         """`predict` in pieces of bounded size: (rows, their distributions)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
@@ -48,13 +48,16 @@ class Request:
     at: str | None = None
     quantiles: str = QUANTILES
     intervals: Sequence[float] = ()
+    regions: Sequence[float] = ()
+    modes: bool = False
+    parts: bool = False
     output: str | None = None
     force: bool = False
     skip_invalid: bool = False
 
 
 def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
-    """Write the table with mean, std and quantiles of each target and, if it is there, log p."""
+    """Write the table with what is asked of each target and, if it is there, log p."""
     asked = Asked.of(request)
     if request.output not in (None, "-"):
         free(Path(request.output), force=request.force)
@@ -90,26 +93,56 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
 
 @dataclass(frozen=True)
 class Asked:
-    """The levels that each target is asked for, and what their columns are called after it."""
+    """What each target is asked for, and what the columns are called after it.
+
+    Attributes:
+        levels: of quantiles.
+        names: of their columns.
+        regions: the masses of highest-density regions, by the names of their columns.
+        modes: whether modes are asked for.
+        parts: whether the parts of the standard deviation are.
+    """
 
     levels: Sequence[float]
     names: Sequence[str]
+    regions: Mapping[str, float]
+    modes: bool = False
+    parts: bool = False
 
     @classmethod
     def of(cls, request: Request) -> Self:
         levels = _levels(request.quantiles)
         names = [f"q{level}" for level in levels]
-        for mass in request.intervals:
-            if not 0 < mass < 1:
-                raise UsageError(
-                    f"--interval {mass:g}: is not between 0 and 1", hint="give a mass such as 0.9"
-                )
-            percent = f"{100 * mass:.10g}"
-            if f"lo{percent}" in names:
-                raise UsageError(f"--interval {mass:g}: is there twice", hint="leave one out")
+        for mass, percent in _masses("--interval", request.intervals):
             levels += [(1 - mass) / 2, (1 + mass) / 2]
             names += [f"lo{percent}", f"hi{percent}"]
-        return cls(levels, names)
+        regions = {f"hdr{percent}": mass for mass, percent in _masses("--hdr", request.regions)}
+        return cls(levels, names, regions, request.modes, request.parts)
+
+    def columns(self) -> Iterator[tuple[str, type]]:
+        """Names of the columns after the target's, and what they hold."""
+        yield from ((name, float) for name in ("mean", "std"))
+        if self.parts:
+            yield from ((name, float) for name in ("std_aleatoric", "std_epistemic"))
+        yield from ((name, float) for name in self.names)
+        yield from ((name, str) for name in self.regions)
+        if self.modes:
+            yield from (("mode", float), ("modes", str))
+
+
+def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]:
+    """The masses that an option was given, and each in percent."""
+    seen: set[str] = set()
+    for mass in masses:
+        if not 0 < mass < 1:
+            raise UsageError(
+                f"{option} {mass:g}: is not between 0 and 1", hint="give a mass such as 0.9"
+            )
+        percent = f"{100 * mass:.10g}"
+        if percent in seen:
+            raise UsageError(f"{option} {mass:g}: is there twice", hint="leave one out")
+        seen.add(percent)
+        yield mass, percent
 
 
 def _levels(text: str) -> list[float]:
@@ -217,13 +250,18 @@ def _predicted(
     rows, written = part
     targets = predictor.encoding.targets
     known = set(targets) <= set(rows.columns)
-    added = {name: np.full(rows.rows, np.nan) for name in _added(targets, asked, known=known)}
+    added = {
+        name: np.full(rows.rows, "", object) if kind is str else np.full(rows.rows, np.nan)
+        for name, kind in _added(targets, asked, known=known)
+    }
     numbers = np.flatnonzero(kept)
     with remedied():
         y = rows.numeric(targets) if known else None
-        for piece, predicted in predictor.chunks(rows if kept.all() else rows[kept]):
+        usable = rows if kept.all() else rows[kept]
+        for piece, predicted in predictor.chunks(usable):
             at = numbers[piece]
-            described = _described(predicted, asked.levels, None if y is None else y[at])
+            parts = predictor.variance_parts(usable[piece]) if asked.parts else ()
+            described = _described(predicted, asked, parts, None if y is None else y[at])
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
     names = written.names if isinstance(written, Records) else written
@@ -235,23 +273,42 @@ def _predicted(
     return written, added
 
 
-def _added(targets: Sequence[str], asked: Asked, *, known: bool) -> Iterator[str]:
-    """Names of the new columns."""
+def _added(targets: Sequence[str], asked: Asked, *, known: bool) -> Iterator[tuple[str, type]]:
+    """Names of the new columns, and what they hold."""
     for name in targets:
-        yield from (f"{name}_{what}" for what in ("mean", "std", *asked.names))
+        yield from ((f"{name}_{what}", kind) for what, kind in asked.columns())
     if known:
-        yield "log_prob"
+        yield "log_prob", float
 
 
 def _described(
-    predicted: Conditional, levels: Sequence[float], y: np.ndarray | None
+    predicted: Conditional, asked: Asked, parts: Sequence[np.ndarray], y: np.ndarray | None
 ) -> Iterator[np.ndarray]:
     """The new columns; log p is missing where a target is."""
-    mean, std, quantiles = predicted.mean(), predicted.std(), predicted.quantile(levels)
+    mean, std, quantiles = predicted.mean(), predicted.std(), predicted.quantile(asked.levels)
     for d in range(mean.shape[1]):
-        yield from (mean[:, d], std[:, d], *quantiles[:, :, d].T)
+        yield from (mean[:, d], std[:, d])
+        yield from (np.sqrt(variance[:, d]) for variance in parts)
+        yield from quantiles[:, :, d].T
+        own = predicted.marginal(d) if asked.regions or asked.modes else predicted
+        for mass in asked.regions.values():
+            found = own.hdr(mass)
+            yield _listed(found.low, found.high)
+        if asked.modes:
+            modes = own.modes()
+            highest = np.nanargmax(modes.log_density, axis=1)
+            yield modes.location[np.arange(len(highest)), highest]
+            yield _listed(modes.location, modes.mass)
     if y is not None:
         yield predicted.log_prob(y)
+
+
+def _listed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Pairs (N, M), each row's up to the first NaN, as texts "a:b;a:b", (N,)."""
+    texts = np.empty(len(first), object)
+    for row, pairs in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        texts[row] = ";".join(f"{a:.9g}:{b:.9g}" for a, b in zip(*pairs, strict=True) if a == a)
+    return texts
 
 
 _Item = TypeVar("_Item")

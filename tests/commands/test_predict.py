@@ -159,6 +159,48 @@ def test_central_intervals_are_named_by_their_mass(predict: Predict) -> None:
             assert float(own["hi99.5"]) > float(own["hi90"])
 
 
+def pairs(text: str) -> np.ndarray:
+    """The numbers of "a:b;a:b"."""
+    return np.array([[float(number) for number in pair.split(":")] for pair in text.split(";")])
+
+
+def test_regions_and_modes_of_each_target_are_in_its_own_units(
+    predict: Predict, flats: Path
+) -> None:
+    rows = predict(lines(*ROWS), regions=[0.5, 0.9], modes=True)
+    stats = ["mean", "std", "q0.05", "q0.5", "q0.95", "hdr50", "hdr90", "mode", "modes"]
+    new = [f"{target}_{stat}" for target in ("price", "days") for stat in stats]
+    assert list(rows[0]) == [*HEADER.split(","), *new, "log_prob"]
+    from mdncli import predictor as predictors
+
+    at = Table.of({"size": [70, 35.5, 110], "city": ["Oslo", "Rome", "Oslo"], "new": [1, 0, 1]})
+    both = predictors.load(RunFolder(flats)).predict(at)
+    for d, target in enumerate(("price", "days")):
+        own = both.marginal(d)
+        for number, row in enumerate(rows):
+            one = own[[number]]
+            for column, mass in (("hdr50", 0.5), ("hdr90", 0.9)):
+                ends = pairs(row[f"{target}_{column}"])
+                below = one.cdf(ends.ravel()[None, :, None]).reshape(ends.shape)
+                assert np.diff(below).sum() == pytest.approx(mass, abs=1e-6)
+            at_, mass = pairs(row[f"{target}_modes"]).T
+            assert mass.sum() == pytest.approx(1, abs=1e-6)
+            heights = one.log_prob(at_[None, :, None])[0]
+            mode = float(row[f"{target}_mode"])
+            assert mode == pytest.approx(at_[heights.argmax()], rel=1e-6)
+            assert one.log_prob([[mode * 1.001]]) <= heights.max()
+
+
+def test_the_variance_has_two_parts(predict: Predict) -> None:
+    for row in predict(lines(*ROWS), parts=True):
+        for target in ("price", "days"):
+            std, inner, between = (
+                float(row[f"{target}_std{part}"]) for part in ("", "_aleatoric", "_epistemic")
+            )
+            assert std**2 == pytest.approx(inner**2 + between**2, rel=1e-9)
+            assert between > 0
+
+
 def test_log_prob_is_there_where_all_targets_are(predict: Predict) -> None:
     assert "log_prob" not in predict(lines("70,Oslo,true,300", header="size,city,new,price"))[0]
     rows = predict(lines("70,Oslo,true,300,4", "70,Oslo,true,,4", "70,Oslo,true,300,NA"))
@@ -331,6 +373,8 @@ def test_a_bad_table_is_refused_and_nothing_is_left(
         (Request(at="new.csv", intervals=[0.9, 1.0]), "--interval 1: is not between 0 and 1"),
         (Request(at="new.csv", intervals=[math.nan]), "--interval nan: is not between"),
         (Request(at="new.csv", intervals=[0.9, 0.9]), "--interval 0.9: is there twice"),
+        (Request(at="new.csv", regions=[0.0]), "--hdr 0: is not between 0 and 1"),
+        (Request(at="new.csv", regions=[0.5, 0.5]), "--hdr 0.5: is there twice"),
         (Request(at="none.csv"), "none.csv: no such file"),
         (Request(at="."), "a folder, not a table|not a table by its suffix"),
         (Request(at="new.csv", output="new.csv"), "new.csv: exists already; add --force"),
