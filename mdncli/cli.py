@@ -165,7 +165,9 @@ def sample(
         ),
     ] = "1",
     sigma_temp: Annotated[float, typer.Option(help="Multiplies each component's variance.")] = 1.0,
-    num: Annotated[int, typer.Option(help="Draws for each x.")] = 1,
+    num: Annotated[
+        int | None, typer.Option(help="Draws for each x: 1, or 1,000 of a run without inputs.")
+    ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="FILE", help="Inputs to draw at; - is standard input.")
     ] = None,

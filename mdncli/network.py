@@ -63,7 +63,7 @@ class Network:
     """A multilayer perceptron: `inputs` features, hidden layers, `outputs` raw outputs.
 
     Args:
-        inputs: features of x, d.
+        inputs: features of x, d; 0 where nothing is given, and all rows get the same answer.
         hidden: widths of the hidden layers; empty for a linear map.
         activation: a key of `ACTIVATIONS`.
         outputs: raw outputs, P.
@@ -83,7 +83,9 @@ class Network:
 
     def __post_init__(self) -> None:
         widths = (self.inputs, *self.hidden, self.outputs)
-        if not all(type(width) is int and width > 0 for width in widths):
+        if not all(type(width) is int and width > 0 for width in widths[1:]) or not (
+            type(self.inputs) is int and self.inputs >= 0
+        ):
             raise ValueError(f"not the widths of a network: {widths}")
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"no activation {self.activation!r}")
@@ -122,7 +124,7 @@ class Network:
         last = len(self.layers) - 1
         values: dict[str, Array] = {}
         for index, (out, into) in enumerate(self.layers):
-            spread = (gain if index < last else 0.1) / into**0.5
+            spread = (gain if index < last else 0.1) / max(1, into) ** 0.5
             values[f"{index}.weight"] = (spread * rng.standard_normal((out, into))).astype("f4")
             reach = 1.0 if index < last else 0.0
             values[f"{index}.bias"] = rng.uniform(-reach, reach, out).astype("f4")

@@ -66,9 +66,14 @@ class Predictor:
             raise ValueError("the parts of a predictor do not fit")
 
     @property
+    def size(self) -> int:
+        """The number of networks."""
+        return len(next(iter(self.parameters.values())))
+
+    @property
     def components(self) -> int:
         """Components of the folded mixture: members times K."""
-        return self.head.mixtures * len(next(iter(self.parameters.values())))
+        return self.head.mixtures * self.size
 
     def members(self, table: Table) -> list[Mixture]:
         """One mixture per ensemble member, in standardised units.

@@ -286,7 +286,7 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     ),
     "no such word": (
         "model: {kind: rnn}\n",
-        [":1: model.kind: must be one of mdn, mlp, linear, got 'rnn'"],
+        [":1: model.kind: must be one of mdn, mlp, linear, gmm, got 'rnn'"],
     ),
     "null for a word": (
         "train: {schedule: null}\n",

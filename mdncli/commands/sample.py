@@ -26,7 +26,7 @@ from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 
 GRID_POINTS = 1000
-"""Evenly spaced x where one input is not told where to draw."""
+"""Evenly spaced x where one input is not told where to draw; draws where there is no input."""
 
 MOST_DRAWS = 1_000_000_000
 
@@ -46,7 +46,7 @@ class Request:
 
     temperatures: str = "1"
     scale_temperature: float = 1.0
-    count: int = 1
+    count: int | None = None
     at: str | None = None
     grid: str | None = None
     seed: int | None = None
@@ -62,12 +62,17 @@ def sample(reference: str, request: Request, runs_dir: Path, listener: Listener)
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
     at = _where(run, predictor, request, listener)
-    every = -(-at.rows * request.count // MOST_PICTURED)
+    count = request.count or (1 if predictor.encoding.inputs else GRID_POINTS)
+    if at.rows * count > MOST_DRAWS:
+        raise UsageError(
+            f"{at.rows * count:,} draws are too many", hint="lower --num or draw in parts"
+        )
+    every = -(-at.rows * count // MOST_PICTURED)
     pictured: dict[float, list[dict[str, np.ndarray]]] = {}
     with destination(request.output, run.samples, "sample") as target:
         with appending(target) as append:
             for temperature in temperatures:
-                drawn = _drawn(predictor, at, request, temperature)
+                drawn = _drawn(predictor, at, count, request, temperature)
                 for columns in drawn if len(temperatures) == 1 else _marked(drawn, temperature):
                     append(columns)
                     if request.plot:
@@ -110,7 +115,7 @@ def _check_temperature(option: str, value: float, said: str) -> None:
 def _check(request: Request) -> None:
     scale = request.scale_temperature
     _check_temperature("--sigma-temp", scale, f"{scale:g}")
-    if request.count < 1:
+    if request.count is not None and request.count < 1:
         raise UsageError(f"--num {request.count}: is too few draws", hint="give 1 or more")
     if request.seed is not None and not 0 <= request.seed < 2**63:
         raise UsageError(f"--seed {request.seed}: is out of range", hint="give 0 to 2^63 - 1")
@@ -125,6 +130,14 @@ def _check(request: Request) -> None:
 def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Listener) -> Table:
     """The rows to draw at."""
     encoding = predictor.encoding
+    if not encoding.inputs:
+        if request.at is not None or request.grid is not None:
+            option = "--grid" if request.at is None else "--at"
+            raise UsageError(
+                f"{option}: {run.path} has no inputs, so there is nowhere to draw at",
+                hint="say with --num how many to draw",
+            )
+        return Table({}, counted=range(1, 2))
     if request.at is not None:
         source = sys.stdin.buffer if request.at == "-" else request.at
         at = table.read(source, columns=encoding.inputs, text=encoding.text_columns)
@@ -140,10 +153,6 @@ def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Lis
             raise DataError(f"{run.path}: has no test rows to draw at", hint="name rows with --at")
         at = material.table[material.split.test]
         listener(Note(f"drawing at the {at.rows:,} test rows"))
-    if at.rows * request.count > MOST_DRAWS:
-        raise UsageError(
-            f"{at.rows * request.count:,} draws are too many", hint="lower --num or draw in parts"
-        )
     return at
 
 
@@ -167,7 +176,7 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
 
 
 def _drawn(
-    predictor: Predictor, at: Table, request: Request, temperature: float
+    predictor: Predictor, at: Table, count: int, request: Request, temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws in long form and in parts: input columns, the draw's number, the targets.
 
@@ -180,7 +189,7 @@ def _drawn(
     for rows, predicted in predictor.chunks(
         at, temperature=temperature, scale_temperature=request.scale_temperature
     ):
-        for some, points in tiles(predicted.rows, request.count, size=DRAWS_AT_ONCE):
+        for some, points in tiles(predicted.rows, count, size=DRAWS_AT_ONCE):
             numbers = np.arange(points.start, points.stop)
             draws = predicted[some].sample(rng, len(numbers))
             inputs = {
@@ -212,9 +221,9 @@ def _plot(
     path: Path,
     listener: Listener,
 ) -> bool:
-    """Draw the draws over the training rows; only one numeric input can be drawn over."""
+    """Draw the draws over the training rows, if there is one numeric input or none at all."""
     inputs, targets = predictor.encoding.inputs, predictor.encoding.targets
-    if len(inputs) != 1 or not predictor.ranges:
+    if inputs and (len(inputs) != 1 or not predictor.ranges):
         listener(Note("no picture: that is for one numeric input; see mdn plot"))
         return False
     from mdncli.commands.subjects import of_material
@@ -225,10 +234,15 @@ def _plot(
     data, subjects = of_material(reopen(run)), []
     for temperature, parts in draws.items():
         x, y = (
-            np.concatenate([np.stack([part[name] for name in names], axis=1) for part in parts])
-            for names in (inputs, targets)
+            np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)
         )
         name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
         subjects.append(replace(data, name=name, draws=Rows(x, y)))
     save(FIGURES["samples"].load()(*subjects), path)
     return True
+
+
+def _matrix(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
+    """Some columns side by side, (N, len(names)), which may be none."""
+    rows = len(next(iter(columns.values())))
+    return np.stack([np.empty(rows), *(columns[name] for name in names)], axis=1)[:, 1:]

@@ -60,6 +60,9 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         predict_member=predict_member if single else None,
         members=len(next(iter(predictor.parameters.values()))),
         predict_test=(lambda: predictor.predict(material.table[test])) if len(test) else None,
+        exact_test=(lambda: _known(material.exact(material.table[test])))
+        if problem is not None and len(test)
+        else None,
         exact=problem.exact if problem is not None and single else None,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
@@ -68,11 +71,18 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     )
 
 
+def _known(exact: Conditional | None) -> Conditional:
+    assert exact is not None
+    return exact
+
+
 def rows(material: Material, chosen: np.ndarray) -> Rows:
     """Some rows of the data; text becomes the index of its category, what is missing NaN."""
     part = material.table[chosen]
-    columns = [part.column(name) for name in material.inputs]
-    x = np.stack([np.where(column.missing(), np.nan, column.values) for column in columns], axis=1)
+    x = np.empty((len(chosen), len(material.inputs)))
+    for values, name in zip(x.T, material.inputs, strict=True):
+        column = part.column(name)
+        values[:] = np.where(column.missing(), np.nan, column.values)
     return Rows(x, material.y(chosen))
 
 
@@ -85,7 +95,14 @@ def _categories(material: Material) -> dict[str, tuple[str, ...]]:
 
 
 def _test_draws(material: Material, predictor: Predictor) -> Rows | None:
-    """A draw at each test row, at most `DRAWS` of them; None where there are none."""
+    """A draw at each test row, at most `DRAWS` of them; None where there are none.
+
+    Without inputs all rows are alike, and there are `DRAWS`.
+    """
+    if not material.inputs:
+        anywhere = predictor.predict(Table({}, counted=range(1, 2)))
+        drawn = anywhere.sample(stream(predictor.seed, "sampling"), DRAWS)
+        return Rows(np.empty((DRAWS, 0)), drawn[0])
     chosen = material.split.test[:DRAWS]
     if not len(chosen):
         return None

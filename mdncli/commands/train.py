@@ -12,6 +12,7 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment
+from mdncli.commands import components
 from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.finding import anything, find
 from mdncli.config import Config
@@ -177,7 +178,10 @@ def _answer(outcomes: list[Outcome]) -> Answer:
     return Answer(
         lines=[result["run"] for result in results],
         document=document[0] if len(document) == 1 else {"runs": document},
-        tables=[Table("NLL in nats per row", columns, rows, caption, one_line=True)],
+        tables=[
+            Table("NLL in nats per row", columns, rows, caption, one_line=True),
+            *(components.tables(results[0]) if len(results) == 1 else ()),
+        ],
         faults=[line for error in errors for line in error.lines()],
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),

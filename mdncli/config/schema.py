@@ -92,7 +92,8 @@ Positive = Annotated[float, Field(gt=0, le=1e9), NUMBER]
 
 # --------------------------------------------------------------------------------------- data
 
-Columns = Annotated[tuple[Annotated[str, Field(min_length=1), WORD], ...], Field(min_length=1)]
+Names = tuple[Annotated[str, Field(min_length=1), WORD], ...]
+Columns = Annotated[Names, Field(min_length=1)]
 OneOrMore = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 )
@@ -200,8 +201,8 @@ class FileData(Data):
 
     file: Annotated[FilePath, Field(description="the table: .csv, .tsv, .csv.gz, .parquet or .npz")]
     inputs: Annotated[
-        Annotated[Columns, BeforeValidator(list_like("[size, age]"))] | None,
-        Field(description="columns to predict from; null: all but the target"),
+        Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,
+        Field(description="columns to predict from; null: all but the target; []: none"),
     ] = None
     target: Annotated[
         Columns,
@@ -251,9 +252,13 @@ class FileData(Data):
     def _columns_are_used(self) -> Self:
         for key, names, used in (
             ("categorical", self.categorical or (), self.inputs),
-            ("transform", self.transform, self.inputs and (*self.inputs, *self.target)),
+            (
+                "transform",
+                self.transform,
+                None if self.inputs is None else (*self.inputs, *self.target),
+            ),
         ):
-            if used and (idle := [name for name in names if name not in used]):
+            if used is not None and (idle := [name for name in names if name not in used]):
                 guess = nearest(idle[0], used)
                 hint = f"did you mean '{clip(guess)}'?" if guess else "add it to data.inputs"
                 raise faults_at(**{key: f"names '{clip(idle[0])}', which is not used; {hint}"})
@@ -372,14 +377,16 @@ class Model(Section):
     """The network and the mixture it ends in.
 
     An `mlp` predicts one number, with a scale that is the same for all rows; a `linear` model is an
-    mlp without hidden layers. What does not apply to a kind is left alone, so that a config can be
-    trained as another kind by changing this one key.
+    mlp without hidden layers. A `gmm` is one Gaussian mixture for all rows, whatever their inputs,
+    fitted by expectation-maximisation: the section `train` does not apply to it. What does not
+    apply to a kind is left alone, so that a config can be trained as another kind by changing this
+    one key.
     """
 
     kind: Annotated[
-        Literal["mdn", "mlp", "linear"],
+        Literal["mdn", "mlp", "linear", "gmm"],
         WORD,
-        Field(description="a mixture of densities, or one prediction of constant scale"),
+        Field(description="a mixture given x, one prediction of constant scale, or one mixture"),
     ] = "mdn"
     hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
         64,
@@ -403,10 +410,10 @@ class Model(Section):
         Field(description="of student_t, above 2: fewer mean heavier tails; null: 4"),
     ] = None
     covariance: Annotated[
-        Literal["isotropic", "diagonal", "full"],
+        Literal["auto", "isotropic", "diagonal", "full"],
         WORD,
-        Field(description="of a component's targets"),
-    ] = "diagonal"
+        Field(description="of a component's targets; auto: full of 2 to 6 gaussian ones"),
+    ] = "auto"
     scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
     ensemble: Annotated[
         int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
@@ -556,7 +563,7 @@ class Config(Section):
         if kind == "mdn" and loss in ("squared", "absolute"):
             what = f"{loss} is for the model.kind mlp or linear; an mdn learns by nll"
             raise faults_at(**{"train.loss": what})
-        if kind != "mdn" and loss == "nll":
+        if kind in ("mlp", "linear") and loss == "nll":
             what = f"nll is for the model.kind mdn; for {kind} write squared or absolute"
             raise faults_at(**{"train.loss": what})
         return self

@@ -93,7 +93,7 @@ class Encoding:
 
         Args:
             table: the data.
-            inputs: the input columns, at least one.
+            inputs: the input columns; none to learn the targets' distribution alone.
             targets: the target columns, at least one.
             rows: numbers of the training rows.
             categorical: input columns that are categories even if they hold numbers.
@@ -290,8 +290,8 @@ class Encoding:
             targets = tuple(from_json(Scaled, part) for part in document["targets"])
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an encoding: {error}") from None
-        if not inputs or not targets:
-            raise ValueError("an encoding without inputs or targets")
+        if not targets:
+            raise ValueError("an encoding without targets")
         names = [column.name for column in (*inputs, *targets)]
         if len(set(names)) < len(names):
             raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
@@ -362,8 +362,8 @@ def _check_names(
     transform: Mapping[str, str],
 ) -> None:
     table.require([*inputs, *targets])
-    if not inputs or not targets:
-        raise DataError(f"{table.source}: no column is left as {'target' if inputs else 'input'}")
+    if not targets:
+        raise DataError(f"{table.source}: no column is left as target")
     if both := [name for name in inputs if name in targets]:
         raise DataError(
             f"{table.source}: column {quoted(both[0])} is both input and target",

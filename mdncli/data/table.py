@@ -94,8 +94,11 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """The number of rows, N."""
-        return next((len(column) for column in self.contents.values()), 0)
+        """The number of rows, N; of a table without columns, those it counts."""
+        for held in (*self.contents.values(), self.lines, self.counted):
+            if held is not None:
+                return len(held)
+        return 0
 
     def __getitem__(self, rows: Rows) -> Table:
         contents = {name: _picked(column, rows) for name, column in self.contents.items()}

@@ -15,7 +15,7 @@ from mdncli.errors import (
     DivergedError,
     MdnError,
 )
-from mdncli.evaluation.health import effective_components
+from mdncli.evaluation.health import components, effective_components
 from mdncli.events import (
     Listener,
     Warned,
@@ -24,6 +24,7 @@ from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
 from mdncli.experiment.progress import Training
+from mdncli.head import AnyHead
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -60,20 +61,30 @@ def outcome_of(job: Job, training: Training, listener: Listener, started: float)
         )
 
 
-def _nothing(job: Job, training: Training) -> dict[str, Any]:
+def nothing(run: RunFolder, material: Material, seconds: float) -> dict[str, Any]:
     """The result of a run that has none: the keys of every other, as far as they are known."""
     return {
-        "run": str(job.run.path),
-        "name": job.config.name,
-        "epochs": job.epoch,
-        "steps": job.history[-1]["step"] if job.history else 0,
+        "run": str(run.path),
+        "name": material.config.name,
+        "epochs": 0,
+        "steps": 0,
         "best": None,
-        "parameters": job.plan.network.parameters * len(job.replicas),
-        "seconds": {"total": round(training.trained, 3), "train": round(training.trained, 3)},
+        "parameters": None,
+        "seconds": {"total": round(seconds, 3), "train": round(seconds, 3)},
         "nll": {"train": None, "validation": None, "test": None},
         "exact_nll": None,
         "excess_nll": None,
         "effective_components": None,
+        "components": None,
+    }
+
+
+def _nothing(job: Job, training: Training) -> dict[str, Any]:
+    return {
+        **nothing(job.run, job.material, training.trained),
+        "epochs": job.epoch,
+        "steps": job.history[-1]["step"] if job.history else 0,
+        "parameters": job.plan.network.parameters * len(job.replicas),
     }
 
 
@@ -89,17 +100,65 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
                 hint="lower train.learning_rate or set train.gradient_clip",
             )
         listener(Warned(f"{job.run.path}: {count} and were left out ({detail})"))
-    material, encoding = job.material, job.material.encoding
-    network, parameters = job.plan.network, training.stack.best(healthy)
-    predictor = Predictor(
+    material, network = job.material, job.plan.network
+    parameters = training.stack.best(healthy)
+    predictor = predictor_of(
+        material,
+        network,
+        job.plan.head.settled(lambda: _errors(material, network, parameters)),
+        parameters,
+    )
+    best = training.stack.state(healthy)["best.step"].tolist()
+    epoch_of = {record["step"]: record["epoch"] for record in job.history}
+    course = Course(
+        epochs=job.epoch,
+        steps=int(training.stack.state(job.replicas)["step"].max()),
+        best={"step": best, "epoch": [epoch_of.get(step, 0) for step in best]},
+        trained=training.trained,
+        total=training.seconds + time.monotonic() - started,
+    )
+    return conclude(job.run, material, predictor, course)
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a fit went.
+
+    Args:
+        epochs: passes over the training rows.
+        steps: of the optimizer.
+        best: the step and the epoch of each member's best validation; None without validations.
+        trained: seconds of the fit alone.
+        total: seconds from the first to the last.
+    """
+
+    epochs: int
+    steps: int
+    best: dict[str, list[int]] | None
+    trained: float
+    total: float
+
+
+def predictor_of(
+    material: Material, network: Network, head: AnyHead, parameters: Mapping[str, np.ndarray]
+) -> Predictor:
+    """What was learned from a material, as a function of new rows."""
+    return Predictor(
         network=network,
-        head=job.plan.head.settled(lambda: _errors(material, network, parameters)),
-        encoding=encoding,
+        head=head,
+        encoding=material.encoding,
         parameters=parameters,
         ranges=_ranges(material),
-        seed=job.config.seed,
+        seed=material.config.seed,
     )
-    predictor.save(job.run)
+
+
+def conclude(
+    run: RunFolder, material: Material, predictor: Predictor, course: Course
+) -> dict[str, Any]:
+    """Write a run's model and, with its scores, the result that makes it complete."""
+    encoding = material.encoding
+    predictor.save(run)
     nll = {
         "train": _nll(material, predictor, spaced(material.split.train, SCORED_ROWS)),
         "validation": _nll(material, predictor, material.split.validation),
@@ -111,37 +170,45 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         truth = material.exact(chosen)
         assert truth is not None
         exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
-    steps = int(training.stack.state(job.replicas)["step"].max())
-    best = training.stack.state(healthy)["best.step"].tolist()
-    epoch_of = {record["step"]: record["epoch"] for record in job.history}
-    about = job.run.read_json(job.run.provenance)
+    about = run.read_json(run.provenance)
     seen = material.table[spaced(material.split.train, 10_000)]
     used = [effective_components(member) for member in predictor.members(seen)]
     result: dict[str, Any] = {
-        "run": job.run.id,
-        "name": job.config.name,
+        "run": run.id,
+        "name": material.config.name,
         "status": "completed",
         "started": about["started"],
         "data": {key: about["data"][key] for key in ("source", "targets")},
         "fingerprints": about["fingerprints"],
-        "epochs": job.epoch,
-        "steps": steps,
-        "best": {"step": best, "epoch": [epoch_of.get(step, 0) for step in best]},
-        "parameters": job.plan.network.parameters * len(healthy),
-        "seconds": {
-            "total": round(training.seconds + time.monotonic() - started, 3),
-            "train": round(training.trained, 3),
-        },
+        "epochs": course.epochs,
+        "steps": course.steps,
+        "best": course.best,
+        "parameters": predictor.network.parameters * predictor.size,
+        "seconds": {"total": round(course.total, 3), "train": round(course.trained, 3)},
         "nll": nll,
         "exact_nll": exact,
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
         "effective_components": float(np.mean(used)),
+        "components": _components(material, predictor),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         "format": store.FORMAT,
     }
-    store.write_json(job.run.result, result)
-    job.run.write_status("completed", job.epoch)
-    return {**result, "run": str(job.run.path)}
+    store.write_json(run.result, result)
+    run.write_status("completed", course.epochs)
+    return {**result, "run": str(run.path)}
+
+
+def _components(material: Material, predictor: Predictor) -> dict[str, Any] | None:
+    """The components of one mixture for all rows and, where it is one too, those of the truth."""
+    if material.config.model.kind != "gmm":
+        return None
+    any_row = material.table[material.split.train[:1]]
+    exact = None if material.inputs else material.exact(any_row)
+    found = {"learned": predictor.predict(any_row), "exact": exact}
+    return {
+        key: None if conditional is None else components(conditional, material.targets)
+        for key, conditional in found.items()
+    }
 
 
 def _errors(

@@ -183,7 +183,16 @@ def prepare(
         whole, fingerprint = _read(data, listener)
         source = str(data.file)
         targets = list(data.target)
-        inputs = list(data.inputs or [name for name in whole.columns if name not in targets])
+        inputs = list(
+            [name for name in whole.columns if name not in targets]
+            if data.inputs is None
+            else data.inputs
+        )
+        if data.inputs is None and not inputs:
+            raise DataError(
+                f"{source}: no column is left as input",
+                hint="set data.inputs to [] to learn the distribution of the target alone",
+            )
     whole.require([*inputs, *targets])
     fingerprints = {"data": fingerprint}
     if isinstance(data, FileData) and data.splits is not None:

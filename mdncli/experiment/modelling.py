@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from mdncli.config import Config
+from mdncli.config import Config, Model
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network
 
 POINT_FAMILIES = {"auto": "gaussian", "squared": "gaussian", "absolute": "laplace"}
 """The density around point predictions, by the loss that they are trained on."""
 
+MOST_CORRELATED = 6
+"""Targets of which a full covariance has at most 21 numbers; that of more has to be asked for."""
+
+LAYERLESS = ("linear", "gmm")
+"""Kinds of model without hidden layers."""
+
 
 def head_of(config: Config, targets: int) -> AnyHead:
     """The head of a model before it is trained."""
     model = config.model
+    if model.kind == "gmm":
+        # EM has no need of a floor in the map: it adds one to the variances.
+        return Head(
+            mixtures=model.mixtures,
+            targets=targets,
+            covariance=covariance_of(model, targets),
+            scale_map="exp",
+            scale_floor=0.0,
+        )
     if model.kind != "mdn":
         family = POINT_FAMILIES[config.train.loss]
         return PointHead(targets, family, scale_floor=model.scale.floor)
@@ -21,11 +36,23 @@ def head_of(config: Config, targets: int) -> AnyHead:
         targets=targets,
         family=model.family,
         degrees_of_freedom=model.degrees_of_freedom,
-        covariance=model.covariance,
+        covariance=covariance_of(model, targets),
         scale_map=model.scale.map,
         scale_floor=model.scale.floor,
         scale_cap=model.scale.cap,
     )
+
+
+def covariance_of(model: Model, targets: int) -> str:
+    """The covariance of components: unless it is said, full where that is few numbers.
+
+    >>> [covariance_of(Model(), targets) for targets in (1, 2, 7)]
+    ['diagonal', 'full', 'diagonal']
+    """
+    if model.covariance != "auto":
+        return model.covariance
+    gaussian = model.kind == "gmm" or model.family == "gaussian"
+    return "full" if gaussian and 1 < targets <= MOST_CORRELATED else "diagonal"
 
 
 def network_of(config: Config, features: int, head: AnyHead) -> Network:
@@ -33,7 +60,7 @@ def network_of(config: Config, features: int, head: AnyHead) -> Network:
     model = config.model
     return Network(
         inputs=features,
-        hidden=() if model.kind == "linear" else model.hidden,
+        hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head.outputs,
     )

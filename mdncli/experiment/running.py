@@ -29,6 +29,7 @@ from mdncli.events import (
 from mdncli.experiment.beginning import begin
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.completing import Outcome, outcome_of
+from mdncli.experiment.fitting import fit, is_fitted, refit, require_rows
 from mdncli.experiment.job import Job, plan_of
 from mdncli.experiment.material import Material, config_of, reopen, write_rows
 from mdncli.experiment.progress import Stop, Training
@@ -61,11 +62,13 @@ def train(
         UsageError: this machine lacks the device or the memory; nothing is created.
     """
     started = time.monotonic()
+    stacked = [index for index, material in enumerate(materials) if not is_fitted(material)]
     for material in materials:
-        require_device(material.config)
-    stacks = _stacks(materials, listener)
-    if (signal := stop()) is not None:
-        raise InterruptedRunError("interrupted before any training", signal=signal)
+        require_rows(material)
+    for index in stacked:
+        require_device(materials[index].config)
+    stacks = _stacks(materials, stacked, listener)
+    _heed(stop)
     traps = (trap.warning(name) for each in materials for name, trap in each.spike_traps.items())
     for warning in dict.fromkeys(traps):
         listener(Warned(warning))
@@ -74,13 +77,25 @@ def train(
         with _begun([materials[index] for index in members], plan, root) as jobs:
             trained = _train_stack(jobs, listener, stop, started, watch=watch)
         outcomes |= zip(members, trained, strict=True)
+    for index in range(len(materials)):
+        if index not in outcomes:
+            _heed(stop)
+            outcomes[index] = fit(materials[index], root, listener)
     return [outcomes[index] for index in range(len(materials))]
 
 
-def _stacks(materials: Sequence[Material], listener: Listener) -> list[tuple[StackPlan, list[int]]]:
+def _heed(stop: Stop) -> None:
+    if (signal := stop()) is not None:
+        raise InterruptedRunError("interrupted before any training", signal=signal)
+
+
+def _stacks(
+    materials: Sequence[Material], stacked: Sequence[int], listener: Listener
+) -> list[tuple[StackPlan, list[int]]]:
     """The runs that train together, by their indices: those of one shape, as memory allows."""
     alike: dict[tuple[StackPlan, str], list[int]] = {}
-    for index, material in enumerate(materials):
+    for index in stacked:
+        material = materials[index]
         key = plan_of(material), material.config.train.device
         alike.setdefault(key, []).append(index)
     stacks: list[tuple[StackPlan, list[int]]] = []
@@ -121,6 +136,8 @@ def resume(
         except DataError as error:
             raise ResumeRefusedError(error.message, hint=error.hint) from None
         material = replace(material, config=overrides or material.config)
+        if is_fitted(material):
+            return refit(run, material, listener)
         require_device(material.config)
         plan = plan_of(material)
         parted(plan, [material])

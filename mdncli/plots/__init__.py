@@ -30,7 +30,7 @@ class FigureEntry:
         needs: fields of `Subject` that it cannot do without.
         targets: whether it is for any number of targets or for several.
         inputs: whether it is for runs with one input column, with one that holds numbers, with
-            several, or with any.
+            several, with some, or with any, which may be none.
 
     >>> FIGURES["density"].needs
     ('train', 'predict')
@@ -39,12 +39,14 @@ class FigureEntry:
     function: str
     description: str
     needs: tuple[str, ...]
-    inputs: Literal["one", "number", "several", "any"] = "any"
+    inputs: Literal["one", "number", "several", "some", "any"] = "any"
     targets: Literal["several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
         """Whether the figure can be drawn of this subject."""
-        kinds = {"any", "one" if len(subject.inputs) == 1 else "several"}
+        kinds = {"any"}
+        if subject.inputs:
+            kinds |= {"some", "one" if len(subject.inputs) == 1 else "several"}
         if "one" in kinds and subject.inputs[0] not in subject.categories:
             kinds.add("number")
         if self.targets == "several" and len(subject.targets) == 1:
@@ -92,6 +94,11 @@ FIGURES: dict[str, FigureEntry] = {
         needs=("train", "predict"),
         inputs="one",
     ),
+    "marginals": FigureEntry(
+        "mdncli.plots.marginals:marginals",
+        "each target by itself over all test rows: observed, learned and exact",
+        needs=("test", "predict_test"),
+    ),
     "learning": FigureEntry(
         "mdncli.plots.learning:learning",
         "NLL on training and validation rows during training",
@@ -113,6 +120,7 @@ FIGURES: dict[str, FigureEntry] = {
         "mdncli.plots.residuals:residuals",
         "normal scores of test rows against the predicted mean",
         needs=("test", "predict_test"),
+        inputs="some",
     ),
     "pit": FigureEntry(
         "mdncli.plots.pit:pit",

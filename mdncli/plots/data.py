@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import facets, style
+from mdncli.plots.marginals import histograms
 from mdncli.plots.subject import Subject
 
 
@@ -14,13 +15,17 @@ from mdncli.plots.subject import Subject
 def data(*subjects: Subject) -> Figure:
     """Scatter of the rows; counts in hexagons where points would hide one another.
 
-    Several inputs or targets are small multiples. Rows that are not finite are left out, and axes
-    leave out the few values that lie absurdly far from the rest.
+    Several inputs or targets are small multiples; without inputs they are histograms. Rows that are
+    not finite are left out, and axes leave out the few values that lie absurdly far from the rest.
 
     Args:
         subjects: with `train`.
     """
     trains = [subject.train for subject in subjects if subject.train]
+    if not subjects[0].inputs:
+        figure, _, note = histograms(subjects[0], {"data": trains[0]}, trains)
+        style.head(figure, subjects, f"data, {len(trains[0].x):,} rows{note}")
+        return figure
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject, train in zip(grid, subjects, trains, strict=True):
         for ax, pair in zip(row, pairs, strict=True):

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import facets, style
+from mdncli.plots.marginals import histograms
 from mdncli.plots.subject import Subject
 
 
@@ -14,9 +15,19 @@ from mdncli.plots.subject import Subject
 def samples(*subjects: Subject) -> Figure:
     """Draws in colour over the training rows in grey, every target against every input.
 
+    Without inputs these are histograms.
+
     Args:
         subjects: with `draws` and, where they are known, `train`.
     """
+    lead = subjects[0]
+    if not lead.inputs:
+        names = ["draws"] if len(subjects) == 1 else [subject.name for subject in subjects]
+        clouds = {"data": lead.train} | {n: s.draws for n, s in zip(names, subjects, strict=True)}
+        known = {what: rows for what, rows in clouds.items() if rows}
+        figure, axes, note = histograms(lead, known, [*known.values()])
+        style.head(figure, subjects, "draws" + note, axes[0])
+        return figure
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject in zip(grid, subjects, strict=True):
         for ax, pair in zip(row, pairs, strict=True):

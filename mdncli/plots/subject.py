@@ -35,6 +35,7 @@ class Subject:
         draws: draws from p(y given x), one per row.
         predict: for one input, x (N, 1) as in `train` -> p(y given x) of N rows over D targets.
         predict_test: the predictions of the test rows, in their order.
+        exact_test: the distributions that the test rows truly came from, in their order.
         predict_member: like `predict`, by one member of the ensemble.
         members: how many members there are.
         exact: like `predict`, for the distribution that the data truly came from.
@@ -54,6 +55,7 @@ class Subject:
     draws: Rows | None = None
     predict: Callable[[np.ndarray], Conditional] | None = None
     predict_test: Callable[[], Conditional] | None = None
+    exact_test: Callable[[], Conditional] | None = None
     predict_member: Callable[[np.ndarray], Conditional] | None = None
     members: int = 1
     exact: Callable[[np.ndarray], Conditional] | None = None

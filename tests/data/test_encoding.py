@@ -334,7 +334,6 @@ REFUSED = {
         {"inputs": ["size", "price"]},
         "flats.csv: column 'price' is both input and target; take it out of one",
     ),
-    "no inputs": ({}, {"inputs": []}, "flats.csv: no column is left as input"),
     "no targets": ({}, {"targets": []}, "flats.csv: no column is left as target"),
     "an unknown categorical column": (
         {},

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mdncli.commands import components
 from mdncli.commands.answer import Answer, Table, number, shortened
 from mdncli.commands.finding import anything, find
 from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
@@ -45,7 +46,8 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
         "files": files,
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
-    return Answer(document=document, tables=[Table(run.id, ("", ""), rows)])
+    tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
+    return Answer(document=document, tables=tables)
 
 
 def _found(run: RunFolder, path: Path) -> Mapping[str, Any]:
@@ -109,7 +111,8 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     targets = data.get("targets")
     inputs = mapping_of(provenance.get("data")).get("inputs")
     if isinstance(inputs, list) and isinstance(targets, list):
-        yield "columns", f"{', '.join(map(str, targets))} given {', '.join(map(str, inputs))}"
+        given = f" given {', '.join(map(str, inputs))}" if inputs else ", nothing given"
+        yield "columns", f"{', '.join(map(str, targets))}{given}"
     try:
         model = configs.load(plain_file(run.config)).model
     except MdnError:
@@ -118,6 +121,8 @@ def _subject(run: RunFolder, record: Record) -> Facts:
         layers = "-".join(map(str, model.hidden)) or "none"
         mixtures = f"{model.mixtures} mixture{'s' * (model.mixtures > 1)}"
         text = f"{mixtures}, hidden {layers}, ensemble of {model.ensemble}"
+        if model.kind == "gmm":
+            text = f"{mixtures} for all rows, by expectation-maximisation"
         parameters = record.figure("parameters")
         yield "model", text + ("" if parameters is None else f", {parameters:,.0f} parameters")
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # To add a dataset, write its file and name its class here; the contract test then covers it.
 DATASETS: dict[str, str] = {
     "arm": "mdncli.data.synthetic.arm:Arm",
+    "digital_watches": "mdncli.data.synthetic.digital_watches:DigitalWatches",
     "heavy_tails": "mdncli.data.synthetic.heavy_tails:HeavyTails",
     "inverse_sine": "mdncli.data.synthetic.inverse_sine:InverseSine",
     "multi_output": "mdncli.data.synthetic.multi_output:MultiOutput",

@@ -30,6 +30,8 @@ class Synthetic(abc.ABC):
     and `targets`, implement `draw` and `exact`, and add it to `DATASETS`. Faults of parameters are
     yielded by `faults`, each "name: what is wrong".
 
+    A dataset may have no inputs; then x is (N, 0) and all rows follow one distribution.
+
     Where a column holds text, `categories` names its texts in alphabetical order, and x or y hold
     their indices: to `draw` and `exact` everything is numbers, in a table everything is as a person
     would write it.
@@ -76,13 +78,11 @@ class Synthetic(abc.ABC):
             ValueError: a text is none of the categories.
         """
         table.require(names)
-        return np.stack(
-            [
-                self._indices(table, name) if name in self.categories else table.numbers(name)
-                for name in names
-            ],
-            axis=1,
-        )
+        values = np.empty((table.rows, len(names)))
+        for column, name in zip(values.T, names, strict=True):
+            known = name in self.categories
+            column[:] = self._indices(table, name) if known else table.numbers(name)
+        return values
 
     def _indices(self, table: Table, name: str) -> Array:
         column = table.column(name)
