@@ -374,9 +374,9 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     ),
     "no validation": ("data: {validation: 0}\n", [":1: data.validation: must be above 0, got 0"]),
     "percentage": ("data: {test: 15}\n", [":1: data.test: must be below 1, got 15"]),
-    "no inputs": (
-        "data: {file: a.csv, target: y, inputs: []}\n",
-        [":1: data.inputs: must not be empty"],
+    "category of no inputs": (
+        "data: {file: a.csv, target: y, inputs: [], categorical: [z]}\n",
+        [":1: data.categorical: names 'z', which is not used; add it to data.inputs"],
     ),
     "empty column": (
         "data: {file: a.csv, target: ''}\n",

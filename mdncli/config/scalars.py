@@ -224,6 +224,19 @@ def whole_or(word: str) -> Callable[[object], object]:
     return read
 
 
+def number_or(word: str) -> Callable[[object], object]:
+    """A reader of a number or one word, such as `auto`."""
+
+    def read(value: object) -> object:
+        if value == word or (isinstance(value, Text) and value.text == word):
+            return word
+        if isinstance(value, Text) and not _NUMBER.fullmatch(value.text):
+            raise refused(f"a number or {word}", value)
+        return read_number(value)
+
+    return read
+
+
 def list_like(example: str) -> Callable[[object], object]:
     """A reader of a list; on the command line `64,64` is one too."""
 

@@ -39,6 +39,7 @@ from mdncli.config.scalars import (
     list_like,
     mapping_like,
     nearest,
+    number_or,
     plain,
     read_names,
     whole_or,
@@ -479,8 +480,10 @@ class Train(Section):
     ] = 0.9
     learning_rate: Annotated[Positive, Field(description="at its highest")] = 0.01
     weight_decay: Annotated[
-        float, Field(ge=0, le=1e9, description="pull of the weights towards zero"), NUMBER
-    ] = 0.0001
+        Annotated[float, Field(ge=0, le=1e9)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="pull of the hidden weights towards zero; auto: by the rows, with adamw"),
+    ] = "auto"
     schedule: Annotated[
         Literal["constant", "cosine"],
         WORD,

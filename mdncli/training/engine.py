@@ -119,6 +119,8 @@ class Engine:
         self._moments = {name: put(f"moment.{name}") for name in self._optimizer.moments}
         self._gradient = torch.zeros_like(self._weights)
         self._move = torch.zeros_like(self._weights)
+        layout = Layout(plan.network)
+        self._decayed = [*zip(*map(layout.decayed, (self._weights, self._gradient)), strict=True)]
         clip = plan.gradient_clip
         self._clip = None if clip is None else torch.tensor(clip, device=data.device)
         self._still = capture is not None
@@ -160,10 +162,11 @@ class Engine:
         if self._clip is not None:
             clip_(self._gradient, self._clip, self._move)
         pace = self._schedule.pace()
-        if pace.shrink is not None:
-            self._weights.mul_(pace.shrink)
-        if pace.decay is not None:
-            self._gradient.addcmul_(self._weights, pace.decay)
+        for weights, gradient in self._decayed:
+            if pace.shrink is not None:
+                weights.mul_(pace.shrink)
+            if pace.decay is not None:
+                gradient.addcmul_(weights, pace.decay)
         self._optimizer.step(
             self._move.zero_(), self._gradient, self._moments, pace.number, self._momentum
         )

@@ -102,6 +102,20 @@ class Layout:
             start = stop
         return layers
 
+    def decayed(self, flat: Tensor) -> list[Tensor]:
+        """Views of the parameters that weight decay is for, (R, ...).
+
+        These are the weights of hidden layers, which make a function rough: what the last layer
+        says when all are 0, and where units bend, is nothing to be pulled to zero. Without hidden
+        layers they are the weights of the only one.
+        """
+        parts: list[Tensor] = []
+        start = 0
+        for out, into, _ in self._shapes[: max(1, len(self._shapes) - 1)]:
+            parts.append(flat[:, start : start + out * into])
+            start += out * (into + 1)
+        return parts
+
     def named(self, flat: Array) -> dict[str, Array]:
         """Copies of the parameters in flat storage (R, size), by name, each with a leading R."""
         return {name: values.copy() for name, values in self._views(flat).items()}

@@ -42,7 +42,7 @@ class Replica:
         seed: the run's seed.
         member: which member of its run's ensemble it is.
         learning_rate: the largest learning rate of the schedule.
-        weight_decay: decay of all parameters, decoupled or not as the optimizer has it.
+        weight_decay: decay of the hidden layers' weights, decoupled or not as the optimizer has it.
         schedule: a key of `mdncli.training.optimizers.SCHEDULES`.
         warmup: steps over which the learning rate first rises linearly.
         patience: validations without improvement after which it stops; None for never.
