@@ -32,7 +32,7 @@ def test_a_config_trains_a_few_steps(path: Path, tmp_path: Path) -> None:
     assert not [event for event in said if isinstance(event, Warned)]
     (outcome,) = experiment.train([material], tmp_path / "runs", ignore)
     assert outcome.error is None
-    assert outcome.result["steps"] == 5
+    assert outcome.result["steps"] == (0 if material.config.model.kind == "gmm" else 5)
     assert np.isfinite(outcome.result["nll"]["test"])
 
 
