@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 
 import typer
 
-from mdncli import __version__
+from mdncli import __version__, machine
 from mdncli.errors import MdnError, Stopped, UsageError, refused
 
 if TYPE_CHECKING:
@@ -737,6 +737,7 @@ def _console(
         raise UsageError("--csv and --json are two forms of one answer", hint="leave one out")
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout", hint="name a file with -o")
+    machine.keep_freed_memory()
     return Console(quiet=quiet, as_json=as_json)
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+# Of glibc's malloc.h; 32 MiB is the most that it accepts for the former.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_ARRAY = 1 << 25
 
 
 def spare_memory() -> int:
@@ -17,6 +22,23 @@ def spare_memory() -> int:
     True
     """
     return min(_bounds())
+
+
+def keep_freed_memory() -> None:
+    """Lets this process keep memory that it frees for its next arrays.
+
+    By default the C library of Linux gives every large array back to the system at once, and the
+    next one comes as pages to be zeroed and mapped anew: quantiles of a mixture were measured to
+    take twice as long. Elsewhere this does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # glibc's; musl has none
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT_ARRAY)
+        library.mallopt(_M_TRIM_THRESHOLD, 4 * _KEPT_ARRAY)
 
 
 def _bounds() -> Iterator[int]:

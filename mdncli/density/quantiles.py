@@ -20,7 +20,7 @@ TOLERANCE = 1e-11
 
 # A search ends where a step begins with less than this to go in log odds: it converges
 # quadratically, and the step in double precision after it cubically.
-_NEAR = 1e-2
+_NEAR = 5e-2
 _MOST_ROUNDS = 12
 # Steps in double precision before a place is left to the cautious.
 _MORE_ARRIVALS = 3
@@ -63,10 +63,7 @@ def mixture_quantiles(
             (away / unit).astype(np.float32),
             (scale / unit).astype(np.float32),
         )
-        arrived = np.empty(x.shape, np.bool_)
-        for rows, _ in tiles(x.shape[1], len(levels), len(weights), size=2 * TILE):
-            parts = (part[:, rows] for part in (weights, location, scale, x))
-            x[:, rows], arrived[:, rows] = _arrive(family, levels[:, None], *parts)
+        x, arrived = _arrive(family, levels[:, None], weights, location, scale, x)
         level, row = np.nonzero(~arrived)
         for _ in range(_MORE_ARRIVALS):
             if not len(row):
@@ -88,9 +85,12 @@ def _search(
     """
     standard = family.quantile(levels).astype(np.float32)[:, None]
     # A mixture reaches a level between the first and the last of its components to reach it.
-    reach = standard[:, None] * scale
-    reach += location
-    low, high = reach.min(axis=1), reach.max(axis=1)
+    low, high = np.empty((2, len(levels), scale.shape[1]), np.float32)
+    for level, reached in enumerate(standard):
+        reach = reached * scale
+        reach += location
+        reach.min(axis=0, out=low[level])
+        reach.max(axis=0, out=high[level])
     x = standard.clip(low, high)
     odds = np.log(levels / (1 - levels)).astype(np.float32)[:, None] + np.zeros_like(x)
     sharpness = 1 / scale
@@ -146,6 +146,18 @@ def _derivatives(
     family: Family, weights: Real, location: Real, sharpness: Real, x: Real
 ) -> tuple[Real, Real, Real]:
     """The cdf of mixtures at x (L, N), its slope, and the slope of that."""
+    derivatives = np.empty((3, *x.shape), x.dtype)
+    for rows, _ in tiles(x.shape[1], len(x), len(weights), size=2 * TILE):
+        parts = (part[:, rows] for part in (weights, location, sharpness, x))
+        for derivative, values in zip(derivatives, _tile_derivatives(family, *parts), strict=True):
+            derivative[:, rows] = values
+    below, slope, bend = derivatives
+    return below, slope, bend
+
+
+def _tile_derivatives(
+    family: Family, weights: Real, location: Real, sharpness: Real, x: Real
+) -> tuple[Real, Real, Real]:
     z = x[:, None] - location
     z *= sharpness
     each = family.log_density(z)
