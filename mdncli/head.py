@@ -1,4 +1,4 @@
-"""The head of a mixture density network: raw outputs become a mixture.
+"""The head of a network: raw outputs become a mixture, or the probabilities of classes.
 
 Of the raw outputs the first K are logits, the next K D locations and the next K D raw scales, each
 component's targets side by side. Isotropic components have K raw scales instead; those of full
@@ -17,6 +17,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.categorical import Categorical
 from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
 
@@ -302,9 +303,67 @@ class PointHead:
         return replace(self, scale=tuple(np.maximum(size, lowest).tolist()))
 
 
-AnyHead = Head | PointHead
+@dataclass(frozen=True)
+class ClassHead:
+    r"""What turns raw outputs into the probabilities of classes: they are the logits.
 
-HEADS: dict[str, type[Head] | type[PointHead]] = {head.kind: head for head in (Head, PointHead)}
+    Args:
+        classes: C, at least 2.
+
+    Raises:
+        ValueError: there are too few classes.
+
+    >>> ClassHead(3)(np.zeros((3, 1), np.float32)).probabilities().round(4)
+    array([[0.3333, 0.3333, 0.3333]])
+    """
+
+    kind: ClassVar[str] = "classes"
+    targets: ClassVar[int] = 1
+
+    classes: int
+
+    def __post_init__(self) -> None:
+        if not (type(self.classes) is int and self.classes > 1):
+            raise ValueError(f"not a count of classes: {self.classes}")
+
+    @property
+    def outputs(self) -> int:
+        """The raw outputs it needs, P: a logit for each class."""
+        return self.classes
+
+    @property
+    def mixtures(self) -> int:
+        """How many numbers a prediction has in place of a mixture's components."""
+        return self.classes
+
+    def __call__(self, raw: NDArray[np.float32]) -> Categorical:
+        """The probabilities that raw outputs (C, N) stand for.
+
+        Raises:
+            ValueError: the raw outputs are not finite.
+        """
+        return Categorical(raw)
+
+    def initial_bias(self, y: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        """The last layer's first bias: the log shares of the classes among training codes (1, n).
+
+        Each class counts as if half a row more had it, so that none is impossible.
+
+        >>> bias = ClassHead(2).initial_bias(np.zeros((1, 9), np.float32), np.random.default_rng())
+        >>> np.exp(bias).round(2)
+        array([0.95, 0.05], dtype=float32)
+        """
+        count = np.bincount(y[0].astype(np.intp), minlength=self.classes) + 0.5
+        return np.log(count / count.sum()).astype(np.float32)
+
+    def settled(self, errors: Callable[[], Array]) -> Self:
+        """The head once training is over: this one, as the network says everything."""
+        return self
+
+
+AnyHead = Head | PointHead | ClassHead
+
+HEADS: dict[str, type[AnyHead]] = {head.kind: head for head in (Head, PointHead, ClassHead)}
 """Heads by the kind that a model's file names."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional
+from mdncli.density.conditional import Conditional, Distribution
 from mdncli.density.mixture import Mixture
 from mdncli.density.scores import variance_parts
 from mdncli.errors import DataError, RunFault
@@ -29,7 +29,7 @@ class Predictor:
 
     Args:
         network: the shape shared by all members.
-        head: how raw outputs become a mixture.
+        head: how raw outputs become a mixture, or the probabilities of classes.
         encoding: how columns become standardised arrays and back.
         parameters: arrays with a leading member axis (M, ...).
         ranges: lowest and highest value of each numeric input over the training rows.
@@ -58,6 +58,7 @@ class Predictor:
             and self.network.inputs == encoding.features
             and self.network.outputs == self.head.outputs
             and self.head.targets == len(encoding.targets)
+            and len(encoding.classes) == getattr(self.head, "classes", 0)
             and self.ranges.keys() == numeric
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
@@ -72,53 +73,59 @@ class Predictor:
 
     @property
     def components(self) -> int:
-        """Components of the folded mixture: members times K."""
+        """Components of the folded mixture: members times K; or members times classes."""
         return self.head.mixtures * self.size
 
-    def members(self, table: Table) -> list[Mixture]:
-        """One mixture per ensemble member, in standardised units.
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where the targets are numbers."""
+        return self.encoding.classes
+
+    def members(self, table: Table) -> Sequence[Any]:
+        """What each ensemble member says: a `Mixture` in standardised units, or a `Categorical`.
 
         Raises:
             DataError: an input is so far off that the network overflows.
         """
         x = self.encoding.encode_inputs(table)
         with np.errstate(over="ignore", invalid="ignore"):
-            members = [self.head(raw) for raw in forward(self.network, self.parameters, x)]
-            total = sum(
-                m.log_weights.max(axis=0) + m.location.sum(axis=(0, 1)) + m.scale.sum(axis=(0, 1))
-                for m in members
-            )
-        if not np.isfinite(total).all():
-            place = table.position(int(np.argmin(np.isfinite(total))))
-            raise DataError(
-                f"{table.source}: the inputs {place} are too far from the training rows to predict",
-                hint="correct them or leave them out",
-            )
+            raw = forward(self.network, self.parameters, x)
+            _require_finite(raw.sum(axis=(0, 1)), table)
+            members = [self.head(each) for each in raw]
+            for member in members:
+                if isinstance(member, Mixture):
+                    _require_finite(member.scale.sum(axis=(0, 1)), table)
         return members
 
     def predict(
         self, table: Table, *, temperature: float = 1.0, scale_temperature: float = 1.0
-    ) -> Conditional:
+    ) -> Distribution:
         """The distributions of the targets at every row of `table`, in the targets' own units.
 
         Args:
             table: rows with all input columns; matched by name.
-            temperature: of the weights; each member is tempered before all fold equally.
+            temperature: of the weights, or of the classes; each member is tempered before all fold
+                equally.
             scale_temperature: multiplies every component's variance.
+
+        Raises:
+            DataError: the table does not fit the model.
+            UsageError: a temperature is not usable; a class has no scale.
         """
         members = self.members(table)
         if (temperature, scale_temperature) != (1.0, 1.0):
             members = [m.tempered(weights=temperature, scale=scale_temperature) for m in members]
-        return self.encoding.decode(Mixture.fold(members))
+        return self.encoding.decode(type(members[0]).fold(members))
 
     def variance_parts(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """The variance of each target, (N, D): what members expect, and how they disagree.
 
-        See `mdncli.density.scores.variance_parts`.
+        See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
-        return variance_parts([self.encoding.decode(member) for member in self.members(table)])
+        members = [self.encoding.decode(member) for member in self.members(table)]
+        return variance_parts([member for member in members if isinstance(member, Conditional)])
 
-    def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Conditional]]:
+    def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Distribution]]:
         """`predict` in pieces of bounded size: (rows, their distributions)."""
         size = max(1, CHUNK_COMPONENTS // self.components)
         for start in range(0, table.rows, size):
@@ -162,3 +169,13 @@ def load(run: RunFolder) -> Predictor:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise RunFault(f"{run.model}: holds weights that are not finite", hint=hint)
     return predictor
+
+
+def _require_finite(total: np.ndarray, table: Table) -> None:
+    """Make sure of numbers (N,), one for each row, that overflow has not spoilt them."""
+    if not np.isfinite(total).all():
+        place = table.position(int(np.argmin(np.isfinite(total))))
+        raise DataError(
+            f"{table.source}: the inputs {place} are too far from the training rows to predict",
+            hint="correct them or leave them out",
+        )

@@ -280,6 +280,7 @@ PARAMETERS = {
     "joint_noise": "standard deviation of the angles' own noise, in radians",
     "low": "lower end of the range that is drawn from",
     "high": "upper end of the range that is drawn from",
+    "turns": "how often an arm winds around the middle",
     "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",
     "grid": "evenly spaced over the range instead of drawn from it",
 }

@@ -3,7 +3,7 @@
 Everything is fitted on training rows only. A numeric column is transformed and standardised, a
 boolean one becomes 0 or 1, a text becomes one feature for each category. Where missing values are
 imputed, a number's median stands in for it and a further feature says so; a missing text is a
-category of its own.
+category of its own. A target is standardised likewise, or is a class, known by its code.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from numpy.typing import ArrayLike, NDArray
 from mdncli.data.column import Rows
 from mdncli.data.features import (
     Array,
+    Classes,
     Encoded,
     Input,
     Scaled,
+    Target,
+    codes,
     encodable,
     encode,
     fault,
@@ -33,7 +36,8 @@ from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quoted
 from mdncli.data.spool import release
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional
+from mdncli.density.categorical import Categorical
+from mdncli.density.conditional import Distribution
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
 from mdncli.errors import DataError
@@ -59,7 +63,7 @@ class Encoding:
 
     Args:
         input_columns: the d_in input columns; together they make d features.
-        target_columns: the D target columns.
+        target_columns: the D target columns; classes stand alone.
         warnings: what a user should know about the columns, found while fitting.
 
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
@@ -73,7 +77,7 @@ class Encoding:
     """
 
     input_columns: tuple[Input, ...]
-    target_columns: tuple[Scaled, ...]
+    target_columns: tuple[Target, ...]
     warnings: tuple[str, ...] = ()
 
     @classmethod
@@ -105,11 +109,11 @@ class Encoding:
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
                 outside a transform's domain or too large; a text column has too many categories; or
-                the task is classification.
+                the classes of a target cannot be learned.
         """
         transform = dict(transform or {})
         _check_names(table, inputs, targets, categorical, transform)
-        _check_task(table, targets, task)
+        classifies = _classifies(table, targets, task)
         names = [*inputs, *targets]
         used: Rows = _EVERY
         if missing == "drop":
@@ -121,7 +125,10 @@ class Encoding:
             fit.input(name, name in categorical, transform.get(name, "identity")) for name in inputs
         )
         target_columns = tuple(
-            fit.scaled(name, transform.get(name, "identity"), target=True) for name in targets
+            fit.classes(name, transform.get(name, "identity"))
+            if classifies
+            else fit.scaled(name, transform.get(name, "identity"), target=True)
+            for name in targets
         )
         return cls(input_columns, target_columns, tuple(fit.warnings))
 
@@ -136,6 +143,22 @@ class Encoding:
         return [column.name for column in self.target_columns]
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their codes; empty where targets are numbers.
+
+        >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"]})
+        >>> Encoding.fit(table, ["size"], ["city"], np.arange(3)).classes
+        ('a', 'b')
+        """
+        target = self.target_columns[0]
+        return target.labels if isinstance(target, Classes) else ()
+
+    @property
+    def scaled_targets(self) -> list[Scaled]:
+        """The target columns that are numbers: all of them or none."""
+        return [column for column in self.target_columns if isinstance(column, Scaled)]
+
+    @property
     def feature_names(self) -> list[str]:
         """Names for the d features, in the order of the encoded array."""
         return [feature for column in self.input_columns for feature in column.features]
@@ -148,7 +171,9 @@ class Encoding:
     @property
     def text_columns(self) -> list[str]:
         """The columns that `table.read` and `table.scan` are to read as text."""
-        return [column.name for column in self.input_columns if column.kind == "categorical"]
+        inputs = [column for column in self.input_columns if column.kind == "categorical"]
+        classes = [c for c in self.target_columns if isinstance(c, Classes) and c.kind == "text"]
+        return [column.name for column in (*inputs, *classes)]
 
     def encode_inputs(
         self, table: Table, rows: Rows = _EVERY, out: Encoded | None = None
@@ -190,7 +215,7 @@ class Encoding:
             good &= encodable(column, table)
         return good
 
-    def _needed(self, table: Table, targets: bool) -> tuple[Scaled, ...]:
+    def _needed(self, table: Table, targets: bool) -> tuple[Target, ...]:
         columns = (*self.input_columns, *(self.target_columns if targets else ()))
         table.require([column.name for column in columns])
         return columns
@@ -198,7 +223,10 @@ class Encoding:
     def encode_targets(
         self, table: Table, rows: Rows = _EVERY, out: Encoded | None = None
     ) -> Encoded:
-        """The standardised targets of a table's rows, (D, N) in C order; see `encode_inputs`."""
+        """The standardised targets, or codes, of a table's rows, (D, N) in C order.
+
+        See `encode_inputs`.
+        """
 
         def encode_tile(table: Table, tile: NDArray[np.intp], out: Encoded) -> None:
             out[:] = self._targets(table, tile)[1]
@@ -237,6 +265,8 @@ class Encoding:
     def target_values(self, table: Table, rows: Rows = _EVERY) -> Array:
         """The targets of a table's rows in their own units, (N, D), each one that can be encoded.
 
+        Those of classes are their codes.
+
         Raises:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
         """
@@ -244,30 +274,55 @@ class Encoding:
 
     def _targets(self, table: Table, rows: Rows) -> tuple[Array, Encoded]:
         table.require(self.targets)
+        if isinstance(target := self.target_columns[0], Classes):
+            found = codes(target, table, rows)
+            if np.isnan(found).any():
+                first = int(np.arange(table.rows)[rows][np.argmax(np.isnan(found))])
+                raise DataError(f"{table.place(first, target.name)}: the value is missing")
+            return found[:, None], found[None].astype(np.float32)
         values = np.stack([table.numbers(name, rows) for name in self.targets], axis=1)
         encoded = np.empty(values.shape[::-1], np.float32)
-        for column, own, out in zip(self.target_columns, values.T, encoded, strict=True):
+        for column, own, out in zip(self.scaled_targets, values.T, encoded, strict=True):
             standardise(column, own, out)
             wrong = TRANSFORMS[column.transform].outside(own, target=True) | ~np.isfinite(out)
             if wrong.any():
                 raise fault(column, table, rows, own, wrong, target=True)
         return values, encoded
 
-    def decode(self, mixture: Mixture) -> Conditional:
-        """A prediction for the standardised targets as one for the targets in their own units."""
-        shift = [column.mean for column in self.target_columns]
-        factor = [column.scale for column in self.target_columns]
-        names = [column.transform for column in self.target_columns]
-        own = mixture.affine(shift, factor)
+    def known_targets(self, table: Table) -> Array:
+        """The targets of a table's rows in their own units as far as there are any, (N, D).
+
+        Raises:
+            DataError: a column is absent, or holds neither what it should nor nothing.
+        """
+        table.require(self.targets)
+        if isinstance(target := self.target_columns[0], Classes):
+            return codes(target, table, _EVERY)[:, None]
+        return table.numeric(self.targets)
+
+    def decode(self, prediction: Mixture | Categorical) -> Distribution:
+        """A prediction for the standardised targets as one for the targets in their own units.
+
+        One for codes becomes one for the classes that they stand for.
+        """
+        if isinstance(prediction, Categorical):
+            return prediction.named(self.classes)
+        shift = [column.mean for column in self.scaled_targets]
+        factor = [column.scale for column in self.scaled_targets]
+        names = [column.transform for column in self.scaled_targets]
+        own = prediction.affine(shift, factor)
         return own if set(names) == {"identity"} else Transformed(own, names)
 
     def log_jacobian(self, y: ArrayLike) -> Array:
         """log |d standardised / d y| at targets y (N, D) in their own units, (N,).
 
-        The NLL in the targets' own units is the standardised one minus the mean of this.
+        The NLL in the targets' own units is the standardised one minus the mean of this. Classes
+        have no units.
         """
         total = np.zeros(len(np.asarray(y)))
-        for column, own in zip(self.target_columns, np.asarray(y, np.float64).T, strict=True):
+        if self.classes:
+            return total
+        for column, own in zip(self.scaled_targets, np.asarray(y, np.float64).T, strict=True):
             total += TRANSFORMS[column.transform].log_derivative(own) - math.log(column.scale)
         return total
 
@@ -287,12 +342,17 @@ class Encoding:
         """
         try:
             inputs = tuple(from_json(Input, part) for part in document["inputs"])
-            targets = tuple(from_json(Scaled, part) for part in document["targets"])
+            targets = tuple(
+                from_json(Classes, part) if "labels" in part else from_json(Scaled, part)
+                for part in document["targets"]
+            )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an encoding: {error}") from None
         if not targets:
             raise ValueError("an encoding without targets")
         names = [column.name for column in (*inputs, *targets)]
+        if len(targets) > 1 and any(isinstance(column, Classes) for column in targets):
+            raise ValueError("an encoding of classes with other targets beside them")
         if len(set(names)) < len(names):
             raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
         return cls(inputs, targets)
@@ -378,20 +438,25 @@ def _check_names(
         )
 
 
-def _check_task(table: Table, targets: Sequence[str], task: Task) -> None:
-    if task == "classification":
+def _classifies(table: Table, targets: Sequence[str], task: Task) -> bool:
+    """Whether the targets are classes.
+
+    Raises:
+        DataError: they are, but there are several; or a column of numbers holds a stray text.
+    """
+    kinds = {name: table.column(name).kind for name in targets}
+    if task != "classification":
+        for name in targets:
+            if kinds[name] == "text":
+                refuse_stray_text(table, name, target=True)
+    classes = [name for name in targets if kinds[name] != "numeric" or task == "classification"]
+    if task == "regression" or not classes:
+        return False
+    if len(targets) > 1:
+        held = {"text": "text", "boolean": "true and false"}.get(kinds[classes[0]], "classes")
         raise DataError(
-            f"{table.source}: classification is not available yet",
-            hint="choose data.task: regression",
+            f"{table.source}: column {quoted(classes[0])} holds {held}, so predicting it is "
+            f"classification, which takes one target, not {len(targets)}",
+            hint="train one run for each",
         )
-    for name in targets:
-        kind = table.column(name).kind
-        if kind == "text":
-            refuse_stray_text(table, name, target=True)
-        if task == "auto" and kind != "numeric":
-            held = "text" if kind == "text" else "true and false"
-            raise DataError(
-                f"{table.source}: column {quoted(name)} holds {held}, so predicting it is "
-                "classification, which is not available yet",
-                hint="choose a numeric target",
-            )
+    return True

@@ -1,16 +1,16 @@
-"""How single columns become features, once it is known how: nothing is fitted here."""
+"""How single columns become features and targets, once it is known how: nothing is fitted here."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, Rows
+from mdncli.data.column import Column, Kind, Rows
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
 from mdncli.errors import DataError
@@ -85,6 +85,58 @@ class Input(Scaled):
         return (*own, f"{self.name} missing") if self.indicator else own
 
 
+@dataclass(frozen=True)
+class Classes:
+    """A target column whose values are classes, known by their codes 0, 1, ...
+
+    Args:
+        name: the column.
+        kind: what the column holds.
+        labels: the classes as text, in the order of their codes.
+
+    Raises:
+        ValueError: these are no classes.
+    """
+
+    name: str
+    kind: Kind = "text"
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind) or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"{quoted(self.name)}: not classes: {self.kind!r}, {self.labels}")
+        if len(self.labels) < 2 or "" in self.labels:
+            raise ValueError(f"{quoted(self.name)}: too few classes, or one without a name")
+
+
+Target = Scaled | Classes
+
+
+def codes(column: Classes, table: Table, rows: Rows) -> Array:
+    """The codes of the classes that some rows have, (N,); NaN where they are missing.
+
+    Raises:
+        DataError: a class is not one of those known; its place is named.
+    """
+    found = _codes(column, table.column(column.name)[rows])
+    if (found < 0).any():
+        first = int(np.argmax(found < 0))
+        place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
+        label = str(table.column(column.name)[rows].texts()[first])
+        raise DataError(
+            f"{place}: the training data has no class {quoted(label)}",
+            hint=f"it has {_some_of(column.labels)}",
+        )
+    return found
+
+
+def _codes(column: Classes, own: Column) -> Array:
+    """Codes, (N,): -1 of a class that is not known, NaN where there is none."""
+    own = as_text(own)
+    code_of = {label: code for code, label in enumerate(column.labels)}
+    return np.array([*(code_of.get(label, -1) for label in own.labels), np.nan])[own.values]
+
+
 def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
     """Fill in the features of one column, (features, N).
 
@@ -94,8 +146,10 @@ def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
     _ENCODERS[column.kind](column, table, rows, out)
 
 
-def gaps(column: Scaled, table: Table) -> NDArray[np.bool_]:
+def gaps(column: Target, table: Table) -> NDArray[np.bool_]:
     """Where a value is infinite, or is missing and nothing stands in for it, (N,)."""
+    if isinstance(column, Classes):
+        return table.column(column.name).missing()
     imputes = isinstance(column, Input) and column.imputes
     if isinstance(column, Input) and column.kind == "categorical":
         own = table.column(column.name)
@@ -106,11 +160,13 @@ def gaps(column: Scaled, table: Table) -> NDArray[np.bool_]:
     return np.isinf(values) if imputes else np.isinf(values) | missing
 
 
-def encodable(column: Scaled, table: Table) -> NDArray[np.bool_]:
+def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
     """Which values can be encoded, (N,); a target is one that is no `Input`."""
+    if isinstance(column, Classes):
+        return _codes(column, table.column(column.name)) >= 0
     good = ~gaps(column, table)
     if isinstance(column, Input) and column.kind == "categorical":
-        own = _as_text(table.column(column.name))
+        own = as_text(table.column(column.name))
         known = {*column.categories, *column.unseen}
         return good & np.array([*(label in known for label in own.labels), True])[own.values]
     truths = isinstance(column, Input) and column.kind == "boolean"
@@ -163,8 +219,8 @@ def fault(
     )
 
 
-def from_json(cls: type[_Scaled], part: Mapping[str, Any]) -> _Scaled:
-    """A `Scaled` or `Input` from its fields, each checked to be of the default's type.
+def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
+    """A `Scaled`, `Input` or `Classes` from its fields, each checked to be of the default's type.
 
     Raises:
         ValueError: a field is absent, unknown or of another type.
@@ -181,7 +237,7 @@ def from_json(cls: type[_Scaled], part: Mapping[str, Any]) -> _Scaled:
     return cls(**values)
 
 
-_Scaled = TypeVar("_Scaled", bound=Scaled)
+_Column = TypeVar("_Column", Scaled, Input, Classes)
 
 
 # ------------------------------------------------------------------------- one encoder for a kind
@@ -208,7 +264,7 @@ def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 
 
 def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _as_text(table.column(column.name)[rows])
+    own = as_text(table.column(column.name)[rows])
     absent, unknown = len(out), len(out) + 1
     feature = dict.fromkeys(column.unseen, absent)
     feature |= {category: i for i, category in enumerate(column.categories)}
@@ -227,7 +283,8 @@ def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -
     out[chosen[seen], seen] = 1
 
 
-def _as_text(own: Column) -> Column:
+def as_text(own: Column) -> Column:
+    """A column of texts, such as those of its numbers."""
     return own if own.kind == "text" else Column.of(own.texts().astype(np.str_))
 
 
@@ -246,12 +303,16 @@ def _missing(place: str) -> DataError:
 
 
 def _unknown(column: Input, label: str, place: str) -> DataError:
-    known = ", ".join(map(quoted, column.categories[:_SHOWN_CATEGORIES]))
-    more = len(column.categories) - _SHOWN_CATEGORIES
     return DataError(
         f"{place}: the training data has no {quoted(label)}",
-        hint=f"it has {known}{f' and {more} more' if more > 0 else ''}",
+        hint=f"it has {_some_of(column.categories)}",
     )
+
+
+def _some_of(labels: Sequence[str]) -> str:
+    known = ", ".join(map(quoted, labels[:_SHOWN_CATEGORIES]))
+    more = len(labels) - _SHOWN_CATEGORIES
+    return f"{known}{f' and {more} more' if more > 0 else ''}"
 
 
 _ENCODERS: dict[str, Callable[[Input, Table, Rows, Encoded], None]] = {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data.column import Column, Rows
-from mdncli.data.features import Array, Input, Scaled, fault, standardise
+from mdncli.data.features import Array, Classes, Input, Scaled, as_text, fault, standardise
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
 from mdncli.errors import DataError
@@ -98,6 +98,52 @@ class Fit:
             raise fault(column, self.table, self.used, own, wrong, target=target)
         return column
 
+    def classes(self, name: str, transform: str) -> Classes:
+        """Learn which classes a target column has: those of all its rows, so that folds agree.
+
+        Raises:
+            DataError: they are too many or too few, or numbers are to be made of them.
+        """
+        column = self.table.column(name)
+        if transform != "identity":
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} holds classes, not numbers",
+                hint=f"leave out its transform {transform!r}",
+            )
+        if column.kind == "text":
+            labels = column.labels
+        else:
+            labels = tuple(Column.of(np.unique(column.values[~column.missing()])).texts().tolist())
+        if len(labels) > MOST_CATEGORIES:
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} has {len(labels):,} different values, "
+                f"at most {MOST_CATEGORIES:,} can be classes",
+                hint="set data.task to regression"
+                if column.kind == "numeric"
+                else "choose another target",
+            )
+        training = as_text(column[self.training])
+        seen = {training.labels[code] for code in np.unique(training.values[training.values >= 0])}
+        if len(seen) < 2:
+            only = f"only the class {quoted(*seen)}" if seen else "no class"
+            raise DataError(
+                f"{self.table.source}: column {quoted(name)} has {only} in "
+                f"{len(self.training):,} training rows, so there is nothing to tell apart",
+                hint="choose another target" if len(labels) < 2 else "add rows of other classes",
+            )
+        if unseen := [label for label in labels if label not in seen]:
+            few = "class" if len(unseen) == 1 else "classes"
+            self.warnings.append(
+                f"column {quoted(name)}: {len(unseen)} of its {len(labels)} {few}, such as "
+                f"{quoted(unseen[0])}, occurs in no training row and cannot be learned"
+            )
+        if 2 * len(seen) > len(self.training) > _NAMED_COLUMNS:
+            self.warnings.append(
+                f"column {quoted(name)} has {len(seen)} classes in {len(self.training)} training "
+                "rows, too few of each to learn from"
+            )
+        return Classes(name, column.kind, labels)
+
     def _training(self, name: str) -> Array:
         """The values that the training rows have."""
         values = self.table.numbers(name, self.training)
@@ -135,9 +181,7 @@ class Fit:
         return {"imputes": True, "fill": fill, "indicator": bool(missing)}
 
     def _categorical(self, name: str) -> Input:
-        column = self.table.column(name)
-        if column.kind != "text":
-            column = Column.of(column.texts().astype(np.str_))
+        column = as_text(self.table.column(name))
         training, used = column.values[self.training], column.values[self.used]
         known = np.unique(training[training >= 0])
         unseen = np.setdiff1d(used[used >= 0], known)

@@ -88,29 +88,35 @@ class Categorical(Distribution):
         bounds = cumulative[:-1] / cumulative[-1]
         return interval(rng, bounds, count)[..., None].astype(np.float64)
 
-    def tempered(self, temperature: float) -> Self:
+    def tempered(self, weights: float = 1.0, scale: float = 1.0) -> Self:
         r"""The classes made bolder (above 1) or more cautious (below 1).
 
         Probabilities become proportional to :math:`p^{1/T}`; at T = 0 only the most probable class
-        is left.
+        is left. It takes what `Mixture.tempered` does, though a class has no scale.
 
         Args:
-            temperature: T, at least 0.
+            weights: T, at least 0.
+            scale: nothing but 1.
 
         Raises:
-            UsageError: it is negative or not finite.
+            UsageError: T is negative or not finite, or the scale is not 1.
 
         >>> Categorical(np.log([[0.2], [0.8]])).tempered(0.5).probabilities().round(4)
         array([[0.0588, 0.9412]])
         """
-        if not 0 <= temperature < math.inf:
-            raise UsageError(f"a temperature of {temperature} is not usable", hint="give 0 or more")
-        if temperature == 0:
+        if not 0 <= weights < math.inf:
+            raise UsageError(f"a temperature of {weights} is not usable", hint="give 0 or more")
+        if scale != 1:
+            raise UsageError(
+                f"a scale temperature of {scale:g} means nothing to classes, which have no scale",
+                hint="leave it out",
+            )
+        if weights == 0:
             kept = np.arange(self.classes)[:, None] == self.mode()
             return type(self)(np.where(kept, 0.0, -np.inf), self.labels)
         behind = self.log_probabilities - self.log_probabilities.max(axis=0)
         with np.errstate(over="ignore"):
-            return type(self)(behind / temperature, self.labels)
+            return type(self)(behind / weights, self.labels)
 
     def named(self, labels: Sequence[str]) -> Self:
         """The same with these names of its classes, C of them."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.density.conditional import Conditional
+from mdncli.density.conditional import Conditional, Distribution
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Nominal masses of the central intervals that are reported."""
@@ -24,9 +24,9 @@ class Chunk:
         exact: the distributions the rows were drawn from.
     """
 
-    predicted: Conditional
+    predicted: Distribution
     y: np.ndarray
-    exact: Conditional | None = None
+    exact: Distribution | None = None
 
 
 def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
     low, high = _bounds(LEVELS)
     levels = np.concatenate([low, [0.5], high])
     for chunk in chunks:
+        assert isinstance(chunk.predicted, Conditional)
         nll.append(-chunk.predicted.log_prob(chunk.y))
         if chunk.exact is not None:
             exact_nll.append(-chunk.exact.log_prob(chunk.y))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdncli import store
+from mdncli.density.mixture import Mixture
 from mdncli.errors import (
     DivergedError,
     MdnError,
@@ -172,7 +173,8 @@ def conclude(
         exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
     about = run.read_json(run.provenance)
     seen = material.table[spaced(material.split.train, 10_000)]
-    used = [effective_components(member) for member in predictor.members(seen)]
+    members = predictor.members(seen)
+    used = [effective_components(member) for member in members if isinstance(member, Mixture)]
     result: dict[str, Any] = {
         "run": run.id,
         "name": material.config.name,
@@ -188,7 +190,7 @@ def conclude(
         "nll": nll,
         "exact_nll": exact,
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
-        "effective_components": float(np.mean(used)),
+        "effective_components": float(np.mean(used)) if used else None,
         "components": _components(material, predictor),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         "format": store.FORMAT,

@@ -65,7 +65,7 @@ def plan_of(material: Material) -> StackPlan:
     from mdncli.training.plan import StackPlan, steps_per_epoch
 
     training = material.config.train
-    head = head_of(material.config, len(material.targets))
+    head = head_of(material.config, len(material.targets), len(material.classes))
     network = network_of(material.config, material.encoding.features, head)
     batch = None if training.batch_size == "full" else training.batch_size
     epoch = steps_per_epoch(len(material.split.train), batch)
@@ -100,7 +100,8 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
             patience=training.patience,
             dropout=training.dropout,
             noise_inputs=training.noise.inputs,
-            noise_targets=training.noise.targets,
+            # A class is right or wrong: there is nothing between two codes.
+            noise_targets=0.0 if job.material.classes else training.noise.targets,
         )
         for member in range(job.config.model.ensemble)
     ]

@@ -21,7 +21,7 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional
+from mdncli.density.conditional import Distribution
 from mdncli.errors import (
     DataError,
     RunFault,
@@ -37,6 +37,7 @@ from mdncli.events import (
 )
 from mdncli.experiment.modelling import head_of
 from mdncli.experiment.room import require_memory
+from mdncli.head import ClassHead, Head, PointHead
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 from mdncli.transforms import TRANSFORMS
@@ -92,13 +93,18 @@ class Material:
         """Names of the target columns."""
         return self.encoding.targets
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the targets are numbers."""
+        return self.encoding.classes
+
     @cached_property
     def spike_traps(self) -> dict[str, SpikeTrap]:
         """The targets whose NLL rewards components as thin as the model's scale floor lets them.
 
-        A constant scale cannot be thin for some rows only.
+        A constant scale cannot be thin for some rows only, and classes have none.
         """
-        if self.problem is not None or self.config.model.kind != "mdn":
+        if self.problem is not None or self.classes or self.config.model.kind != "mdn":
             return {}
         rows = spaced(self.split.train, SIFTED_ROWS)
         own = self.y(rows).T
@@ -114,7 +120,7 @@ class Material:
         """The targets of some rows, (n, D), in their own units."""
         return self.encoding.target_values(self.table, rows)
 
-    def exact(self, chosen: Table) -> Conditional | None:
+    def exact(self, chosen: Table) -> Distribution | None:
         """The exact density at the rows of a table, where it is known."""
         problem = self.problem
         return None if problem is None else problem.exact(problem.numbers(chosen, self.inputs))
@@ -143,10 +149,10 @@ def spaced(rows: np.ndarray, most: int) -> np.ndarray:
 def scored(
     predictor: Predictor,
     chosen: Table,
-    exact: Callable[[Table], Conditional | None] = lambda _: None,
+    exact: Callable[[Table], Distribution | None] = lambda _: None,
     **tempering: float,
 ) -> Iterator[Chunk]:
-    """The rows of a table, in pieces: predictions, targets and the exact density."""
+    """The rows of a table, in pieces: predictions, targets and the exact distribution."""
     for rows, predicted in predictor.chunks(chosen, **tempering):
         piece = chosen[rows]
         yield Chunk(predicted, predictor.encoding.target_values(piece), exact(piece))
@@ -209,16 +215,25 @@ def prepare(
     if material.dropped:
         left_out = f"left out {material.dropped:,} of {whole.rows:,} rows for missing values"
         listener(Note(f"{source}: {left_out}"))
-    for warning in (*material.encoding.warnings, *_without_mean(material)):
+    for warning in (*material.encoding.warnings, *_peculiarities(material)):
         listener(Warned(warning))
     return material
 
 
-def _without_mean(material: Material) -> Iterator[str]:
+def _peculiarities(material: Material) -> Iterator[str]:
+    """What to say of a model before it is trained."""
+    loss = material.config.train.loss
+    if material.classes and loss not in ("auto", "nll"):
+        yield f"train.loss: {loss} is for numbers; classes are learned by their NLL, cross-entropy"
+    head = head_of(material.config, len(material.targets), len(material.classes))
+    if not isinstance(head, ClassHead):
+        yield from _without_mean(material, head)
+
+
+def _without_mean(material: Material, head: Head | PointHead) -> Iterator[str]:
     """What to say of targets whose predicted mean is infinite, whatever the network learns."""
-    head = head_of(material.config, len(material.targets))
     moments = head.density.moments
-    for column in material.encoding.target_columns:
+    for column in material.encoding.scaled_targets:
         # Of families with all moments, an exponential may have a mean: it depends on the scale.
         if moments < math.inf and TRANSFORMS[column.transform].growth >= moments:
             yield (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mdncli.config import Config, Model
-from mdncli.head import AnyHead, Head, PointHead
+from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.network import Network
 
 POINT_FAMILIES = {"auto": "gaussian", "squared": "gaussian", "absolute": "laplace"}
@@ -16,9 +16,17 @@ LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
 
 
-def head_of(config: Config, targets: int) -> AnyHead:
-    """The head of a model before it is trained."""
+def head_of(config: Config, targets: int, classes: int = 0) -> AnyHead:
+    """The head of a model before it is trained.
+
+    Args:
+        config: of the run.
+        targets: how many there are.
+        classes: how many classes the target has; 0 where targets are numbers.
+    """
     model = config.model
+    if classes:
+        return ClassHead(classes)
     if model.kind == "gmm":
         # EM has no need of a floor in the map: it adds one to the variances.
         return Head(

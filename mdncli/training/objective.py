@@ -1,4 +1,4 @@
-"""The mixture negative log-likelihood with its analytic gradient."""
+"""What networks are trained for, with analytic gradients: the NLL of mixtures, points, classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mdncli.head import AnyHead, Head, PointHead
+from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.training.components import components_of
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
@@ -41,8 +41,8 @@ class Objective(Protocol):
 
 def objective_of(head: AnyHead, raw: Tensor, arena: Arena) -> Objective:
     """What networks with this head are trained for."""
-    kind = MixtureNLL if isinstance(head, Head) else PointLoss
-    return kind(head, raw, arena)  # pyright: ignore[reportArgumentType]
+    kind = {"mdn": MixtureNLL, "point": PointLoss, "classes": CrossEntropy}[head.kind]
+    return kind(head, raw, arena)
 
 
 def mean_nll(head: AnyHead, mean: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -57,7 +57,7 @@ def mean_nll(head: AnyHead, mean: NDArray[np.floating[Any]]) -> NDArray[np.float
     array([1.4189])
     """
     values = np.asarray(mean, np.float64)
-    if isinstance(head, Head):
+    if not isinstance(head, PointHead):
         return values + nll_constant(head)
     each = head.targets / head.power
     # Errors of 0 have no finite NLL: no scale is too small for them.
@@ -71,6 +71,8 @@ def nll_constant(head: AnyHead) -> float:
     >>> round(nll_constant(Head(mixtures=3, targets=2)), 4)
     1.8379
     """
+    if isinstance(head, ClassHead):
+        return 0.0
     nu = head.degrees_of_freedom if isinstance(head, Head) else None
     return head.targets * family_of(head.family, nu).constant
 
@@ -163,3 +165,54 @@ class PointLoss:
         """The same, and the gradient takes the place of the predictions."""
         self.value(y, weight, total)
         torch.mul(self._family.score(self._error, self._raw), weight, out=self._raw)
+
+
+class CrossEntropy:
+    r"""The NLL of classes and its gradient in the logits, for one block of R replicas.
+
+    With the probabilities :math:`p = \mathrm{softmax}(a)` the gradient of :math:`-\log p_y` is
+    :math:`p_c - [c = y]`.
+
+    Args:
+        head: the head.
+        raw: where the logits will be and the gradient goes, (R, C, N).
+        arena: gives the buffers.
+    """
+
+    def __init__(self, head: ClassHead, raw: Tensor, arena: Arena) -> None:
+        replicas, classes, rows = raw.shape
+        self._raw = raw
+        self._true = arena.take("true", replicas, classes, rows)
+        self._each = arena.take("each mass", replicas, classes, rows)
+        self._top = arena.take("top", replicas, 1, rows)
+        self._mass = arena.take("mass", replicas, 1, rows)
+        self._nll = arena.take("nll", replicas, 1, rows)
+        self._codes = torch.arange(classes, dtype=raw.dtype, device=raw.device)[:, None]
+        self._log2_e = arena.constant(_LOG2_E)
+
+    def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
+        """Adds the weighted sum over rows to the total of every replica, as `MixtureNLL` does.
+
+        Args:
+            y: codes, (R, 1, 1, N) or (1, 1, 1, N).
+            weight: of each row in the sum, (R, 1, N) or (1, 1, N).
+            total: (R,).
+        """
+        torch.eq(self._codes, y[:, 0].expand_as(self._top), out=self._true)
+        torch.mul(self._raw, self._log2_e, out=self._each)
+        torch.amax(self._each, 1, keepdim=True, out=self._top)
+        self._each.sub_(self._top)
+        # The logit of the true class; those of all are not needed again: their place is free.
+        torch.mul(self._true, self._each, out=self._raw)
+        torch.sum(self._raw, 1, keepdim=True, out=self._nll)
+        _threshold_(self._each.exp2_(), _NEGLIGIBLE, 0.0)
+        torch.sum(self._each, 1, keepdim=True, out=self._mass)
+        torch.log2(self._mass, out=self._top)
+        torch.sub(self._top, self._nll, out=self._nll)
+        total.add_(self._nll.mul_(weight).sum((1, 2)), alpha=1 / _LOG2_E)
+
+    def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
+        """The same, and the gradient takes the place of the logits."""
+        self.value(y, weight, total)
+        torch.div(self._each, self._mass, out=self._raw)
+        self._raw.sub_(self._true).mul_(weight)

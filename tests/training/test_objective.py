@@ -1,4 +1,4 @@
-"""The mixture NLL and its analytic gradient."""
+"""The NLL of mixtures, points and classes, and its analytic gradient."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import COVARIANCES, SCALE_MAPS, AnyHead, Head, PointHead
+from mdncli.head import COVARIANCES, SCALE_MAPS, AnyHead, ClassHead, Head, PointHead
 from mdncli.training.forward import Arena
 from mdncli.training.objective import mean_nll, nll_constant, objective_of
 
@@ -26,6 +26,8 @@ HEADS = {
     "isotropic laplace": Head(2, 3, "laplace", "isotropic", scale_cap=0.3),
     "full and capped": Head(2, 2, covariance="full", scale_map="exp", scale_cap=0.3),
     **{f"point {family}": PointHead(2, family) for family in ("gaussian", "laplace")},
+    "two classes": ClassHead(2),
+    "many classes": ClassHead(7),
     "heavy tails": Head(3, 1, family="student_t", degrees_of_freedom=2.5, scale_cap=0.3),
 }
 
@@ -52,6 +54,8 @@ def some_rows(head: AnyHead, replicas: int = 2, rows: int = 5, spread: float = 1
     torch.manual_seed(0)
     raw = spread * torch.randn(replicas, head.outputs, rows, dtype=torch.float64)
     y = torch.randn(replicas, 1, head.targets, rows, dtype=torch.float64)
+    if isinstance(head, ClassHead):
+        y = torch.randint(head.classes, y.shape).to(y.dtype)
     weight = torch.rand(replicas, 1, rows, dtype=torch.float64)
     return raw, y, weight
 
@@ -71,6 +75,27 @@ def test_the_value_is_the_mixtures(head, spread):
     for r in range(len(raw)):
         log_prob = head(raw[r].numpy()).log_prob(y[r, 0].numpy().T)
         assert nll[r].item() == pytest.approx(-(weight[r, 0].numpy() * log_prob).sum(), rel=1e-6)
+
+
+def test_targets_that_replicas_share_count_for_each():
+    for head in (HEADS["several targets"], HEADS["many classes"]):
+        raw, y, weight = some_rows(head)
+        shared = AnalyticNLL.apply(raw, y[:1], weight[:1], head)
+        each = [AnalyticNLL.apply(raw[[r]], y[:1], weight[:1], head) for r in range(2)]
+        np.testing.assert_allclose(shared, torch.cat(each), rtol=1e-12)
+
+
+def test_sure_classes_stay_finite_and_pull_back():
+    head = HEADS["many classes"]
+    raw, y, weight = (part.float() for part in some_rows(head, rows=32))
+    y[:] = 3
+    raw[:, 0] = 1e4
+    raw.requires_grad_()
+    nll = AnalyticNLL.apply(raw, y, weight, head)
+    nll.sum().backward()
+    np.testing.assert_allclose(nll.detach(), 1e4 * weight.sum((1, 2)), rtol=1e-3)
+    np.testing.assert_allclose(raw.grad[:, 0], weight[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(raw.grad[:, 3], -weight[:, 0], rtol=1e-6)
 
 
 def test_rows_without_weight_have_no_gradient():

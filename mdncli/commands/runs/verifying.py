@@ -170,7 +170,7 @@ def _model(subject: _Subject) -> str | None:
 
     model = predictor.load(run)
     members = len(next(iter(model.parameters.values())))
-    head = head_of(subject.config, model.head.targets)
+    head = head_of(subject.config, model.head.targets, len(model.classes))
     network = network_of(subject.config, model.network.inputs, head)
     agree = {
         "kind": model.head.kind == head.kind,

@@ -18,6 +18,7 @@ DATASETS: dict[str, str] = {
     "inverse_sine": "mdncli.data.synthetic.inverse_sine:InverseSine",
     "multi_output": "mdncli.data.synthetic.multi_output:MultiOutput",
     "sine": "mdncli.data.synthetic.sine:Sine",
+    "spirals": "mdncli.data.synthetic.spirals:Spirals",
     "two_clusters": "mdncli.data.synthetic.two_clusters:TwoClusters",
     "watches": "mdncli.data.synthetic.watches:Watches",
 }

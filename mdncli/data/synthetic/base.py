@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mdncli.data.column import Column
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional
+from mdncli.density.conditional import Distribution
 from mdncli.errors import ConfigError
 
 Array = NDArray[np.float64]
@@ -54,7 +54,7 @@ class Synthetic(abc.ABC):
         """Draw `rows` rows (by default its own number of them): x (N, d) and y (N, D)."""
 
     @abc.abstractmethod
-    def exact(self, x: Array) -> Conditional:
+    def exact(self, x: Array) -> Distribution:
         """The distribution that y follows given x (N, d)."""
 
     def table(self, x: Array, y: Array) -> Table:

@@ -22,13 +22,29 @@ from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.synthetic.inverse_sine import InverseSine
 from mdncli.data.synthetic.sine import Sine, curve
 from mdncli.data.table import Table
+from mdncli.data.synthetic.spirals import Spirals
+from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import ConfigError, UsageError
 
 
+OF_CLASSES = [n for n in DATASETS if {*load(n).targets} & load(n).categories.keys()]
+"""Datasets whose target is a class."""
+
+
 @pytest.fixture(params=DATASETS)
 def dataset(request: pytest.FixtureRequest) -> Synthetic:
+    return load(request.param)()
+
+
+@pytest.fixture(params=[name for name in DATASETS if name not in OF_CLASSES])
+def dataset_of_numbers(request: pytest.FixtureRequest) -> Synthetic:
+    return load(request.param)()
+
+
+@pytest.fixture(params=OF_CLASSES)
+def dataset_of_classes(request: pytest.FixtureRequest) -> Synthetic:
     return load(request.param)()
 
 
@@ -72,20 +88,102 @@ RULES = {
 """The number of targets -> how the exact density is integrated."""
 
 
-def test_exact_density_integrates_to_one(dataset: Synthetic) -> None:
+def test_exact_density_integrates_to_one(dataset_of_numbers: Synthetic) -> None:
+    dataset = dataset_of_numbers
     rule = RULES[len(dataset.targets)]
     exact = dataset.exact(dataset.draw(np.random.default_rng(0), rule.rows)[0])
+    assert isinstance(exact, Conditional)
     totals = [rule.total(exact[row : row + 1]) for row in range(rule.rows)]
     np.testing.assert_allclose(totals, 1, atol=rule.tolerance)
 
 
-def test_draws_follow_the_exact_cdf(dataset: Synthetic) -> None:
+def test_draws_follow_the_exact_cdf(dataset_of_numbers: Synthetic) -> None:
     rng = np.random.default_rng(1)
-    x, y = dataset.draw(rng, 5000)
-    exact = dataset.exact(x)
+    x, y = dataset_of_numbers.draw(rng, 5000)
+    exact = dataset_of_numbers.exact(x)
+    assert isinstance(exact, Conditional)
     for draws in (y, exact.sample(rng)[:, 0]):
         for pit in exact.cdf(draws).T:
             assert kstest(pit, "uniform").pvalue > 1e-3
+
+
+def test_exact_probabilities_sum_to_one_and_have_the_names_of_the_table(
+    dataset_of_classes: Synthetic,
+) -> None:
+    exact = dataset_of_classes.exact(dataset_of_classes.draw(np.random.default_rng(0), 200)[0])
+    assert isinstance(exact, Categorical)
+    (name,) = dataset_of_classes.targets
+    assert exact.labels == dataset_of_classes.categories[name]
+    codes = np.arange(exact.classes, dtype=float)
+    every = exact.log_prob(np.broadcast_to(codes[None, :, None], (200, exact.classes, 1)))
+    np.testing.assert_allclose(np.exp(every).sum(axis=1), 1, rtol=1e-12)
+
+
+def test_drawn_classes_follow_the_exact_probabilities_wherever_x_is(
+    dataset_of_classes: Synthetic,
+) -> None:
+    rng = np.random.default_rng(1)
+    x, y = dataset_of_classes.draw(rng, 20_000)
+    exact = dataset_of_classes.exact(x)
+    assert isinstance(exact, Categorical)
+    p = exact.probabilities()
+    # Where the truth is p, 1{y = c} - p is nothing but noise: it has no mean, nor does any
+    # function of x times it.
+    features = [np.ones(len(x)), *x.T, *(x.T**2), np.cos(3 * x).prod(axis=1), *p.T]
+    for codes in (y, exact.sample(rng)[:, 0]):
+        noise = (codes == np.arange(exact.classes)) - p
+        for feature in features:
+            spread = np.sqrt((feature[:, None] ** 2 * p * (1 - p)).sum(axis=0))
+            assert (abs((feature[:, None] * noise).sum(axis=0)) < 4.5 * spread).all()
+
+
+@pytest.mark.parametrize(("noise", "turns"), [(0.02, 0.5), (0.3, 1.0), (1.5, 4.0), (0.2, 0.0)])
+def test_probabilities_of_the_spirals_agree_with_adaptive_quadrature(
+    noise: float, turns: float
+) -> None:
+    problem = Spirals(noise=noise, turns=turns)
+    rng = np.random.default_rng(5)
+    x = np.concatenate([problem.draw(rng, 4)[0], rng.normal(scale=2 * noise, size=(2, 2))])
+    found = problem.exact(x).probabilities()
+
+    def part(r: float, at: np.ndarray, arm: int, least: float) -> float:
+        angle = 2 * math.pi * (turns * (r - 0.5) / 2.5 + arm / 3)
+        square = (at[0] - r * math.cos(angle)) ** 2 + (at[1] - r * math.sin(angle)) ** 2
+        return r * math.exp(-0.5 * (square - least) / noise**2)
+
+    for at, probability in zip(x, found, strict=True):
+        shares = []
+        fine = np.linspace(0.5, 3, 2001)
+        angles = 2 * np.pi * (turns * (fine - 0.5) / 2.5 + np.arange(3)[:, None] / 3)
+        distance = (at[0] - fine * np.cos(angles)) ** 2 + (at[1] - fine * np.sin(angles)) ** 2
+        least = distance.min()
+        for arm, share in enumerate((0.5, 0.3, 0.2)):
+            pieces = pairwise(np.linspace(0.5, 3, 41))
+            whole = (quad(part, *p, args=(at, arm, least), epsabs=1e-12)[0] for p in pieces)
+            shares.append(share * sum(whole))
+        np.testing.assert_allclose(probability, np.array(shares) / sum(shares), atol=1e-8)
+
+
+def test_far_from_the_spirals_the_nearest_arm_wins() -> None:
+    exact = Spirals().exact(np.array([[1e6, 0.0], [-1e6, 1e5], [0.0, 0.0]]))
+    assert np.isfinite(exact.log_prob(np.zeros((3, 1)))).all()
+    assert exact.mode()[0] == 0
+    np.testing.assert_allclose(exact.probabilities()[2], [0.5, 0.3, 0.2])
+
+
+@pytest.mark.parametrize(
+    ("parameters", "fault"),
+    [
+        ({"noise": 0.001}, "noise: must be at least 0.02, not 0.001"),
+        ({"noise": float("nan")}, "noise: must be between"),
+        ({"turns": 9.0}, "turns: must be between 0 and 4, not 9"),
+        ({"turns": -1.0}, "turns: must be between 0 and 4, not -1"),
+    ],
+)
+def test_faults_of_spirals_are_said(parameters: dict[str, float], fault: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        Spirals(**parameters)  # pyright: ignore[reportArgumentType]
+    assert any(found.startswith(fault) for found in error.value.faults)
 
 
 def test_targets_depend_on_one_another_as_the_exact_density_says(dataset: Synthetic) -> None:
@@ -96,6 +194,7 @@ def test_targets_depend_on_one_another_as_the_exact_density_says(dataset: Synthe
     # Marginals alone say nothing about this; the joint density at the draws does.
     assert ks_2samp(exact.log_prob(y), exact.log_prob(drawn)).pvalue > 1e-3
     for first, second in combinations(range(exact.targets), 2):
+        assert isinstance(exact, Conditional)
         ours, theirs = (
             np.corrcoef(exact.cdf(draws)[:, [first, second]].T)[0, 1] for draws in (y, drawn)
         )
