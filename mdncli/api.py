@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from mdncli import predictor as predictors
 from mdncli import store
 from mdncli.data.table import Table
+from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
 from mdncli.predictor import Predictor
@@ -53,26 +54,36 @@ class Model:
 
     def predict(
         self, x: Inputs, *, temperature: float = 1.0, scale_temperature: float = 1.0
-    ) -> Conditional:
+    ) -> Conditional | Categorical:
         r"""The distributions p(y given x) of N rows, in the targets' own units.
 
         Args:
             x: an array (N, d) whose columns are `inputs` in their order, or (N,) where there is
                 only one; or columns by name, as a dict or a data frame, which may hold others, too.
-            temperature: of the weights, which become proportional to :math:`\pi_k^{1/T}`.
+            temperature: of the weights, which become proportional to :math:`\pi_k^{1/T}`; or of
+                the classes' probabilities.
             scale_temperature: multiplies every component's variance.
 
         Returns:
             N distributions over the D targets: `log_prob`, `sample`, `mean`, `std`, `cdf`,
-            `quantile`.
+            `quantile`. Of a run that predicts classes they are a `Categorical`: `probabilities()`
+            (N, C), `mode()` (N,) as codes, which are places in `labels`, `entropy()`, `log_prob`
+            and `sample` of codes.
 
         Raises:
             DataError: columns are missing or do not fit the model.
-            UsageError: a temperature is negative or not finite.
+            UsageError: a temperature is negative or not finite, or classes are to have a scale.
         """
-        return self.predictor.predict(
+        predicted = self.predictor.predict(
             self._table(x), temperature=temperature, scale_temperature=scale_temperature
         )
+        assert isinstance(predicted, Conditional | Categorical)
+        return predicted
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes, in the order of their codes; empty where targets are numbers."""
+        return self.predictor.classes
 
     def _table(self, x: Any) -> Table:
         named = hasattr(x, "keys") or hasattr(x, "columns")

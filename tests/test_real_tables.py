@@ -303,9 +303,8 @@ def test_a_misspelt_category_is_guessed() -> None:
 @pytest.mark.parametrize(
     ("options", "target", "said"),
     [
-        ((), "city", "column 'city' holds text, so predicting it is classification"),
-        ((), "balcony", "holds true and false, so predicting it is classification"),
-        (("data.task=classification",), "zone", "classification is not available yet"),
+        ((), "city,price", "column 'city' holds text, so predicting it is classification"),
+        ((), "balcony,price", "holds true and false, so predicting it is classification"),
         (("data.task=regression",), "city", "is not a number"),
         (("data.transform.city=log",), "price", "column 'city' is not numeric"),
         (("data.transform.prize=log",), "price", "no column 'prize'; did you mean 'price'"),

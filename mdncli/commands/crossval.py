@@ -18,8 +18,10 @@ from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.train import interruptible
 from mdncli.config import Config, FileData
 from mdncli.data import splits
+from mdncli.density.categorical import Categorical
 from mdncli.density.joined import Joined
 from mdncli.errors import InterruptedRunError, MdnError, UsageError
+from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note
 from mdncli.experiment import Material, Outcome
@@ -33,6 +35,9 @@ FOLDS = 5
 
 METRICS = ("nll", "rmse", "mae", "crps", "pit_ks", "excess_nll")
 """What is averaged over the folds, where it is known of all of them."""
+
+METRICS_OF_CLASSES = ("nll", "accuracy", "brier", "ece", "log_loss", "excess_nll")
+"""The same where the target is a class."""
 
 FAILED_FOLDS = 3
 """The exit code where some folds have failed."""
@@ -117,7 +122,7 @@ class _Fold:
     @property
     def document(self) -> dict[str, Any]:
         """What JSON says of it."""
-        scores = {key: self.scores.get(key) for key in ("rows", *METRICS)}
+        scores = {key: self.scores.get(key) for key in ("rows", *_metrics(self.material))}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         return {"fold": self.number, "run": str(self.run.path), **scores}
@@ -130,7 +135,11 @@ def _scored(outcomes: Sequence[Outcome], materials: Sequence[Material]) -> list[
         if outcome.error is None:
             predictor = predictors.load(outcome.run)
             chunks = material.chunks(predictor, material.split.test)
-            scores = measure(chunks, material.targets)
+            scores = (
+                classification.evaluate(chunks)
+                if material.classes
+                else measure(chunks, material.targets)
+            )
             done.append(_Fold(fold, outcome.run, material, scores))
     return done
 
@@ -166,11 +175,15 @@ def _answer(
     )
 
 
+def _metrics(material: Material) -> Sequence[str]:
+    return METRICS_OF_CLASSES if material.classes else METRICS
+
+
 def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for key in METRICS:
+    for key in _metrics(done[0].material) if done else METRICS:
         values = [fold.scores.get(key) for fold in done]
         known = np.array([value for value in values if value is not None], np.float64)
         complete = bool(done) and len(known) == len(values)
@@ -182,7 +195,8 @@ def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> Table:
     labels = {"nll": "NLL", "excess_nll": "excess", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
-    shown = {key: label for key, label in labels.items() if means[key] is not None}
+    labels |= {"accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
+    shown = {key: label for key, label in labels.items() if means.get(key) is not None}
     rows = [
         (str(f.number), f"{f.scores['rows']:,}", *(number(f.scores[key]) for key in shown))
         for f in done
@@ -212,20 +226,22 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
     lead = done[0].material
     tested = [rows(fold.material, fold.material.split.test) for fold in done]
 
-    def predict_test() -> Joined:
+    def parts() -> list[Any]:
         parts = []
         for fold in done:
             predictor = predictors.load(fold.run)
             chosen = fold.material.table[fold.material.split.test]
             parts += [part for _, part in predictor.chunks(chosen)]
-        return Joined(parts)
+        return parts
 
     return Subject(
         name=name,
         inputs=lead.inputs,
         targets=lead.targets,
         test=Rows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
-        predict_test=predict_test,
+        predict_test=None if lead.classes else lambda: Joined(parts()),
+        classes=lead.classes,
+        classify_test=(lambda: Categorical.joined(parts())) if lead.classes else None,
         histories=[fold.run.history() for fold in done],
     )
 

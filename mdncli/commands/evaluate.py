@@ -6,6 +6,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer, number, significant
 from mdncli.commands.answer import Table as Shown
@@ -15,6 +17,7 @@ from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError
+from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
@@ -49,8 +52,26 @@ def evaluate(
         rows = f"rows of {data}"
     targets = predictor.encoding.targets
     with remedied() if data is not None else nullcontext():
-        result = finite({"run": str(run.path), **measure(chunks, targets)})
+        if predictor.classes:
+            scores = classification.evaluate(chunks, _shares(run, predictor))
+        else:
+            scores = measure(chunks, targets)
+    result = finite({"run": str(run.path), **scores})
+    if predictor.classes:
+        return Answer(document=result, tables=_of_classes(result, rows))
     return Answer(document=result, tables=_tables(result, list(targets), rows))
+
+
+def _shares(run: RunFolder, predictor: Predictor) -> np.ndarray | None:
+    """The shares of the classes among the training rows; None where these are gone."""
+    from mdncli.experiment import reopen
+
+    try:
+        material = reopen(run)
+    except DataError:
+        return None
+    codes = material.y(material.split.train)[:, 0].astype(np.intp)
+    return np.bincount(codes, minlength=len(predictor.classes)) / len(codes)
 
 
 def _warn_of_own(run: RunFolder, data: Path, listener: Listener) -> None:
@@ -88,6 +109,31 @@ def _rows(
         left_out = f"left out {tally.aside:,} of {tally.rows:,} rows for missing values"
         listener(Note(f"{data}: {left_out}"))
     return rows[kept]
+
+
+_OF_CLASSES = {
+    "nll": "NLL (log loss)",
+    "exact_nll": "exact NLL",
+    "excess_nll": "excess NLL",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+
+
+def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
+    se, reference = result["se"], result.get("reference", {}).get("class_shares", {})
+    lines = [
+        (label, number(result[key]), number(se[key]), number(reference.get(key)))
+        for key, label in _OF_CLASSES.items()
+        if result[key] is not None or key in ("nll", "accuracy", "brier", "ece")
+    ]
+    title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
+    caption = "class shares: those of the training rows, whatever the inputs" if reference else ""
+    columns = ("metric", "value", "standard error", "class shares")
+    if not reference:
+        columns, lines = columns[:3], [line[:3] for line in lines]
+    return [Shown(title, columns, lines, caption)]
 
 
 _SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball loss"}

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mdncli import config as configs
 from mdncli import store
 from mdncli.commands.answer import Answer
 from mdncli.commands.output import free
-from mdncli.config import Config, FileData, clip, written
+from mdncli.config import FileData, clip, written
 from mdncli.data import table
 from mdncli.data.column import Column
 from mdncli.data.encoding import complete
@@ -26,6 +26,9 @@ from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
 from mdncli.events import ignore
+
+if TYPE_CHECKING:
+    from mdncli.experiment import Material
 
 COMMENTS_AT = 27
 """Column of the comments."""
@@ -119,8 +122,8 @@ def _of_table(source: str, target: str | None, file: Path) -> str:
     config = config.model_copy(update={"data": data})
     from mdncli.experiment import prepare
 
-    traps = prepare(config, ignore).spike_traps
-    return "\n".join(_lines(whole, config, draft, traps, file)) + "\n"
+    material = prepare(config, ignore)
+    return "\n".join(_lines(whole, draft, material, file)) + "\n"
 
 
 # --------------------------------------------------------------------------- what to do about it
@@ -250,9 +253,8 @@ def _is_code(column: Column) -> bool:
 # ------------------------------------------------------------------------------------ the file
 
 
-def _lines(
-    whole: Table, config: Config, draft: Draft, traps: Mapping[str, SpikeTrap], file: Path
-) -> Iterator[str]:
+def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterator[str]:
+    config, traps = material.config, material.spike_traps
     data = config.data
     assert isinstance(data, FileData)
     near = os.path.relpath(data.file, file.parent.absolute())
@@ -272,6 +274,10 @@ def _lines(
     target = data.target[0] if len(data.target) == 1 else data.target
     described = "; ".join(_description(whole.column(name)) for name in data.target)
     yield _line(f"  target: {written(target)}", described)
+    if material.classes and whole.column(data.target[0]).kind != "text":
+        yield _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
+    if not material.classes and len(data.target) == 1 and _is_code(whole.column(data.target[0])):
+        yield _line("  # task: classification", "uncomment if these numbers are classes")
     yield from _inputs(whole, draft)
     if draft.codes:
         names = written(tuple(draft.codes))
@@ -283,7 +289,8 @@ def _lines(
     yield _line(f"  validation: {data.validation:g}", "share of the rows that picks the best step")
     yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
     yield "model:"
-    yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
+    if not material.classes:
+        yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
     yield _line(f"  ensemble: {config.model.ensemble}", "networks trained side by side, averaged")
     yield from _spikes(traps, len(data.target))
     yield "train:"

@@ -122,9 +122,16 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
                     f"{', '.join(one)}",
                     hint="draw them one by one",
                 )
+        if lead.classes != subject.classes:
+            raise UsageError(
+                f"{run.path}: its classes are not those of {runs[0].path}",
+                hint="draw them one by one",
+            )
     if len({material.fingerprints["data"] for material in materials}) > 1:
         listener(Note("the runs learned from different data: no exact density is drawn"))
-        subjects = [replace(subject, exact=None, exact_nll=None) for subject in subjects]
+        subjects = [
+            replace(subject, exact=None, exact_classes=None, exact_nll=None) for subject in subjects
+        ]
     if len({subject.name for subject in subjects}) < len(subjects):
         subjects = [replace(s, name=run.id) for s, run in zip(subjects, runs, strict=True)]
     return subjects

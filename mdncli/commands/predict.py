@@ -24,7 +24,8 @@ from mdncli.data import table
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, Records, Table
 from mdncli.data.writing import SEPARATORS, extending
-from mdncli.density.conditional import Conditional
+from mdncli.density.categorical import Categorical
+from mdncli.density.conditional import Conditional, Distribution
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
@@ -57,12 +58,17 @@ class Request:
 
 
 def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
-    """Write the table with what is asked of each target and, if it is there, log p."""
+    """Write the table with what is asked of each target and, if it is there, log p.
+
+    Of classes, it is the most probable one and the probability of each.
+    """
     asked = Asked.of(request)
     if request.output not in (None, "-"):
         free(Path(request.output), force=request.force)
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
+    if predictor.classes:
+        _refuse_of_numbers(request)
     tally = Tally()
     parts = _in_order(
         lambda some: _predicted(predictor, asked, *some),
@@ -143,6 +149,22 @@ def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]
             raise UsageError(f"{option} {mass:g}: is there twice", hint="leave one out")
         seen.add(percent)
         yield mass, percent
+
+
+def _refuse_of_numbers(request: Request) -> None:
+    """Refuse to give classes, which have no order, what only numbers have."""
+    for option, given in (
+        ("--quantiles", request.quantiles != QUANTILES),
+        ("--interval", bool(request.intervals)),
+        ("--hdr", bool(request.regions)),
+        ("--modes", request.modes),
+        ("--parts", request.parts),
+    ):
+        if given:
+            raise UsageError(
+                f"{option}: this run predicts classes, which have no order",
+                hint="leave it out; the probability of every class is written",
+            )
 
 
 def _levels(text: str) -> list[float]:
@@ -230,8 +252,10 @@ def _kept(
 
 
 def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
-    """Where the targets, if there are any, are numbers or missing."""
+    """Where the targets, if there are any, are missing or can be: numbers, or a known class."""
     known = [name for name in encoding.targets if name in rows.columns]
+    if encoding.classes:
+        return encoding.known_classes(rows) if known else np.ones(rows.rows, np.bool_)
     return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spelled, known)])
 
 
@@ -248,15 +272,15 @@ def _predicted(
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
     """What is there about some rows, and the columns of what is predicted for them."""
     rows, written = part
-    targets = predictor.encoding.targets
-    known = set(targets) <= set(rows.columns)
+    encoding = predictor.encoding
+    known = set(encoding.targets) <= set(rows.columns)
     added = {
         name: np.full(rows.rows, "", object) if kind is str else np.full(rows.rows, np.nan)
-        for name, kind in _added(targets, asked, known=known)
+        for name, kind in _added(encoding, asked, known=known)
     }
     numbers = np.flatnonzero(kept)
     with remedied():
-        y = rows.numeric(targets) if known else None
+        y = encoding.known_targets(rows) if known else None
         usable = rows if kept.all() else rows[kept]
         for piece, predicted in predictor.chunks(usable):
             at = numbers[piece]
@@ -273,18 +297,34 @@ def _predicted(
     return written, added
 
 
-def _added(targets: Sequence[str], asked: Asked, *, known: bool) -> Iterator[tuple[str, type]]:
+def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[str, type]]:
     """Names of the new columns, and what they hold."""
-    for name in targets:
-        yield from ((f"{name}_{what}", kind) for what, kind in asked.columns())
+    for name in encoding.targets:
+        if encoding.classes:
+            yield f"{name}_predicted", str
+            yield from ((f"p_{label}", float) for label in encoding.classes)
+        else:
+            yield from ((f"{name}_{what}", kind) for what, kind in asked.columns())
     if known:
         yield "log_prob", float
 
 
 def _described(
-    predicted: Conditional, asked: Asked, parts: Sequence[np.ndarray], y: np.ndarray | None
+    predicted: Distribution, asked: Asked, parts: Sequence[np.ndarray], y: np.ndarray | None
 ) -> Iterator[np.ndarray]:
     """The new columns; log p is missing where a target is."""
+    if isinstance(predicted, Categorical):
+        yield np.array(predicted.labels, object)[predicted.mode()]
+        yield from predicted.probabilities().T
+    elif isinstance(predicted, Conditional):
+        yield from _of_numbers(predicted, asked, parts)
+    if y is not None:
+        yield predicted.log_prob(y)
+
+
+def _of_numbers(
+    predicted: Conditional, asked: Asked, parts: Sequence[np.ndarray]
+) -> Iterator[np.ndarray]:
     mean, std, quantiles = predicted.mean(), predicted.std(), predicted.quantile(asked.levels)
     for d in range(mean.shape[1]):
         yield from (mean[:, d], std[:, d])
@@ -299,8 +339,6 @@ def _described(
             highest = np.nanargmax(modes.log_density, axis=1)
             yield modes.location[np.arange(len(highest)), highest]
             yield _listed(modes.location, modes.mass)
-    if y is not None:
-        yield predicted.log_prob(y)
 
 
 def _listed(first: np.ndarray, second: np.ndarray) -> np.ndarray:

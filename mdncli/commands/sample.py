@@ -191,7 +191,7 @@ def _drawn(
     ):
         for some, points in tiles(predicted.rows, count, size=DRAWS_AT_ONCE):
             numbers = np.arange(points.start, points.stop)
-            draws = predicted[some].sample(rng, len(numbers))
+            draws = predictor.encoding.written(predicted[some].sample(rng, len(numbers)))
             inputs = {
                 name: np.repeat(at[rows][some].column(name).array(), len(numbers))
                 for name in predictor.encoding.inputs
@@ -223,8 +223,10 @@ def _plot(
 ) -> bool:
     """Draw the draws over the training rows, if there is one numeric input or none at all."""
     inputs, targets = predictor.encoding.inputs, predictor.encoding.targets
-    if inputs and (len(inputs) != 1 or not predictor.ranges):
-        listener(Note("no picture: that is for one numeric input; see mdn plot"))
+    one_number = len(inputs) == 1 and bool(predictor.ranges)
+    if predictor.classes or (inputs and not one_number):
+        what = "numbers" if predictor.classes else "one numeric input"
+        listener(Note(f"no picture: that is for {what}; see mdn plot"))
         return False
     from mdncli.commands.subjects import of_material
     from mdncli.experiment import reopen

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mdncli.commands import records
 from mdncli.data.column import Column
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional
+from mdncli.density.conditional import Distribution
 from mdncli.experiment import Material
 from mdncli.plots.subject import Rows, Subject
 from mdncli.predictor import Predictor
@@ -27,6 +29,7 @@ def of_material(material: Material, *, split: bool = True) -> Subject:
         targets=material.targets,
         train=rows(material, material.split.train if split else everything),
         categories=_categories(material),
+        classes=material.classes,
     )
 
 
@@ -39,41 +42,63 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     record = records.read(run)
 
     def rows_at(x: np.ndarray) -> Table:
-        column = material.table.column(inputs[0])
-        values = x[:, 0] if column.kind == "numeric" else x[:, 0].astype(column.values.dtype)
-        return Table({inputs[0]: Column(column.kind, values, column.labels)})
+        return Table(
+            {
+                name: Column(
+                    column.kind,
+                    values if column.kind == "numeric" else values.astype(column.values.dtype),
+                    column.labels,
+                )
+                for name, values in zip(inputs, x.T, strict=True)
+                for column in [material.table.column(name)]
+            }
+        )
 
-    def predict(x: np.ndarray) -> Conditional:
+    def predict(x: np.ndarray) -> Distribution:
         return predictor.predict(rows_at(x))
 
-    def predict_member(x: np.ndarray) -> Conditional:
+    def predict_member(x: np.ndarray) -> Distribution:
         return predictor.encoding.decode(predictor.members(rows_at(x))[0])
 
+    def predict_test() -> Distribution:
+        return predictor.predict(material.table[test])
+
+    def exact_test() -> Distribution:
+        known = material.exact(material.table[test])
+        assert known is not None
+        return known
+
+    exact = None if problem is None else problem.exact
+    of_its_kind: dict[str, Any]
+    if material.classes:
+        of_its_kind = {
+            "classes": material.classes,
+            "classify": predict,
+            "classify_test": predict_test if len(test) else None,
+            "exact_classes": exact,
+        }
+    else:
+        of_its_kind = {
+            "draws": _draws(predictor) if numeric else _test_draws(material, predictor),
+            "predict": predict if single else None,
+            "predict_member": predict_member if single else None,
+            "predict_test": predict_test if len(test) else None,
+            "exact": exact if single else None,
+            "exact_test": exact_test if exact is not None and len(test) else None,
+        }
     return Subject(
         name=material.config.name,
         inputs=inputs,
         targets=material.targets,
         train=rows(material, material.split.train),
         test=rows(material, test) if len(test) else None,
-        draws=_draws(predictor) if numeric else _test_draws(material, predictor),
-        predict=predict if single else None,
-        predict_member=predict_member if single else None,
-        members=len(next(iter(predictor.parameters.values()))),
-        predict_test=(lambda: predictor.predict(material.table[test])) if len(test) else None,
-        exact_test=(lambda: _known(material.exact(material.table[test])))
-        if problem is not None and len(test)
-        else None,
-        exact=problem.exact if problem is not None and single else None,
+        members=predictor.size,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],
         categories=_categories(material),
+        **of_its_kind,
     )
-
-
-def _known(exact: Conditional | None) -> Conditional:
-    assert exact is not None
-    return exact
 
 
 def rows(material: Material, chosen: np.ndarray) -> Rows:

@@ -300,6 +300,16 @@ class Encoding:
             return codes(target, table, _EVERY)[:, None]
         return table.numeric(self.targets)
 
+    def known_classes(self, table: Table) -> NDArray[np.bool_]:
+        """Where the class of a row is one of those known, or missing, (N,).
+
+        Raises:
+            DataError: the column is absent.
+        """
+        target = self.target_columns[0]
+        assert isinstance(target, Classes)
+        return encodable(target, table) | gaps(target, table)
+
     def decode(self, prediction: Mixture | Categorical) -> Distribution:
         """A prediction for the standardised targets as one for the targets in their own units.
 
@@ -312,6 +322,12 @@ class Encoding:
         names = [column.transform for column in self.scaled_targets]
         own = prediction.affine(shift, factor)
         return own if set(names) == {"identity"} else Transformed(own, names)
+
+    def written(self, y: Array) -> NDArray[Any]:
+        """Targets of any shape as they stand in a table: the names of classes for their codes."""
+        if not self.classes:
+            return y
+        return np.array(self.classes, np.object_)[y.astype(np.intp)]
 
     def log_jacobian(self, y: ArrayLike) -> Array:
         """log |d standardised / d y| at targets y (N, D) in their own units, (N,).

@@ -132,10 +132,10 @@ class Fit:
                 hint="choose another target" if len(labels) < 2 else "add rows of other classes",
             )
         if unseen := [label for label in labels if label not in seen]:
-            few = "class" if len(unseen) == 1 else "classes"
+            occur = "occurs" if len(unseen) == 1 else "occur"
             self.warnings.append(
-                f"column {quoted(name)}: {len(unseen)} of its {len(labels)} {few}, such as "
-                f"{quoted(unseen[0])}, occurs in no training row and cannot be learned"
+                f"column {quoted(name)}: {len(unseen)} of its {len(labels)} classes, such as "
+                f"{quoted(unseen[0])}, {occur} in no training row and cannot be learned"
             )
         if 2 * len(seen) > len(self.training) > _NAMED_COLUMNS:
             self.warnings.append(

@@ -76,6 +76,7 @@ def provenance(material: Material) -> dict[str, Any]:
             "dropped": material.dropped,
             "inputs": material.inputs,
             "targets": material.targets,
+            "classes": list(material.classes) or None,
         },
         "fingerprints": material.fingerprints,
         "split": {

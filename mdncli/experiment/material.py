@@ -15,6 +15,7 @@ from mdncli import config as configs
 from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
+from mdncli.data.naming import quoted
 from mdncli.data.encoding import Encoding, complete
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
@@ -221,8 +222,18 @@ def prepare(
 
 
 def _peculiarities(material: Material) -> Iterator[str]:
-    """What to say of a model before it is trained."""
-    loss = material.config.train.loss
+    """What to say of a model before it is trained.
+
+    Raises:
+        DataError: it is not for classes.
+    """
+    loss, kind = material.config.train.loss, material.config.model.kind
+    if material.classes and kind == "gmm":
+        raise DataError(
+            f"{material.source}: column {quoted(material.targets[0])} holds classes, and a gmm is "
+            "a density of numbers",
+            hint="choose another model.kind",
+        )
     if material.classes and loss not in ("auto", "nll"):
         yield f"train.loss: {loss} is for numbers; classes are learned by their NLL, cross-entropy"
     head = head_of(material.config, len(material.targets), len(material.classes))

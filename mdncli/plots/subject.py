@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
+    from mdncli.density.categorical import Categorical
     from mdncli.density.conditional import Conditional
 
 
@@ -44,6 +45,11 @@ class Subject:
             may stand for several members: lists under `members`, by `member` and both NLLs.
         categories: for each input that is no number, what the indices in `x` stand for.
         exact_nll: the NLL of the exact density, the floor of the learning curve.
+        classes: names of the classes, where the target is one: y holds their codes. Then what a
+            model says of it has fields of its own, which figures of numbers do not know.
+        classify: x (N, d) as in `train` -> the probabilities of the classes.
+        classify_test: those of the test rows, in their order.
+        exact_classes: like `classify`, for the probabilities that the data truly came from.
         validation_nll: that of the trained model, or the ensemble, on the validation rows.
     """
 
@@ -62,6 +68,10 @@ class Subject:
     histories: Sequence[Sequence[Mapping[str, Any]]] = ()
     exact_nll: float | None = None
     validation_nll: float | None = None
+    classes: Sequence[str] = ()
+    classify: Callable[[np.ndarray], Categorical] | None = None
+    classify_test: Callable[[], Categorical] | None = None
+    exact_classes: Callable[[np.ndarray], Categorical] | None = None
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def knows(self, field: str) -> bool:

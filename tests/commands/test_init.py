@@ -281,7 +281,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     ),
     (("a.csv", "z", None), DataError, "no column 'z'"),
     (("a.csv", "x,x", None), ConfigError, "names the column 'x' twice"),
-    (("a.csv", "text", None), DataError, "predicting it is classification"),
+    (("a.csv", "text,y", None), DataError, "predicting it is classification, which takes one"),
     (
         ("b.csv", "y", None),
         DataError,

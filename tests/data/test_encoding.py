@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from mdncli.data import table
 from mdncli.data.encoding import Encoding, complete, resolution
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.table import Table
+from mdncli.density.categorical import Categorical
 from mdncli.density.mixture import Mixture
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
@@ -361,22 +363,45 @@ REFUSED = {
         {"transform": {"city": "log"}},
         "flats.csv: column 'city' is not numeric; leave out its transform 'log'",
     ),
-    "a text target": (
-        {},
-        {"inputs": ["size"], "targets": ["city"]},
-        "flats.csv: column 'city' holds text, so predicting it is classification, which is not "
-        "available yet; choose a numeric target",
-    ),
-    "a target of truth values": (
-        {},
+    "a target of one class": (
+        {"true": "false"},
         {"inputs": ["size"], "targets": ["lift"]},
-        "flats.csv: column 'lift' holds true and false, so predicting it is classification, "
-        "which is not available yet; choose a numeric target",
+        "flats.csv: column 'lift' has only the class 'false' in 3 training rows, so there is "
+        "nothing to tell apart; choose another target",
     ),
-    "classification": (
+    "training rows of one class": (
         {},
-        {"task": "classification"},
-        "flats.csv: classification is not available yet; choose data.task: regression",
+        {"inputs": ["size"], "targets": ["city"], "rows": np.array([0, 2])},
+        "flats.csv: column 'city' has only the class 'Oslo' in 2 training rows, so there is "
+        "nothing to tell apart; add rows of other classes",
+    ),
+    "several targets, one of text": (
+        {},
+        {"inputs": ["size"], "targets": ["price", "city"]},
+        "flats.csv: column 'city' holds text, so predicting it is classification, which takes "
+        "one target, not 2; train one run for each",
+    ),
+    "several targets to classify": (
+        {},
+        {"inputs": ["size"], "targets": ["price", "rooms"], "task": "classification"},
+        "flats.csv: column 'price' holds classes, so predicting it is classification, which "
+        "takes one target, not 2; train one run for each",
+    ),
+    "a transform of classes": (
+        {},
+        {"inputs": ["size"], "targets": ["city"], "transform": {"city": "log"}},
+        "flats.csv: column 'city' holds classes, not numbers; leave out its transform 'log'",
+    ),
+    "a text where numbers are to be learned": (
+        {},
+        {"inputs": ["size"], "targets": ["city"], "task": "regression"},
+        "flats.csv:2: column 'city': 'Oslo' is not a number",
+    ),
+    "a class that is missing": (
+        {"60,Rome": "60,"},
+        {"inputs": ["size"], "targets": ["city"]},
+        "flats.csv: column 'city': 1 value is missing, on line 3; set data.missing to drop, or "
+        "correct them",
     ),
     "a word among the targets": (
         {"4.5": "much"},
@@ -460,6 +485,70 @@ def test_what_cannot_be_encoded_is_refused_before_training(case):
     with pytest.raises(DataError) as error:
         fitted(flats(text), **options)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "classes", "codes"),
+    [
+        ("city", "auto", ("Bern", "Oslo", "Rome"), [1, 2, 1, 0]),
+        ("lift", "auto", ("false", "true"), [1, 0, 1, 0]),
+        ("lift", "classification", ("false", "true"), [1, 0, 1, 0]),
+        ("rooms", "classification", ("2", "3", "10"), [0, 1, 0, 2]),
+        ("price", "classification", ("1.5", "2.5", "4.5", "6.5"), [0, 1, 2, 3]),
+    ],
+)
+def test_classes_are_learned_by_their_codes(target, task, classes, codes):
+    given_ = flats(FLATS.replace("false,5", "false,10"))
+    encoding = fitted(given_, inputs=["size"], targets=[target], task=task)
+    assert encoding.classes == classes
+    encoded = encoding.encode_targets(given_)
+    assert (encoded.dtype, encoded.shape) == (np.float32, (1, 4))
+    np.testing.assert_array_equal(encoded[0], codes)
+    np.testing.assert_array_equal(encoding.target_values(given_)[:, 0], codes)
+    np.testing.assert_array_equal(encoding.log_jacobian(encoding.target_values(given_)), 0)
+    assert Encoding.from_json(json.loads(json.dumps(encoding.to_json()))) == replace(
+        encoding, warnings=()
+    )
+    decoded = encoding.decode(Categorical(np.zeros((len(classes), 2))))
+    assert isinstance(decoded, Categorical)
+    assert decoded.labels == classes
+    if target == "city":
+        assert encoding.text_columns == ["city"]
+        said = "column 'city': 1 of its 3 classes, such as 'Bern', occurs in no training row"
+        assert encoding.warnings[0].startswith(said)
+
+
+def test_numbers_and_truth_values_stay_numbers_where_regression_is_asked_for():
+    for task, target in (("auto", "rooms"), ("regression", "rooms"), ("regression", "lift")):
+        assert fitted(flats(), inputs=["size"], targets=[target], task=task).classes == ()
+
+
+def test_a_class_that_training_did_not_know():
+    encoding = fitted(flats(FLATS.replace("Bern", "Rome")), inputs=["size"], targets=["city"])
+    other = flats(FLATS.replace("60,Rome", "60,"))
+    with pytest.raises(DataError) as error:
+        encoding.encode_targets(other)
+    said = "flats.csv:5: column 'city': the training data has no class 'Bern'; it has 'Oslo'"
+    assert str(error.value) == f"{said}, 'Rome'"
+    np.testing.assert_array_equal(
+        encoding.encodable(other, targets=True), [True, False, True, False]
+    )
+    np.testing.assert_array_equal(
+        encoding.gaps(other, targets=True)["city"], [False, True, False, False]
+    )
+    few = other[:3]
+    np.testing.assert_array_equal(encoding.known_targets(few)[:, 0], [0, np.nan, 0])
+    with pytest.raises(DataError, match=r"flats\.csv:3: column 'city': the value is missing"):
+        encoding.encode_targets(few)
+
+
+def test_too_many_classes():
+    count = MOST_CATEGORIES + 1
+    for name, hint in (("id", "choose another target"), ("n", "set data.task to regression")):
+        columns = {"id": [f"i{i}" for i in range(count)], "n": np.arange(count)}
+        given_ = Table.of({"x": np.arange(float(count)), name: columns[name]})
+        with pytest.raises(DataError, match=f"1,001 different values.*; {hint}"):
+            Encoding.fit(given_, ["x"], [name], np.arange(count), task="classification")
 
 
 def test_too_many_categories():

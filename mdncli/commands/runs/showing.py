@@ -119,10 +119,12 @@ def _subject(run: RunFolder, record: Record) -> Facts:
         return
     if record.nll["train"] is not None or record.status != "completed":
         layers = "-".join(map(str, model.hidden)) or "none"
-        mixtures = f"{model.mixtures} mixture{'s' * (model.mixtures > 1)}"
-        text = f"{mixtures}, hidden {layers}, ensemble of {model.ensemble}"
+        ending = f"{model.mixtures} mixture{'s' * (model.mixtures > 1)}"
+        if isinstance(classes := mapping_of(provenance.get("data")).get("classes"), list):
+            ending = f"{len(classes)} classes"
+        text = f"{ending}, hidden {layers}, ensemble of {model.ensemble}"
         if model.kind == "gmm":
-            text = f"{mixtures} for all rows, by expectation-maximisation"
+            text = f"{ending} for all rows, by expectation-maximisation"
         parameters = record.figure("parameters")
         yield "model", text + ("" if parameters is None else f", {parameters:,.0f} parameters")
 

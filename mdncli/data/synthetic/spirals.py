@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mdncli.data.synthetic.base import Array, Synthetic
 from mdncli.density.categorical import Categorical
@@ -92,7 +93,7 @@ class Spirals(Synthetic):
                 logits[arm, rows] = np.log(share * mass) + top
         return Categorical(logits, _ARMS)
 
-    def _arm(self, radius: Array, arm: Array | int) -> Array:
+    def _arm(self, radius: Array, arm: ArrayLike) -> Array:
         """Where the arms are at radii (n,), (n, 2)."""
         outwards = (radius - _INNER) / (_OUTER - _INNER)
         angle = 2 * np.pi * (self.turns * outwards + np.asarray(arm) / len(_ARMS))

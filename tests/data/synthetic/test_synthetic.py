@@ -21,13 +21,12 @@ from mdncli.data.synthetic.arm import Arm
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.synthetic.inverse_sine import InverseSine
 from mdncli.data.synthetic.sine import Sine, curve
-from mdncli.data.table import Table
 from mdncli.data.synthetic.spirals import Spirals
+from mdncli.data.table import Table
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import ConfigError, UsageError
-
 
 OF_CLASSES = [n for n in DATASETS if {*load(n).targets} & load(n).categories.keys()]
 """Datasets whose target is a class."""
