@@ -158,7 +158,7 @@ def _refuse_of_numbers(request: Request) -> None:
         ("--interval", bool(request.intervals)),
         ("--hdr", bool(request.regions)),
         ("--modes", request.modes),
-        ("--parts", request.parts),
+        ("--variance-parts", request.parts),
     ):
         if given:
             raise UsageError(
