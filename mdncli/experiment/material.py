@@ -15,8 +15,8 @@ from mdncli import config as configs
 from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
-from mdncli.data.naming import quoted
 from mdncli.data.encoding import Encoding, complete
+from mdncli.data.naming import quoted
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
 from mdncli.data.streams import stream
