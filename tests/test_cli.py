@@ -50,6 +50,7 @@ EVALUATE_KEYS = {
     "pit_ks",
     "exact_nll",
     "excess_nll",
+    "reference",
     "se",
 }
 RUN_FILES = {

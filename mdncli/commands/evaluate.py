@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,12 +16,15 @@ from mdncli.commands.invalid import Tally, drops, gaps, remedied
 from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
-from mdncli.errors import DataError
+from mdncli.errors import DataError, MdnError
 from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder, finite
+
+if TYPE_CHECKING:
+    from mdncli.experiment import Material
 
 
 def evaluate(
@@ -33,7 +36,7 @@ def evaluate(
     skip_invalid: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import reopen, scored
+    from mdncli.experiment import reopen, scored, unconditional
 
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
@@ -49,29 +52,38 @@ def evaluate(
     else:
         _warn_of_own(run, data, listener)
         chunks = scored(predictor, _rows(run, predictor, data, listener, skip_invalid))
+        material = _material(run, listener)
         rows = f"rows of {data}"
     targets = predictor.encoding.targets
     with remedied() if data is not None else nullcontext():
         if predictor.classes:
-            scores = classification.evaluate(chunks, _shares(run, predictor))
+            scores = classification.evaluate(chunks, _shares(material, predictor))
         else:
-            scores = measure(chunks, targets)
+            unknowing, unit = ({}, None) if material is None else unconditional(material)
+            scores = {"reference": None, **measure(chunks, targets, unknowing, unit)}
     result = finite({"run": str(run.path), **scores})
     if predictor.classes:
         return Answer(document=result, tables=_of_classes(result, rows))
     return Answer(document=result, tables=_tables(result, list(targets), rows))
 
 
-def _shares(run: RunFolder, predictor: Predictor) -> np.ndarray | None:
+def _shares(material: Material | None, predictor: Predictor) -> np.ndarray | None:
     """The shares of the classes among the training rows; None where these are gone."""
-    from mdncli.experiment import reopen
-
-    try:
-        material = reopen(run)
-    except DataError:
+    if material is None:
         return None
     codes = material.y(material.split.train)[:, 0].astype(np.intp)
     return np.bincount(codes, minlength=len(predictor.classes)) / len(codes)
+
+
+def _material(run: RunFolder, listener: Listener) -> Material | None:
+    """The data that the run was trained on, if it is still there."""
+    from mdncli.experiment import reopen
+
+    try:
+        return reopen(run)
+    except MdnError as error:
+        listener(Note(f"no reference rows without the training rows: {error.message}"))
+        return None
 
 
 def _warn_of_own(run: RunFolder, data: Path, listener: Listener) -> None:
@@ -136,6 +148,9 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
     return [Shown(title, columns, lines, caption)]
 
 
+REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
+"""What the references are called: fitted to the training targets, the same for all rows."""
+
 _SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball loss"}
 
 
@@ -145,13 +160,24 @@ def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown
     if result["exact_nll"] is not None:
         lines.append(("exact NLL", number(result["exact_nll"]), number(se["exact_nll"])))
         lines.append(("excess NLL", number(result["excess_nll"]), number(se["excess_nll"])))
+    for what, part in (result["reference"] or {}).items():
+        label = f"NLL of {REFERENCES[what]}"
+        lines.append((label, number(part["nll"]), number(part["se"]["nll"])))
+    if "energy" in result:
+        lines.append(("energy score", significant(result["energy"]), significant(se["energy"])))
     for name, part in result.get("targets", {targets[0]: result}).items():
         suffix = f" of {name}" if len(targets) > 1 else ""
         for key, label in _SCORES.items():
             lines.append((label + suffix, significant(part[key]), significant(part["se"][key])))
+            for what, known in (result["reference"] or {}).items() if key == "crps" else ():
+                known = known.get("targets", {name: known})[name]
+                label_ = f"{label} of {REFERENCES[what]}{suffix}"
+                error = significant(known["se"][key])
+                lines.append((label_, significant(known[key]), error))
         for level, covered in part["coverage"].items():
             label = f"coverage of {float(level):.0%} intervals{suffix}"
             lines.append((label, number(covered), number(part["se"]["coverage"][level])))
-        lines.append((f"PIT distance{suffix}", number(part["pit_ks"]), "–"))
+        distance, error = part["pit_ks"], part["se"]["pit_ks"]
+        lines.append((f"PIT distance{suffix}", number(distance), number(error)))
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
     return [Shown(title, ("metric", "value", "standard error"), lines)]

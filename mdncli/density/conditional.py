@@ -214,21 +214,22 @@ class Conditional(Distribution):
 
         return entropy(self, rng, draws)
 
-    def energy_score(self, y: ArrayLike, rng: np.random.Generator, draws: int = 200) -> Estimate:
+    def energy_score(
+        self, y: ArrayLike, rng: np.random.Generator, draws: int = 200, unit: ArrayLike = 1.0
+    ) -> Estimate:
         r"""The energy score, which is the CRPS of all targets together, by Monte Carlo.
 
         .. math:: E\|Y - y\| - E\|Y - Y'\| / 2
-
-        Targets count in their own units: bring them to one scale where these differ.
 
         Args:
             y: one point a row, (N, D).
             rng: the source of the draws.
             draws: how many a row, at least 2; the second expectation is that of successive pairs.
+            unit: what each target is divided by, so that none counts more than others, (D,).
         """
         from mdncli.density.scores import energy_score
 
-        return energy_score(self, self._points(y)[:, 0], rng, draws)
+        return energy_score(self, self._points(y)[:, 0], rng, draws, np.asarray(unit, np.float64))
 
     @abc.abstractmethod
     def marginal(self, target: int) -> Conditional:

@@ -100,16 +100,16 @@ def entropy(conditional: Conditional, rng: np.random.Generator, draws: int) -> E
 
 
 def energy_score(
-    conditional: Conditional, y: Array, rng: np.random.Generator, draws: int
+    conditional: Conditional, y: Array, rng: np.random.Generator, draws: int, unit: Array
 ) -> Estimate:
     """The energy score by draws; see `Conditional.energy_score`."""
     value, error = np.empty((2, conditional.rows))
     for rows, _ in tiles(conditional.rows, draws, 2 * conditional.targets, size=_AT_ONCE):
         some = conditional[rows]
         first, second = (some.sample(rng, draws) for _ in range(2))
-        near = np.linalg.norm(first - y[rows, None], axis=2)
-        near += np.linalg.norm(second - y[rows, None], axis=2)
-        apart = np.linalg.norm(first - second, axis=2)
+        near = np.linalg.norm((first - y[rows, None]) / unit, axis=2)
+        near += np.linalg.norm((second - y[rows, None]) / unit, axis=2)
+        apart = np.linalg.norm((first - second) / unit, axis=2)
         value[rows], error[rows] = _mean((near - apart) / 2)
     return Estimate(value, error)
 

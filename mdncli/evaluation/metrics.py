@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mdncli.density.conditional import Conditional, Distribution
+
+ENERGY_DRAWS = 100
+"""Draws a row for the energy score, from a stream of its own that is always the same."""
+
+PIT_SPREAD = math.sqrt(math.pi**2 / 12 - math.pi / 2 * math.log(2) ** 2)
+"""The standard deviation of Kolmogorov's distribution: of sqrt(n) times the distance of n PITs that
+are uniform."""
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Nominal masses of the central intervals that are reported."""
@@ -29,7 +37,12 @@ class Chunk:
     exact: Distribution | None = None
 
 
-def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
+def evaluate(
+    chunks: Iterable[Chunk],
+    targets: Sequence[str],
+    references: Mapping[str, Conditional] | None = None,
+    unit: np.ndarray | None = None,
+) -> dict[str, Any]:
     """Summarise predictions as honest numbers, each with its standard error.
 
     The NLL is `-mean(log p(y|x))` in nats, with y in its own units; a density may exceed 1, so it
@@ -43,17 +56,27 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
     Args:
         chunks: the rows, in any number of pieces; peak memory follows the largest one.
         targets: names of the D targets.
+        references: distributions of one row, which know nothing of x, by name.
+        unit: of each target for the energy score of several, (D,).
 
     Returns:
         `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, crps, pinball,
         coverage, width, pit_ks` beside them; for several targets those stand under `targets` by
-        name.
+        name, and there is `energy`. With references `reference` holds the NLL and, for one target,
+        the CRPS of each, for several that of each target.
     """
     nll, exact_nll, error, crps, pinball, pit, width = [], [], [], [], [], [], []
     low, high = _bounds(LEVELS)
     levels = np.concatenate([low, [0.5], high])
+    unknowing = {name: _Reference(each) for name, each in (references or {}).items()}
+    energy, rng = [], np.random.default_rng(0)
     for chunk in chunks:
         assert isinstance(chunk.predicted, Conditional)
+        for each in unknowing.values():
+            each.add(chunk.y)
+        if len(targets) > 1:
+            by = np.ones(len(targets)) if unit is None else unit
+            energy.append(chunk.predicted.energy_score(chunk.y, rng, ENERGY_DRAWS, by).value)
         nll.append(-chunk.predicted.log_prob(chunk.y))
         if chunk.exact is not None:
             exact_nll.append(-chunk.exact.log_prob(chunk.y))
@@ -71,6 +94,10 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
         exact = np.concatenate(exact_nll)
         result["exact_nll"], errors["exact_nll"] = _mean(exact), _se(exact)
         result["excess_nll"], errors["excess_nll"] = _mean(scores - exact), _se(scores - exact)
+    if energy:
+        result["energy"], errors["energy"] = (f(np.concatenate(energy)) for f in (_mean, _se))
+    if unknowing:
+        result["reference"] = {name: each.summary(targets) for name, each in unknowing.items()}
     by_target = {
         name: _target(*arrays)
         for name, *arrays in zip(
@@ -91,6 +118,34 @@ def evaluate(chunks: Iterable[Chunk], targets: Sequence[str]) -> dict[str, Any]:
         "se": errors,
         "targets": {name: {**values, "se": own} for name, (values, own) in by_target.items()},
     }
+
+
+class _Reference:
+    """The scores of a distribution that is the same for all rows."""
+
+    def __init__(self, alike: Conditional) -> None:
+        self._alike = alike
+        self._nll: list[np.ndarray] = []
+        self._crps: list[np.ndarray] = []
+
+    def add(self, y: np.ndarray) -> None:
+        """Score the next rows."""
+        predicted = self._alike[np.zeros(len(y), np.intp)]
+        self._nll.append(-predicted.log_prob(y))
+        self._crps.append(predicted.crps(y))
+
+    def summary(self, targets: Sequence[str]) -> dict[str, Any]:
+        nll, crps = np.concatenate(self._nll), np.concatenate(self._crps)
+        each = [(_mean(own), _se(own)) for own in crps.T]
+        errors: dict[str, Any] = {"nll": _se(nll)}
+        if len(each) == 1:
+            ((value, error),) = each
+            return {"nll": _mean(nll), "crps": value, "se": {**errors, "crps": error}}
+        own = {
+            name: {"crps": value, "se": {"crps": error}}
+            for name, (value, error) in zip(targets, each, strict=True)
+        }
+        return {"nll": _mean(nll), "se": errors, "targets": own}
 
 
 def _target(
@@ -121,6 +176,7 @@ def _target(
         "pinball": _se(pinball),
         "coverage": _by_level(np.sqrt(covered * (1 - covered) / rows)),
         "width": _by_level(width.std(axis=0, ddof=min(1, rows - 1)) / np.sqrt(rows)),
+        "pit_ks": PIT_SPREAD / np.sqrt(rows),
     }
     return values, errors
 

@@ -16,6 +16,7 @@ from mdncli.experiment.material import (
     reopen,
     resplit,
     scored,
+    unconditional,
     usable,
     write_rows,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "resume",
     "scored",
     "train",
+    "unconditional",
     "usable",
     "write_rows",
 ]

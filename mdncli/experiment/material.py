@@ -22,11 +22,12 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
-from mdncli.density.conditional import Distribution
+from mdncli.density.conditional import Conditional, Distribution
 from mdncli.errors import (
     DataError,
     RunFault,
 )
+from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
 from mdncli.events import (
     Listener,
@@ -46,6 +47,9 @@ from mdncli.transforms import TRANSFORMS
 BYTES_PER_ROW = 64
 """Measured: the most that is held for each row of a file while it is split, fitted and shuffled,
 wherever its values are."""
+
+REFERENCE_ROWS = 10_000
+"""Unconditional distributions are fitted to at most so many training rows, evenly spaced."""
 
 PIECE_ROWS = 1 << 18
 """Rows are scored in pieces of so many."""
@@ -136,6 +140,23 @@ class Material:
         for start in range(0, len(rows), PIECE_ROWS):
             yield self.table[rows[start : start + PIECE_ROWS]]
             self.table.release()
+
+
+def unconditional(material: Material) -> tuple[dict[str, Conditional], np.ndarray]:
+    """What the training targets say without x: one Gaussian, one mixture, and their spread (D,).
+
+    The Gaussian is one in the targets' own units, the mixture in those that the model learns in.
+    """
+    rows = spaced(material.split.train, REFERENCE_ROWS)
+    own = material.y(rows)
+    encoding = material.encoding
+    standardised = encoding.encode_targets(material.table, rows).T.astype(np.float64)
+    alike = reference.gaussian(own)
+    floor = material.config.model.scale.floor
+    mixture = reference.mixture(standardised, max(floor, 1e-3), np.random.default_rng(0))
+    decoded = encoding.decode(mixture)
+    assert isinstance(decoded, Conditional)
+    return {"gaussian": alike, "mixture": decoded}, alike.std()[0]
 
 
 def spaced(rows: np.ndarray, most: int) -> np.ndarray:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import kstwobign, norm
 
 from mdncli.density.mixture import Mixture
-from mdncli.evaluation.metrics import LEVELS, Chunk, evaluate
+from mdncli.evaluation.metrics import LEVELS, PIT_SPREAD, Chunk, evaluate
 
 LOCATION, SCALE = np.array([0.0, 1.0, -2.0]), np.array([1.0, 0.5, 2.0])
 Y = np.array([[0.3], [2.5], [-2.0]])
@@ -47,3 +47,35 @@ def test_pieces_make_the_same_numbers() -> None:
     again = evaluate(pieces, ["y"])
     for name in ("nll", "rmse", "crps", "pinball", "pit_ks"):
         assert again[name] == pytest.approx(whole[name], rel=1e-12)
+
+
+def test_references_are_scored_on_the_same_rows() -> None:
+    alike = Mixture([[0.0]], [[[0.5]]], [[[2.0]]])
+    found = evaluate([chunk(slice(0, 1)), chunk(slice(1, 3))], ["y"], {"gaussian": alike})
+    each = -norm.logpdf(Y[:, 0], 0.5, 2.0)
+    reference = found["reference"]["gaussian"]
+    assert reference["nll"] == pytest.approx(each.mean(), rel=1e-12)
+    assert reference["se"]["nll"] == pytest.approx(each.std(ddof=1) / np.sqrt(3), rel=1e-12)
+    score = [
+        2.0 * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - np.pi**-0.5) for z in (Y - 0.5) / 2
+    ]
+    assert reference["crps"] == pytest.approx(np.mean(score), rel=1e-10)
+
+
+def test_several_targets_have_an_energy_score_that_knows_their_units() -> None:
+    rng = np.random.default_rng(3)
+    rows, unit = 400, np.array([1.0, 1000.0])
+    both = Mixture(np.zeros((1, rows)), np.zeros((1, 2, rows)), np.ones((1, 2, rows)))
+    wide = both.affine([0.0, 0.0], unit)
+    y = wide.sample(rng)[:, 0]
+    found = evaluate([Chunk(wide, y)], ["a", "b"], {"gaussian": wide[:1]}, unit)
+    alike = evaluate([Chunk(both, y / unit)], ["a", "b"])
+    assert found["energy"] == pytest.approx(alike["energy"], rel=1e-9)
+    # E|X - y| - E|X - X'| / 2 for standard Gaussians in the plane is half of sqrt(pi) on average.
+    assert abs(found["energy"] - np.sqrt(np.pi) / 2) < 4 * found["se"]["energy"]
+    own = found["reference"]["gaussian"]["targets"]["b"]
+    assert own["crps"] == pytest.approx(found["targets"]["b"]["crps"], rel=1e-12)
+
+
+def test_the_error_of_a_pit_distance_is_that_of_kolmogorov() -> None:
+    assert kstwobign.std() == pytest.approx(PIT_SPREAD, rel=1e-6)

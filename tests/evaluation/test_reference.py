@@ -1,0 +1,37 @@
+"""What is known without x: fitted well, and never thinner than the model may be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mdncli.density.mixture import Mixture
+from mdncli.evaluation import reference
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_the_mixture_comes_near_the_truth(targets: int) -> None:
+    rng = np.random.default_rng(1)
+    places = rng.normal(size=(3, targets, 1))
+    truth = Mixture([[0.0], [1.0], [0.5]], places, np.full((3, targets, 1), 0.2))
+    y = truth.sample(rng, 4000)[0]
+    found = reference.mixture(y[:2000], 1e-3, rng)
+    alike = np.zeros(2000, np.intp)
+    excess = (truth[alike].log_prob(y[2000:]) - found[alike].log_prob(y[2000:])).mean()
+    assert -0.01 < excess < 0.05
+    one = reference.gaussian(y[:2000])
+    assert one[alike].log_prob(y[2000:]).mean() < found[alike].log_prob(y[2000:]).mean()
+
+
+def test_repeated_values_make_no_needle() -> None:
+    y = np.random.default_rng(2).integers(3, size=(500, 1)).astype(float)
+    found = reference.mixture(y, 0.05, np.random.default_rng(0))
+    assert found.scale.min() >= 0.05
+    assert np.isfinite(found[np.zeros(500, np.intp)].log_prob(y)).all()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 30])
+def test_a_few_rows_are_enough(rows: int) -> None:
+    y = np.linspace(3.0, 4.0, rows)[:, None]
+    for found in (reference.gaussian(y), reference.mixture(y, 1e-3, np.random.default_rng(0))):
+        assert np.isfinite(found[np.zeros(rows, np.intp)].log_prob(y)).all()
