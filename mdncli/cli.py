@@ -367,6 +367,85 @@ def crossval(
 
 
 @app.command()
+def sweep(
+    items: Annotated[
+        list[str] | None, typer.Argument(metavar="CONFIG [KEY=VALUES]...", show_default=False)
+    ] = None,
+    search: Annotated[str, typer.Option(help="grid or random.")] = "grid",
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="Points to draw, by --search random.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Processes (default: as many as pay).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much there is to do.")
+    ] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Start afresh, even if this sweep was begun before.")
+    ] = False,
+    resume: Annotated[
+        str | None, typer.Option(metavar="SWEEP", help="Continue this sweep (CONFIG not needed).")
+    ] = None,
+    retry: Annotated[
+        str | None, typer.Option(metavar="SWEEP", help="Train its failed trials again.")
+    ] = None,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Give up when a trial fails.")
+    ] = False,
+    max_failures: Annotated[
+        int | None, typer.Option(metavar="N", help="Give up when more than N have failed.")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Even if there are more than 10,000 trials.")
+    ] = False,
+    seed: Seed = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    name: Name = None,
+    data: Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")] = None,
+    target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
+    threads: Annotated[str | None, typer.Option(help="CPU threads of a trial.")] = None,
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train many trials of one config, those of one shape in one stack.
+
+    KEY=VALUES is an axis: model.mixtures=2,5,10 or seed=0..9 or
+    train.learning_rate=log:1e-4:1e-2:5. Every combination is trained once, as
+    an ordinary run in the new folder's trials/. The same command again
+    continues the sweep that it began; nothing is ever trained twice.
+    """
+    console = _console(quiet, as_json)
+    from mdncli.commands import sweep as command
+
+    if fail_fast and max_failures is not None:
+        raise UsageError("--fail-fast is --max-failures 0", hint="keep one of them")
+    options = {
+        "seed": seed,
+        "train.epochs": epochs,
+        "name": name,
+        "data.file": None if data is None else str(data),
+        "data.target": target,
+        "train.device": device,
+        "train.threads": threads,
+    }
+    request = command.Request(
+        search=search,
+        trials=trials,
+        workers=workers,
+        new=new,
+        resume=resume,
+        retry=retry,
+        dry_run=dry_run,
+        yes=yes,
+        most_failures=0 if fail_fast else max_failures,
+    )
+    _finish(console, command.sweep(items or [], options, request, runs_dir, console))
+
+
+@app.command()
 def init(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example.")
@@ -442,6 +521,14 @@ Runs = Annotated[
     typer.Argument(metavar="RUN", help="Paths, names or their starts, @latest, @-2, @best."),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print the answer as CSV.")]
+OfSweep = Annotated[
+    str | None, typer.Option("--sweep", metavar="SWEEP", help="Only the trials of this sweep.")
+]
+By = Annotated[str, typer.Option("--by", help="Rank trials by nll, test_nll, excess_nll, seconds.")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option("--group-by", metavar="KEYS", help="Average trials: all-but-seed, or KEY,KEY."),
+]
 
 
 @runs_app.command("list")
@@ -452,13 +539,21 @@ def runs_list(
         str | None, typer.Option(help="running, completed, interrupted, failed, diverged, damaged.")
     ] = None,
     data: SameData = None,
+    sweep: OfSweep = None,
+    by: By = "nll",
+    group_by: GroupBy = None,
     runs_dir: RunsDir = RUNS,
     as_csv: Csv = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """List the runs, newest last."""
+    """List the runs, newest last; those of a sweep, the best first."""
     console = _console(quiet, as_json, as_csv)
+    if sweep is not None:
+        from mdncli.commands.runs import sweeping
+
+        asked = sweeping.Ranking(sweep, by, group_by)
+        _finish(console, sweeping.listing(asked, runs_dir, console, as_csv=as_csv))
     from mdncli.commands.records import Filters
     from mdncli.commands.runs.listing import listing
 
@@ -490,17 +585,33 @@ def runs_path(
 
 @runs_app.command("compare")
 def runs_compare(
-    runs: Runs,
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Paths, names or their starts, @latest, @-2, @best."),
+    ] = None,
+    sweep: OfSweep = None,
+    by: By = "nll",
+    group_by: GroupBy = None,
     runs_dir: RunsDir = RUNS,
     as_csv: Csv = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Show what sets runs apart, and what came of it."""
+    """Show what sets runs apart, and what came of it.
+
+    With --sweep these are the points of the sweep, averaged over their seeds.
+    """
     console = _console(quiet, as_json, as_csv)
+    if sweep is not None:
+        from mdncli.commands.runs import sweeping
+
+        if runs:
+            raise UsageError("--sweep compares all of its trials", hint=f"leave out {runs[0]}")
+        asked = sweeping.Ranking(sweep, by, group_by or "all-but-seed")
+        _finish(console, sweeping.listing(asked, runs_dir, console, as_csv=as_csv))
     from mdncli.commands.runs.comparing import compare
 
-    _finish(console, compare(runs, runs_dir, console, as_csv=as_csv))
+    _finish(console, compare(runs or [], runs_dir, console, as_csv=as_csv))
 
 
 @runs_app.command("best")
@@ -509,16 +620,25 @@ def runs_best(
     name: Named = None,
     since: Since = None,
     data: SameData = None,
+    sweep: OfSweep = None,
+    by: By = "nll",
+    group_by: GroupBy = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Print the run with the lowest validation NLL.
 
-    Only runs on the same data can be compared: those on the data of the
+    With --sweep this is its best trial, or with --group-by all trials of its
+    best point. Only runs on the same data can be compared: those on the data of the
     newest run, or of the newest with --data.
     """
     console = _console(quiet, as_json)
+    if sweep is not None:
+        from mdncli.commands.runs import sweeping
+
+        asked = sweeping.Ranking(sweep, by, group_by)
+        _finish(console, sweeping.best(asked, count, runs_dir, console))
     from mdncli.commands.records import Filters
     from mdncli.commands.runs.ranking import best
 

@@ -23,6 +23,8 @@ from mdncli.events import (
     Note,
     ReadingEnded,
     ReadingProgress,
+    SweepEnded,
+    SweepProgress,
     TrainingEnded,
     TrainingProgress,
     TrainingStarted,
@@ -31,12 +33,17 @@ from mdncli.events import (
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+    from rich.console import RenderableType
+    from rich.live import Live
     from rich.progress import Progress, TaskID
 
     from mdncli.commands.answer import Answer, Table
 
 PLAIN_SECONDS = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
+
+MOST_SHAPES = 10
+"""Rows of the live table of a sweep."""
 
 LONG_TABLE = 100
 """Rows from which a table is printed without rich, which takes half a millisecond for each."""
@@ -57,6 +64,7 @@ class Console:
         self.quiet = quiet
         self.as_json = as_json
         self._bar: tuple[Progress, TaskID] | None = None
+        self._live: Live | None = None
         self._last_line = 0.0
         self._started = 0.0
 
@@ -79,8 +87,10 @@ class Console:
                 self._begin(event)
             case TrainingProgress():
                 self._progress(event)
-            case TrainingEnded():
+            case TrainingEnded() | SweepEnded():
                 self._end()
+            case SweepProgress():
+                self._sweeping(event)
 
     def _reading(self, event: ReadingProgress) -> None:
         if self._bar is not None:
@@ -145,7 +155,26 @@ class Console:
                 f"NLL train {train}  validation {validation}  {left:.0f} s left"
             )
 
+    def _sweeping(self, event: SweepProgress) -> None:
+        if _live():
+            if self._live is None:
+                from rich.live import Live
+
+                self._live = Live(console=self._rich(), transient=True, auto_refresh=False)
+                self._live.start()
+            self._live.update(_sweep_table(event), refresh=True)
+            return
+        now = time.monotonic()
+        if not self._last_line:
+            self._last_line = now
+        if now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
+            self._say(_sweep_line(event))
+
     def _end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
         if self._bar is not None:
             self._bar[0].stop()
             self._bar = None
@@ -177,8 +206,9 @@ class Console:
 
     def _say(self, text: str) -> None:
         line = printable(text)
-        if self._bar is not None:
-            self._bar[0].console.print(line, markup=False, highlight=False, soft_wrap=True)
+        shown = self._live or (self._bar and self._bar[0])
+        if shown is not None:
+            shown.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             # A closed stderr must not turn a finished command into a failed one.
             with contextlib.suppress(OSError, ValueError):
@@ -257,6 +287,60 @@ def _live() -> bool:
 
 def _figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _sweep_line(event: SweepProgress) -> str:
+    """How far a sweep has come, on one line."""
+    counts = [sum(getattr(s, key) for s in event.shapes) for key in ("done", "trials", "running")]
+    done, trials, running = counts
+    parts = [f"{done}/{trials} trials done, {running} running"]
+    if failed := sum(shape.failed for shape in event.shapes):
+        parts.append(f"{failed} failed")
+    if event.best:
+        parts.append(f"best NLL {_figure(_best_nll(event))} of {event.best}")
+    if event.seconds_left is not None:
+        parts.append(f"{_clock(event.seconds_left)} left")
+    return ", ".join(parts)
+
+
+def _best_nll(event: SweepProgress) -> float | None:
+    return min((shape.best for shape in event.shapes if shape.best is not None), default=None)
+
+
+def _sweep_table(event: SweepProgress) -> RenderableType:
+    """How far a sweep has come: a row for each shape, a bar, the best and the time left."""
+    from rich import box
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("shape")
+    for column in ("trials", "done", "running", "failed", "best NLL"):
+        table.add_column(column, justify="right")
+    shapes = sorted(event.shapes, key=lambda shape: (not shape.running, shape.done))
+    for shape in shapes[:MOST_SHAPES]:
+        counts = (shape.trials, shape.done, shape.running, shape.failed)
+        table.add_row(Text(shape.label), *map(str, counts), _figure(shape.best))
+    if len(shapes) > MOST_SHAPES:
+        table.add_row(f"and {len(shapes) - MOST_SHAPES} more shapes")
+    return Group(
+        table,
+        ProgressBar(total=1.0, completed=event.share, width=40),
+        Text(_sweep_line(event), no_wrap=True, overflow="ellipsis"),
+    )
+
+
+def _clock(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes.
+
+    >>> _clock(75), _clock(4000)
+    ('1:15', '1 h 06 min')
+    """
+    if seconds < 3600:
+        return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
 
 
 def _numeric(cell: str) -> bool:

@@ -66,6 +66,40 @@ class TrainingEnded:
     seconds: float
 
 
+@dataclass(frozen=True)
+class ShapeProgress:
+    """Where the trials of one shape stand."""
+
+    label: str
+    trials: int
+    done: int
+    running: int
+    failed: int
+    best: float | None
+
+
+@dataclass(frozen=True)
+class SweepProgress:
+    """Where a sweep stands, about four times a second.
+
+    Args:
+        shapes: the trials by the shape of their stacks.
+        share: how much of its work is done, from 0 to 1.
+        seconds_left: how long the rest will take; None where it cannot be told yet.
+        best: the name of the best trial so far, or nothing.
+    """
+
+    shapes: tuple[ShapeProgress, ...]
+    share: float
+    seconds_left: float | None
+    best: str
+
+
+@dataclass(frozen=True)
+class SweepEnded:
+    """Nothing more of the sweep is trained by this command."""
+
+
 Event = (
     Note
     | Warned
@@ -74,6 +108,8 @@ Event = (
     | TrainingStarted
     | TrainingProgress
     | TrainingEnded
+    | SweepProgress
+    | SweepEnded
 )
 Listener = Callable[[Event], None]
 

@@ -210,12 +210,12 @@ def test_metrics_ignore_a_torn_line_and_can_be_truncated(tmp_path: Path) -> None
     run = make(tmp_path)
     assert run.history() == []
     for step in (10, 20, 30):
-        run.append_metrics({"step": step, "epoch": step // 10})
+        run.append_metrics([{"step": step, "epoch": step // 10}])
     with run.metrics.open("ab") as file:
         file.write(b'{"step": 40, "epo')
     assert [record["step"] for record in run.history()] == [10, 20, 30]
     run.truncate_metrics(20)
-    run.append_metrics({"step": 30, "epoch": 3})
+    run.append_metrics([{"step": 30, "epoch": 3}])
     assert [record["step"] for record in run.history()] == [10, 20, 30]
 
 

@@ -56,6 +56,8 @@ def _flaw(run: RunFolder) -> str:
     if record is None:
         return "is no run any more"
     match record.status:
+        case _ if run.trials.is_dir():
+            return f"is a sweep: its best trial is {run.id}/@best"
         case "running":
             return "has no model yet"
         case "completed" if record.about.get("runs"):

@@ -28,6 +28,7 @@ from mdncli.config.schema import (
     Scale,
     SyntheticData,
     Train,
+    fields,
     synthetic_data,
 )
 from mdncli.config.sources import builtin, default_name, is_table, locate
@@ -47,9 +48,11 @@ __all__ = [
     "default_name",
     "divide",
     "dump",
+    "fields",
     "is_table",
     "json_schema",
     "load",
+    "loads",
     "locate",
     "synthetic_data",
     "written",
@@ -129,6 +132,19 @@ def load(
     if found:
         raise ConfigError(found)
     return loaded
+
+
+def loads(text: str) -> Config:
+    """Read a resolved config from its YAML or JSON; paths in it are absolute already.
+
+    >>> loads(dump(Config(seed=3))) == Config(seed=3)
+    True
+    """
+    tree, marks = document.parse(text, lambda line: Mark("config", line), Path())
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(faults.sentences(error, tree, marks)) from None
 
 
 def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:

@@ -6,6 +6,7 @@ run folders, drives the stacked loop and writes what it says; `reopen` finds a f
 again.
 """
 
+from mdncli.experiment.assigning import Assignment, Shape, shape_of, train_assigned
 from mdncli.experiment.beginning import begin, begin_view, provenance
 from mdncli.experiment.checkpoint import RESUMABLE
 from mdncli.experiment.completing import Outcome
@@ -26,8 +27,10 @@ from mdncli.experiment.running import resume, train
 
 __all__ = [
     "RESUMABLE",
+    "Assignment",
     "Material",
     "Outcome",
+    "Shape",
     "Stop",
     "begin",
     "begin_view",
@@ -40,7 +43,9 @@ __all__ = [
     "resplit",
     "resume",
     "scored",
+    "shape_of",
     "train",
+    "train_assigned",
     "unconditional",
     "usable",
     "write_rows",

@@ -32,6 +32,21 @@ def begin(material: Material, root: Path) -> RunFolder:
     return _begun(root, material.config.name, fill)
 
 
+def begin_trial(material: Material, run: RunFolder, about: Mapping[str, Any]) -> None:
+    """Make a run of a folder that is there, is locked and holds nothing.
+
+    Synthetic rows are left out: every run of a sweep on the same data would have the same.
+
+    Args:
+        material: its data.
+        run: the folder.
+        about: what else its provenance says.
+    """
+    store.write_bytes(run.config, configs.dump(material.config).encode())
+    store.write_json(run.provenance, {**provenance(material), **about})
+    run.write_status("running", 0)
+
+
 def begin_view(
     root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
 ) -> RunFolder:

@@ -47,6 +47,20 @@ def restore(job: Job) -> tuple[Mapping[str, np.ndarray] | None, float, int | Non
     return state, seconds, threads
 
 
+def reached(run: RunFolder, config: Config) -> int | None:
+    """The steps after which a run can go on; None of one that has to begin anew.
+
+    Those of its networks that have stopped may have stopped before.
+    """
+    try:
+        state, about = store.read_tensors(run.checkpoint)
+        if about["config"] != identity_of(config):
+            return None
+        return int(state["step"].max())
+    except (MdnError, KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 def identity_of(config: Config) -> str:
     """The SHA-256 of what may not change in a config when its run is continued.
 

@@ -193,6 +193,7 @@ def conclude(
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(material, predictor),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
+        **{key: about[key] for key in ("trial",) if key in about},
         "format": store.FORMAT,
     }
     store.write_json(run.result, result)

@@ -49,6 +49,7 @@ class Job:
     diverged: dict[int, str] = field(default_factory=dict)
     offsets: tuple[float, float] = (0.0, 0.0)
     history: list[dict[str, Any]] = field(default_factory=list)
+    written: int = 0
 
     @property
     def config(self) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,11 +48,13 @@ class Training:
         *,
         resuming: bool,
         watch: Stopwatch | None = None,
+        last_checkpoint: bool = True,
     ) -> None:
         from mdncli.training.loop import Stack
 
         self.jobs = jobs
         self.listener = listener
+        self.last_checkpoint = last_checkpoint
         self.plan = jobs[0].plan
         replicas: list[Replica] = []
         # Runs that differ in their seed only share their data; folds share a table, not its split.
@@ -63,7 +65,7 @@ class Training:
             job.offsets = _offsets(job.material)
             replicas += own
         self.owner = {replica: job for job in jobs for replica in job.replicas}
-        state, self.seconds, threads = restore(jobs[0]) if resuming else (None, 0.0, None)
+        state, self.seconds, threads = _restored(jobs) if resuming else (None, 0.0, None)
         data = [training_data(material) for material in shared.values()]
         self.threads = threads_of(jobs[0], data, replicas, threads)
         if watch is not None:
@@ -90,6 +92,7 @@ class Training:
                 job.run.result.unlink(missing_ok=True)
             job.run.truncate_metrics(first)
             job.history = job.run.history()
+            job.written = len(job.history)
             job.run.write_status("running", job.epoch)
         self.began = self.saved = self.told = time.monotonic()
         self.saving = self.trained = 0.0
@@ -131,11 +134,15 @@ class Training:
             if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
                 self.save()
         self.trained = self.elapsed
-        self.save()
+        if self.last_checkpoint:
+            self.save()
+        else:
+            self._write_metrics()
 
     def save(self) -> None:
         """Write every run's checkpoint: with the same folder, training goes on bit for bit."""
         began = time.monotonic()
+        self._write_metrics()  # first: what is later than the checkpoint is dropped on a resume
         state = self.stack.state()
         for job in self.jobs:
             about = {
@@ -174,8 +181,14 @@ class Training:
                     "nll_validation": validation,
                 },
             }
-            job.run.append_metrics(store.finite(record))
             job.history.append(record)
+
+    def _write_metrics(self) -> None:
+        """Write what has been measured; many lines at once, for there may be many runs."""
+        for job in self.jobs:
+            if len(job.history) > job.written:
+                job.run.append_metrics(map(store.finite, job.history[job.written :]))
+                job.written = len(job.history)
 
     def _progress(self, step: int) -> None:
         last = [job.history[-1] for job in self.jobs if job.history]
@@ -190,8 +203,19 @@ class Training:
         )
         if time.monotonic() - self.told >= 1:
             self.told = time.monotonic()
+            self._write_metrics()
             for job in self.jobs:
                 job.run.write_status("running", job.epoch)
+
+
+def _restored(jobs: Sequence[Job]) -> tuple[Mapping[str, np.ndarray] | None, float, int | None]:
+    """The state that all runs of a stack go on from, as `restore` gives it for one."""
+    states, seconds, threads = zip(*map(restore, jobs), strict=True)
+    known = [state for state in states if state is not None]
+    if len(known) < len(jobs):
+        return None, 0.0, None
+    whole = {name: np.concatenate([state[name] for state in known]) for name in known[0]}
+    return whole, max(seconds), threads[0]
 
 
 def _offsets(material: Material) -> tuple[float, float]:

@@ -67,7 +67,7 @@ def train(
         require_rows(material)
     for index in stacked:
         require_device(materials[index].config)
-    stacks = _stacks(materials, stacked, listener)
+    stacks = stacks_of(materials, stacked, listener)
     _heed(stop)
     traps = (trap.warning(name) for each in materials for name, trap in each.spike_traps.items())
     for warning in dict.fromkeys(traps):
@@ -75,7 +75,7 @@ def train(
     outcomes: dict[int, Outcome] = {}
     for plan, members in stacks:
         with _begun([materials[index] for index in members], plan, root) as jobs:
-            trained = _train_stack(jobs, listener, stop, started, watch=watch)
+            trained = train_stack(jobs, listener, stop, started, watch=watch)
         outcomes |= zip(members, trained, strict=True)
     for index in range(len(materials)):
         if index not in outcomes:
@@ -89,7 +89,7 @@ def _heed(stop: Stop) -> None:
         raise InterruptedRunError("interrupted before any training", signal=signal)
 
 
-def _stacks(
+def stacks_of(
     materials: Sequence[Material], stacked: Sequence[int], listener: Listener
 ) -> list[tuple[StackPlan, list[int]]]:
     """The runs that train together, by their indices: those of one shape, as memory allows."""
@@ -143,7 +143,7 @@ def resume(
         parted(plan, [material])
         if material.problem is not None and not run.data.exists():
             write_rows(material, run.data)
-        return _train_stack([Job(run, material, plan)], listener, stop, started, resuming=True)[0]
+        return train_stack([Job(run, material, plan)], listener, stop, started, resuming=True)[0]
 
 
 def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
@@ -184,7 +184,7 @@ def _begun(materials: Sequence[Material], plan: StackPlan, root: Path) -> Iterat
         yield jobs
 
 
-def _train_stack(
+def train_stack(
     jobs: Sequence[Job],
     listener: Listener,
     stop: Stop,
@@ -192,10 +192,13 @@ def _train_stack(
     *,
     resuming: bool = False,
     watch: Stopwatch | None = None,
+    last_checkpoint: bool = True,
 ) -> list[Outcome]:
     """Train runs of one shape in one stack and complete their folders, which are locked."""
     try:
-        training = Training(jobs, listener, resuming=resuming, watch=watch)
+        training = Training(
+            jobs, listener, resuming=resuming, watch=watch, last_checkpoint=last_checkpoint
+        )
         try:
             training.drive(stop)
         finally:

@@ -1,9 +1,25 @@
 """The run folder: its name, its files, its lock, and how people refer to it."""
 
 from mdncli.store.addressing import Found, find, runs
-from mdncli.store.files import FORMAT, finite, plain_file, subfolder, write_bytes, write_json
+from mdncli.store.files import (
+    FORMAT,
+    finite,
+    plain_file,
+    subfolder,
+    write_bytes,
+    write_json,
+    writing,
+)
 from mdncli.store.folder import RunFolder, State, remedy
-from mdncli.store.lifecycle import STAMP, abandon, check_removable, create, discard, point_latest
+from mdncli.store.lifecycle import (
+    STAMP,
+    abandon,
+    check_removable,
+    clear,
+    create,
+    discard,
+    point_latest,
+)
 from mdncli.store.tensors import read_tensors, write_tensors
 
 __all__ = [
@@ -14,6 +30,7 @@ __all__ = [
     "State",
     "abandon",
     "check_removable",
+    "clear",
     "create",
     "discard",
     "find",
@@ -27,4 +44,5 @@ __all__ = [
     "write_bytes",
     "write_json",
     "write_tensors",
+    "writing",
 ]

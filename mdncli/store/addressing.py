@@ -60,7 +60,8 @@ def find(
 ) -> Found:
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
-    A name is what the run's user called it; where several runs have it, the newest is meant.
+    A name is what the run's user called it; where several runs have it, the newest is meant. After
+    the reference of a sweep and a slash, each means one of its trials.
 
     Args:
         root: the folder that holds the runs.
@@ -71,13 +72,16 @@ def find(
     Raises:
         RunNotFoundError: nothing matches, or more than one run does.
     """
-    if reference.startswith("@"):
+    if reference.startswith("@") and "/" not in reference:
         return _find_relative(root, reference, usable, best)
     path = Path(reference)
     if os.path.isdir(path) and (os.sep in reference or RunFolder(path).exists()):
         if not RunFolder(path).exists():
             raise RunNotFoundError(f"{reference}: not a run folder", hint="it has no run.json")
         return Found(RunFolder(Path(os.path.abspath(path))), [])
+    head, _, tail = reference.rpartition("/")
+    if head and tail and (trials := _trials_of(root, head)) is not None:
+        return _find_trial(trials, tail, usable, best)
     matches = [run for run in runs(root) if run.id.startswith(reference)] if reference else []
     exact = [run for run in matches if run.id == reference]
     if len(exact or matches) == 1:
@@ -93,6 +97,47 @@ def find(
             f"{reference!r} matches {len(matches)} runs: {shown}", hint="give more of the name"
         )
     raise RunNotFoundError(f"no run {reference!r} in {root}", hint="see mdn runs list")
+
+
+def _trials_of(root: Path, head: str) -> Path | None:
+    """The folder of trials that the part of a reference before its last slash stands for."""
+    head = head.removesuffix("/trials")
+    if os.path.isdir(head):
+        sweep = RunFolder(Path(head))
+    elif "/" in head:
+        return None
+    else:
+        try:
+            sweep = find(root, head, lambda run: os.path.isdir(run.trials)).run
+        except RunNotFoundError:
+            return None
+    return sweep.trials if os.path.isdir(sweep.trials) else None
+
+
+def _find_trial(
+    trials: Path,
+    tail: str,
+    usable: Callable[[RunFolder], bool],
+    best: Callable[[RunFolder], tuple[Hashable, float] | None] | None,
+) -> Found:
+    """A run of a sweep: by the start of its name, the end of it, or as any other run."""
+    if not tail.startswith("@"):
+        found = runs(trials)
+        starting = [run for run in found if run.id[16:].startswith(tail)]
+        for few in ([r for r in starting if r.id[16:] == tail], starting):
+            if len(few) == 1:
+                return Found(few[0], [])
+        ending = [run for run in found if run.id.rpartition("-")[2].startswith(tail)]
+        if len(ending) == 1 and not starting:
+            return Found(ending[0], [])
+        if len(starting) > 1:
+            shown = ", ".join(run.id[16:] for run in starting[:4])
+            raise RunNotFoundError(
+                f"{tail!r} matches {len(starting)} trials: {shown}"
+                + (", ..." if len(starting) > 4 else ""),
+                hint="give more of the name",
+            )
+    return find(trials, tail, usable, best=best)
 
 
 def _find_relative(
@@ -113,9 +158,11 @@ def _find_relative(
             passed_over.append(run.id)
     if len(found) < back:
         what = "no run" if not found else f"only {len(found)} run{'s' * (len(found) > 1)}"
+        hint = "train one with mdn train sine, or see mdn runs list"
+        if any((root / entry / "trials").is_dir() for entry in passed_over):
+            hint = "name a trial of a sweep, such as @latest/@best"
         raise RunNotFoundError(
-            f"{reference}: {what} in {root} that this command can use",
-            hint="train one with mdn train sine, or see mdn runs list",
+            f"{reference}: {what} in {root} that this command can use", hint=hint
         )
     if reference != "@best" or best is None:
         return Found(found[-1], passed_over)

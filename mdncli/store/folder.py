@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,6 +91,16 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         return self.path / "predictions"
+
+    @property
+    def trials(self) -> Path:
+        """Of a sweep: the folder that holds its runs."""
+        return self.path / "trials"
+
+    @property
+    def trial_list(self) -> Path:
+        """Of a sweep: a line for each trial that is to be."""
+        return self.path / "trials.jsonl"
 
     # ------------------------------------------------------------------ what the folder says
 
@@ -192,10 +202,11 @@ class RunFolder:
         }
         write_json(self.status, record, sync=False)
 
-    def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append one line to `metrics.jsonl`."""
+    def append_metrics(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append a line to `metrics.jsonl` for each record."""
+        lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
         with writing(self.metrics), self.metrics.open("ab") as file:
-            file.write(json.dumps(record, allow_nan=False).encode() + b"\n")
+            file.write(lines.encode())
 
     def truncate_metrics(self, step: int) -> None:
         """Drop every record later than `step`, so that a resumed run writes them anew."""

@@ -92,6 +92,19 @@ def abandon(run: RunFolder) -> None:
         _repoint_latest(run.path.parent)
 
 
+def clear(run: RunFolder) -> None:
+    """Delete what a folder holds of a run that is to begin anew; its holder keeps its lock."""
+    if os.path.islink(run.path):
+        raise RunFault(f"{run.path}: is a link", hint="remove it")
+    run.provenance.unlink(missing_ok=True)
+    with os.scandir(run.path) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            elif entry.name != ".lock":
+                os.unlink(entry.path)
+
+
 def discard(run: RunFolder) -> None:
     """Delete a run folder for good, and point `latest` elsewhere if it pointed there.
 

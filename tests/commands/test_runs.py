@@ -464,7 +464,7 @@ def test_show_says_what_became_of_a_run(here: Here, make_run: MakeRun) -> None:
         if state == "diverged":
             run.write_status("diverged", 3, f"runs/{run.id}: the loss is no number; lower the rate")
         if state != "completed":
-            run.append_metrics({"epoch": 2, "step": 40, "nll_train": 2.0, "nll_validation": 3.0})
+            run.append_metrics([{"epoch": 2, "step": 40, "nll_train": 2.0, "nll_validation": 3.0}])
         out = re.sub(" +", " ", ok(here("runs", "show", run.id)))
         assert said in out
         assert ("at epoch 2, step 40" in out) == (state != "completed")

@@ -12,7 +12,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, tzinfo
 from multiprocessing.connection import Connection
@@ -66,13 +66,14 @@ def die_while_saving(number: int, share: float, tally: Path | None = None) -> No
             _die()
         replace(source, destination)
 
-    def dying_append(run: RunFolder, record: Mapping[str, Any]) -> None:
+    def dying_append(run: RunFolder, records: Iterable[Mapping[str, Any]]) -> None:
+        lines = [*records]
         if due():
-            line = json.dumps(record).encode()
+            text = "".join(json.dumps(record) + "\n" for record in lines).encode()
             with run.metrics.open("ab") as file:
-                file.write(line[: int(share * len(line))])
+                file.write(text[: int(share * len(text))])
             _die()
-        append(run, record)
+        append(run, lines)
 
     os.fsync, os.replace = dying_sync, dying_replace
     RunFolder.append_metrics = dying_append

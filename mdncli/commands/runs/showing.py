@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mdncli import store
 from mdncli.commands import components
 from mdncli.commands.answer import Answer, Table, number, shortened
 from mdncli.commands.finding import anything, find
@@ -15,6 +16,7 @@ from mdncli.commands.records import Record, mapping_of, number_of, read, sequenc
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
 from mdncli.store import RunFolder, finite, plain_file
+from mdncli.sweep.book import Book, is_sweep
 
 Facts = Iterator[tuple[str, str]]
 
@@ -31,8 +33,9 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     status = _found(run, run.status)
     history = _history(run)
     files = run.files()
+    swept = _swept(run, record) if is_sweep(run) else None
     facts = (
-        *_course(record, status, history),
+        *(_course(record, status, history) if swept is None else _sweep(run, record, swept)),
         *_subject(run, record),
         *_figures(record, history),
         *_origin(run),
@@ -44,6 +47,7 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
         "provenance": finite(_found(run, run.provenance)),
         "result": finite(record.result),
         "files": files,
+        **({} if swept is None else {"sweep": swept}),
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
     tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
@@ -93,6 +97,39 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
                 yield "continue", f"mdn train --resume {record.run.path}"
     started = (record.started or "–")[:19].replace("T", " ")
     yield "started", f"{started} UTC, {record.age(now)} ago{took}"
+
+
+def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
+    """How far a sweep is, as its folders say now."""
+    about = mapping_of(_found(run, run.provenance).get("sweep"))
+    counts = Book(run).count()
+    fates = ("completed", "running", "failed", "diverged", "pending")
+    trials = [read(trial) for trial in store.runs(run.trials)]
+    scored = [(t.nll["validation"], t) for t in trials if t and t.nll["validation"] is not None]
+    best = min(scored, key=lambda pair: pair[0] or 0.0, default=None)
+    return {
+        "trials": number_of(about.get("trials")),
+        "search": text_of(about.get("search")),
+        "keys": list(map(str, sequence_of(about.get("keys")))),
+        **{fate: max(0, counts[fate]) for fate in fates},
+        "best": best and {"run": str(best[1].run.path), "nll": best[0]},
+    }
+
+
+def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
+    """How far a sweep is, and what is best in it."""
+    fates = ("completed", "running", "failed", "diverged", "pending")
+    counts = ", ".join(f"{swept[fate]:,} {fate}" for fate in fates if swept[fate])
+    yield "status", f"a sweep, {run.state()}"
+    yield "trials", f"{swept['trials'] or 0:,}: {counts}"
+    yield "over", f"{', '.join(swept['keys'])} ({swept['search']})"
+    if swept["best"] is not None:
+        yield "best", f"NLL {number(swept['best']['nll'])}, {Path(swept['best']['run']).name[16:]}"
+        yield "ranking", f"mdn runs compare --sweep {run.path}"
+    if run.state() == "interrupted":
+        yield "continue", f"mdn sweep --resume {run.path}"
+    started = (record.started or "–")[:19].replace("T", " ")
+    yield "started", f"{started} UTC, {record.age(time.time())} ago"
 
 
 def _subject(run: RunFolder, record: Record) -> Facts:

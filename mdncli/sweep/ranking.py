@@ -1,0 +1,153 @@
+"""Which point of a sweep is best, with the noise of its seeds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mdncli.errors import UsageError
+
+SEED = "seed"
+
+ERRORS = 2.0
+"""A lead of less than so many of its standard errors is a tie."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A trial that has a figure to be ranked by.
+
+    Args:
+        run: its folder.
+        overrides: key path -> value of what tells it from others.
+        value: the figure; lower is better.
+    """
+
+    run: str
+    overrides: Mapping[str, Any]
+    value: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials that differ in nothing that counts, such as the seeds of one point.
+
+    Args:
+        overrides: what they have in common.
+        members: the best first.
+        mean: of their figures.
+        se: its standard error, their standard deviation over sqrt(n); None of one trial.
+        tied: whether the best group leads it by no more than noise.
+    """
+
+    overrides: Mapping[str, Any]
+    members: Sequence[Scored]
+    mean: float
+    se: float | None
+    tied: bool = False
+
+
+def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
+    """The keys that tell groups apart, of `all-but-seed`, `all`, or keys with commas between.
+
+    Args:
+        text: what was asked for; None means all that varies.
+        keys: that vary in the sweep.
+
+    Raises:
+        UsageError: it names a key that does not vary.
+
+    >>> grouped_by("all-but-seed", ["model.mixtures", "seed"])
+    ['model.mixtures']
+    >>> grouped_by("mixtures", ["model.mixtures", "seed"])
+    ['model.mixtures']
+    """
+    if text in (None, "all"):
+        return [*keys]
+    exclude = text.startswith("all-but-")
+    words = [word.strip() for word in text.removeprefix("all-but-").split(",")]
+    found = []
+    for word in words:
+        matching = [key for key in keys if f".{key}".endswith(f".{word}")]
+        if word == SEED and exclude and not matching:
+            continue
+        if len(matching) != 1:
+            what = "is no key that varies" if not matching else "may be more than one key"
+            raise UsageError(
+                f"--group-by {text}: {word!r} {what}",
+                hint=f"choose from {', '.join(keys)}, or write all-but-seed",
+            )
+        found += matching
+    return [key for key in keys if (key in found) != exclude]
+
+
+def rank(scored: Sequence[Scored], keys: Sequence[str]) -> list[Group]:
+    """Groups of trials that agree in some keys, the lowest mean first.
+
+    A group is tied with the best if the mean of the differences is no more than twice its standard
+    error. Where both have the same seeds, and else the same values of all other keys, differences
+    are taken pair by pair: what a seed does to all alike is no noise then.
+
+    >>> points = [(k, seed) for k in (1, 2) for seed in (0, 1)]
+    >>> runs = [Scored("a run", {"k": k, "seed": seed}, k + 0.1 * seed) for k, seed in points]
+    >>> [(group.overrides, round(group.mean, 2), group.tied) for group in rank(runs, ["k"])]
+    [({'k': 1}, 1.05, False), ({'k': 2}, 2.05, False)]
+    """
+    parts: dict[Hashable, list[Scored]] = {}
+    for each in scored:
+        parts.setdefault(_key(each.overrides, keys), []).append(each)
+    groups = [_group(members, keys) for members in parts.values()]
+    groups.sort(key=lambda group: group.mean)
+    if not groups:
+        return []
+    best, *rest = groups
+    return [
+        best,
+        *(Group(g.overrides, g.members, g.mean, g.se, tied=_tied(best, g, keys)) for g in rest),
+    ]
+
+
+def _key(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
+    return json.dumps([overrides.get(key) for key in keys])
+
+
+def _group(members: Sequence[Scored], keys: Sequence[str]) -> Group:
+    values = np.array([member.value for member in members])
+    overrides = {key: members[0].overrides[key] for key in keys if key in members[0].overrides}
+    return Group(
+        overrides=overrides,
+        members=sorted(members, key=lambda member: member.value),
+        mean=float(values.mean()),
+        se=_error(values),
+    )
+
+
+def _error(values: np.ndarray) -> float | None:
+    """The standard error of a mean; None of a single value."""
+    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
+    """Whether what the best group leads by may be noise."""
+    ours, theirs = (_by_rest(group, keys) for group in (best, other))
+    if len(ours) > 1 and ours.keys() == theirs.keys():
+        error = _error(np.array([theirs[rest] - ours[rest] for rest in ours]))
+    elif best.se is None or other.se is None:
+        return False
+    else:
+        error = math.hypot(best.se, other.se)
+    return error is not None and other.mean - best.mean <= ERRORS * error
+
+
+def _by_rest(group: Group, keys: Sequence[str]) -> dict[str, float]:
+    """What tells the members of a group apart -> their figures."""
+    found = {}
+    for member in group.members:
+        rest = [key for key in member.overrides if key not in keys]
+        found[_key(member.overrides, sorted(rest))] = member.value
+    return found

@@ -1,0 +1,221 @@
+"""Which points a sweep visits: all of a grid, drawn ones, or those of a list."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mdncli.config import clip, fields, written
+from mdncli.config.overrides import OVERRIDE
+from mdncli.config.schema import FileData, synthetic_data
+from mdncli.data.synthetic import DATASETS
+from mdncli.errors import ConfigError, UsageError
+from mdncli.sweep.axes import Axis, Interval, Values, kind_of, read
+
+Point = Mapping[str, str]
+"""Key path -> value as it would be written in an override."""
+
+REPEATED = "seed"
+"""The axis that repeats a point rather than makes another: drawn points are trained with each."""
+
+LIST_LIMIT = 64 << 20
+"""Largest list of trials in bytes."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """What varies in a sweep.
+
+    Args:
+        factors: each a sequence of alternatives that set one key, or several together.
+        intervals: key path -> numbers to draw from.
+
+    >>> space = Space([[{"a": "1"}, {"a": "2"}], [{"seed": "0"}, {"seed": "1"}]])
+    >>> len(space), [*space.grid()][1]
+    (4, {'a': '1', 'seed': '1'})
+    """
+
+    factors: Sequence[Sequence[Point]] = ()
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many points its grid has."""
+        return math.prod(len(factor) for factor in self.factors)
+
+    @property
+    def keys(self) -> list[str]:
+        """The key paths that vary, in the order in which they were given."""
+        listed = (key for factor in self.factors for point in factor for key in point)
+        return [*dict.fromkeys([*listed, *self.intervals])]
+
+    def grid(self) -> Iterator[dict[str, str]]:
+        """All combinations; what was given last varies fastest."""
+        for parts in itertools.product(*self.factors):
+            yield _joined(parts)
+
+    def repeats(self) -> tuple[Space, Space]:
+        """What tells points apart, and what repeats them: the seeds."""
+        again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
+        rest = [f for f in self.factors if not any(f is other for other in again)]
+        return Space(rest, self.intervals), Space(again)
+
+    def draw(self, random: np.random.Generator) -> dict[str, str]:
+        """One point, every alternative as likely as its rivals."""
+        parts = [factor[int(random.integers(len(factor)))] for factor in self.factors]
+        return _joined(parts) | {key: i.draw(random) for key, i in self.intervals.items()}
+
+
+def _joined(parts: Sequence[Point]) -> dict[str, str]:
+    return {key: text for part in parts for key, text in part.items()}
+
+
+def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
+    """The overrides that set one value, and the space that the others span.
+
+    >>> plain, space = divided(["model.mixtures=2,5", "train.steps=100", "seed=0..9"])
+    >>> plain, space.keys, len(space)
+    (['train.steps=100'], ['model.mixtures', 'seed'], 20)
+    """
+    plain: list[str] = []
+    axes: dict[str, Axis] = {}
+    faults: list[str] = []
+    for argument in overrides:
+        key, _, text = argument.partition("=")
+        try:
+            axis = read(key, text, kind_of_key(key))
+        except ConfigError as error:
+            faults += error.faults
+            continue
+        if axis is None:
+            plain.append(argument)
+        elif key in axes:
+            faults.append(f"{clip(argument)}: {key} is an axis already; keep one")
+        else:
+            axes[key] = axis
+    if faults:
+        raise ConfigError(faults)
+    return plain, spanned(axes)
+
+
+def spanned(axes: Mapping[str, Axis]) -> Space:
+    """The space of some axes that vary by themselves."""
+    factors = [[{k: text} for text in a.texts] for k, a in axes.items() if isinstance(a, Values)]
+    return Space(factors, {k: a for k, a in axes.items() if isinstance(a, Interval)})
+
+
+def kind_of_key(key: str) -> Any:
+    """What values a key has, as far as axes differ by it; `other` of an unknown one."""
+    path = tuple(key.split("."))
+    known = fields(FileData)
+    if path in known:
+        return kind_of(known[path].annotation)
+    if path[0] == "data":
+        for name in DATASETS:
+            if (found := fields(synthetic_data(name)).get(path)) is not None:
+                return kind_of(found.annotation)
+    return "other"
+
+
+# ------------------------------------------------------------------------------ lists of trials
+
+
+def listed(text: str, label: str) -> list[Point]:
+    """The points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
+
+    Args:
+        text: its content.
+        label: its name in messages.
+
+    Raises:
+        ConfigError: it is no such list.
+
+    >>> listed('{"model.mixtures": 5}\\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
+    [{'model.mixtures': '5'}, {'model.hidden': '[8, 8]'}]
+    >>> listed("seed,model.mixtures\\n1,5\\n2,\\n", "t.csv")
+    [{'seed': '1', 'model.mixtures': '5'}, {'seed': '2'}]
+    """
+    start = text.lstrip()[:1]
+    points = _json_points(text, label) if start in ("{", "[") else _csv_points(text, label)
+    if not points:
+        raise ConfigError([f"{label}: lists no trials; write a line for each"])
+    for line, point in enumerate(points, 1):
+        for key in point:
+            if not OVERRIDE.fullmatch(f"{key}="):
+                raise ConfigError([f"{label}: trial {line}: '{clip(key)}' is no key of a config"])
+    return points
+
+
+def _json_points(text: str, label: str) -> list[Point]:
+    whole = text.lstrip().startswith("[")
+    lines = [text] if whole else text.splitlines()
+    rows: list[tuple[int, Any]] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+        except (ValueError, RecursionError):
+            what = "is not valid JSON; write an object a line"
+            raise ConfigError([f"{label}:{number}: {what}"]) from None
+        rows += [(at, row) for at, row in enumerate(found, 1)] if whole else [(number, found)]
+    if wrong := [number for number, row in rows if not isinstance(row, dict)]:
+        raise ConfigError([f"{label}:{wrong[0]}: is no object of keys and values"])
+    return [dict(_flat(row)) for _, row in rows]
+
+
+def _flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in row.items():
+        if isinstance(value, dict) and key != "transform":
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", "null" if value is None else _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return written(tuple(value))
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int) else written(value)
+
+
+def _csv_points(text: str, label: str) -> list[Point]:
+    rows = csv.reader(io.StringIO(text))
+    names = next(rows, [])
+    points: list[Point] = []
+    for row in rows:
+        if not row:
+            continue
+        if len(row) != len(names):
+            counts = f"{len(row)} values for {len(names)} columns"
+            raise ConfigError(
+                [f"{label}:{rows.line_num}: has {counts}; an empty one is the default"]
+            )
+        points.append({n.strip(): v.strip() for n, v in zip(names, row, strict=True) if v.strip()})
+    return points
+
+
+def read_list(path: str) -> list[Point]:
+    """The points of a file, or of standard input for `-`."""
+    import sys
+
+    if path == "-":
+        return listed(sys.stdin.read(LIST_LIMIT), "standard input")
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(LIST_LIMIT + 1)
+    except OSError as error:
+        raise UsageError(f"--list {path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--list {path}: is no text", hint="save it as UTF-8") from None
+    if len(text) > LIST_LIMIT:
+        raise UsageError(f"--list {path}: is larger than 64 MiB", hint="give fewer trials")
+    return listed(text, path)

@@ -1,0 +1,162 @@
+"""A trial: a point of a sweep, the config that it comes to, and the name that follows from both."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from mdncli import config as configs
+from mdncli.config import Config
+from mdncli.errors import ConfigError
+from mdncli.sweep.space import Point
+
+MOST_FAULTS = 20
+"""Faults that are told before a sweep is given up."""
+
+ENOUGH_POINTS = 1000
+"""Points that are looked at where one of them is wrong: more would tell little else."""
+
+LONGEST_LABEL = 70
+"""Characters of a trial's name that tell its point; its identity follows."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Args:
+        id: the start of the SHA-256 of its resolved config, its name left out.
+        overrides: key path -> value, as JSON, of what tells it from the sweep's other trials.
+        config: the resolved config.
+    """
+
+    id: str
+    overrides: Mapping[str, Any]
+    config: Config
+
+    @property
+    def name(self) -> str:
+        """Its run's name: what sets it apart, and its identity."""
+        return self.config.name
+
+    def to_json(self) -> dict[str, Any]:
+        """The trial as a line of the sweep's list."""
+        config = self.config.model_dump(mode="json")
+        return {"trial": self.id, "overrides": dict(self.overrides), "config": config}
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> Trial:
+        """Read a line of the sweep's list; the config is validated as any other.
+
+        Raises:
+            ConfigError, KeyError, TypeError: it is damaged.
+        """
+        config = configs.loads(json.dumps(document["config"]))
+        trial = cls(str(document["trial"]), dict(document["overrides"]), config)
+        if identity(config) != trial.id:
+            raise KeyError("trial")
+        return trial
+
+
+def identity(config: Config) -> str:
+    """What makes a trial the same trial: 12 digits of the SHA-256 of its config.
+
+    >>> identity(Config(seed=1)) == identity(Config(seed=1, name="other")) != identity(Config())
+    True
+    """
+    document = config.model_dump(mode="json", exclude={"name"})
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def resolve(
+    load: Callable[[Point], Config], points: Iterable[Point], keys: Sequence[str]
+) -> list[Trial]:
+    """The trials of some points, each once, in order.
+
+    Args:
+        load: the config of a point.
+        points: to be resolved.
+        keys: that tell trials apart.
+
+    Raises:
+        ConfigError: some of them are wrong; each fault is told once.
+    """
+    found: dict[str, Trial] = {}
+    faults: dict[str, None] = {}
+    for count, point in enumerate(points):
+        try:
+            trial = trial_of(load(point), point, keys)
+        except ConfigError as error:
+            faults |= dict.fromkeys(error.faults)
+        else:
+            found.setdefault(trial.id, trial)
+        if len(faults) >= MOST_FAULTS or (faults and count >= ENOUGH_POINTS):
+            break
+    if faults:
+        raise ConfigError(faults)
+    return [*found.values()]
+
+
+def trial_of(config: Config, point: Point, keys: Sequence[str]) -> Trial:
+    """The trial that a config is, named after the point it belongs to.
+
+    On a machine with many cores it is still one thread's work, since its last bits depend on how
+    many they are and the stacks of a sweep share the cores among them.
+    """
+    if config.train.threads == "auto":
+        config = config.model_copy(update={"train": config.train.model_copy(update={"threads": 1})})
+    overrides = {key: _value(config, key) for key in keys if key in point}
+    id_ = identity(config)
+    name = "-".join(filter(None, [_label(overrides, keys), id_[:8]]))
+    return Trial(id_, overrides, config.model_copy(update={"name": name}))
+
+
+def _value(config: Config, key: str) -> Any:
+    value = reduce(getattr, key.split("."), config)
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+
+
+def _label(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """What sets a trial apart, as part of a folder's name.
+
+    >>> _label({"model.mixtures": 5, "model.hidden": [8, 8]}, ["model.mixtures", "model.hidden"])
+    'mixtures5-hidden8_8'
+    """
+    words = short_keys(keys)
+    parts = []
+    for key, value in overrides.items():
+        text = Path(value).stem if isinstance(value, str) else _plain(value)
+        parts.append(re.sub(r"[^A-Za-z0-9._]+", "_", f"{words[key]}{text}").strip("_"))
+    return "-".join(parts)[:LONGEST_LABEL].strip("._-")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list):
+        return "_".join(map(_plain, value)) or "none"
+    return f"{value:.6g}".replace("+", "") if isinstance(value, float) else json.dumps(value)
+
+
+def short_keys(keys: Sequence[str]) -> dict[str, str]:
+    """Key path -> its last word, or as many of its last as tell it from the others.
+
+    >>> short_keys(["train.noise.inputs", "data.inputs", "seed"])
+    {'train.noise.inputs': 'noise.inputs', 'data.inputs': 'data.inputs', 'seed': 'seed'}
+    """
+    short = {}
+    for key in keys:
+        word, above = key.rpartition(".")[::-2]
+        while above and sum(f".{other}".endswith(f".{word}") for other in keys) > 1:
+            above, _, last = above.rpartition(".")
+            word = f"{last}.{word}"
+        short[key] = word
+    return short

@@ -1,0 +1,283 @@
+"""`mdn sweep`: every trial once, whatever happens; each an ordinary run; ranked honestly."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mdncli import store
+from mdncli.store import RunFolder
+from tests.commands.conftest import Done, Here
+
+SMALL = (
+    "sine",
+    "data.rows=200",
+    "train.steps=30",
+    "train.warmup=0",
+    "model.hidden=4",
+    "model.ensemble=1",
+)
+AXES = ("model.mixtures=1,3", "seed=0..2")
+
+
+def swept(done: Done) -> RunFolder:
+    return RunFolder(Path(done.out.strip().splitlines()[-1]))
+
+
+def learnt(sweep: RunFolder) -> dict[str, Any]:
+    """What every trial has come to, by its name without the stamp."""
+    return {
+        run.id[16:]: (run.read_json(run.result)["nll"], run.model.read_bytes())
+        for run in store.runs(sweep.trials)
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs in which one sweep has been trained; not to be changed."""
+    from mdncli.commands.sweep import Request, sweep
+    from mdncli.events import ignore
+
+    root = tmp_path_factory.mktemp("swept") / "runs"
+    answer = sweep([*SMALL, *AXES], {}, Request(), root, ignore)
+    assert answer.exit_code == 0
+    return root
+
+
+@pytest.fixture
+def copy(whole: Path, tmp_path: Path) -> Path:
+    """A copy of that folder, to be changed."""
+    return Path(shutil.copytree(whole, tmp_path / "runs", symlinks=True))
+
+
+def sweep_in(root: Path) -> RunFolder:
+    (folder,) = store.runs(root)
+    return folder
+
+
+def test_every_trial_is_an_ordinary_run_as_it_would_be_alone(whole: Path, here: Here) -> None:
+    sweep = sweep_in(whole)
+    trials = store.runs(sweep.trials)
+    assert len(trials) == 6
+    (one,) = [run for run in trials if run.id[16:].startswith("mixtures3-seed2-")]
+    alone = RunFolder(Path(here("train", one.config, "-q").out.strip()))
+    assert alone.model.read_bytes() == one.model.read_bytes()
+    assert alone.read_json(alone.result)["nll"] == one.read_json(one.result)["nll"]
+    assert here("evaluate", one.path, "--json").code == 0
+    assert here("sample", one.path, "--no-plot", "-o", "-").out.startswith("x,draw,y")
+    assert here("runs", "verify", one.path, sweep.path).code == 0
+    about = one.read_json(one.provenance)["trial"]
+    assert about["overrides"] == {"model.mixtures": 3, "seed": 2}
+    assert about["sweep"] == sweep.id
+
+
+def test_the_answer_is_the_folder_and_the_best(whole: Path, here: Here) -> None:
+    done = here("sweep", *SMALL, *AXES, "--runs-dir", whole, "--json")
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert set(answer) == {"sweep", "trials", "completed", "failed", "best", "seconds"}
+    assert (answer["trials"], answer["completed"], answer["failed"]) == (6, 6, 0)
+    assert answer["sweep"] == str(sweep_in(whole).path)
+    nlls = {
+        str(run.path): run.read_json(run.result)["nll"]["validation"]
+        for run in store.runs(sweep_in(whole).trials)
+    }
+    assert answer["best"]["run"] == min(nlls, key=lambda run: nlls[run])
+    assert answer["best"]["nll"] == min(nlls.values())
+    assert (
+        here("runs", "path", "sine/@best", "--runs-dir", whole).out.strip() == answer["best"]["run"]
+    )
+
+
+def test_the_same_command_again_trains_nothing(copy: Path, here: Here) -> None:
+    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*") if p.is_file() and p.suffix}
+    done = here("sweep", *SMALL, "seed=0,1,2,1", "model.mixtures=1,3")
+    assert done.code == 0
+    assert swept(done).id == sweep_in(copy).id
+    assert "complete already" in done.err
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_what_is_missing_is_trained_and_nothing_else(copy: Path, here: Here) -> None:
+    expected = learnt(sweep_in(copy))
+    first, second, third, *rest = store.runs(sweep_in(copy).trials)
+    first.result.unlink()
+    second.result.write_text("{")
+    shutil.rmtree(third.path)
+    kept = {run.path: run.result.stat().st_mtime_ns for run in rest}
+    done = here("sweep", "--resume", "@latest", "-q")
+    assert done.code == 0, done.err
+    assert learnt(sweep_in(copy)) == expected
+    assert {run.path: run.result.stat().st_mtime_ns for run in rest} == kept
+
+
+def test_new_starts_afresh_and_ends_the_same(copy: Path, here: Here) -> None:
+    before = sweep_in(copy)
+    done = here("sweep", *SMALL, *AXES, "--new", "-q")
+    assert done.code == 0
+    assert swept(done).id != before.id
+    assert learnt(swept(done)) == learnt(before)
+
+
+def test_processes_and_this_process_train_the_same(whole: Path, here: Here) -> None:
+    done = here("sweep", *SMALL, *AXES, "--workers", "2", "-q")
+    assert done.code == 0, done.err
+    assert learnt(swept(done)) == learnt(sweep_in(whole))
+
+
+RATES = ("train.optimizer=sgd", "train.gradient_clip=null", "train.learning_rate=1e-3,1e9")
+
+
+def test_a_sweep_over_kinds_of_model_fits_each_in_its_way(here: Here) -> None:
+    done = here("sweep", *SMALL, "model.kind=mdn,linear,gmm", "model.mixtures=2", "-q", "--json")
+    assert done.code == 0, done.err
+    sweep = RunFolder(Path(json.loads(done.out)["sweep"]))
+    results = [run.read_json(run.result) for run in store.runs(sweep.trials)]
+    assert sorted(result["steps"] for result in results) == [0, 30, 30]
+    assert all(result["trial"]["sweep"] == sweep.id for result in results)
+
+
+def test_failures_stop_no_other_are_grouped_and_can_be_tried_again(here: Here) -> None:
+    done = here("sweep", *SMALL, *RATES, "seed=0,1", "--json")
+    assert done.code == 3
+    answer = json.loads(done.out)
+    assert (answer["completed"], answer["failed"]) == (2, 2)
+    (cause, again) = done.err.splitlines()
+    assert "2 trials failed: training diverged" in cause
+    config = cause.partition("mdn train ")[2]
+    assert here("train", config, "-q").code == 4
+    assert again.endswith(f"mdn sweep --retry {answer['sweep']}")
+
+    sweep = RunFolder(Path(answer["sweep"]))
+    trials = store.runs(sweep.trials)
+    done = here("sweep", *SMALL, *RATES, "seed=0,1", "-q")
+    assert done.code == 3
+    assert store.runs(sweep.trials) == trials
+    # Once what made it fail is gone, only that is trained.
+    diverged = [run for run in trials if run.state() == "diverged"]
+    kept = {run: run.result.stat().st_mtime_ns for run in trials if run not in diverged}
+    assert here("sweep", "--retry", sweep.path, "-q").code == 3
+    assert {run: run.result.stat().st_mtime_ns for run in kept} == kept
+    assert json.loads(here("runs", "show", sweep.path, "--json").out)["sweep"]["diverged"] == 2
+
+
+def test_it_gives_up_where_it_is_told_to(here: Here) -> None:
+    done = here("sweep", *SMALL, *RATES, "model.mixtures=1,2,3", "--fail-fast")
+    assert done.code == 3
+    assert "gave up" in done.err
+    assert "sweep, interrupted" in here("runs", "show").out
+
+
+def test_another_driver_is_kept_out(copy: Path, here: Here) -> None:
+    sweep = sweep_in(copy)
+    shutil.rmtree(store.runs(sweep.trials)[0].path)
+    with sweep.locked():
+        done = here("sweep", *SMALL, *AXES)
+    assert done.code == 6
+    assert "locked by process" in done.err
+
+
+def test_another_config_or_other_data_is_refused(copy: Path, here: Here) -> None:
+    done = here("sweep", *SMALL, "model.mixtures=1,4", "seed=0..2", "--resume", "@latest")
+    assert done.code == 7
+    assert "another config" in done.err
+
+    table = Path("t.csv")
+    table.write_text("x,y\n" + "".join(f"{i},{i % 7}.5\n" for i in range(60)))
+    words = ("sweep", "t.csv", "--target", "y", *SMALL[2:], "seed=0,1", "-q")
+    sweep = swept(here(*words))
+    store.runs(sweep.trials)[0].result.unlink()
+    table.write_text(table.read_text().replace("5.5", "5.6"))
+    done = here(*words)
+    assert done.code == 7, done.err
+    assert "has changed" in done.err
+    assert "--new" in done.err
+
+
+def test_a_dry_run_says_how_much_there_is_and_leaves_nothing(here: Here) -> None:
+    done = here("sweep", *SMALL, *AXES, "--dry-run", "--json")
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert (answer["trials"], answer["pending"], answer["stacks"]) == (6, 6, 2)
+    assert 0 < answer["seconds"] < 60
+    assert not Path("runs").exists()
+    sweep = swept(here("sweep", *SMALL, *AXES, "-q"))
+    taken = sum(p.lstat().st_blocks * 512 for p in sweep.trials.rglob("*"))
+    assert answer["bytes"] == pytest.approx(taken, rel=0.5)
+
+
+def test_trials_are_ranked_with_the_noise_of_their_seeds(whole: Path, here: Here) -> None:
+    words = ("--sweep", "@latest", "--runs-dir", whole)
+    trials = json.loads(here("runs", "list", *words, "--json").out)
+    nlls = [trial["nll"] for trial in trials]
+    assert nlls == sorted(nlls)
+    assert len(nlls) == 6
+    groups = json.loads(here("runs", "compare", *words, "--json").out)
+    for group in groups:
+        own = [
+            t["nll"]
+            for t in trials
+            if t["overrides"]["model.mixtures"] == group["overrides"]["model.mixtures"]
+        ]
+        assert group["nll"] == pytest.approx(sum(own) / 3)
+        assert sorted(group["runs"]) == sorted(
+            t["run"] for t in trials if t["run"] in group["runs"]
+        )
+    lines = here("runs", "list", *words, "--group-by", "all-but-seed", "--csv").out.splitlines()
+    assert lines[0] == "model.mixtures,nll,se,runs,tied"
+    assert len(lines) == 3
+    best = here("runs", "best", *words, "-q").out.strip()
+    assert best == trials[0]["run"]
+    point = here("runs", "best", *words, "--group-by", "all-but-seed", "-q").out.splitlines()
+    assert point == groups[0]["runs"]
+
+
+def test_trials_are_named_in_many_ways(whole: Path, here: Here) -> None:
+    sweep = sweep_in(whole)
+    (one,) = [run for run in store.runs(sweep.trials) if "mixtures3-seed1" in run.id]
+    digits = one.id.rpartition("-")[2]
+    for head in (sweep.id, "sine", "@latest", sweep.path, sweep.path / "trials", "sine/trials"):
+        for tail in (one.id, one.id[16:], "mixtures3-seed1", digits, digits[:6]):
+            done = here("runs", "path", f"{head}/{tail}", "--runs-dir", whole)
+            assert Path(done.out.strip()).samefile(one.path), done.err
+    for wrong, said in (("mixtures3", "matches 3 trials"), ("x", "no run 'x'"), ("", "no run")):
+        done = here("runs", "path", f"sine/{wrong}", "--runs-dir", whole)
+        assert done.code == 5
+        assert said in done.err
+    done = here("sample", "--runs-dir", whole)
+    assert done.code == 5
+    assert "@latest/@best" in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "nothing to sweep"),
+        (("sine",), 2, "nothing varies"),
+        (("sine", "sine-forward", "seed=0,1"), 2, "one config at a time"),
+        (("sine", "seed="), 2, "without values"),
+        (("sine", "seed=0.."), 2, "never ends"),
+        (("sine", "model.mixture=1,2"), 2, "did you mean model.mixtures?"),
+        (("sine", "model.mixtures=0,2", "seed=0..9"), 2, "model.mixtures=0: must be at least 1"),
+        (("sine", "seed=0..10000"), 2, "10,001 trials are more than 10,000; add --yes"),
+        (("sine", "train.learning_rate=loguniform:1e-3:1"), 2, "--search random"),
+        (("sine", "seed=0,1", "--workers", "0"), 2, "--workers 0"),
+        (("sine", "seed=0,1", "--fail-fast", "--max-failures", "2"), 2, "keep one"),
+        (("sine", "seed=0,1", "--search", "best"), 2, "--search best"),
+        (("sine", "seed=0,1", "--resume", "a", "--retry", "b"), 2, "keep one"),
+        (("sine", "seed=0,1", "data.rows=3"), 2, "3 rows"),
+        (("--resume", "none"), 5, "no run 'none'"),
+    ],
+)
+def test_what_cannot_be_swept_leaves_nothing(
+    words: tuple[str, ...], code: int, said: str, here: Here
+) -> None:
+    done = here("sweep", *words)
+    assert done.code == code, done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not Path("runs").exists()
