@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.faults import processes
+
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def call_mdn(
-    *arguments: str | Path, cwd: Path, stdin: str | None = None, **environment: str
+    *arguments: str | Path, cwd: Path, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "mdncli", *map(str, arguments)],
-        cwd=cwd,
-        env={**os.environ, "COLUMNS": "80", **environment},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    """Run `mdn` to its end, in a process that starts in milliseconds."""
+    running = processes.start(*arguments, cwd=cwd, environment=environment, stdin=stdin)
+    ended = running.wait()
+    words = list(map(str, arguments))
+    return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ IMPORTED = (
     "mdncli.console",
     "mdncli.commands.train",
     "mdncli.training.loop",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
     "safetensors.numpy",
     "tests.faults.processes",
     "tests.faults.tampering",
@@ -104,15 +106,15 @@ def start(
     cwd: Path,
     tamper: Sequence[Tamper] = (),
     environment: Mapping[str, str] | None = None,
+    stdin: str = "",
 ) -> Running:
-    """Start `mdn` with these arguments."""
+    """Start `mdn` with these arguments, and this environment beside that of the tests."""
     streams = Path(tempfile.mkdtemp(prefix=f"streams-{next(_numbers)}-", dir=cwd.parent))
-    for name in ("out", "err"):
-        (streams / name).touch()
+    for name, text in (("in", stdin), ("out", ""), ("err", "")):
+        (streams / name).write_text(text)
     words = [str(word) for word in arguments]
-    process = _context.Process(
-        target=_live, args=(words, cwd, streams, dict(environment or {}), tuple(tamper))
-    )
+    environment = {**os.environ, "COLUMNS": "80", **(environment or {})}
+    process = _context.Process(target=_live, args=(words, cwd, streams, environment, tuple(tamper)))
     process.start()
     return Running(process, streams)
 
@@ -176,12 +178,14 @@ def _live(
     tamper: tuple[Tamper, ...],
 ) -> None:
     os.setsid()
-    for number, name in ((1, "out"), (2, "err")):
-        descriptor = os.open(streams / name, os.O_WRONLY | os.O_APPEND)
+    for number, name in enumerate(("in", "out", "err")):
+        descriptor = os.open(streams / name, os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(descriptor, number)
         os.close(descriptor)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
     os.chdir(cwd)
-    os.environ.update({"COLUMNS": "80", **environment})
+    os.environ.clear()
+    os.environ.update(environment)
     sys.argv = ["mdn", *words]
     from mdncli.__main__ import main
 
