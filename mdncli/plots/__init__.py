@@ -29,8 +29,8 @@ class FigureEntry:
         description: what it shows, in one line.
         needs: fields of `Subject` that it cannot do without.
         targets: whether it is for any number of targets or for several.
-        inputs: whether it is for runs with one input column, with one that holds numbers, with
-            several, with some, or with any, which may be none.
+        inputs: whether it is for runs with one input column, with one that holds numbers, with two
+            that do, with several, with some, or with any, which may be none.
 
     >>> FIGURES["density"].needs
     ('train', 'predict')
@@ -39,7 +39,7 @@ class FigureEntry:
     function: str
     description: str
     needs: tuple[str, ...]
-    inputs: Literal["one", "number", "several", "some", "any"] = "any"
+    inputs: Literal["one", "number", "two", "several", "some", "any"] = "any"
     targets: Literal["several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
@@ -49,6 +49,8 @@ class FigureEntry:
             kinds |= {"some", "one" if len(subject.inputs) == 1 else "several"}
         if "one" in kinds and subject.inputs[0] not in subject.categories:
             kinds.add("number")
+        if len(subject.inputs) == 2 and not set(subject.inputs) & set(subject.categories):
+            kinds.add("two")
         if self.targets == "several" and len(subject.targets) == 1:
             return False
         return self.inputs in kinds and all(map(subject.knows, self.needs))
@@ -98,6 +100,23 @@ FIGURES: dict[str, FigureEntry] = {
         "mdncli.plots.marginals:marginals",
         "each target by itself over all test rows: observed, learned and exact",
         needs=("test", "predict_test"),
+    ),
+    "regions": FigureEntry(
+        "mdncli.plots.regions:regions",
+        "the most probable class over two inputs, and how sure that is",
+        needs=("train", "classify"),
+        inputs="two",
+    ),
+    "probabilities": FigureEntry(
+        "mdncli.plots.probabilities:probabilities",
+        "the probability of every class over one input",
+        needs=("train", "classify"),
+        inputs="number",
+    ),
+    "reliability": FigureEntry(
+        "mdncli.plots.reliability:reliability",
+        "how often the most probable class is right on test rows, against its probability",
+        needs=("test", "classify_test"),
     ),
     "learning": FigureEntry(
         "mdncli.plots.learning:learning",

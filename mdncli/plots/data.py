@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdncli.plots import facets, style
+from mdncli.plots import classes, facets, style
 from mdncli.plots.marginals import histograms
 from mdncli.plots.subject import Subject
 
@@ -15,7 +15,8 @@ from mdncli.plots.subject import Subject
 def data(*subjects: Subject) -> Figure:
     """Scatter of the rows; counts in hexagons where points would hide one another.
 
-    Several inputs or targets are small multiples; without inputs they are histograms. Rows that are
+    Several inputs or targets are small multiples; rows of classes have a colour each, one input
+    against another; without inputs they are histograms. Rows that are
     not finite are left out, and axes leave out the few values that lie absurdly far from the rest.
 
     Args:
@@ -25,6 +26,11 @@ def data(*subjects: Subject) -> Figure:
     if not subjects[0].inputs:
         figure, _, note = histograms(subjects[0], {"data": trains[0]}, trains)
         style.head(figure, subjects, f"data, {len(trains[0].x):,} rows{note}")
+        return figure
+    if subjects[0].classes:
+        figure, axes, note = classes.scatter(subjects)
+        count = f", {len(trains[0].x):,} rows" if len(subjects) == 1 else ""
+        style.head(figure, subjects, f"data{count}{note}", axes)
         return figure
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject, train in zip(grid, subjects, trains, strict=True):

@@ -47,7 +47,7 @@ def draw(ax: Axes, u: np.ndarray) -> None:
     bins = int(np.clip(len(u) // ROWS_PER_BIN, 4, BINS))
     count, edges = np.histogram(u, bins, (0.0, 1.0))
     expected = len(u) / bins
-    low, high = band(len(u), bins)
+    low, high = band(len(u), 1 / bins)
     ax.stairs(count / expected, edges, fill=True, color=style.MODEL, alpha=0.3)
     ax.stairs(count / expected, edges, color=style.MODEL, linewidth=1.6, label="test rows")
     ax.axhspan(
@@ -63,18 +63,18 @@ def draw(ax: Axes, u: np.ndarray) -> None:
     ax.set_ylim(0, max(1.15 * count.max() / expected, 1.1 * high / expected))
 
 
-def band(rows: int, bins: int) -> tuple[int, int]:
-    """Central 95% of the number of rows in one bin, if all bins are equally likely.
+def band(rows: int, probability: float) -> tuple[int, int]:
+    """Central 95% of how many of some rows something happens to, if it does so independently.
 
-    >>> band(1000, 20)
+    >>> band(1000, 0.05)
     (37, 64)
     """
     from scipy.special import bdtr
 
-    expected = rows / bins
+    expected = rows * probability
     # Nearly all of the probability is this close, however many rows there are.
     reach = 6.0 * np.sqrt(expected) + 6.0
     count = np.arange(max(0, int(expected - reach)), min(rows, int(expected + reach)) + 1)
-    cumulative = bdtr(count, rows, 1.0 / bins)
+    cumulative = bdtr(count, rows, probability)
     low, high = count[np.searchsorted(cumulative, [0.025, 0.975])]
     return int(low), int(high)

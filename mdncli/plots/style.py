@@ -318,18 +318,23 @@ def count_bar(figure: Figure, grid: np.ndarray) -> None:
 def points(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | None = None) -> None:
     """Scatter (x, y), both (N,): the more points, the smaller and the more transparent."""
     count = max(len(x), 1)
-    zoom = math.sqrt(ax.bbox.width / DPI / 5.5)
     ax.plot(
         x,
         y,
         linestyle="none",
         marker="o",
-        markersize=zoom * float(np.clip(9.0 * count**-0.18, 1.3, 6.0)),
+        markersize=marker_size(ax, count),
         markeredgewidth=0,
         color=color,
         alpha=float(np.clip(1.5 * count**-0.14, 0.3, 0.95)),
         label=label,
     )
+
+
+def marker_size(ax: Axes, count: int) -> float:
+    """The diameter of each of so many points, in points of type: the more, the smaller."""
+    zoom = math.sqrt(ax.bbox.width / DPI / 5.5)
+    return zoom * float(np.clip(9.0 * max(count, 1) ** -0.18, 1.3, 6.0))
 
 
 def some(*columns: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mdncli.data.synthetic import load
+from mdncli.density.categorical import Categorical
 from mdncli.density.mixture import Mixture
 from mdncli.plots.subject import Rows, Subject
 
@@ -83,6 +84,49 @@ def several_inputs(
         predict_test=lambda: mixture,
         histories=[history()],
     )
+
+
+def of_classes(
+    name: str = "flowers", inputs: int = 2, rows: int = ROWS, count: int = 3, seed: int = 0
+) -> Subject:
+    """A run that predicts classes, with everything a figure may want."""
+    rng = np.random.default_rng(seed)
+    corners = np.random.default_rng(7).normal(size=(count, inputs))
+
+    def truth(x: np.ndarray) -> Categorical:
+        return Categorical(2 * corners @ x.T, [f"kind {code}" for code in range(count)])
+
+    def model(x: np.ndarray) -> Categorical:
+        return truth(x).tempered(0.7)
+
+    def drawn(rows: int) -> Rows:
+        x = rng.normal(size=(rows, inputs))
+        return Rows(x, truth(x).sample(rng)[:, 0])
+
+    train, test = drawn(rows), drawn(100)
+    return Subject(
+        name=name,
+        inputs=[f"x{i}" for i in range(inputs)],
+        targets=["kind"],
+        train=train,
+        test=test,
+        classes=truth(test.x).labels,
+        classify=model,
+        classify_test=lambda: model(test.x),
+        exact_classes=truth,
+        histories=[history()],
+        exact_nll=0.3,
+    )
+
+
+@pytest.fixture
+def classes() -> Callable[..., Subject]:
+    return of_classes
+
+
+@pytest.fixture
+def classes_over_one() -> Callable[..., Subject]:
+    return lambda *arguments, **options: of_classes(*arguments, **{"inputs": 1, **options})
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from scipy.special import ndtr
 from scipy.stats import binom
 
@@ -21,6 +23,9 @@ from mdncli.evaluation.metrics import Chunk, evaluate
 from mdncli.plots import FIGURES, density, learning, pit, predicted, samples, slices, style
 from mdncli.plots.data import data
 from mdncli.plots.grid import cell_density
+from mdncli.plots.probabilities import probabilities
+from mdncli.plots.regions import regions
+from mdncli.plots.reliability import reliability
 from mdncli.plots.subject import Rows, Subject
 
 Make = Callable[..., Subject]
@@ -320,7 +325,7 @@ def test_pit_counts_every_row_against_the_uniform() -> None:
 @pytest.mark.parametrize(("rows", "bins"), [(5, 4), (100, 10), (1000, 20), (1_000_000, 20)])
 def test_the_band_is_binomial(rows: int, bins: int) -> None:
     low, high = binom.ppf([0.025, 0.975], rows, 1 / bins)
-    assert pit.band(rows, bins) == (low, high)
+    assert pit.band(rows, 1 / bins) == (low, high)
 
 
 # ------------------------------------------------------------------------------- categories
@@ -449,3 +454,84 @@ def test_pairs_show_draws_that_depend_as_the_targets_do(several: Make) -> None:
     seen, drawn = (np.stack(line.get_data(), axis=1) for line in ax.lines)
     assert len(seen) == len(drawn) == 80
     assert np.corrcoef(seen.T)[0, 1] == pytest.approx(np.corrcoef(drawn.T)[0, 1], abs=0.15)
+
+
+# -------------------------------------------------------------------------------------- classes
+
+
+def test_rows_of_classes_have_a_colour_and_a_marker_each(classes: Make) -> None:
+    subject = classes()
+    assert subject.train
+    clouds = [c for c in data(subject).axes[0].collections if isinstance(c, PathCollection)]
+    assert [len(cloud.get_offsets()) for cloud in clouds] == np.bincount(
+        subject.train.y[:, 0].astype(int)
+    ).tolist()
+    colors = {tuple(cloud.get_facecolor()[0][:3]) for cloud in clouds}
+    markers = {len(cloud.get_paths()[0].vertices) for cloud in clouds}
+    assert len(colors) == len(markers) == 3
+    assert "kind 2" in written(data(subject))
+
+
+def test_regions_have_the_colour_of_the_most_probable_class(classes: Make) -> None:
+    subject = classes()
+    assert subject.classify
+    assert subject.exact_classes
+    model, exact = regions(subject).axes[:2]
+    assert (model.get_title(loc="left"), exact.get_title(loc="left")) == ("model", "exact")
+    for ax, classify in ((model, subject.classify), (exact, subject.exact_classes)):
+        (image,) = ax.images
+        shown = np.asarray(image.get_array())
+        left, right, bottom, top = image.get_extent()
+        cells = len(shown)
+        for row, column in ((5, 9), (120, 30), (200, 220)):
+            at = [
+                left + (column + 0.5) * (right - left) / cells,
+                bottom + (row + 0.5) * (top - bottom) / cells,
+            ]
+            predicted = classify(np.array([at]))
+            ink = 1 - shown[row, column]
+            whole = 1 - np.array(to_rgb(style.SUBJECTS[predicted.mode()[0]]))
+            sure = (predicted.probabilities().max() - 1 / 3) / (2 / 3)
+            np.testing.assert_allclose(ink, 0.65 * (0.06 + 0.94 * sure) * whole, atol=1e-9)
+
+
+def test_reliability_is_the_share_that_is_right_in_each_bin(classes: Make) -> None:
+    subject = classes()
+    assert subject.classify_test
+    assert subject.test
+    predicted = subject.classify_test()
+    confidence = predicted.probabilities().max(axis=1)
+    right = predicted.mode() == subject.test.y[:, 0]
+    ax = reliability(subject).axes[0]
+    (line,) = [line for line in ax.lines if line.get_marker() == "o"]
+    bins = [np.flatnonzero(np.floor(confidence * 15) == b) for b in range(15)]
+    used = [rows for rows in bins if len(rows)]
+    np.testing.assert_allclose(line.get_xdata(), [confidence[rows].mean() for rows in used])
+    np.testing.assert_allclose(line.get_ydata(), [right[rows].mean() for rows in used])
+    bands = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    for rows, patch in zip(used, bands, strict=True):
+        low, high = binom.ppf([0.025, 0.975], len(rows), confidence[rows].mean()) / len(rows)
+        assert patch.get_y() == pytest.approx(low)
+        assert patch.get_y() + patch.get_height() == pytest.approx(high)
+    ece = sum(abs((right[r] - confidence[r]).sum()) for r in used) / len(right)
+    assert f"calibration error {ece:.3f}" in written(ax.figure)
+
+
+def test_probabilities_over_one_input_are_drawn_beside_the_exact_ones(
+    classes_over_one: Make,
+) -> None:
+    subject = classes_over_one()
+    assert subject.classify
+    assert subject.exact_classes
+    lines = probabilities(subject).axes[0].lines
+    x = np.asarray(lines[0].get_xdata())[:, None]
+    drawn = np.array([line.get_ydata() for line in lines])
+    expected = [
+        classify(x).probabilities().T for classify in (subject.classify, subject.exact_classes)
+    ]
+    np.testing.assert_allclose(drawn, np.concatenate(expected))
+
+
+def test_many_classes_are_drawn_all_the_same(classes: Make) -> None:
+    figure = regions(classes(count=15))
+    assert len(figure.axes[0].collections) > 3

@@ -20,13 +20,27 @@ from mdncli.plots.subject import Subject
 
 Make = Callable[..., Subject]
 
-CASES = [
-    (name, kind)
-    for name, entry in FIGURES.items()
-    for kind in ("single", "several")
-    if entry.targets == "any" or kind == "several"
-    if entry.inputs in ("any", {"single": "one", "several": "several"}[kind])
-]
+KINDS = {
+    "single": {"any", "some", "one", "number"},
+    "several": {"any", "some", "several"},
+    "classes": {"any", "some", "several", "two"},
+    "classes_over_one": {"any", "some", "one", "number"},
+}
+"""The fixture of a kind of subject -> what it is as far as a figure's `inputs` go."""
+
+FROM_CLASSES = {"classify", "classify_test"}
+FROM_NUMBERS = {"draws", "predict", "predict_test", "predict_member"}
+
+
+def _is_for(name: str, kind: str) -> bool:
+    """Whether a figure is for a kind of subject, judged by its entry."""
+    entry = FIGURES[name]
+    foreign = FROM_NUMBERS if kind.startswith("classes") else FROM_CLASSES
+    fits = entry.inputs in KINDS[kind] and not foreign & {*entry.needs}
+    return fits and (entry.targets == "any" or kind == "several")
+
+
+CASES = [(name, kind) for name in FIGURES for kind in KINDS if _is_for(name, kind)]
 LONG = "Blast Furnace Slag (component 2)(kg in a m^3 mixture), $ per\n{unit} \x1b[31m"
 
 
@@ -69,13 +83,27 @@ def test_it_applies_to_what_it_can_draw(case: tuple[str, Make]) -> None:
     assert FIGURES[name].applies(make())
 
 
+@pytest.fixture(params=FIGURES)
+def one(request: pytest.FixtureRequest) -> tuple[str, Make]:
+    """A figure, and a small subject that it can draw."""
+    name = request.param
+    of_classes = FROM_CLASSES & {*FIGURES[name].needs}
+    kind = next(k for k in KINDS if _is_for(name, k)) if of_classes else "single"
+    return name, request.getfixturevalue(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", FIGURES)
-def test_it_does_not_apply_without_what_it_needs(name: str, single: Make, several: Make) -> None:
+def test_it_applies_to_nothing_else(name: str, kind: str, request: pytest.FixtureRequest) -> None:
+    assert FIGURES[name].applies(request.getfixturevalue(kind)()) == _is_for(name, kind)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_does_not_apply_without_what_it_needs(name: str, request: pytest.FixtureRequest) -> None:
+    every = [request.getfixturevalue(kind) for kind in KINDS]
     for field in FIGURES[name].needs:
         empty = () if field == "histories" else None
-        assert not any(
-            FIGURES[name].applies(replace(make(), **{field: empty})) for make in (single, several)
-        )
+        assert not any(FIGURES[name].applies(replace(make(), **{field: empty})) for make in every)
 
 
 def test_it_is_labelled_and_saved_at_no_less_than_150_dpi(
@@ -128,9 +156,9 @@ def test_several_subjects_share_their_axes(case: tuple[str, Make]) -> None:
     assert len(limits) <= max(1, len(panels) // 2) or name in {"slices", "marginals"}
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_equal_subjects_make_equal_bytes(name: str, single: Make) -> None:
-    assert style.png(draw(name, single())) == style.png(draw(name, single()))
+def test_equal_subjects_make_equal_bytes(one: tuple[str, Make]) -> None:
+    name, make = one
+    assert style.png(draw(name, make())) == style.png(draw(name, make()))
 
 
 def test_it_neither_reads_nor_changes_the_users_settings(single: Make) -> None:
@@ -142,9 +170,9 @@ def test_it_neither_reads_nor_changes_the_users_settings(single: Make) -> None:
         assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_one_row_is_enough(name: str, single: Make) -> None:
-    draw(name, single(rows=1)).canvas.draw()
+def test_one_row_is_enough(one: tuple[str, Make]) -> None:
+    name, make = one
+    draw(name, make(rows=1)).canvas.draw()
 
 
 def test_a_figure_that_cannot_be_written_is_a_fault(single: Make, tmp_path: Path) -> None:

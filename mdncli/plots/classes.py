@@ -1,0 +1,109 @@
+"""What figures of classes have in common: a colour and a marker for each, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from mdncli.plots import facets, style
+from mdncli.plots.subject import Subject
+
+MOST_SHOWN = 2 * len(style.SUBJECTS)
+"""More classes than this share their colours."""
+
+MOST_PAIRS = 6
+
+_MARKERS = "os^Dv*"
+
+
+def color(code: int) -> str:
+    """The colour of a class: told apart in every kind of colour blindness, then darker again.
+
+    >>> color(0), color(6)
+    ('#0072b2', '#004267')
+    """
+    base = style.SUBJECTS[code % len(style.SUBJECTS)]
+    if code % MOST_SHOWN < len(style.SUBJECTS):
+        return base
+    return to_hex(tuple(0.58 * np.array(to_rgb(base))))
+
+
+def marker(code: int) -> str:
+    """The marker of a class, for those who see no colours at all."""
+    return _MARKERS[code % len(_MARKERS)]
+
+
+def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
+    """The training rows by class: every two inputs against each other, or one against the class.
+
+    Returns:
+        The figure, the panel that has a legend to take, and a note for the title.
+    """
+    lead = subjects[0]
+    every: list[tuple[int, ...]] = list(combinations(range(len(lead.inputs)), 2)) or [(0,)]
+    shown = every[: MOST_PAIRS if len(subjects) == 1 else facets.MOST_ACROSS]
+    figure, grid = facets.arrange(subjects, len(shown), aspect=0.9 if len(every[0]) == 2 else 0.68)
+    trains = [subject.train for subject in subjects if subject.train]
+    for axes, pair in zip(grid.T, shown, strict=True):
+        for ax, subject, rows in zip(axes, subjects, trains, strict=True):
+            # Against a class, rows are spread out over half of its room, so that they part.
+            away = 0.5 * (np.arange(len(rows.y)) * 0.6180339887498949 % 1 - 0.5)
+            x = facets.column(subject, rows.x, pair[0])
+            y = rows.y[:, 0] + away
+            if len(pair) == 2:
+                y = facets.column(subject, rows.x, pair[1])
+            draw(ax, x, y, rows.y[:, 0], subject.classes, edge=0.0)
+        limits = [style.span(*(rows.x[:, i] for rows in trains)) for i in pair]
+        names = [lead.inputs[i] for i in pair]
+        for ax in axes:
+            style.named(ax, names[0], names[1] if len(pair) == 2 else lead.targets[0])
+            for name, axis in zip(names, (ax.xaxis, ax.yaxis), strict=False):
+                if labels := lead.categories.get(name):
+                    axis.set_ticks(range(len(labels)), [style.plain(text, 8) for text in labels])
+            ax.set_xlim(*limits[0])
+            if len(pair) == 2:
+                ax.set_ylim(*limits[1])
+            else:
+                ax.set_yticks(range(len(lead.classes)), [style.plain(c, 12) for c in lead.classes])
+                ax.set_ylim(-0.5, len(lead.classes) - 0.5)
+    facets.tidy(grid)
+    note = facets.first("pairs of inputs", len(shown), len(every))
+    return figure, grid[0, 0], note
+
+
+def draw(
+    ax: Axes, x: np.ndarray, y: np.ndarray, codes: np.ndarray, labels: Sequence[str], *, edge: float
+) -> None:
+    """Draw rows (x, y), both (N,), in the colour of their class; all or some of them.
+
+    Classes take turns in lying on top, row by row.
+
+    Args:
+        ax: where to draw.
+        x, y: the rows; those that are not finite are left out.
+        codes: of their classes, (N,).
+        labels: of the classes.
+        edge: the width of the line around each, in points.
+    """
+    x, y, codes = style.some(x, y, codes)
+    size = style.marker_size(ax, len(x))
+    for code, label in enumerate(labels):
+        own = codes == code
+        if not own.any():
+            continue
+        ax.scatter(
+            x[own],
+            y[own],
+            s=size**2,
+            color=color(code),
+            marker=marker(code),
+            linewidths=edge,
+            edgecolors="white" if edge else "none",
+            alpha=1.0 if edge else float(np.clip(1.5 * len(x) ** -0.14, 0.3, 0.95)),
+            label=style.plain(label, 24),
+        )
