@@ -295,6 +295,10 @@ def _trained(
         listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
             return _answer(folder, trials, tally, folder.read_json(folder.result)["seconds"])
+    for trial in trials:
+        if tally.standings[trial.id].fate == "completed":
+            Book(folder).tidy(trial)
+    folder.remove_leftovers()
     folder.result.unlink(missing_ok=True)
     folder.write_status("running", 0)
     driver = Driver(trials, tally, listener, stop, request.most_failures)

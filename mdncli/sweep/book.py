@@ -109,6 +109,13 @@ class Book:
         """What has become of a trial, as its folder says."""
         return standing_of(self.run_of(trial))
 
+    def tidy(self, trial: Trial) -> None:
+        """Delete what a complete trial needs no more, if its driver was killed before it did so."""
+        run = self.run_of(trial)
+        run.remove_leftovers()
+        with store.writing(run.checkpoint):
+            run.checkpoint.unlink(missing_ok=True)
+
     def count(self) -> Counter[str]:
         """How many trials there are of each fate, and how many are `running` now."""
         fates: Counter[str] = Counter()
