@@ -222,6 +222,12 @@ def predict(
     modes: Annotated[
         bool, typer.Option("--modes", help="Where the density peaks, and each peak's mass.")
     ] = False,
+    conformal: Annotated[
+        bool,
+        typer.Option(
+            "--conformal", help="--interval and --hdr as wide as validation rows ask for."
+        ),
+    ] = False,
     parts: Annotated[
         bool,
         typer.Option("--variance-parts", help="The aleatoric and the epistemic share of std."),
@@ -247,6 +253,8 @@ def predict(
     as at:mass;at:mass. Of several targets each has its own. --variance-parts
     adds y_std_aleatoric, the spread that the members of the ensemble expect,
     and y_std_epistemic, how they disagree; their squares make that of y_std.
+    With --conformal intervals and regions of a calibrated run hold a new row
+    at least as often as they say (mdn calibrate).
     Without --at these are the run's test rows.
     """
     console = _console(quiet, as_json, output=output)
@@ -258,6 +266,7 @@ def predict(
         intervals=interval or (),
         regions=hdr or (),
         modes=modes,
+        conformal=conformal,
         parts=parts,
         output=output,
         force=force,
@@ -288,6 +297,27 @@ def evaluate(
     from mdncli.commands import evaluate as command
 
     _finish(console, command.evaluate(run, data, runs_dir, console, skip_invalid=skip_invalid))
+
+
+@app.command()
+def calibrate(
+    run: Run = "@latest",
+    undo: Annotated[bool, typer.Option("--undo", help="Take the run's calibration back.")] = False,
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a run's temperatures to its validation rows, for all later commands.
+
+    Half of the validation rows choose a temperature of the weights and one of
+    the scales; the others tell how wide predict --conformal has to make its
+    intervals. Test rows stay untouched. train.calibrate=true does the same as
+    soon as training ends.
+    """
+    console = _console(quiet, as_json)
+    from mdncli.commands import calibrate as command
+
+    _finish(console, command.calibrate(run, runs_dir, console, undo=undo))
 
 
 @app.command()

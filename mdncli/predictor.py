@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mdncli.calibration import Calibration
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional, Distribution
@@ -34,6 +35,7 @@ class Predictor:
         parameters: arrays with a leading member axis (M, ...).
         ranges: lowest and highest value of each numeric input over the training rows.
         seed: the run's seed, from which the default sampling seed derives.
+        calibration: what was learned from validation rows after training; predictions follow it.
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -45,6 +47,7 @@ class Predictor:
     parameters: Mapping[str, np.ndarray]
     ranges: Mapping[str, tuple[float, float]]
     seed: int
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         encoding, members = self.encoding, {len(array) for array in self.parameters.values()}
@@ -62,6 +65,9 @@ class Predictor:
             and self.ranges.keys() == numeric
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
+            and (
+                self.calibration is None or len(self.calibration.central) in (0, self.head.targets)
+            )
         )
         if not fits:
             raise ValueError("the parts of a predictor do not fit")
@@ -113,6 +119,8 @@ class Predictor:
             UsageError: a temperature is not usable; a class has no scale.
         """
         members = self.members(table)
+        if self.calibration is not None:
+            members = self.calibration.tempered(members)
         if (temperature, scale_temperature) != (1.0, 1.0):
             members = [m.tempered(weights=temperature, scale=scale_temperature) for m in members]
         return self.encoding.decode(type(members[0]).fold(members))
@@ -122,7 +130,10 @@ class Predictor:
 
         See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
-        members = [self.encoding.decode(member) for member in self.members(table)]
+        members = self.members(table)
+        if self.calibration is not None:
+            members = self.calibration.tempered(members)
+        members = [self.encoding.decode(member) for member in members]
         return variance_parts([member for member in members if isinstance(member, Conditional)])
 
     def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Distribution]]:
@@ -142,7 +153,11 @@ class Predictor:
             "ranges": {name: list(pair) for name, pair in self.ranges.items()},
             "seed": self.seed,
         }
-        write_tensors(run.model, self.parameters, about)
+        arrays = dict(self.parameters)
+        if self.calibration is not None:
+            about["calibration"] = self.calibration.about()
+            arrays |= self.calibration.arrays()
+        write_tensors(run.model, arrays, about)
 
 
 def load(run: RunFolder) -> Predictor:
@@ -156,6 +171,11 @@ def load(run: RunFolder) -> Predictor:
     broken = RunFault(f"{run.model}: damaged, its parts do not fit", hint=hint)
     try:
         shape = about["network"]
+        calibration = None
+        if about.get("calibration") is not None:
+            calibration = Calibration.of(about["calibration"], arrays)
+            for name in calibration.arrays():
+                del arrays[name]
         predictor = Predictor(
             network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
             head=HEADS[about["kind"]](**about["head"]),
@@ -163,6 +183,7 @@ def load(run: RunFolder) -> Predictor:
             parameters=arrays,
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},
             seed=int(about["seed"]),
+            calibration=calibration,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise broken from None

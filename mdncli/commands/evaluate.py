@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError, MdnError
-from mdncli.evaluation import classification
+from mdncli.evaluation import classification, conformal
+from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
@@ -36,35 +39,51 @@ def evaluate(
     skip_invalid: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import reopen, scored, unconditional
+    from mdncli.experiment import reopen, scored, spaced, unconditional
 
     run = find(reference, runs_dir, listener)
     predictor = predictors.load(run)
     if data is None:
         material = reopen(run)
-        if not len(material.split.test):
+        test = material.split.test
+        if not len(test):
             raise DataError(
                 f"{run.path}: has no test rows",
                 hint="name a table with --data",
             )
-        chunks = material.chunks(predictor, material.split.test)
         rows = "test rows"
+
+        def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
+            assert material is not None
+            return material.chunks(by, test if most is None else spaced(test, most))
     else:
         _warn_of_own(run, data, listener)
-        chunks = scored(predictor, _rows(run, predictor, data, listener, skip_invalid))
+        given = _rows(run, predictor, data, listener, skip_invalid)
         material = _material(run, listener)
         rows = f"rows of {data}"
-    targets = predictor.encoding.targets
+
+        def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
+            return scored(by, given if most is None else given[spaced(np.arange(given.rows), most)])
+
+    targets = list(predictor.encoding.targets)
+
+    def score(by: Predictor) -> dict[str, Any]:
+        if by.classes:
+            return classification.evaluate(chunks(by), _shares(material, by))
+        unknowing, unit = ({}, None) if material is None else unconditional(material)
+        return {"reference": None, **measure(chunks(by), targets, unknowing, unit)}
+
     with remedied() if data is not None else nullcontext():
-        if predictor.classes:
-            scores = classification.evaluate(chunks, _shares(material, predictor))
-        else:
-            unknowing, unit = ({}, None) if material is None else unconditional(material)
-            scores = {"reference": None, **measure(chunks, targets, unknowing, unit)}
-    result = finite({"run": str(run.path), **scores})
-    if predictor.classes:
-        return Answer(document=result, tables=_of_classes(result, rows))
-    return Answer(document=result, tables=_tables(result, list(targets), rows))
+        result = {"run": str(run.path), **score(predictor)}
+        calibration = predictor.calibration
+        if calibration is not None:
+            result["uncalibrated"] = score(replace(predictor, calibration=None))
+            if not predictor.classes:
+                some = chunks(predictor, CONFORMAL_ROWS)
+                result["conformal"] = conformal.coverage(some, calibration, targets)
+    result = finite(result)
+    shown = _of_classes(result, rows) if predictor.classes else _of_numbers(result, targets, rows)
+    return Answer(document=result, tables=shown)
 
 
 def _shares(material: Material | None, predictor: Predictor) -> np.ndarray | None:
@@ -151,12 +170,26 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
 REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
 """What the references are called: fitted to the training targets, the same for all rows."""
 
+CONFORMAL_ROWS = 5_000
+"""Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
+
 _SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball loss"}
 
 
-def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
+def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
+    columns, lines = ["metric", "value", "standard error"], _metrics(result, targets)
+    if "uncalibrated" in result:
+        columns.append("uncalibrated")
+        before = _metrics(result["uncalibrated"], targets)
+        lines = [[*line, own[1]] for line, own in zip(lines, before, strict=True)]
+        lines += [[*line, "–"] for line in _conformal(result["conformal"], targets)]
+    title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
+    return [Shown(title, columns, lines)]
+
+
+def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
     se = result["se"]
-    lines = [("NLL", number(result["nll"]), number(se["nll"]))]
+    lines: list[Sequence[str]] = [("NLL", number(result["nll"]), number(se["nll"]))]
     if result["exact_nll"] is not None:
         lines.append(("exact NLL", number(result["exact_nll"]), number(se["exact_nll"])))
         lines.append(("excess NLL", number(result["excess_nll"]), number(se["excess_nll"])))
@@ -179,5 +212,13 @@ def _tables(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown
             lines.append((label, number(covered), number(part["se"]["coverage"][level])))
         distance, error = part["pit_ks"], part["se"]["pit_ks"]
         lines.append((f"PIT distance{suffix}", number(distance), number(error)))
-    title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    return [Shown(title, ("metric", "value", "standard error"), lines)]
+    return lines
+
+
+def _conformal(result: dict[str, Any], targets: list[str]) -> Iterator[Sequence[str]]:
+    for name, part in result.get("targets", {targets[0]: result}).items():
+        suffix = f" of {name}" if len(targets) > 1 else ""
+        for kind, label in (("central", "intervals"), ("regions", "regions")):
+            for level, own in part[kind].items():
+                what = f"coverage of conformal {float(level):.0%} {label}{suffix}"
+                yield what, number(own["coverage"]), number(own["se"])

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,7 @@ class Request:
     intervals: Sequence[float] = ()
     regions: Sequence[float] = ()
     modes: bool = False
+    conformal: bool = False
     parts: bool = False
     output: str | None = None
     force: bool = False
@@ -69,9 +70,10 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     predictor = predictors.load(run)
     if predictor.classes:
         _refuse_of_numbers(request)
+    claims = _claims(run, predictor, asked)
     tally = Tally()
     parts = _in_order(
-        lambda some: _predicted(predictor, asked, *some),
+        lambda some: _predicted(predictor, asked, claims, *some),
         _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
     )
     first, rows = next(parts, None), 0
@@ -103,27 +105,36 @@ class Asked:
 
     Attributes:
         levels: of quantiles.
-        names: of their columns.
+        intervals: the masses of central intervals, whose ends follow the quantiles.
+        names: of the columns of both.
         regions: the masses of highest-density regions, by the names of their columns.
         modes: whether modes are asked for.
         parts: whether the parts of the standard deviation are.
     """
 
     levels: Sequence[float]
+    intervals: Sequence[float]
     names: Sequence[str]
     regions: Mapping[str, float]
     modes: bool = False
+    conformal: bool = False
     parts: bool = False
 
     @classmethod
     def of(cls, request: Request) -> Self:
         levels = _levels(request.quantiles)
         names = [f"q{level}" for level in levels]
-        for mass, percent in _masses("--interval", request.intervals):
-            levels += [(1 - mass) / 2, (1 + mass) / 2]
+        for _, percent in _masses("--interval", request.intervals):
             names += [f"lo{percent}", f"hi{percent}"]
         regions = {f"hdr{percent}": mass for mass, percent in _masses("--hdr", request.regions)}
-        return cls(levels, names, regions, request.modes, request.parts)
+        if request.conformal and not (request.intervals or regions):
+            raise UsageError(
+                "--conformal is for intervals and regions", hint="add --interval 0.9 or --hdr 0.9"
+            )
+        intervals = list(request.intervals)
+        return cls(
+            levels, intervals, names, regions, request.modes, request.conformal, request.parts
+        )
 
     def columns(self) -> Iterator[tuple[str, type]]:
         """Names of the columns after the target's, and what they hold."""
@@ -134,6 +145,31 @@ class Asked:
         yield from ((name, str) for name in self.regions)
         if self.modes:
             yield from (("mode", float), ("modes", str))
+
+
+class _Claims(NamedTuple):
+    """The levels of quantiles and the masses of regions that columns are made of."""
+
+    levels: Sequence[float]
+    regions: Sequence[float]
+
+
+def _claims(run: RunFolder, predictor: Predictor, asked: Asked) -> list[_Claims]:
+    """What to take of each target; a conformal interval claims what a calibration says."""
+    calibration = predictor.calibration
+    if asked.conformal and calibration is None:
+        raise UsageError(
+            f"{run.path}: is not calibrated", hint=f"calibrate it with mdn calibrate {run.path}"
+        )
+    claims: list[_Claims] = []
+    for target in range(len(predictor.encoding.targets)):
+        intervals, regions = asked.intervals, list(asked.regions.values())
+        if asked.conformal and calibration is not None:
+            intervals = [calibration.level("central", mass, target) for mass in intervals]
+            regions = [calibration.level("regions", mass, target) for mass in regions]
+        ends = [end for mass in intervals for end in ((1 - mass) / 2, (1 + mass) / 2)]
+        claims.append(_Claims([*asked.levels, *ends], regions))
+    return claims
 
 
 def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]:
@@ -158,6 +194,7 @@ def _refuse_of_numbers(request: Request) -> None:
         ("--interval", bool(request.intervals)),
         ("--hdr", bool(request.regions)),
         ("--modes", request.modes),
+        ("--conformal", request.conformal),
         ("--variance-parts", request.parts),
     ):
         if given:
@@ -268,7 +305,7 @@ def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
 
 
 def _predicted(
-    predictor: Predictor, asked: Asked, part: Part, kept: Kept
+    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: Part, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
     """What is there about some rows, and the columns of what is predicted for them."""
     rows, written = part
@@ -285,7 +322,8 @@ def _predicted(
         for piece, predicted in predictor.chunks(usable):
             at = numbers[piece]
             parts = predictor.variance_parts(usable[piece]) if asked.parts else ()
-            described = _described(predicted, asked, parts, None if y is None else y[at])
+            given = None if y is None else y[at]
+            described = _described(predicted, asked, claims, parts, given)
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
     names = written.names if isinstance(written, Records) else written
@@ -310,28 +348,37 @@ def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[s
 
 
 def _described(
-    predicted: Distribution, asked: Asked, parts: Sequence[np.ndarray], y: np.ndarray | None
+    predicted: Distribution,
+    asked: Asked,
+    claims: Sequence[_Claims],
+    parts: Sequence[np.ndarray],
+    y: np.ndarray | None,
 ) -> Iterator[np.ndarray]:
     """The new columns; log p is missing where a target is."""
     if isinstance(predicted, Categorical):
         yield np.array(predicted.labels, object)[predicted.mode()]
         yield from predicted.probabilities().T
     elif isinstance(predicted, Conditional):
-        yield from _of_numbers(predicted, asked, parts)
+        yield from _of_numbers(predicted, asked, claims, parts)
     if y is not None:
         yield predicted.log_prob(y)
 
 
 def _of_numbers(
-    predicted: Conditional, asked: Asked, parts: Sequence[np.ndarray]
+    predicted: Conditional, asked: Asked, claims: Sequence[_Claims], parts: Sequence[np.ndarray]
 ) -> Iterator[np.ndarray]:
-    mean, std, quantiles = predicted.mean(), predicted.std(), predicted.quantile(asked.levels)
-    for d in range(mean.shape[1]):
+    mean, std = predicted.mean(), predicted.std()
+    alike = all(claim.levels == claims[0].levels for claim in claims)
+    quantiles = predicted.quantile(claims[0].levels) if alike else None
+    for d, claim in enumerate(claims):
         yield from (mean[:, d], std[:, d])
         yield from (np.sqrt(variance[:, d]) for variance in parts)
-        yield from quantiles[:, :, d].T
-        own = predicted.marginal(d) if asked.regions or asked.modes else predicted
-        for mass in asked.regions.values():
+        own = predicted.marginal(d) if asked.regions or asked.modes or not alike else predicted
+        if quantiles is None:
+            yield from own.quantile(claim.levels)[:, :, 0].T
+        else:
+            yield from quantiles[:, :, d].T
+        for mass in claim.regions:
             found = own.hdr(mass)
             yield _listed(found.low, found.high)
         if asked.modes:

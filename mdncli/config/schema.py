@@ -28,6 +28,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
 from mdncli.config.scalars import (
+    FLAG,
     NUMBER,
     READERS,
     WHOLE,
@@ -512,6 +513,9 @@ class Train(Section):
         BeforeValidator(whole_or("auto")),
         Field(description="steps between validations, or auto"),
     ] = "auto"
+    calibrate: Annotated[
+        bool, Field(description="temperatures and conformal scores from the validation rows"), FLAG
+    ] = False
     device: Annotated[
         Literal["auto", "cpu", "cuda"], WORD, Field(description="where training runs")
     ] = "auto"

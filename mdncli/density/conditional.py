@@ -174,6 +174,22 @@ class Conditional(Distribution):
         _require_mass(mass)
         return regions(self._single("highest-density regions"), mass)
 
+    def region_mass(self, y: ArrayLike) -> Array:
+        """The mass of the smallest highest-density region that holds y: the mass above p(y).
+
+        Args:
+            y: one point a row, (N, 1).
+
+        Returns:
+            (N,); uniform between 0 and 1 if y follows these distributions.
+
+        Raises:
+            UsageError: there are several targets.
+        """
+        from mdncli.density.shape import region_mass
+
+        return region_mass(self._single("highest-density regions"), self._points(y)[:, 0])
+
     def modes(self) -> Modes:
         """The locations where the density peaks, each with the mass of its peak.
 

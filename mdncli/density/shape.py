@@ -103,6 +103,19 @@ def _modes(conditional: Conditional) -> Modes:
     return Modes(*columns, count=np.bincount(peaks.row, minlength=conditional.rows))
 
 
+def region_mass(conditional: Conditional, y: Array) -> Array:
+    """The mass of the regions that just reach y, (N, 1) -> (N,); see `Conditional.region_mass`."""
+    found = []
+    done = 0
+    for block in _blocks(conditional):
+        peaks, _ = _peaks(block)
+        threshold = block.log_prob(y[done : done + block.rows])
+        held = _held(peaks, *_edges(peaks, threshold[peaks.row]))
+        found.append(np.bincount(peaks.row, held, block.rows))
+        done += block.rows
+    return np.clip(np.concatenate(found), 0.0, 1.0)
+
+
 def regions(conditional: Conditional, mass: float) -> Regions:
     """The smallest sets that hold `mass`; see `Conditional.hdr`."""
     found, sure = zip(*(_regions(block, mass) for block in _blocks(conditional)), strict=True)

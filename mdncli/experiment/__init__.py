@@ -8,6 +8,7 @@ again.
 
 from mdncli.experiment.assigning import Assignment, Shape, shape_of, train_assigned
 from mdncli.experiment.beginning import begin, begin_view, provenance
+from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import RESUMABLE
 from mdncli.experiment.completing import Outcome
 from mdncli.experiment.material import (
@@ -17,6 +18,7 @@ from mdncli.experiment.material import (
     reopen,
     resplit,
     scored,
+    spaced,
     unconditional,
     usable,
     write_rows,
@@ -34,6 +36,7 @@ __all__ = [
     "Stop",
     "begin",
     "begin_view",
+    "calibrated",
     "config_of",
     "head_of",
     "network_of",
@@ -44,6 +47,7 @@ __all__ = [
     "resume",
     "scored",
     "shape_of",
+    "spaced",
     "train",
     "train_assigned",
     "unconditional",

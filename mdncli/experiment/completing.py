@@ -21,6 +21,7 @@ from mdncli.events import (
     Listener,
     Warned,
 )
+from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
@@ -159,6 +160,8 @@ def conclude(
 ) -> dict[str, Any]:
     """Write a run's model and, with its scores, the result that makes it complete."""
     encoding = material.encoding
+    if material.config.train.calibrate:
+        predictor = calibrated(material, predictor)
     predictor.save(run)
     nll = {
         "train": _nll(material, predictor, spaced(material.split.train, SCORED_ROWS)),

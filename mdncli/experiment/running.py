@@ -27,6 +27,7 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.experiment.beginning import begin
+from mdncli.experiment.calibrating import require_calibratable
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.completing import Outcome, outcome_of
 from mdncli.experiment.fitting import fit, is_fitted, refit, require_rows
@@ -65,6 +66,8 @@ def train(
     stacked = [index for index, material in enumerate(materials) if not is_fitted(material)]
     for material in materials:
         require_rows(material)
+        if material.config.train.calibrate:
+            require_calibratable(material)
     for index in stacked:
         require_device(materials[index].config)
     stacks = stacks_of(materials, stacked, listener)

@@ -1,0 +1,170 @@
+"""Making predictions honest after training, by rows that the network has not learned from.
+
+Two remedies, each from its own half of the validation rows. Temperatures of the weights and of the
+scales are fitted to the first half (Guo et al. 2017, "On calibration of modern neural networks").
+The second half says how much mass an interval must claim to cover as often as it should: split
+conformal prediction (Vovk et al. 2005; Lei et al. 2018), with scores that are the mass of the
+smallest central interval (Chernozhukov et al. 2021, "Distributional conformal prediction") or
+highest-density region (Izbicki et al. 2022, "CD-split and HPD-split") that reaches the observed y.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.density.categorical import Categorical
+from mdncli.density.conditional import Conditional
+from mdncli.density.mixture import Mixture
+from mdncli.errors import UsageError
+
+Array = NDArray[np.float64]
+Member = Mixture | Categorical
+
+# No temperature is sought further away from 1 than this factor.
+_FURTHEST = 20.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was learned from validation rows.
+
+    Args:
+        temperature: of the weights, or of the classes.
+        scale_temperature: multiplies every component's variance.
+        rows: how many rows these were fitted to.
+        central: sorted scores of central intervals, for each target, (D, n).
+        regions: the same of highest-density regions.
+
+    Raises:
+        ValueError: these are no temperatures or no scores.
+
+    >>> scores = np.linspace(0.1, 1.0, 10)[None]
+    >>> found = Calibration(1.0, 1.0, 10, scores, scores)
+    >>> found.level("central", 0.8, 0)
+    0.9
+    """
+
+    SCORES: ClassVar[tuple[str, str]] = ("central", "regions")
+
+    temperature: float
+    scale_temperature: float
+    rows: int
+    central: Array
+    regions: Array
+
+    def __post_init__(self) -> None:
+        for value in (self.temperature, self.scale_temperature):
+            if not 0 < value < math.inf:
+                raise ValueError(f"not a temperature: {value}")
+        for name in self.SCORES:
+            scores = getattr(self, name)
+            inside = (scores >= 0) & (scores <= 1)
+            if scores.ndim != 2 or not inside.all() or (np.diff(scores, axis=1) < 0).any():
+                raise ValueError(f"not sorted scores: {name}")
+
+    def level(self, kind: str, mass: float, target: int) -> float:
+        r"""The mass to claim, so that a new row is covered with a probability of at least `mass`.
+
+        Of n scores it is the :math:`\lceil (n + 1) c \rceil`-th. The guarantee is on average over
+        the n rows and the new one, and needs nothing but that these could be swapped: it is not for
+        each x on its own, and not for rows from elsewhere.
+
+        Args:
+            kind: one of `SCORES`.
+            mass: c, strictly between 0 and 1.
+            target: its number.
+
+        Raises:
+            UsageError: there are too few rows for so large a mass.
+        """
+        scores = getattr(self, kind)[target]
+        rank = math.ceil((len(scores) + 1) * mass - 1e-9)
+        if rank > len(scores):
+            raise UsageError(
+                f"a conformal {mass:g} needs {math.ceil(mass / (1 - mass) - 1e-9):,} validation "
+                f"rows, and {len(scores):,} are set aside for it",
+                hint="ask for less, or train with a larger data.validation",
+            )
+        return float(np.clip(scores[max(rank, 1) - 1], 1e-12, 1 - 1e-12))
+
+    def tempered(self, members: Sequence[Member]) -> list[Member]:
+        """The members of an ensemble with these temperatures."""
+        return _tempered(members, self.temperature, self.scale_temperature)
+
+    def about(self) -> dict[str, Any]:
+        """All but the scores, as a JSON document."""
+        names = ("temperature", "scale_temperature", "rows")
+        return {name: getattr(self, name) for name in names}
+
+    def arrays(self) -> dict[str, Array]:
+        """The scores, by names for a file."""
+        return {f"conformal.{name}": getattr(self, name) for name in self.SCORES}
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Calibration:
+        """What `about` and `arrays` were made of."""
+        scores = (np.asarray(arrays[f"conformal.{name}"], np.float64) for name in cls.SCORES)
+        temperature, scale = float(about["temperature"]), float(about["scale_temperature"])
+        return cls(temperature, scale, int(about["rows"]), *scores)
+
+
+def fit_temperatures(members: Sequence[Member], y: Array) -> tuple[float, float]:
+    """The temperatures of weights and of scales with the least NLL of the ensemble.
+
+    Args:
+        members: what each says of N rows.
+        y: what was observed, in the members' units, (N, D).
+
+    Returns:
+        Both; 1 where there is nothing to temper.
+    """
+    from scipy.optimize import minimize
+
+    kind = type(members[0])
+    # One component has no weight, and classes have no scale.
+    free = [not isinstance(m := members[0], Mixture) or m.mixtures > 1, kind is Mixture]
+
+    def both(logs: Array) -> tuple[float, float]:
+        value = np.zeros(2)
+        value[free] = logs.clip(-math.log(_FURTHEST), math.log(_FURTHEST))
+        weights, scale = np.exp(value).tolist()
+        return weights, scale
+
+    def nll(logs: Array) -> float:
+        tempered = _tempered(members, *both(logs))
+        folded = kind.fold(tempered)  # pyright: ignore[reportArgumentType]
+        return float(-np.mean(folded.log_prob(y).clip(-1e6)))
+
+    start = np.zeros(sum(free))
+    simplex = np.vstack([start, 0.3 * np.eye(len(start))])
+    options = {"xatol": 1e-3, "fatol": 1e-6, "maxfev": 100, "initial_simplex": simplex}
+    found = minimize(nll, start, method="Nelder-Mead", options=options)
+    return both(np.asarray(found.x if found.fun < nll(start) else start, np.float64))
+
+
+def scores(predicted: Conditional, y: Array) -> tuple[Array, Array]:
+    """The masses of the smallest central interval and of the smallest region that reach y.
+
+    Args:
+        predicted: N distributions over D targets.
+        y: what was observed, (N, D).
+
+    Returns:
+        (D, N) each.
+    """
+    central = np.abs(2 * predicted.cdf(y).T - 1)
+    targets = range(predicted.targets)
+    regions = [predicted.marginal(d).region_mass(y[:, [d]]) for d in targets]
+    return central, np.stack(regions)
+
+
+def _tempered(members: Sequence[Member], weights: float, scale: float) -> list[Member]:
+    if (weights, scale) == (1.0, 1.0):
+        return list(members)
+    return [member.tempered(weights=weights, scale=scale) for member in members]

@@ -1,0 +1,59 @@
+"""`mdn calibrate`: temperatures and conformal scores for a run that is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mdncli import predictor as predictors
+from mdncli.commands.answer import Answer, Table, number
+from mdncli.commands.finding import find
+from mdncli.errors import UsageError
+from mdncli.events import Listener
+from mdncli.experiment.material import Material
+from mdncli.predictor import Predictor
+from mdncli.store import finite
+
+
+def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool = False) -> Answer:
+    """Calibrate a run on its validation rows, or take that back."""
+    from mdncli.experiment import calibrated, reopen
+
+    run = find(reference, runs_dir, listener)
+    with run.locked():
+        predictor = predictors.load(run)
+        if undo:
+            if predictor.calibration is None:
+                raise UsageError(f"{run.path}: is not calibrated", hint="leave out --undo")
+            replace(predictor, calibration=None).save(run)
+            return Answer(lines=[str(run.path)], document={"run": str(run.path)})
+        material = reopen(run)
+        found = calibrated(material, predictor)
+        found.save(run)
+    calibration = found.calibration
+    assert calibration is not None
+    before = _nll(material, replace(found, calibration=None))
+    after = _nll(material, found)
+    document = {
+        "run": str(run.path),
+        **calibration.about(),
+        "conformal_rows": calibration.central.shape[1],
+        "nll": {"before": before, "after": after},
+    }
+    lines = [
+        ("temperature of the weights", number(calibration.temperature)),
+        ("temperature of the scales", number(calibration.scale_temperature)),
+        ("validation rows for these", f"{calibration.rows:,}"),
+        ("validation rows for --conformal", f"{calibration.central.shape[1]:,}"),
+        ("NLL on test rows before", number(before)),
+        ("NLL on test rows after", number(after)),
+    ]
+    return Answer(document=finite(document), tables=[Table(run.id, ("", ""), lines)])
+
+
+def _nll(material: Material, predictor: Predictor) -> float | None:
+    chunks = material.chunks(predictor, material.split.test)
+    each = [-chunk.predicted.log_prob(chunk.y) for chunk in chunks]
+    return float(np.mean(np.concatenate(each))) if each else None

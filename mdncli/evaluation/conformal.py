@@ -1,0 +1,53 @@
+"""How often conformal intervals and regions hold what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from mdncli.calibration import Calibration, scores
+from mdncli.density.conditional import Conditional
+from mdncli.errors import UsageError
+from mdncli.evaluation.metrics import LEVELS, Chunk
+
+
+def coverage(
+    chunks: Iterable[Chunk], calibration: Calibration, targets: Sequence[str]
+) -> dict[str, Any]:
+    """The coverage of conformal sets, at the levels that there are validation rows enough for.
+
+    Returns:
+        `rows`, and of `central` intervals and of `regions` for each level `claims`, the mass that
+        they take, `coverage` and its standard error `se`; for several targets under `targets`.
+    """
+    found = []
+    for chunk in chunks:
+        assert isinstance(chunk.predicted, Conditional)
+        found.append(scores(chunk.predicted, chunk.y))
+    central, regions = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
+    rows = central.shape[1]
+    each = {
+        name: {
+            kind: _levels(calibration, kind, d, own[d])
+            for kind, own in (("central", central), ("regions", regions))
+        }
+        for d, name in enumerate(targets)
+    }
+    return {"rows": rows, **(each[targets[0]] if len(targets) == 1 else {"targets": each})}
+
+
+def _levels(
+    calibration: Calibration, kind: str, target: int, own: np.ndarray
+) -> dict[str, dict[str, float]]:
+    result = {}
+    for mass in LEVELS:
+        try:
+            claims = calibration.level(kind, mass, target)
+        except UsageError:
+            continue  # too few rows for so much
+        covered = float(np.mean(own <= claims))
+        error = float(np.sqrt(covered * (1 - covered) / len(own)))
+        result[f"{mass:g}"] = {"claims": claims, "coverage": covered, "se": error}
+    return result

@@ -1,0 +1,171 @@
+"""Temperatures that undo what was done, and sets that hold as often as they promise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from mdncli import cli
+from mdncli import predictor as predictors
+from mdncli.calibration import Calibration, fit_temperatures, scores
+from mdncli.density.categorical import Categorical
+from mdncli.density.mixture import Mixture
+from mdncli.errors import RunFault, UsageError
+from mdncli.store import RunFolder, read_tensors, write_tensors
+
+NOTHING = np.zeros((1, 0))
+
+
+def mixture(rows: int, seed: int = 0) -> Mixture:
+    rng = np.random.default_rng(seed)
+    return Mixture(
+        rng.normal(size=(3, rows)),
+        rng.normal(size=(3, 1, rows)) * 3,
+        rng.uniform(0.3, 1.0, size=(3, 1, rows)),
+    )
+
+
+def test_temperatures_undo_what_made_a_model_too_sure() -> None:
+    truth = mixture(6000)
+    y = truth.sample(np.random.default_rng(1))[:, 0]
+    weights, scale = fit_temperatures([truth.tempered(weights=0.5, scale=0.25)], y)
+    assert weights == pytest.approx(2.0, rel=0.1)
+    assert scale == pytest.approx(4.0, rel=0.1)
+    # Members are tempered one by one, and nothing is worse than to leave them alone.
+    alike = fit_temperatures([truth, truth], y)
+    np.testing.assert_allclose(alike, 1.0, rtol=0.1)
+
+
+def test_only_what_there_is_can_be_tempered() -> None:
+    one = Mixture(np.zeros((1, 500)), np.zeros((1, 1, 500)), np.ones((1, 1, 500)))
+    y = one.sample(np.random.default_rng(2))[:, 0]
+    assert fit_temperatures([one], 3 * y)[0] == 1.0
+    assert fit_temperatures([one], 3 * y)[1] == pytest.approx(9 * np.mean(y**2), rel=0.01)
+    classes = Categorical(np.random.default_rng(3).normal(size=(4, 5000)))
+    codes = classes.sample(np.random.default_rng(4))[:, 0]
+    weights, scale = fit_temperatures([classes.tempered(weights=0.5)], codes)
+    assert weights == pytest.approx(2.0, rel=0.1)
+    assert scale == 1.0
+
+
+@pytest.mark.parametrize("kind", Calibration.SCORES)
+def test_conformal_sets_cover_even_where_the_model_is_wrong(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    rows, mass, rounds = 39, 0.8, 150
+    # Skewed, and far too sure of itself.
+    wrong = mixture(2 * rows * rounds, seed=6)
+    y = 0.5 + wrong.tempered(scale=6.0).sample(rng)[:, 0]
+    central, regions = scores(wrong, y)
+    each = (central if kind == "central" else regions).reshape(rounds, 2, rows)
+    covered = [
+        np.mean(new <= Calibration(1.0, 1.0, 0, *2 * [np.sort(old)[None]]).level(kind, mass, 0))
+        for old, new in each
+    ]
+    error = np.std(covered, ddof=1) / np.sqrt(rounds)
+    assert mass - 4 * error < np.mean(covered) < mass + 1 / (rows + 1) + 4 * error
+
+
+def test_scores_are_the_sets_that_just_reach_what_was_observed() -> None:
+    given = mixture(40)
+    y = given.sample(np.random.default_rng(7))[:, 0]
+    central, regions = scores(given, y)
+    for row in range(40):
+        interval = given[[row]].interval(central[0, row]).ravel()
+        assert np.abs(interval - y[row]).min() < 1e-7
+        found = given[[row]].hdr(regions[0, row])
+        assert np.abs(np.concatenate([found.low[0], found.high[0]]) - y[row]).min() < 1e-6
+
+
+def test_too_few_rows_promise_nothing() -> None:
+    few = Calibration(1.0, 1.0, 20, *2 * [np.linspace(0, 1, 19)[None]])
+    assert few.level("central", 0.95, 0) == pytest.approx(1.0)
+    with pytest.raises(UsageError, match=r"0\.96 needs 24 validation rows, and 19"):
+        few.level("central", 0.96, 0)
+
+
+@pytest.mark.parametrize("scores_", [[[0.5, 0.2]], [[-0.1]], [[1.5]], [[np.nan]], [0.5]])
+def test_what_is_no_list_of_scores_is_refused(scores_: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="scores"):
+        Calibration(1.0, 1.0, 1, np.array(scores_), NOTHING)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
+def test_what_is_no_temperature_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature"):
+        Calibration(temperature, 1.0, 1, NOTHING, NOTHING)
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    monkeypatch.chdir(tmp_path)
+    return RunFolder(Path(shutil.copytree(trained, tmp_path / "runs" / trained.name)))
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+    assert cli.run(list(words)) == code
+    printed = capsys.readouterr()
+    return printed.err if code else printed.out
+
+
+def test_every_later_command_follows_a_calibration(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ("predict", "--interval", "0.8", "--hdr", "0.8", "-o", "out.parquet", "--force")
+    assert "is not calibrated; calibrate it with" in said(capsys, *wanted, "--conformal", code=2)
+    plain = json.loads(said(capsys, "evaluate", "--json"))
+    about = json.loads(said(capsys, "calibrate", "--json"))
+    found = json.loads(said(capsys, "evaluate", "--json"))
+    assert about["nll"] == {"before": plain["nll"], "after": found["nll"]}
+    assert found["uncalibrated"]["crps"] == plain["crps"]
+    assert found["nll"] != plain["nll"]
+    predictor = predictors.load(run)
+    assert predictor.calibration is not None
+    said(capsys, *wanted, "--conformal")
+    rows = pl.read_parquet("out.parquet")
+    within = (rows["y_lo80"] <= rows["y"]) & (rows["y"] <= rows["y_hi80"])
+    assert within.mean() == pytest.approx(found["conformal"]["central"]["0.8"]["coverage"])
+    below = predictor.predict(pl_table(rows)).cdf(rows["y_hi80"].to_numpy()[:, None])[:, 0]
+    claims = found["conformal"]["central"]["0.8"]["claims"]
+    np.testing.assert_allclose(2 * below - 1, claims, atol=1e-9)
+    said(capsys, "calibrate", "--undo")
+    again = json.loads(said(capsys, "evaluate", "--json"))
+    assert again == plain
+    assert "is not calibrated" in said(capsys, "calibrate", "--undo", code=2)
+
+
+def pl_table(rows: pl.DataFrame) -> predictors.Table:
+    return predictors.Table.of({"x": rows["x"].to_numpy()})
+
+
+def test_a_model_without_all_of_its_calibration_is_damaged(run: RunFolder) -> None:
+    predictor = predictors.load(run)
+    good = Calibration(1.1, 0.9, 5, np.array([[0.5]]), np.array([[0.5]]))
+    replace(predictor, calibration=good).save(run)
+    loaded = predictors.load(run).calibration
+    assert loaded is not None
+    assert loaded.about() == good.about()
+    arrays, about = read_tensors(run.model)
+    for change in (
+        lambda: arrays.pop("conformal.central"),
+        lambda: arrays.update({"conformal.central": np.array([[2.0]])}),
+        lambda: about["calibration"].update(temperature=-1),
+    ):
+        change()
+        write_tensors(run.model, arrays, {k: v for k, v in about.items() if k != "sha256"})
+        with pytest.raises(RunFault, match="damaged"):
+            predictors.load(run)
+
+
+def test_too_few_rows_are_noticed_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ("train", "sine", "data.rows=500", "data.validation=0.02", "train.calibrate=true")
+    assert "10 validation rows are too few to calibrate on" in said(capsys, *words, code=2)
+    assert not list(tmp_path.iterdir())
