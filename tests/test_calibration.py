@@ -15,6 +15,7 @@ from mdncli import cli
 from mdncli import predictor as predictors
 from mdncli.calibration import Calibration, fit_temperatures, scores
 from mdncli.density.categorical import Categorical
+from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import RunFault, UsageError
 from mdncli.store import RunFolder, read_tensors, write_tensors
@@ -76,9 +77,10 @@ def test_scores_are_the_sets_that_just_reach_what_was_observed() -> None:
     y = given.sample(np.random.default_rng(7))[:, 0]
     central, regions = scores(given, y)
     for row in range(40):
-        interval = given[[row]].interval(central[0, row]).ravel()
+        one = given[row : row + 1]
+        interval = one.interval(central[0, row]).ravel()
         assert np.abs(interval - y[row]).min() < 1e-7
-        found = given[[row]].hdr(regions[0, row])
+        found = one.hdr(regions[0, row])
         assert np.abs(np.concatenate([found.low[0], found.high[0]]) - y[row]).min() < 1e-6
 
 
@@ -130,7 +132,9 @@ def test_every_later_command_follows_a_calibration(
     rows = pl.read_parquet("out.parquet")
     within = (rows["y_lo80"] <= rows["y"]) & (rows["y"] <= rows["y_hi80"])
     assert within.mean() == pytest.approx(found["conformal"]["central"]["0.8"]["coverage"])
-    below = predictor.predict(pl_table(rows)).cdf(rows["y_hi80"].to_numpy()[:, None])[:, 0]
+    predicted = predictor.predict(pl_table(rows))
+    assert isinstance(predicted, Conditional)
+    below = predicted.cdf(rows["y_hi80"].to_numpy()[:, None])[:, 0]
     claims = found["conformal"]["central"]["0.8"]["claims"]
     np.testing.assert_allclose(2 * below - 1, claims, atol=1e-9)
     said(capsys, "calibrate", "--undo")

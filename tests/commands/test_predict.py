@@ -26,6 +26,7 @@ from mdncli.commands.predict import Request
 from mdncli.data import delimited
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError, MdnError, RunNotFoundError, UsageError
 from mdncli.events import ignore
 from mdncli.head import Head
@@ -135,6 +136,7 @@ def test_every_target_has_its_columns_in_its_own_units(predict: Predict, flats: 
 
     at = Table.of({"size": [70, 35.5, 110], "city": ["Oslo", "Rome", "Oslo"], "new": [1, 0, 1]})
     expected = predictors.load(RunFolder(flats)).predict(at)
+    assert isinstance(expected, Conditional)
     for d, target in enumerate(("price", "days")):
         for stat, value in zip(
             stats,
@@ -175,10 +177,11 @@ def test_regions_and_modes_of_each_target_are_in_its_own_units(
 
     at = Table.of({"size": [70, 35.5, 110], "city": ["Oslo", "Rome", "Oslo"], "new": [1, 0, 1]})
     both = predictors.load(RunFolder(flats)).predict(at)
+    assert isinstance(both, Conditional)
     for d, target in enumerate(("price", "days")):
         own = both.marginal(d)
         for number, row in enumerate(rows):
-            one = own[[number]]
+            one = own[number : number + 1]
             for column, mass in (("hdr50", 0.5), ("hdr90", 0.9)):
                 ends = pairs(row[f"{target}_{column}"])
                 below = one.cdf(ends.ravel()[None, :, None]).reshape(ends.shape)

@@ -177,6 +177,8 @@ def test_regions_of_exact_densities_cover_as_often_as_they_say(name: str) -> Non
     problem = load(name)()
     x, y = problem.draw(np.random.default_rng(5), 1500)
     exact = problem.exact(x)
+    if not isinstance(exact, Conditional):
+        pytest.skip("classes have no regions")
     for d in range(exact.targets):
         own, at = exact.marginal(d), y[:, [d]]
         for mass in (0.5, 0.9):
