@@ -41,8 +41,23 @@ runs_app = typer.Typer(no_args_is_help=True)
 Run = Annotated[
     str, typer.Argument(help="A path, a run's name or its folder's start, @latest, @-2 or @best.")
 ]
+
+
+def _folder(text: str) -> Path:
+    if not str(text).strip():
+        raise typer.BadParameter("names no folder")
+    return Path(text)
+
+
 RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", envvar="MDN_RUNS_DIR", help="Where run folders are.")
+    Path,
+    typer.Option(
+        "--runs-dir",
+        envvar="MDN_RUNS_DIR",
+        help="Where run folders are.",
+        metavar="PATH",
+        parser=_folder,
+    ),
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print nothing but the answer and errors.")

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from mdncli.store import RunFolder, read_tensors
+from mdncli.store import RunFolder, read_tensors, write_tensors
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -357,6 +358,30 @@ def test_resuming_a_complete_run_does_nothing_and_longer_goes_on(mdn: Mdn, tmp_p
     refused = mdn("train", "--resume", folder, "model.mixtures=3")
     assert refused.returncode == 7
     assert "model.mixtures cannot change when a run is resumed" in refused.stderr
+
+
+def test_a_resume_keeps_to_its_device(mdn: Mdn, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / ok(mdn("train", "sine", *TINY)).strip())
+    state, about = read_tensors(run.checkpoint)
+    assert about["device"] == "cpu"
+    del about["sha256"], about["format"]
+    write_tensors(run.checkpoint, state, {**about, "device": "cuda"})
+    if torch.cuda.is_available():
+        pytest.skip("a CUDA device is at hand")
+    refused = mdn("train", "--resume", run.path, "train.steps=40")
+    assert refused.returncode == 7
+    assert "was trained on cuda, which torch does not find here" in refused.stderr
+    assert RunFolder(run.path).result.exists()
+
+
+def test_an_interrupted_stack_says_how_its_runs_go_on(mdn: Mdn, tmp_path: Path) -> None:
+    process = start(tmp_path, *LONG[:1], "train.steps=100000", "model.ensemble=1", "--seeds=2")
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "continue each of the 2 runs, as with mdn train --resume runs/" in stderr
+    states = [record["status"] for record in json.loads(ok(mdn("runs", "list", "--json")))]
+    assert states == ["interrupted"] * 2
 
 
 def test_a_run_has_one_writer(mdn: Mdn, tmp_path: Path) -> None:

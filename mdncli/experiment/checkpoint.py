@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,14 +23,23 @@ RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
 """What may change when a run is continued."""
 
 
-def restore(job: Job) -> tuple[Mapping[str, np.ndarray] | None, float, int | None]:
-    """The state of a run's last checkpoint, its seconds and threads; none where it has none."""
+class Restored(NamedTuple):
+    """What training goes on from; all but the seconds is None where it begins."""
+
+    state: Mapping[str, np.ndarray] | None = None
+    seconds: float = 0.0
+    threads: int | None = None
+    device: str | None = None
+
+
+def restore(job: Job) -> Restored:
+    """What a run's last checkpoint holds, if it has one."""
     if not job.run.checkpoint.exists():
-        return None, 0.0, None
+        return Restored()
     state, about = store.read_tensors(job.run.checkpoint)
     try:
         identity, seconds, steps = about["config"], float(about["seconds"]), state["step"]
-        threads = int(about["threads"])
+        threads, device = int(about["threads"]), str(about.get("device", "cpu"))
         job.diverged = {job.replicas[int(m)]: str(why) for m, why in about["diverged"].items()}
         done = int(steps.max())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
@@ -44,7 +54,7 @@ def restore(job: Job) -> tuple[Mapping[str, np.ndarray] | None, float, int | Non
             f"{job.run.path}: has trained {done:,} steps, which is more than {job.plan.steps:,}",
             hint="ask for more steps or epochs than that",
         )
-    return state, seconds, threads
+    return Restored(state, seconds, threads, device)
 
 
 def reached(run: RunFolder, config: Config) -> int | None:

@@ -12,6 +12,7 @@ import numpy as np
 from mdncli import machine
 from mdncli.config import Config
 from mdncli.data.spool import room
+from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.material import Material
 from mdncli.experiment.modelling import head_of, network_of
 from mdncli.store import RunFolder
@@ -158,10 +159,27 @@ def _encoded(material: Material, rows: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return encoding.encode_inputs(table, rows, x), encoding.encode_targets(table, rows, y)
 
 
-def device_of(job: Job, replicas: Sequence[Replica], data: Sequence[TrainingData]) -> str:
-    """The device that trains a stack."""
-    from mdncli.training.devices import choose_device
+def device_of(
+    job: Job, replicas: Sequence[Replica], data: Sequence[TrainingData], before: str | None
+) -> str:
+    """The device that trains a stack: the one asked for, the one it had before or the faster one.
 
+    Another device rounds otherwise, so an exact resume keeps to it.
+
+    Raises:
+        ResumeRefusedError: it was begun on a device that this machine lacks.
+    """
+    from mdncli.training.devices import choose_device, require
+
+    if before is not None:
+        try:
+            require(before)
+        except UsageError:
+            raise ResumeRefusedError(
+                f"{job.run.path}: was trained on {before}, which torch does not find here",
+                hint="continue it where there is one, or train a new run",
+            ) from None
+        return before
     rows = [data[replica.data].x_train.shape[1] for replica in replicas]
     return choose_device(job.config.train.device, job.plan, rows)
 

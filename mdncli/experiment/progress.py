@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from mdncli.events import (
     TrainingProgress,
     TrainingStarted,
 )
-from mdncli.experiment.checkpoint import identity_of, misfit, restore
+from mdncli.experiment.checkpoint import Restored, identity_of, misfit, restore
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
 from mdncli.experiment.material import PIECE_ROWS, Material
 
@@ -65,12 +65,13 @@ class Training:
             job.offsets = _offsets(job.material)
             replicas += own
         self.owner = {replica: job for job in jobs for replica in job.replicas}
-        state, self.seconds, threads = _restored(jobs) if resuming else (None, 0.0, None)
+        before = _restored(jobs) if resuming else Restored()
+        state, self.seconds = before.state, before.seconds
         data = [training_data(material) for material in shared.values()]
-        self.threads = threads_of(jobs[0], data, replicas, threads)
+        self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
             watch.over(self, save="saving", _validated="saving")
-        self.device = device_of(jobs[0], replicas, data)
+        self.device = device_of(jobs[0], replicas, data, before.device)
         try:
             self.stack = Stack(
                 self.plan,
@@ -128,7 +129,7 @@ class Training:
                 self.save()
                 raise InterruptedRunError(
                     "interrupted",
-                    hint=f"continue with mdn train --resume {self.jobs[0].run.path}",
+                    hint=self._remedy(),
                     signal=signal,
                 )
             if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
@@ -139,6 +140,12 @@ class Training:
         else:
             self._write_metrics()
 
+    def _remedy(self) -> str:
+        remedy = f"mdn train --resume {self.jobs[0].run.path}"
+        if len(self.jobs) == 1:
+            return f"continue with {remedy}"
+        return f"continue each of the {len(self.jobs)} runs, as with {remedy}"
+
     def save(self) -> None:
         """Write every run's checkpoint: with the same folder, training goes on bit for bit."""
         began = time.monotonic()
@@ -148,6 +155,7 @@ class Training:
             about = {
                 "seconds": self.elapsed,
                 "threads": self.threads,
+                "device": self.device,
                 "config": identity_of(job.config),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
             }
@@ -208,14 +216,14 @@ class Training:
                 job.run.write_status("running", job.epoch)
 
 
-def _restored(jobs: Sequence[Job]) -> tuple[Mapping[str, np.ndarray] | None, float, int | None]:
-    """The state that all runs of a stack go on from, as `restore` gives it for one."""
-    states, seconds, threads = zip(*map(restore, jobs), strict=True)
-    known = [state for state in states if state is not None]
-    if len(known) < len(jobs):
-        return None, 0.0, None
-    whole = {name: np.concatenate([state[name] for state in known]) for name in known[0]}
-    return whole, max(seconds), threads[0]
+def _restored(jobs: Sequence[Job]) -> Restored:
+    """What all runs of a stack go on from, as `restore` gives it for one."""
+    each = [restore(job) for job in jobs]
+    states = [one.state for one in each if one.state is not None]
+    if len(states) < len(jobs):
+        return Restored()
+    whole = {name: np.concatenate([state[name] for state in states]) for name in states[0]}
+    return each[0]._replace(state=whole, seconds=max(one.seconds for one in each))
 
 
 def _offsets(material: Material) -> tuple[float, float]:
