@@ -567,7 +567,9 @@ def relinked(target: str) -> Callable[[Path], object]:
 
 
 FOLDERS = {
-    "runs without a name": Case("train sine --runs-dir ''", ("--runs-dir", "names no folder")),
+    "runs without a name": Case(
+        ["train", "sine", "--runs-dir", ""], ("--runs-dir", "names no folder")
+    ),
     "runs is a file": Case("train sine --runs-dir prices.csv", ("prices.csv: not a dir", "remove")),
     "below a file": Case("runs list --runs-dir prices.csv/a", ("prices.csv/a: not a directory",)),
     "latest dangles": Case("sample runs/latest", "runs/latest", 5, damage=relinked("nosuch")),
