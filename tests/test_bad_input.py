@@ -265,8 +265,49 @@ TABLES = {
         ROWS + "3,-\n",
         "t.csv: column 'y': 1 value is missing, on line 32; set data.missing to drop,",
     ),
-    "text as the target": table(
-        "x,y\n1,a\n2,b\n" * 1 + "3,a\n" * 30, "t.csv: column 'y' holds text", "choose a numeric"
+    "one class": table(
+        "x,y\n" + "1,a\n" * 30,
+        "t.csv: column 'y' has only the class 'a' in 22 training rows",
+        "choose another target",
+    ),
+    "one class to learn from": Case(
+        "train t.csv --target y data.splits=s.csv",
+        ("t.csv: column 'y' has only the class 'a' in 26 training rows", "rows of other classes"),
+        files={"t.csv": "x,y\n" + "1,a\n" * 30 + "1,b\n", "s.csv": "s\n" + "0\n" * 30 + "1\n"},
+    ),
+    "several targets, one of classes": table(
+        "x,y,z\n" + "1,a,2\n2,b,3\n" * 15,
+        "t.csv: column 'y' holds text, so predicting it is classification",
+        "train one run for each",
+        target="y,z",
+    ),
+    "several targets to classify": table(
+        "x,y,z\n" + "1,1,2\n2,2,3\n" * 15,
+        "takes one target, not 2",
+        more="data.task=classification",
+        target="y,z",
+    ),
+    "transform of classes": table(
+        "x,y\n" + "1,a\n2,b\n" * 15,
+        "t.csv: column 'y' holds classes, not numbers; leave out its transform",
+        more="data.transform.y=log",
+    ),
+    "classes as numbers": table(
+        "x,y\n" + "1,a\n2,b\n" * 15,
+        "t.csv:2: column 'y': 'a' is not a number",
+        more="data.task=regression",
+    ),
+    "classes without number": table(
+        "x,y\n" + "".join(f"{i},{i}.5\n" for i in range(1100)),
+        "t.csv: column 'y' has 1,100 different values, at most 1,000 can be classes",
+        "set data.task to regression",
+        more="data.task=classification",
+    ),
+    "a Gaussian mixture of classes": table(
+        "x,y\n" + "1,a\n2,b\n" * 15,
+        "t.csv: column 'y' holds classes, and a gmm is a density of numbers",
+        "choose another model.kind",
+        more="model.kind=gmm",
     ),
     "NaN": table(ROWS + ",3\nnan,3\n", "column 'x': 2 values are missing, the first on line 32"),
     "Inf": table(ROWS + "1,-inf\n", "column 'y': 1 value is infinite, on line 32"),

@@ -153,7 +153,7 @@ _OF_CLASSES = {
 
 
 def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
-    se, reference = result["se"], result.get("reference", {}).get("class_shares", {})
+    se, reference = result["se"], (result["reference"] or {}).get("class_shares", {})
     lines = [
         (label, number(result[key]), number(se[key]), number(reference.get(key)))
         for key, label in _OF_CLASSES.items()

@@ -36,8 +36,8 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
             input; None where they are not known.
 
     Returns:
-        `rows, nll, exact_nll, excess_nll, accuracy, brier, ece, log_loss, se` and, where shares are
-        given, `reference` with the same scores of the shares.
+        `rows, nll, exact_nll, excess_nll, accuracy, brier, ece, log_loss, se, reference`, where
+        the last has the same scores of the `class_shares`, and is None without them.
     """
     parts, exact_nll = [], []
     reference: list[_Scores] = []
@@ -60,6 +60,7 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
         result["exact_nll"], se["exact_nll"] = float(exact.mean()), _error(exact)
         excess = scores.nll - exact
         result["excess_nll"], se["excess_nll"] = float(excess.mean()), _error(excess)
+    result["reference"] = None
     if reference:
         known, _ = _summary(_joined(reference))
         result["reference"] = {"class_shares": {"nll": known["log_loss"], **known}}

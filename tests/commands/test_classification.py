@@ -9,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss
 
 import mdncli
-from mdncli import cli
+from mdncli import cli, experiment, store
 from mdncli.data.synthetic.spirals import Spirals
 from mdncli.density.categorical import Categorical
+from mdncli.evaluation.classification import evaluate
+from mdncli.evaluation.metrics import Chunk
+from mdncli.store import RunFolder
 from tests.commands.conftest import Done, Here
 
 QUICK = ("train.steps=150", "model.ensemble=2", "model.hidden=[16]")
@@ -178,3 +182,115 @@ def test_whole_numbers_are_classes_where_that_is_said(own: Here) -> None:
     ]
     plain = own("train", "flowers.csv", *options, "--json")
     assert json.loads(plain.out)["effective_components"] > 0
+
+
+def weights_of(run: Path) -> dict[str, np.ndarray]:
+    arrays, _ = store.read_tensors(run / "model.safetensors")
+    return dict(arrays)
+
+
+def test_a_run_goes_on_as_if_it_had_never_stopped(own: Here) -> None:
+    steady = ("train.schedule=constant", "train.warmup=0", "train.validate_every=10")
+    options = ("classification", "data.rows=300", "model.ensemble=2", "model.hidden=[8]", *steady)
+    whole = json.loads(own("train", *options, "train.steps=60", "--json").out)
+    half = json.loads(own("train", *options, "train.steps=30", "--json").out)
+    assert half["steps"] == 30
+    done = own("train", "--resume", half["run"], "train.steps=60", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["nll"] == whole["nll"]
+    one, other = (weights_of(Path(result["run"])) for result in (whole, half))
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name])
+
+
+def test_a_linear_model_is_logistic_regression(own: Here) -> None:
+    done = own(
+        "train",
+        "flowers.csv",
+        "--target=kind",
+        "data.inputs=[length,width]",
+        "model.kind=linear",
+        "model.ensemble=1",
+        "train.steps=400",
+        "train.batch_size=full",
+        "train.learning_rate=0.05",
+        "train.weight_decay=0",
+        "train.validate_every=400",
+        "--json",
+    )
+    assert done.code == 0, done.err
+    result = json.loads(done.out)
+    assert result["parameters"] == 3 * 2 + 3
+    with Path("flowers.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    x = np.array([[float(row["length"]), float(row["width"])] for row in rows])
+    kinds = np.array([row["kind"] for row in rows])
+    train = experiment.reopen(RunFolder(Path(result["run"]))).split.train
+    other = LogisticRegression(C=np.inf).fit(x[train], kinds[train])
+    found = mdncli.load(result["run"]).predict(x)
+    assert isinstance(found, Categorical)
+    np.testing.assert_allclose(found.probabilities(), other.predict_proba(x), atol=2e-3)
+
+
+def test_folds_are_averaged_and_share_their_classes(own: Here) -> None:
+    options = ("data.inputs=[length,width]", *QUICK)
+    done = own("crossval", "flowers.csv", "--target=kind", "--folds=3", *options, "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [fold["rows"] for fold in found["folds"]] == [80, 80, 80]
+    for key in ("nll", "accuracy", "brier", "ece", "log_loss"):
+        each = [fold[key] for fold in found["folds"]]
+        assert found["mean"][key] == pytest.approx(np.mean(each))
+        assert found["se"][key] == pytest.approx(np.std(each, ddof=1) / np.sqrt(3))
+    assert "rmse" not in found["mean"]
+    drawn = {path.stem for path in (Path(found["run"]) / "plots").iterdir()}
+    assert drawn == {"reliability", "learning"}
+
+
+def test_figures_of_classes_are_drawn_and_those_of_numbers_passed_over(own: Here) -> None:
+    done = own("plot", SPIRALS)
+    assert done.code == 0, done.err
+    drawn = [Path(line).stem for line in done.out.splitlines()]
+    assert drawn == ["data", "regions", "reliability", "learning"]
+    shown = own("runs", "show", SPIRALS)
+    assert "3 classes, hidden 16" in shown.out
+
+
+def test_without_inputs_a_model_knows_the_shares(own: Here) -> None:
+    options = ("model.ensemble=1", "model.kind=linear", "train.steps=200", "train.batch_size=full")
+    done = own("train", "flowers.csv", "--target=kind", "data.inputs=[]", *options, "--json")
+    assert done.code == 0, done.err
+    scores = json.loads(own("evaluate", "--json").out)
+    assert scores["nll"] == pytest.approx(scores["reference"]["class_shares"]["nll"], abs=0.02)
+
+
+def test_scores_of_known_rows() -> None:
+    p = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.5, 0.25, 0.25]])
+    y = np.array([[0.0], [1.0], [0.0], [2.0]])
+    exact = Categorical(np.log(np.full((3, 4), 1 / 3)))
+    parts = [slice(0, 1), slice(1, 4)]
+    predicted = Categorical(np.log(p.T))
+    found = evaluate([Chunk(predicted[s], y[s], exact[s]) for s in parts], np.array([0.5, 0.5, 0]))
+    nll = -np.log([0.7, 0.8, 0.3, 0.25])
+    assert found["log_loss"] == found["nll"] == pytest.approx(nll.mean())
+    assert found["excess_nll"] == pytest.approx(nll.mean() - np.log(3))
+    assert found["accuracy"] == 0.5
+    briers = [0.09 + 0.04 + 0.01, 0.01 + 0.04 + 0.01, 0.49 + 0.09 + 0.16, 0.25 + 0.0625 + 0.5625]
+    assert found["brier"] == pytest.approx(np.mean(briers))
+    # Confidences 0.7, 0.8, 0.4 and 0.5 are in bins of their own.
+    assert found["ece"] == pytest.approx((0.3 + 0.2 + 0.4 + 0.5) / 4)
+    assert found["se"]["brier"] == pytest.approx(np.std(briers, ddof=1) / 2)
+    assert found["se"]["accuracy"] == pytest.approx(np.std([1, 1, 0, 0], ddof=1) / 2)
+    assert found["reference"]["class_shares"]["nll"] == np.inf
+
+
+def test_what_is_calibrated_has_nearly_no_calibration_error() -> None:
+    rng = np.random.default_rng(0)
+    predicted = Categorical(rng.normal(size=(3, 50_000), scale=2))
+    y = predicted.sample(rng)[:, 0]
+    found = evaluate([Chunk(predicted, y)])
+    assert found["ece"] < 0.01
+    bold = evaluate([Chunk(predicted.tempered(0.3), y)])
+    assert bold["ece"] > 0.1
+    # Twice the rows in the same bins: the standard error is that of the mean gap.
+    assert bold["se"]["ece"] == pytest.approx(0.45 / np.sqrt(50_000), rel=0.3)
