@@ -36,6 +36,7 @@ TRAIN_KEYS = {
     "exact_nll",
     "excess_nll",
     "effective_components",
+    "health",
     "spike_trap",
 }
 EVALUATE_KEYS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment
-from mdncli.commands import components
+from mdncli.commands import components, health
 from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.finding import anything, find
 from mdncli.config import Config
@@ -180,12 +180,21 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         document=document[0] if len(document) == 1 else {"runs": document},
         tables=[
             Table("NLL in nats per row", columns, rows, caption, one_line=True),
+            *_health(results),
             *(components.tables(results[0]) if len(results) == 1 else ()),
         ],
         faults=[line for error in errors for line in error.lines()],
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
+
+
+def _health(results: Sequence[Mapping[str, Any]]) -> list[Table]:
+    """What one run makes of its components; of several only what each of them says itself."""
+    if len(results) > 1:
+        return []
+    rows = [remark for remark in health.remarks(results[0]) if remark[0] != "spike trap"]
+    return [Table("Health of the mixture", ("", ""), rows)] if results[0].get("health") else []
 
 
 def _best(results: Sequence[Mapping[str, Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,48 @@ def effective_components(mixture: Mixture) -> float:
     share = mixture.weights.mean(axis=1)
     share = share[share > 0]
     return float(np.exp(-np.sum(share * np.log(share))))
+
+
+USED = 0.01
+"""The weight from which on a component counts at a row."""
+
+AT_FLOOR = 1.1
+"""Scales below this multiple of their floor are held up by it."""
+
+
+def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
+    """What an ensemble makes of its components.
+
+    Args:
+        members: mixtures over the same rows, in standardised units.
+        scale_floor: the least scale that a component may have there.
+
+    Returns:
+        `components`, of all members; `dead`, how many of these nowhere have a weight of 1%;
+        `smallest_scale` of those that have at some row, beside the `scale_floor`; and `at_floor`,
+        the share of the rows at which one of them is as thin as its floor.
+
+    >>> scale = np.array([[[0.001, 0.5]], [[0.3, 0.3]], [[1.0, 1.0]]])
+    >>> weights = np.log([[0.5, 0.5], [0.5, 0.5], [1e-9, 1e-9]])
+    >>> condition([Mixture(weights, np.zeros((3, 1, 2)), scale)], 0.001)["dead"]
+    1
+    >>> condition([Mixture(weights, np.zeros((3, 1, 2)), scale)], 0.001)["at_floor"]
+    0.5
+    """
+    dead, smallest, thin = 0, math.inf, np.zeros(members[0].rows, np.bool_)
+    for member in members:
+        used = member.weights >= USED
+        dead += int(np.count_nonzero(~used.any(axis=1)))
+        least = np.where(used, member.scale.min(axis=1), math.inf).min(axis=0)
+        smallest = min(smallest, float(least.min(initial=math.inf)))
+        thin |= least <= AT_FLOOR * scale_floor
+    return {
+        "components": sum(member.mixtures for member in members),
+        "dead": dead,
+        "smallest_scale": smallest,
+        "scale_floor": scale_floor,
+        "at_floor": float(thin.mean()) if thin.size else 0.0,
+    }
 
 
 def components(conditional: Conditional, targets: Sequence[str]) -> list[dict[str, Any]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from mdncli.errors import (
     DivergedError,
     MdnError,
 )
-from mdncli.evaluation.health import components, effective_components
+from mdncli.evaluation.health import components, condition, effective_components
 from mdncli.events import (
     Listener,
     Warned,
@@ -78,6 +78,7 @@ def nothing(run: RunFolder, material: Material, seconds: float) -> dict[str, Any
         "excess_nll": None,
         "effective_components": None,
         "components": None,
+        "health": None,
     }
 
 
@@ -195,6 +196,7 @@ def conclude(
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(material, predictor),
+        "health": _health(material, predictor, members, nll),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         **{key: about[key] for key in ("trial",) if key in about},
         "format": store.FORMAT,
@@ -215,6 +217,21 @@ def _components(material: Material, predictor: Predictor) -> dict[str, Any] | No
         key: None if conditional is None else components(conditional, material.targets)
         for key, conditional in found.items()
     }
+
+
+def _health(
+    material: Material,
+    predictor: Predictor,
+    members: Sequence[Any],
+    nll: Mapping[str, float | None],
+) -> dict[str, Any] | None:
+    """What a mixture makes of its components, and how far training rows are ahead; of an mdn."""
+    mixtures = [member for member in members if isinstance(member, Mixture)]
+    if material.config.model.kind != "mdn" or not mixtures:
+        return None
+    train, validation = nll["train"], nll["validation"]
+    gap = None if train is None or validation is None else validation - train
+    return {**condition(mixtures, material.config.model.scale.floor), "gap": gap}
 
 
 def _errors(

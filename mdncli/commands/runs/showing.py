@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import store
-from mdncli.commands import components
+from mdncli.commands import components, health
 from mdncli.commands.answer import Answer, Table, number, shortened
 from mdncli.commands.finding import anything, find
 from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
@@ -178,8 +178,7 @@ def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
             yield "NLL so far", ", ".join(said)
     if (exact := record.figure("exact_nll")) is not None:
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
-    if (components := record.figure("effective_components")) is not None:
-        yield "components", f"{number(components, 1)} effective"
+    yield from health.remarks(record.result or {})
 
 
 def _origin(run: RunFolder) -> Facts:
