@@ -416,9 +416,16 @@ def sweep(
     items: Annotated[
         list[str] | None, typer.Argument(metavar="CONFIG [KEY=VALUES]...", show_default=False)
     ] = None,
-    search: Annotated[str, typer.Option(help="grid or random.")] = "grid",
+    search: Annotated[str | None, typer.Option(help="grid (default) or random.")] = None,
     trials: Annotated[
         int | None, typer.Option(metavar="N", help="Points to draw, by --search random.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(metavar="YAML", help="Axes, zip, search and trials.")
+    ] = None,
+    list_: Annotated[
+        str | None,
+        typer.Option("--list", metavar="FILE", help="Explicit trials: JSONL or CSV; - is stdin."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes (default: as many as pay).")
@@ -458,7 +465,8 @@ def sweep(
     """Train many trials of one config, those of one shape in one stack.
 
     KEY=VALUES is an axis: model.mixtures=2,5,10 or seed=0..9 or
-    train.learning_rate=log:1e-4:1e-2:5. Every combination is trained once, as
+    train.learning_rate=log:1e-4:1e-2:5, or for --search random
+    train.learning_rate=loguniform:1e-4:1e-1. Every combination is trained once, as
     an ordinary run in the new folder's trials/. The same command again
     continues the sweep that it began; nothing is ever trained twice.
     """
@@ -479,6 +487,8 @@ def sweep(
     request = command.Request(
         search=search,
         trials=trials,
+        file=file,
+        list=list_,
         workers=workers,
         new=new,
         resume=resume,

@@ -20,6 +20,7 @@ from mdncli.commands.answer import Answer, Table
 from mdncli.commands.finding import find
 from mdncli.commands.train import interruptible
 from mdncli.config import Config
+from mdncli.data.streams import stream
 from mdncli.errors import (
     DataError,
     InterruptedRunError,
@@ -33,15 +34,16 @@ from mdncli.store import RunFolder
 from mdncli.sweep import book, crews, ranking
 from mdncli.sweep.book import Book, is_sweep
 from mdncli.sweep.driver import Driver, Tally, best_of
+from mdncli.sweep.files import described
 from mdncli.sweep.orders import Library, Sized, section_of, stacked
 from mdncli.sweep.probe import probe
-from mdncli.sweep.space import Point, divided
+from mdncli.sweep.space import Point, Space, beside, divided, read_list
 from mdncli.sweep.trials import Trial, resolve
 
 MOST_TRIALS = 10_000
 """More need a `--yes`."""
 
-SEARCHES = ("grid",)
+SEARCHES = ("grid", "random")
 """Ways to choose the points of a sweep."""
 
 FAILED_TRIALS = 3
@@ -59,8 +61,10 @@ class Request:
     """What `mdn sweep` was asked for, beside the config and its axes.
 
     Args:
-        search: `grid`, `random` or `tpe`.
+        search: one of `SEARCHES`; None for what the file says, or a grid.
         trials: points to draw, where they are drawn.
+        file: a YAML that describes the sweep.
+        list: a file of explicit trials; `-` is standard input.
         workers: processes; None for as many as there are cores and stacks.
         new: start afresh even if the same sweep is there.
         resume: the sweep to continue.
@@ -70,8 +74,10 @@ class Request:
         most_failures: so many may fail before it is given up; None for any number.
     """
 
-    search: str = "grid"
+    search: str | None = None
     trials: int | None = None
+    file: Path | None = None
+    list: str | None = None
     workers: int | None = None
     new: bool = False
     resume: str | None = None
@@ -147,10 +153,6 @@ def sweep(
 
 def _require_sense(request: Request) -> None:
     """Refuse options that have no meaning, or none together."""
-    if request.search not in SEARCHES:
-        raise UsageError(
-            f"--search {request.search}: no such search", hint=f"choose from {', '.join(SEARCHES)}"
-        )
     for option, count, least in (
         ("workers", request.workers, 1),
         ("trials", request.trials, 1),
@@ -215,27 +217,55 @@ def _plan(items: Sequence[str], options: Mapping[str, Any], request: Request) ->
     def load(point: Point) -> Config:
         return configs.load(names[0], [*plain, *(f"{k}={v}" for k, v in point.items())], options)
 
+    if request.list is not None:
+        space = beside(Space([read_list(request.list)]), space)
+    search, count = request.search, request.trials
+    if request.file is not None:
+        file = described(request.file)
+        space = beside(file.space, space)
+        search, count = search or file.search, count or file.trials
+    search = search or "grid"
+    _require_search(search, count, space)
+    if search == "random":
+        assert count is not None
+        _require_few(count * len(space.repeats()[1]), request)
+        # Its own stream of random numbers, so that the same command draws the same points.
+        points = [*space.random(count, stream(0, "search"))]
+    else:
+        _require_few(len(space), request)
+        points = space.grid()
+    trials = resolve(load, points, space.keys)
+    name = options.get("name") or load(next(iter(space.grid()))).name
+    about = {
+        "identity": book.identity_of(trials, name=name),
+        "search": search,
+        "keys": space.keys,
+        "trials": len(trials),
+    }
+    base = trials[0].config.model_copy(update={"name": name})
+    return Plan(name, base, trials, about)
+
+
+def _require_search(search: str, count: int | None, space: Space) -> None:
+    """Refuse a search that does not go with what varies."""
+    if search not in SEARCHES:
+        raise UsageError(
+            f"--search {search}: no such search", hint=f"choose from {', '.join(SEARCHES)}"
+        )
     if not space.keys:
         raise UsageError(
             "nothing varies in this sweep", hint="give a key several values, such as seed=0..9"
         )
-    if space.intervals:
+    if search == "grid" and space.intervals:
         key = next(iter(space.intervals))
         raise UsageError(
             f"{key}: is drawn from an interval, which a grid cannot be",
             hint="add --search random --trials 50, or give values such as log:1e-4:1e-1:4",
         )
-    _require_few(len(space), request)
-    trials = resolve(load, space.grid(), space.keys)
-    base = trials[0].config
-    name = load(next(space.grid())).name
-    about = {
-        "identity": book.identity_of(trials, name=name),
-        "search": "grid",
-        "keys": space.keys,
-        "trials": len(trials),
-    }
-    return Plan(name, base.model_copy(update={"name": name}), trials, about)
+    if search == "grid" and count is not None:
+        raise UsageError("--trials is for --search random", hint="a grid trains all its points")
+    if search == "random" and count is None:
+        raise UsageError("--search random draws points", hint="say how many with --trials 50")
 
 
 def _require_few(count: int, request: Request) -> None:

@@ -61,6 +61,14 @@ class Space:
         for parts in itertools.product(*self.factors):
             yield _joined(parts)
 
+    def random(self, count: int, random: np.random.Generator) -> Iterator[dict[str, str]]:
+        """So many drawn points, each with every seed: what a seed does to one it does to all."""
+        points, again = self.repeats()
+        for _ in range(count):
+            drawn = points.draw(random)
+            for seeded in again.grid():
+                yield drawn | seeded
+
     def repeats(self) -> tuple[Space, Space]:
         """What tells points apart, and what repeats them: the seeds."""
         again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
@@ -122,6 +130,17 @@ def kind_of_key(key: str) -> Any:
             if (found := fields(synthetic_data(name)).get(path)) is not None:
                 return kind_of(found.annotation)
     return "other"
+
+
+def beside(one: Space, other: Space) -> Space:
+    """What two spaces span together.
+
+    Raises:
+        ConfigError: both set a key.
+    """
+    if both := [key for key in one.keys if key in other.keys]:
+        raise ConfigError([f"{both[0]}: varies twice; keep one of its axes"])
+    return Space([*one.factors, *other.factors], {**one.intervals, **other.intervals})
 
 
 # ------------------------------------------------------------------------------ lists of trials

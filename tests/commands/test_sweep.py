@@ -236,6 +236,62 @@ def test_trials_are_ranked_with_the_noise_of_their_seeds(whole: Path, here: Here
     assert point == groups[0]["runs"]
 
 
+def test_drawn_points_are_drawn_again_by_the_same_command(here: Here) -> None:
+    words = (*SMALL, "train.learning_rate=loguniform:1e-4:1e-1", "model.mixtures=1..4", "seed=0,1")
+    done = here("sweep", *words, "--search", "random", "--trials", "3", "-q", "--json")
+    assert done.code == 0, done.err
+    sweep = RunFolder(Path(json.loads(done.out)["sweep"]))
+    points = [run.read_json(run.result)["trial"]["overrides"] for run in store.runs(sweep.trials)]
+    rates = sorted(point["train.learning_rate"] for point in points)
+    assert len(points) == 6
+    assert rates[::2] == rates[1::2]  # each point has both seeds
+    assert len({*rates}) == 3
+    assert 1e-4 <= rates[0] < rates[-1] <= 1e-1
+    again = here("sweep", *words, "--search", "random", "--trials", "3")
+    assert "complete already" in again.err
+
+
+def test_a_sweep_may_be_a_file_or_a_list(here: Here) -> None:
+    Path("sweep.yaml").write_text(
+        "axes:\n  seed: 0..1\nzip:\n  - model.mixtures: [1, 2]\n    model.hidden: [[3], [4, 4]]\n"
+    )
+    done = here("sweep", *SMALL[:-2], SMALL[-1], "--file", "sweep.yaml", "-q", "--json")
+    assert done.code == 0, done.err
+    first = json.loads(done.out)["sweep"]
+    Path("trials.jsonl").write_text(
+        '{"model.mixtures": 1, "model.hidden": [3]}\n{"model": {"mixtures": 2, "hidden": [4, 4]}}\n'
+    )
+    done = here("sweep", *SMALL[:-2], SMALL[-1], "seed=0,1", "--list", "trials.jsonl", "--json")
+    assert json.loads(done.out)["sweep"] == first  # the same trials are the same sweep
+    assert json.loads(done.out)["trials"] == 4
+    shown = here("runs", "compare", "--sweep", first).out
+    assert "4-4" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("axis:\n  seed: 0..1\n", "s.yaml:1: axis: unknown key; did you mean axes?"),
+        ("axes: 3\n", "must be a section"),
+        ("axes:\n  seed: 0..\n", "s.yaml:2: axes.seed: seed=0..: is a range that never ends"),
+        ("axes:\n  seed: []\n", "without values"),
+        ("axes:\n  seed: 0,1\ntrials: x\n", "s.yaml:3: trials: must be a whole number"),
+        ("axes:\n  seed: 0,1\nsearch: [a]\n", "must be a word"),
+        ("zip:\n  - seed: [1]\n    model.mixtures: [1, 2]\n", "has 2 values beside 1"),
+        ("zip:\n  - seed: 1\n", "must be a list of values"),
+        ("axes:\n  seed: [0, 1]\nzip:\n  - seed: [1]\n", "varies twice"),
+        ("axes:\n  model.mixture: [0, 1]\n", "did you mean model.mixtures?"),
+    ],
+)
+def test_what_is_wrong_in_the_file_of_a_sweep_is_said(text: str, said: str, here: Here) -> None:
+    Path("s.yaml").write_text(text)
+    done = here("sweep", "sine", "--file", "s.yaml")
+    assert done.code == 2
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert not Path("runs").exists()
+
+
 def test_trials_are_named_in_many_ways(whole: Path, here: Here) -> None:
     sweep = sweep_in(whole)
     (one,) = [run for run in store.runs(sweep.trials) if "mixtures3-seed1" in run.id]
@@ -270,6 +326,10 @@ def test_trials_are_named_in_many_ways(whole: Path, here: Here) -> None:
         (("sine", "seed=0,1", "--search", "best"), 2, "--search best"),
         (("sine", "seed=0,1", "--resume", "a", "--retry", "b"), 2, "keep one"),
         (("sine", "seed=0,1", "data.rows=3"), 2, "3 rows"),
+        (("sine", "seed=0,1", "--search", "random"), 2, "--trials 50"),
+        (("sine", "seed=0,1", "--trials", "5"), 2, "--search random"),
+        (("sine", "--list", "none.csv"), 2, "cannot be read"),
+        (("sine", "seed=0,1", "--file", "none.yaml"), 2, "cannot be read"),
         (("--resume", "none"), 5, "no run 'none'"),
     ],
 )
