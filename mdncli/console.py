@@ -291,16 +291,19 @@ def _figure(value: float | None) -> str:
 
 def _sweep_line(event: SweepProgress) -> str:
     """How far a sweep has come, on one line."""
-    counts = [sum(getattr(s, key) for s in event.shapes) for key in ("done", "trials", "running")]
-    done, trials, running = counts
-    parts = [f"{done}/{trials} trials done, {running} running"]
-    if failed := sum(shape.failed for shape in event.shapes):
-        parts.append(f"{failed} failed")
-    if event.best:
-        parts.append(f"best NLL {_figure(_best_nll(event))} of {event.best}")
+    return ", ".join(_sweep_parts(event))
+
+
+def _sweep_parts(event: SweepProgress) -> list[str]:
+    """How far a sweep has come, and what is best so far."""
+    keys = ("done", "trials", "running", "failed")
+    done, trials, running, failed = (sum(getattr(s, key) for s in event.shapes) for key in keys)
+    said = f"{done:,} of {trials:,} trials done, {running:,} running"
+    if failed:
+        said += f", {failed:,} failed"
     if event.seconds_left is not None:
-        parts.append(f"{_clock(event.seconds_left)} left")
-    return ", ".join(parts)
+        said += f", {_clock(event.seconds_left)} left"
+    return [said, *([f"best NLL {_figure(_best_nll(event))}: {event.best}"] if event.best else [])]
 
 
 def _best_nll(event: SweepProgress) -> float | None:
@@ -325,11 +328,11 @@ def _sweep_table(event: SweepProgress) -> RenderableType:
         table.add_row(Text(shape.label), *map(str, counts), _figure(shape.best))
     if len(shapes) > MOST_SHAPES:
         table.add_row(f"and {len(shapes) - MOST_SHAPES} more shapes")
-    return Group(
-        table,
-        ProgressBar(total=1.0, completed=event.share, width=40),
-        Text(_sweep_line(event), no_wrap=True, overflow="ellipsis"),
-    )
+    lines = RichTable.grid()
+    lines.add_row(ProgressBar(total=1.0, completed=event.share, width=40))
+    for part in _sweep_parts(event):
+        lines.add_row(Text(part, no_wrap=True, overflow="ellipsis"))
+    return Group(table, lines)
 
 
 def _clock(seconds: float) -> str:
