@@ -178,7 +178,8 @@ def test_models_that_are_signed_rightly(
             read += 1
 
     fuzz()
-    assert read > examples / 20
+    # Examples are not tried twice, and there are only so many of use.
+    assert read > min(examples / 20, 50)
     record_property("hostile models", f"{examples} read, {read} of use, 0 uncaught exceptions")
 
 
