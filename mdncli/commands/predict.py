@@ -339,8 +339,12 @@ def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[s
     """Names of the new columns, and what they hold."""
     for name in encoding.targets:
         if encoding.classes:
-            yield f"{name}_predicted", str
-            yield from ((f"p_{label}", float) for label in encoding.classes)
+            probabilities = [f"p_{label}" for label in encoding.classes]
+            most_probable = f"{name}_predicted"
+            while most_probable in probabilities:
+                most_probable += "_"
+            yield most_probable, str
+            yield from ((each, float) for each in probabilities)
         else:
             yield from ((f"{name}_{what}", kind) for what, kind in asked.columns())
     if known:

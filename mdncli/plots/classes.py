@@ -69,17 +69,31 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
             if len(pair) == 2:
                 ax.set_ylim(*limits[1])
             else:
-                ax.set_yticks(range(len(lead.classes)), [style.plain(c, 12) for c in lead.classes])
+                every_so_many = -(-len(lead.classes) // MOST_SHOWN)
+                named = range(0, len(lead.classes), every_so_many)
+                ax.set_yticks(named, [style.plain(lead.classes[code], 12) for code in named])
                 ax.set_ylim(-0.5, len(lead.classes) - 0.5)
     facets.tidy(grid)
-    note = facets.first("pairs of inputs", len(shown), len(every))
+    note = facets.first("pairs of inputs", len(shown), len(every)) + unnamed(lead.classes)
     return figure, grid[0, 0], note
+
+
+def unnamed(labels: Sequence[str]) -> str:
+    """A note for a title where the legend does not name all classes.
+
+    >>> unnamed(["a"] * 150), unnamed("ab")
+    (', 12 of 150 classes named', '')
+    """
+    more = len(labels) > MOST_SHOWN
+    return f", {MOST_SHOWN} of {len(labels)} classes named" if more else ""
 
 
 def draw(
     ax: Axes, x: np.ndarray, y: np.ndarray, codes: np.ndarray, labels: Sequence[str], *, edge: float
 ) -> None:
     """Draw rows (x, y), both (N,), in the colour of their class; all or some of them.
+
+    Of many classes the legend names the first.
 
     Classes take turns in lying on top, row by row.
 
@@ -105,5 +119,5 @@ def draw(
             linewidths=edge,
             edgecolors="white" if edge else "none",
             alpha=1.0 if edge else float(np.clip(1.5 * len(x) ** -0.14, 0.3, 0.95)),
-            label=style.plain(label, 24),
+            label=style.plain(label, 24) if code < MOST_SHOWN else None,
         )

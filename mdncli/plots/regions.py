@@ -64,7 +64,9 @@ def regions(*subjects: Subject) -> Figure:
     total = len(shown[0].x)
     kind = "test rows" if lead.test else "training rows"
     few = style.counted(kind, min(total, MOST_ROWS), total) if len(subjects) == 1 else kind
-    style.head(figure, subjects, f"regions of classes, {few}", grid[0, 0])
+    style.head(
+        figure, subjects, f"regions of classes, {few}{classes.unnamed(lead.classes)}", grid[0, 0]
+    )
     return figure
 
 

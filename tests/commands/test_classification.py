@@ -72,6 +72,18 @@ def test_predictions_are_the_probabilities_of_every_class(own: Here) -> None:
     np.testing.assert_allclose([float(row["log_prob"]) for row in rows], np.log(own_p))
 
 
+def test_a_class_may_be_called_like_the_column_of_the_most_probable(own: Here) -> None:
+    Path("odd.csv").write_text(
+        "x,p\n" + "1,predicted\n2,,\n3,\x1b[31mred\n".replace(",,", ",") * 20
+    )
+    options = ("data.inputs=[x]", "data.missing=drop", *QUICK)
+    done = own("train", "odd.csv", "--target=p", *options)
+    assert done.code == 0, done.err
+    (row, gap, *_) = rows_of(own("predict", "--at=odd.csv", "-o", "-"))
+    assert [*row][2:] == ["p_predicted_", "p_\x1b[31mred", "p_predicted", "log_prob"]
+    assert (row["p_predicted_"], gap["log_prob"]) == ("predicted", "")
+
+
 def test_python_says_the_same(own: Here, tmp_path: Path) -> None:
     model = mdncli.load(FLOWERS, runs_dir=tmp_path / "runs")
     predicted = model.predict(np.zeros((3, 2)))

@@ -533,5 +533,8 @@ def test_probabilities_over_one_input_are_drawn_beside_the_exact_ones(
 
 
 def test_many_classes_are_drawn_all_the_same(classes: Make) -> None:
-    figure = regions(classes(count=15))
-    assert len(figure.axes[0].collections) > 3
+    for figure in (regions(classes(count=60)), data(classes(count=60))):
+        assert 4 <= len(figure.legends[0].get_texts()) <= 12
+        assert "12 of 60 classes named" in written(figure)
+    figure = data(classes(count=60, inputs=1))
+    assert len(figure.axes[0].get_yticks()) == 12
