@@ -114,12 +114,14 @@ class Calibration:
         return cls(temperature, scale, int(about["rows"]), *scores)
 
 
-def fit_temperatures(members: Sequence[Member], y: Array) -> tuple[float, float]:
+def fit_temperatures(members: Sequence[Member], y: Array, parts: int = 1) -> tuple[float, float]:
     """The temperatures of weights and of scales with the least NLL of the ensemble.
 
     Args:
-        members: what each says of N rows.
+        members: what each says of N rows; where parts of the targets have networks of their own,
+            first all that say something of the first part.
         y: what was observed, in the members' units, (N, D).
+        parts: how many there are, of D / parts targets each.
 
     Returns:
         Both; 1 where there is nothing to temper.
@@ -138,8 +140,13 @@ def fit_temperatures(members: Sequence[Member], y: Array) -> tuple[float, float]
 
     def nll(logs: Array) -> float:
         tempered = _tempered(members, *both(logs))
-        folded = kind.fold(tempered)  # pyright: ignore[reportArgumentType]
-        return float(-np.mean(folded.log_prob(y).clip(-1e6)))
+        each = len(tempered) // parts
+        log_prob = np.zeros(len(y))
+        for part, own in enumerate(np.split(y, parts, axis=1)):
+            some = tempered[part * each : (part + 1) * each]
+            folded = kind.fold(some)  # pyright: ignore[reportArgumentType]
+            log_prob += folded.log_prob(own)
+        return float(-np.mean(log_prob.clip(-1e6)))
 
     start = np.zeros(sum(free))
     simplex = np.vstack([start, 0.3 * np.eye(len(start))])

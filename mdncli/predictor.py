@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,9 +13,11 @@ from mdncli.calibration import Calibration
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional, Distribution
+from mdncli.density.factored import Chain, Product
 from mdncli.density.mixture import Mixture
 from mdncli.density.scores import variance_parts
 from mdncli.errors import DataError, RunFault
+from mdncli.factorisation import Factorisation
 from mdncli.head import HEADS, AnyHead
 from mdncli.network import Network, forward
 from mdncli.store import RunFolder, read_tensors, remedy, write_tensors
@@ -23,16 +25,21 @@ from mdncli.store import RunFolder, read_tensors, remedy, write_tensors
 CHUNK_COMPONENTS = 400_000
 """Rows times components held at once: about 3 MB an array."""
 
+_FARTHEST = 1e4
+"""Standard deviations from its mean, at most, that a target is told to the networks after it."""
+
 
 @dataclass(frozen=True)
 class Predictor:
     """An ensemble of networks with everything needed to use it on new rows.
 
     Args:
-        network: the shape shared by all members.
+        network: the shape shared by all networks.
         head: how raw outputs become a mixture, or the probabilities of classes.
+        factorisation: which networks answer for which targets.
         encoding: how columns become standardised arrays and back.
-        parameters: arrays with a leading member axis (M, ...).
+        parameters: arrays with a leading axis of networks: the M members of the first part of the
+            targets, then those of the next, (P M, ...).
         ranges: lowest and highest value of each numeric input over the training rows.
         seed: the run's seed, from which the default sampling seed derives.
         calibration: what was learned from validation rows after training; predictions follow it.
@@ -43,6 +50,7 @@ class Predictor:
 
     network: Network
     head: AnyHead
+    factorisation: Factorisation
     encoding: Encoding
     parameters: Mapping[str, np.ndarray]
     ranges: Mapping[str, tuple[float, float]]
@@ -50,17 +58,20 @@ class Predictor:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        encoding, members = self.encoding, {len(array) for array in self.parameters.values()}
+        encoding, whole = self.encoding, self.factorisation
+        networks = {len(array) for array in self.parameters.values()}
         numeric = {column.name for column in encoding.input_columns if column.kind == "numeric"}
         fits = (
             {name: array.shape[1:] for name, array in self.parameters.items()}
             == self.network.shapes()
-            and len(members) == 1
-            and 0 not in members
+            and len(networks) == 1
+            and 0 not in networks
+            and max(networks) % whole.parts == 0
             and {array.dtype for array in self.parameters.values()} == {np.dtype(np.float32)}
-            and self.network.inputs == encoding.features
+            and self.network.inputs == encoding.features + whole.told
             and self.network.outputs == self.head.outputs
-            and self.head.targets == len(encoding.targets)
+            and self.head.targets == whole.each
+            and whole.targets == len(encoding.targets)
             and len(encoding.classes) == getattr(self.head, "classes", 0)
             and self.ranges.keys() == numeric
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
@@ -79,7 +90,7 @@ class Predictor:
 
     @property
     def components(self) -> int:
-        """Components of the folded mixture: members times K; or members times classes."""
+        """Components of all mixtures of a row: networks times K; or members times classes."""
         return self.head.mixtures * self.size
 
     @property
@@ -88,20 +99,39 @@ class Predictor:
         return self.encoding.classes
 
     def members(self, table: Table) -> Sequence[Any]:
-        """What each ensemble member says: a `Mixture` in standardised units, or a `Categorical`.
+        """What each network says: a `Mixture` in standardised units, or a `Categorical`.
+
+        There are as many as members of the ensemble if the targets are joint, else so many for
+        each target.
+
+        Args:
+            table: has all input columns and, for networks that are told of targets, those too.
 
         Raises:
             DataError: an input is so far off that the network overflows.
         """
-        x = self.encoding.encode_inputs(table)
+        x, whole = self.encoding.encode_inputs(table), self.factorisation
+        told = self.encoding.encode_targets(table) if whole.told else x[:0]
+        return [
+            mixture
+            for part in range(whole.parts)
+            for mixture in self._part(part, whole.seen(x, told, part), table)
+        ]
+
+    def _part(self, part: int, x: np.ndarray, table: Table | None = None) -> Sequence[Any]:
+        """What the networks say of one part of the targets, at their inputs; see `members`."""
+        members = self.size // self.factorisation.parts
+        own = slice(part * members, (part + 1) * members)
+        parameters = {name: array[own] for name, array in self.parameters.items()}
         with np.errstate(over="ignore", invalid="ignore"):
-            raw = forward(self.network, self.parameters, x)
-            _require_finite(raw.sum(axis=(0, 1)), table)
-            members = [self.head(each) for each in raw]
-            for member in members:
-                if isinstance(member, Mixture):
-                    _require_finite(member.scale.sum(axis=(0, 1)), table)
-        return members
+            raw = forward(self.network, parameters, x)
+            found = [self.head(each) for each in raw]
+            if table is not None:
+                _require_finite(raw.sum(axis=(0, 1)), table)
+                for each in found:
+                    if isinstance(each, Mixture):
+                        _require_finite(each.scale.sum(axis=(0, 1)), table)
+        return found
 
     def predict(
         self, table: Table, *, temperature: float = 1.0, scale_temperature: float = 1.0
@@ -118,22 +148,49 @@ class Predictor:
             DataError: the table does not fit the model.
             UsageError: a temperature is not usable; a class has no scale.
         """
-        members = self.members(table)
-        if self.calibration is not None:
-            members = self.calibration.tempered(members)
-        if (temperature, scale_temperature) != (1.0, 1.0):
-            members = [m.tempered(weights=temperature, scale=scale_temperature) for m in members]
-        return self.encoding.decode(type(members[0]).fold(members))
+
+        def folded(members: Sequence[Any]) -> Any:
+            members = self._calibrated(members)
+            if (temperature, scale_temperature) != (1.0, 1.0):
+                members = [
+                    m.tempered(weights=temperature, scale=scale_temperature) for m in members
+                ]
+            return type(members[0]).fold(members)
+
+        return self._assembled(table, folded)
+
+    def _calibrated(self, members: Sequence[Any]) -> Sequence[Any]:
+        return members if self.calibration is None else self.calibration.tempered(members)
+
+    def _assembled(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
+        """The distributions of all targets, of what `one` makes of the members for each part."""
+        x, whole = self.encoding.encode_inputs(table), self.factorisation
+        nothing = np.zeros((0, x.shape[1]), np.float32)
+        first = one(self._part(0, whole.seen(x, nothing, 0), table))
+        if whole.name == "joint":
+            return self.encoding.decode(first)
+        if whole.name == "independent":
+            others = [one(self._part(part, x, table)) for part in range(1, whole.parts)]
+            return self.encoding.decode(Product([first, *others]))
+
+        def follow(part: int, rows: np.ndarray, before: np.ndarray) -> Mixture:
+            if not part:
+                return first[rows]
+            # What is impossible has no density already: the others need not overflow for it.
+            known = np.nan_to_num(before.T).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
+            return one(self._part(part, whole.seen(x[:, rows], known, part)))
+
+        return self.encoding.decode(Chain(table.rows, whole.targets, follow))
 
     def variance_parts(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
         """The variance of each target, (N, D): what members expect, and how they disagree.
 
         See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
-        members = self.members(table)
-        if self.calibration is not None:
-            members = self.calibration.tempered(members)
-        members = [self.encoding.decode(member) for member in members]
+        members = [
+            self._assembled(table, lambda every, at=at: self._calibrated(every)[at])
+            for at in range(self.size // self.factorisation.parts)
+        ]
         return variance_parts([member for member in members if isinstance(member, Conditional)])
 
     def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Distribution]]:
@@ -149,6 +206,7 @@ class Predictor:
             "kind": self.head.kind,
             "network": asdict(self.network),
             "head": asdict(self.head),
+            "factorisation": asdict(self.factorisation),
             "encoding": self.encoding.to_json(),
             "ranges": {name: list(pair) for name, pair in self.ranges.items()},
             "seed": self.seed,
@@ -179,6 +237,7 @@ def load(run: RunFolder) -> Predictor:
         predictor = Predictor(
             network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
             head=HEADS[about["kind"]](**about["head"]),
+            factorisation=Factorisation(**about["factorisation"]),
             encoding=Encoding.from_json(about["encoding"]),
             parameters=arrays,
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},

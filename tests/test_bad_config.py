@@ -241,7 +241,7 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     "neither number nor word": (
         "train: {batch_size: all, threads: two}\n",
         [
-            ":1: train.batch_size: must be a whole number or full, got 'all'",
+            ":1: train.batch_size: must be a whole number, full or auto, got 'all'",
             ":1: train.threads: must be a whole number or auto, got 'two'",
         ],
     ),
@@ -569,7 +569,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         ["model.__init__=1"],
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, mixtures, "
-            "family, degrees_of_freedom, covariance, scale, ensemble"
+            "family, degrees_of_freedom, covariance, targets, scale, ensemble"
         ],
     ),
     "wrong type": (

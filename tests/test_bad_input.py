@@ -330,6 +330,20 @@ TABLES = {
     "no logarithm": table(
         ROWS + "-3,1\n", "t.csv:32: column 'x': -3 has no log1p", more="data.transform.x=log1p"
     ),
+    "no logarithm of a target": table(
+        ROWS + "3,-2\n", "t.csv:32: column 'y': -2 has no log", more="data.transform.y=log"
+    ),
+    "more components than rows": table(
+        ROWS,
+        "model.mixtures: 40 components are more than the 22 training rows",
+        "set it to 22 at most",
+        more="model.mixtures=40",
+    ),
+    "more components than rows for EM": table(
+        ROWS,
+        "model.mixtures: 40 components are more than the 22 training rows",
+        more="model.mixtures=40 model.kind=gmm",
+    ),
     "identifiers": table(
         "x,y\n" + "".join(f"n{i},{i % 9}\n" for i in range(2000)), "column 'x' has", "leave it out"
     ),
@@ -528,6 +542,9 @@ MODELS: dict[str, Case] = {
         "head": entry("head", "evil", value=1),
         "kind": entry("kind", value="evil"),
         "kind of head": entry("kind", value="point"),
+        "way of targets": entry("factorisation", "name", value="evil"),
+        "number of targets": entry("factorisation", "targets", value=2),
+        "no targets": entry("factorisation", "targets", value=0),
         "activation": entry("network", "activation", value=["evil"]),
         "widths": entry("network", "hidden", value=[8.0]),
         "inputs": entry("network", "inputs", value=2),

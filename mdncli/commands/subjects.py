@@ -38,7 +38,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
     inputs, problem = material.inputs, material.problem
     single = len(inputs) == 1
     numeric = single and [*predictor.ranges] == inputs
-    test = material.split.test
+    test, whole = material.split.test, predictor.factorisation
     record = records.read(run)
 
     def rows_at(x: np.ndarray) -> Table:
@@ -81,7 +81,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         of_its_kind = {
             "draws": _draws(predictor) if numeric else _test_draws(material, predictor),
             "predict": predict if single else None,
-            "predict_member": predict_member if single else None,
+            "predict_member": predict_member if single and whole.name == "joint" else None,
             "predict_test": predict_test if len(test) else None,
             "exact": exact if single else None,
             "exact_test": exact_test if exact is not None and len(test) else None,
@@ -92,7 +92,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         targets=material.targets,
         train=rows(material, material.split.train),
         test=rows(material, test) if len(test) else None,
-        members=predictor.size,
+        members=predictor.size // whole.parts,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],

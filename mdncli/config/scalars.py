@@ -213,13 +213,14 @@ def read_path(value: object) -> Path:
     return Path(os.path.abspath(folder / Path(os.path.expanduser(text))))
 
 
-def whole_or(word: str) -> Callable[[object], object]:
-    """A reader of a whole number or one word, such as `auto`."""
+def whole_or(*words: str) -> Callable[[object], object]:
+    """A reader of a whole number or a word, such as `auto`."""
+    *others, last = words
+    due = f"{', '.join(['a whole number', *others])} or {last}"
 
     def read(value: object) -> object:
-        if value == word or (isinstance(value, Text) and value.text == word):
-            return word
-        return read_whole(value, due=f"a whole number or {word}")
+        word = value.text if isinstance(value, Text) else value
+        return word if word in words else read_whole(value, due=due)
 
     return read
 

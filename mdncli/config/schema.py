@@ -417,6 +417,11 @@ class Model(Section):
         WORD,
         Field(description="of a component's targets; auto: full of 2 to 6 gaussian ones"),
     ] = "auto"
+    targets: Annotated[
+        Literal["joint", "independent", "chain"],
+        WORD,
+        Field(description="of several: one mixture, one for each, or each given those before it"),
+    ] = "joint"
     scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
     ensemble: Annotated[
         int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
@@ -465,10 +470,10 @@ class Train(Section):
     epochs: Annotated[Count | None, Field(description="passes over the rows; or give steps")] = None
     steps: Annotated[Count | None, Field(description="optimizer steps; or give epochs")] = 3000
     batch_size: Annotated[
-        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full"],
-        BeforeValidator(whole_or("full")),
-        Field(description="rows per step, or full"),
-    ] = 128
+        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
+        BeforeValidator(whole_or("full", "auto")),
+        Field(description="rows per step, or full; auto: 128, of fewer than 1,000 rows 64"),
+    ] = "auto"
     loss: Annotated[
         Literal["auto", "nll", "squared", "absolute"],
         WORD,

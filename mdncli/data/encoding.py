@@ -38,7 +38,7 @@ from mdncli.data.spool import release
 from mdncli.data.table import Table
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Distribution
-from mdncli.density.mixture import Mixture
+from mdncli.density.factored import Joint
 from mdncli.density.transformed import Transformed
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
@@ -72,6 +72,7 @@ class Encoding:
     array([[-1.,  1.,  6.],
            [ 0.,  1.,  0.],
            [ 1.,  0.,  1.]], dtype=float32)
+    >>> from mdncli.density.mixture import Mixture
     >>> encoding.decode(Mixture([[0.0]], [[[6.0]]], [[[0.1]]])).mean()
     array([[9.]])
     """
@@ -310,7 +311,7 @@ class Encoding:
         assert isinstance(target, Classes)
         return encodable(target, table) | gaps(target, table)
 
-    def decode(self, prediction: Mixture | Categorical) -> Distribution:
+    def decode(self, prediction: Joint | Categorical) -> Distribution:
         """A prediction for the standardised targets as one for the targets in their own units.
 
         One for codes becomes one for the classes that they stand for.

@@ -1,4 +1,4 @@
-"""A mixture seen through transforms of its targets."""
+"""Mixtures seen through transforms of their targets."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mdncli.density.conditional import Array, Conditional, Rows, tiles
+from mdncli.density.factored import Joint
 from mdncli.density.families import Family
-from mdncli.density.mixture import Mixture
 from mdncli.density.shape import Regions
 from mdncli.transforms import TRANSFORMS, Transform
 
@@ -43,18 +43,19 @@ class Transformed(Conditional):
     probability below its lower bound sits on the bound itself, where it has no density.
 
     Args:
-        base: the mixture of t, with D targets.
+        base: the distribution of t, with D targets; each by itself follows a mixture.
         transforms: a key of `TRANSFORMS` for each target, (D,).
 
     Raises:
         ValueError: there is not one transform for each target.
 
+    >>> from mdncli.density.mixture import Mixture
     >>> price = Transformed(Mixture([[0.0]], [[[4.0]]], [[[0.5]]]), ["log"])
     >>> price.quantile([0.5]).ravel().round(3), price.mean().ravel().round(3)
     (array([54.598]), array([61.868]))
     """
 
-    def __init__(self, base: Mixture, transforms: Sequence[str]) -> None:
+    def __init__(self, base: Joint, transforms: Sequence[str]) -> None:
         if len(transforms) != base.targets:
             raise ValueError(f"{len(transforms)} transforms for {base.targets} targets")
         self.base = base
@@ -149,11 +150,12 @@ class Transformed(Conditional):
     def _moments(self) -> tuple[Array, Array]:
         """Mean and standard deviation, (N, D) each, by the law of total variance."""
         mean, std = np.empty((2, self.rows, self.targets))
-        family = self.base.family
-        for rows, _ in tiles(self.rows, width=self.base.mixtures * len(_NODES)):
-            weights = np.exp(self.base.log_weights[:, rows])
-            for d, name in enumerate(self.transforms):
-                location, scale = self.base.location[:, d, rows], self.base.scale[:, d, rows]
+        for d, name in enumerate(self.transforms):
+            one = self.base.marginal(d)
+            family = one.family
+            for rows, _ in tiles(self.rows, width=one.mixtures * len(_NODES)):
+                weights = np.exp(one.log_weights[:, rows])
+                location, scale = one.location[:, 0, rows], one.scale[:, 0, rows]
                 with np.errstate(over="ignore", invalid="ignore"):
                     each_mean, each_variance = (
                         _CLOSED_FORMS[name](family, location, scale)

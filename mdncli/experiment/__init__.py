@@ -23,7 +23,7 @@ from mdncli.experiment.material import (
     usable,
     write_rows,
 )
-from mdncli.experiment.modelling import head_of, network_of
+from mdncli.experiment.modelling import factorisation_of, head_of, network_of
 from mdncli.experiment.progress import Stop
 from mdncli.experiment.running import resume, train
 
@@ -38,6 +38,7 @@ __all__ = [
     "begin_view",
     "calibrated",
     "config_of",
+    "factorisation_of",
     "head_of",
     "network_of",
     "prepare",

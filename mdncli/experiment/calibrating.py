@@ -39,7 +39,8 @@ def calibrated(material: Material, predictor: Predictor) -> Predictor:
         y = material.y(fitted)
     else:
         y = material.encoding.encode_targets(material.table, fitted).T.astype(np.float64)
-    weights, scale = fit_temperatures(plain.members(material.table[fitted]), y)
+    said, parts = plain.members(material.table[fitted]), plain.factorisation.parts
+    weights, scale = fit_temperatures(said, y, parts)
     empty = np.zeros((0, 0))
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:

@@ -41,6 +41,10 @@ def restore(job: Job) -> Restored:
         identity, seconds, steps = about["config"], float(about["seconds"]), state["step"]
         threads, device = int(about["threads"]), str(about.get("device", "cpu"))
         job.diverged = {job.replicas[int(m)]: str(why) for m, why in about["diverged"].items()}
+        latest = np.array(about["latest"], np.float64)
+        if latest.shape != job.latest.shape:
+            raise ValueError("other replicas")
+        job.latest = latest
         done = int(steps.max())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise misfit(job.run) from None

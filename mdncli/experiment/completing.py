@@ -25,6 +25,7 @@ from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
+from mdncli.experiment.modelling import factorisation_of
 from mdncli.experiment.progress import Training
 from mdncli.head import AnyHead
 from mdncli.network import Network, forward
@@ -93,9 +94,11 @@ def _nothing(job: Job, training: Training) -> dict[str, Any]:
 
 def _complete(job: Job, training: Training, listener: Listener, started: float) -> dict[str, Any]:
     """Write the model and the result of a run whose replicas are done."""
-    healthy = [replica for replica in job.replicas if replica not in job.diverged]
+    # What one network of a member cannot say, the others cannot make up for.
+    lost = {job.member(replica) for replica in job.diverged}
+    healthy = [replica for replica in job.replicas if job.member(replica) not in lost]
     if job.diverged:
-        count = f"{len(job.diverged)} of {len(job.replicas)} ensemble members diverged"
+        count = f"{len(lost)} of {job.config.model.ensemble} ensemble members diverged"
         detail = next(iter(job.diverged.values()))
         if not healthy:
             raise DivergedError(
@@ -149,6 +152,7 @@ def predictor_of(
     return Predictor(
         network=network,
         head=head,
+        factorisation=factorisation_of(material.config, len(material.targets)),
         encoding=material.encoding,
         parameters=parameters,
         ranges=_ranges(material),

@@ -42,7 +42,7 @@ def refit(run: RunFolder, material: Material, listener: Listener) -> Outcome:
     """Fit a run in its folder, which is locked; what it may have learned before is not needed."""
     started = time.monotonic()
     head = head_of(material.config, len(material.targets))
-    network = network_of(material.config, material.encoding.features, head)
+    network = network_of(material.config, material.encoding.features, len(material.targets))
     assert isinstance(head, Head)
     if material.inputs:
         listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored(material)}"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mdncli.config import Config, Model
+from mdncli.factorisation import Factorisation
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.network import Network
 
@@ -16,15 +17,22 @@ LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
 
 
-def head_of(config: Config, targets: int, classes: int = 0) -> AnyHead:
-    """The head of a model before it is trained.
+def factorisation_of(config: Config, targets: int) -> Factorisation:
+    """How many networks share the targets; regression and one mixture for all rows know one way."""
+    model = config.model
+    alone = targets == 1 or model.kind != "mdn"
+    return Factorisation("joint" if alone else model.targets, targets)
+
+
+def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
+    """The head of every network before it is trained.
 
     Args:
         config: of the run.
-        targets: how many there are.
+        every_target: how many targets the model has.
         classes: how many classes the target has; 0 where targets are numbers.
     """
-    model = config.model
+    model, targets = config.model, factorisation_of(config, every_target).each
     if classes:
         return ClassHead(classes)
     if model.kind == "gmm":
@@ -63,11 +71,11 @@ def covariance_of(model: Model, targets: int) -> str:
     return "full" if gaussian and 1 < targets <= MOST_CORRELATED else "diagonal"
 
 
-def network_of(config: Config, features: int, head: AnyHead) -> Network:
-    """The network of a model: linear ones have no hidden layer."""
-    model = config.model
+def network_of(config: Config, features: int, targets: int, classes: int = 0) -> Network:
+    """The shape of every network of a model: linear ones have no hidden layer."""
+    model, head = config.model, head_of(config, targets, classes)
     return Network(
-        inputs=features,
+        inputs=features + factorisation_of(config, targets).told,
         hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head.outputs,

@@ -24,7 +24,7 @@ from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, train
 from mdncli.experiment.material import PIECE_ROWS, Material
 
 if TYPE_CHECKING:
-    from mdncli.training.plan import Replica, Validated
+    from mdncli.training.plan import Replica, TrainingData, Validated
     from mdncli.training.stopwatch import Stopwatch
 
 
@@ -59,15 +59,20 @@ class Training:
         replicas: list[Replica] = []
         # Runs that differ in their seed only share their data; folds share a table, not its split.
         shared = {id(job.material.split): job.material for job in jobs}
+        data: list[TrainingData] = []
+        placed: dict[int, int] = {}
+        for key, material in shared.items():
+            placed[key] = len(data)
+            data += training_data(material)
         for job in jobs:
-            own = replicas_of(job, list(shared).index(id(job.material.split)))
+            own = replicas_of(job, placed[id(job.material.split)])
+            job.latest = np.full((2, len(own)), np.nan)
             job.replicas = list(range(len(replicas), len(replicas) + len(own)))
             job.offsets = _offsets(job.material)
             replicas += own
         self.owner = {replica: job for job in jobs for replica in job.replicas}
         before = _restored(jobs) if resuming else Restored()
         state, self.seconds = before.state, before.seconds
-        data = [training_data(material) for material in shared.values()]
         self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
             watch.over(self, save="saving", _validated="saving")
@@ -158,6 +163,7 @@ class Training:
                 "device": self.device,
                 "config": identity_of(job.config),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
+                "latest": store.finite(job.latest.tolist()),
             }
             own = {name: values[job.replicas] for name, values in state.items()}
             store.write_tensors(job.run.checkpoint, own, about)
@@ -167,14 +173,17 @@ class Training:
     def _validated(self, event: Validated) -> None:
         position = {int(replica): at for at, replica in enumerate(event.replicas)}
         for job in self.jobs:
-            at = [position[replica] for replica in job.replicas if replica in position]
-            if not at:
+            here = [at for at, replica in enumerate(job.replicas) if replica in position]
+            if not here:
                 continue
+            at = [position[job.replicas[index]] for index in here]
+            job.latest[:, here] = event.nll_train[at], event.nll_validation[at]
+            members = job.config.model.ensemble
+            live = sorted({index % members for index in here})
+            # A member's NLL is the sum over its networks, of which some may have stopped before.
             train, validation = (
-                _own_units(nll[at], offset)
-                for nll, offset in zip(
-                    (event.nll_train, event.nll_validation), job.offsets, strict=True
-                )
+                _own_units(nll.reshape(-1, members)[:, live].sum(axis=0), offset)
+                for nll, offset in zip(job.latest, job.offsets, strict=True)
             )
             record = {
                 "epoch": int(event.epoch[at].max()),
@@ -184,7 +193,7 @@ class Training:
                 "learning_rate": float(event.learning_rate[at].max()),
                 "seconds": round(self.elapsed, 3),
                 "members": {
-                    "member": [job.replicas.index(int(event.replicas[i])) for i in at],
+                    "member": live,
                     "nll_train": train,
                     "nll_validation": validation,
                 },

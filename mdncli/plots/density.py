@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from mdncli.density.conditional import Conditional
+from mdncli.density.factored import Product
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
 from mdncli.plots import facets, style
@@ -120,13 +121,14 @@ def draw_components(ax: Axes, x: np.ndarray, conditional: Conditional, target: i
 
 def _components(conditional: Conditional, target: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Weights and locations (K, N) of a mixture's components, in the target's own units."""
+    base = conditional.base if isinstance(conditional, Transformed) else conditional
+    if not isinstance(base, Mixture | Product):
+        return None
+    own = base.marginal(target)
+    location = own.location[:, 0]
     if isinstance(conditional, Transformed):
-        transform = TRANSFORMS[conditional.transforms[target]]
-        base = conditional.base
-        return base.weights, transform.inverse(base.location[:, target])
-    if isinstance(conditional, Mixture):
-        return conditional.weights, conditional.location[:, target]
-    return None
+        location = TRANSFORMS[conditional.transforms[target]].inverse(location)
+    return own.weights, location
 
 
 def _columns(subjects: Sequence[Subject], x: np.ndarray) -> list[_Column]:

@@ -13,7 +13,7 @@ from mdncli import config as configs
 from mdncli import predictor, store
 from mdncli.commands.answer import Answer, Table, shortened
 from mdncli.commands.finding import anything, find
-from mdncli.commands.records import mapping_of
+from mdncli.commands.records import mapping_of, sequence_of
 from mdncli.config import Config
 from mdncli.errors import DataError, MdnError, RunFault, UsageError
 from mdncli.events import Listener, Note
@@ -166,14 +166,16 @@ def _model(subject: _Subject) -> str | None:
     run = subject.run
     if subject.only_data or (subject.result is None and not run.model.exists()):
         return None
-    from mdncli.experiment import head_of, network_of
+    from mdncli.experiment import factorisation_of, head_of, network_of
 
     model = predictor.load(run)
-    members = len(next(iter(model.parameters.values())))
-    head = head_of(subject.config, model.head.targets, len(model.classes))
-    network = network_of(subject.config, model.network.inputs, head)
+    targets, classes, whole = len(model.encoding.targets), len(model.classes), model.factorisation
+    members = model.size // whole.parts
+    head = head_of(subject.config, targets, classes)
+    network = network_of(subject.config, model.encoding.features, targets, classes)
     agree = {
         "kind": model.head.kind == head.kind,
+        "targets": whole == factorisation_of(subject.config, targets),
         "hidden": model.network.hidden == network.hidden,
         "activation": model.network.activation == network.activation,
         **{
@@ -184,7 +186,7 @@ def _model(subject: _Subject) -> str | None:
     }
     if odd := [key for key, same in agree.items() if not same]:
         raise RunFault(f"{run.model.name}: not what the config says: model.{odd[0]} differs")
-    return f"SHA-256 fits, {members} x {model.network.parameters:,} finite weights"
+    return f"SHA-256 fits, {model.size} x {model.network.parameters:,} finite weights"
 
 
 def _checkpoint(subject: _Subject) -> str | None:
@@ -195,8 +197,12 @@ def _checkpoint(subject: _Subject) -> str | None:
         if run.state() in ("interrupted", "failed"):
             raise _Doubt(f"{run.checkpoint.name}: not there; the run can only start again")
         return None
+    from mdncli.experiment import factorisation_of
+
     arrays, _ = store.read_tensors(run.checkpoint)
-    if {len(array) for array in arrays.values()} != {subject.config.model.ensemble}:
+    config, recorded = subject.config, mapping_of(run.read_json(run.provenance).get("data"))
+    parts = factorisation_of(config, len(sequence_of(recorded.get("targets"))) or 1).parts
+    if {len(array) for array in arrays.values()} != {config.model.ensemble * parts}:
         raise RunFault(f"{run.checkpoint.name}: not what the config says: model.ensemble differs")
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 

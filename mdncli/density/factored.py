@@ -1,0 +1,273 @@
+"""Densities of several targets as products of densities of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mdncli.density.conditional import Array, Conditional, Rows
+from mdncli.density.mixture import Mixture
+from mdncli.errors import UsageError
+
+Index = NDArray[np.intp]
+
+Follow = Callable[[int, Index, Array], Mixture]
+"""The mixture of target d in some rows (n,), given what the d targets before it are, (n, d)."""
+
+DRAWS = 100
+"""Of the targets before one, for its marginal in a chain."""
+
+# Rows at which a network is asked at once.
+_BLOCK = 1 << 14
+
+
+class Product(Conditional):
+    r"""Targets that are independent given x, each with a mixture of its own.
+
+    .. math:: p(y) = \prod_d p_d(y_d)
+
+    Everything is exact.
+
+    Args:
+        parts: a mixture of one target for each of the D targets.
+
+    Raises:
+        ValueError: there are none, or they are not of one target and as many rows.
+
+    >>> one, two = (Mixture([[0.0]], [[[m]]], [[[1.0]]]) for m in (-1.0, 2.0))
+    >>> Product([one, two]).mean()
+    array([[-1.,  2.]])
+    """
+
+    def __init__(self, parts: Sequence[Mixture]) -> None:
+        if {(part.targets, part.rows) for part in parts} != {(1, parts[0].rows if parts else 0)}:
+            raise ValueError("a product is of mixtures of one target and of the same rows")
+        self.parts = list(parts)
+
+    @property
+    def rows(self) -> int:
+        return self.parts[0].rows
+
+    @property
+    def targets(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, rows: Rows) -> Self:
+        return type(self)([part[rows] for part in self.parts])
+
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        return np.concatenate([part.sample(rng, count) for part in self.parts], axis=2)
+
+    def mean(self) -> Array:
+        return np.concatenate([part.mean() for part in self.parts], axis=1)
+
+    def std(self) -> Array:
+        return np.concatenate([part.std() for part in self.parts], axis=1)
+
+    def marginal(self, target: int) -> Mixture:
+        return self.parts[target]
+
+    def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
+        """The distribution of the other targets once some are known: what it was before."""
+        left = [part for d, part in enumerate(self.parts) if d not in given]
+        if not left or len(left) + len(given) != self.targets or not given:
+            raise ValueError(f"of {self.targets} targets, some but not all can be given")
+        return type(self)(left)
+
+    def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
+        """The distribution of shift + factor * y; both are (D,), factors not 0."""
+        shifts, factors = np.asarray(shift, np.float64), np.asarray(factor, np.float64)
+        return type(self)([p.affine(shifts[[d]], factors[[d]]) for d, p in enumerate(self.parts)])
+
+    def scan(self) -> Array:
+        return self._single("a scan").parts[0].scan()
+
+    def _log_prob(self, points: Array) -> Array:
+        each = (part.log_prob(points[..., [d]]) for d, part in enumerate(self.parts))
+        return sum(each, start=np.zeros(points.shape[:2]))
+
+    def _cdf(self, points: Array) -> Array:
+        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self.parts)]
+        return np.concatenate(each, axis=2)
+
+    def _quantile(self, levels: Array) -> Array:
+        return np.concatenate([part.quantile(levels) for part in self.parts], axis=2)
+
+
+class Chain(Conditional):
+    r"""Targets one after another, each with a mixture that knows those before it.
+
+    .. math:: p(y) = \prod_d p(y_d | y_1 \ldots y_{d-1})
+
+    Densities are exact and draws are ancestral. The marginal of the first target is exact; that of
+    a later one is the mean of its mixtures over `DRAWS` draws of those before it, the same random
+    numbers for every row: Latin hypercubes, of whose mixtures each gives one component (McKay,
+    Beckman and Conover 1979). Means, standard deviations, cdfs and quantiles are those of the
+    marginals.
+
+    Args:
+        rows: N.
+        targets: D.
+        follow: gives the mixture of a target, in some rows, once those before it are known.
+
+    >>> def follow(d, rows, before):
+    ...     centre = np.zeros(len(rows)) if d == 0 else 2 * before[:, 0]
+    ...     return Mixture(np.zeros((1, len(rows))), centre[None, None], np.ones((1, 1, len(rows))))
+    >>> chain = Chain(1, 2, follow)
+    >>> chain.log_prob([[0.0, 0.0]]).round(4), chain.std().round(1)
+    (array([-1.8379]), array([[1. , 2.2]]))
+    """
+
+    def __init__(self, rows: int, targets: int, follow: Follow) -> None:
+        self._at = np.arange(rows)
+        self._targets = targets
+        self._follow = follow
+        self._shift, self._factor = np.zeros(targets), np.ones(targets)
+        self._marginals: list[Mixture] | None = None
+
+    @property
+    def rows(self) -> int:
+        return len(self._at)
+
+    @property
+    def targets(self) -> int:
+        return self._targets
+
+    def __getitem__(self, rows: Rows) -> Self:
+        other = copy(self)
+        other._at = self._at[rows]
+        if self._marginals is not None:
+            other._marginals = [each[rows] for each in self._marginals]
+        return other
+
+    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
+        draws = np.empty((self.rows * count, self.targets))
+        row = np.repeat(np.arange(self.rows), count)
+        for some in _blocks(len(row)):
+            for d in range(self.targets):
+                draws[some, d] = self._given(d, row[some], draws[some, :d]).sample(rng)[:, 0, 0]
+        return draws.reshape(self.rows, count, self.targets)
+
+    def mean(self) -> Array:
+        return np.concatenate([each.mean() for each in self._each()], axis=1)
+
+    def std(self) -> Array:
+        return np.concatenate([each.std() for each in self._each()], axis=1)
+
+    def marginal(self, target: int) -> Mixture:
+        """The distribution of one target: exact of the first, by Monte Carlo of the others."""
+        return self._each()[target] if target else self._given(0, np.arange(self.rows), None)
+
+    def conditional(self, given: Mapping[int, ArrayLike]) -> Chain:
+        """The distribution of the later targets once the first ones are known.
+
+        Raises:
+            UsageError: others are given than the first ones.
+        """
+        some = len(given)
+        if not 0 < some < self.targets or sorted(given) != list(range(some)):
+            raise UsageError(
+                f"a chain of {self.targets} targets can be given its first ones only",
+                hint="give some but not all of them, from the first on",
+            )
+        known = np.stack([np.broadcast_to(np.asarray(given[d]), self.rows) for d in range(some)], 1)
+
+        def follow(d: int, rows: Index, before: Array) -> Mixture:
+            return self._given(d + some, rows, np.hstack([known[rows], before]))
+
+        return Chain(self.rows, self.targets - some, follow)
+
+    def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
+        """The distribution of shift + factor * y; both are (D,), factors not 0."""
+        by = np.asarray(factor, np.float64)
+        other = copy(self)
+        other._shift = np.asarray(shift, np.float64) + by * self._shift
+        other._factor = by * self._factor
+        other._marginals = None
+        return other
+
+    def scan(self) -> Array:
+        return self._single("a scan").marginal(0).scan()
+
+    def _log_prob(self, points: Array) -> Array:
+        flat = points.reshape(-1, self.targets)
+        row = np.repeat(np.arange(self.rows), points.shape[1])
+        total = np.zeros(len(flat))
+        for some in _blocks(len(flat)):
+            for d in range(self.targets):
+                mixture = self._given(d, row[some], flat[some, :d])
+                total[some] += mixture.log_prob(flat[some, d : d + 1])
+        return total.reshape(points.shape[:2])
+
+    def _cdf(self, points: Array) -> Array:
+        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self._each())]
+        return np.concatenate(each, axis=2)
+
+    def _quantile(self, levels: Array) -> Array:
+        return np.concatenate([part.quantile(levels) for part in self._each()], axis=2)
+
+    def _given(self, d: int, rows: Index, before: Array | None) -> Mixture:
+        """The mixture of a target in some rows (n,), given those before it (n, d)."""
+        known = np.empty((len(rows), 0)) if before is None else before
+        standard = (known - self._shift[:d]) / self._factor[:d]
+        mixture = self._follow(d, self._at[rows], standard)
+        return mixture.affine(self._shift[[d]], self._factor[[d]])
+
+    def _each(self) -> list[Mixture]:
+        """The marginals of all targets, found once."""
+        if self._marginals is None:
+            every = np.arange(self.rows)
+            first = self._given(0, every, None)
+            parts = [
+                self._kernels(every[some], first[some])
+                for some in _blocks(self.rows, _BLOCK // DRAWS)
+            ]
+            later = [
+                Mixture(np.zeros(location.shape[::2]), location, scale, first.family)
+                for location, scale in (
+                    (np.concatenate(part, axis=-1) for part in zip(*kernels, strict=True))
+                    for kernels in zip(*parts, strict=True)
+                )
+            ]
+            self._marginals = [first, *later]
+        return self._marginals
+
+    def _kernels(self, rows: Index, first: Mixture) -> list[tuple[Array, Array]]:
+        """Locations and scales (DRAWS, 1, n) of components of each later target in some rows."""
+        rng = np.random.default_rng(0)
+        row = np.repeat(rows, DRAWS)
+        draws = np.empty((len(row), self.targets))
+        mixture = first[np.repeat(np.arange(len(rows)), DRAWS)]
+        found: list[tuple[Array, Array]] = []
+        for d in range(self.targets):
+            if d:
+                mixture = self._given(d, row, draws[:, :d])
+            chosen, level = (np.tile(_strata(rng), len(rows)) for _ in range(2))
+            below = np.cumsum(mixture.weights[:-1], axis=0)
+            component = (chosen >= below).sum(axis=0)
+            location, scale = (
+                part[component, 0, np.arange(len(row))]
+                for part in (mixture.location, mixture.scale)
+            )
+            draws[:, d] = location + scale * mixture.family.quantile(level)
+            if d:
+                shape = (len(rows), DRAWS)
+                found.append((location.reshape(shape).T[:, None], scale.reshape(shape).T[:, None]))
+        return found
+
+
+Joint = Mixture | Product | Chain
+"""What networks say of all targets of a row together."""
+
+
+def _strata(rng: np.random.Generator) -> Array:
+    """Numbers in (0, 1), one in each of `DRAWS` equal intervals, in a random order."""
+    return (rng.permutation(DRAWS) + rng.random(DRAWS)) / DRAWS
+
+
+def _blocks(rows: int, size: int = _BLOCK) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, rows, size)]
