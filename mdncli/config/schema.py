@@ -415,7 +415,7 @@ class Model(Section):
     covariance: Annotated[
         Literal["auto", "isotropic", "diagonal", "full"],
         WORD,
-        Field(description="of a component's targets; auto: full of 2 to 6 gaussian ones"),
+        Field(description="of a component's targets; auto: full of 2 or 3 gaussian ones"),
     ] = "auto"
     targets: Annotated[
         Literal["joint", "independent", "chain"],

@@ -10,8 +10,9 @@ from mdncli.network import Network
 POINT_FAMILIES = {"auto": "gaussian", "squared": "gaussian", "absolute": "laplace"}
 """The density around point predictions, by the loss that they are trained on."""
 
-MOST_CORRELATED = 6
-"""Targets of which a full covariance has at most 21 numbers; that of more has to be asked for."""
+MOST_CORRELATED = 3
+"""Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
+few they were found to cost more than they bring, so that it has to be asked for."""
 
 LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
@@ -62,7 +63,7 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
 def covariance_of(model: Model, targets: int) -> str:
     """The covariance of components: unless it is said, full where that is few numbers.
 
-    >>> [covariance_of(Model(), targets) for targets in (1, 2, 7)]
+    >>> [covariance_of(Model(), targets) for targets in (1, 2, 4)]
     ['diagonal', 'full', 'diagonal']
     """
     if model.covariance != "auto":
