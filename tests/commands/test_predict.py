@@ -29,6 +29,7 @@ from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError, MdnError, RunNotFoundError, UsageError
 from mdncli.events import ignore
+from mdncli.factorisation import Factorisation
 from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.predictor import Predictor
@@ -64,7 +65,8 @@ def flats(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "20260101-000000-flats"
     folder.mkdir()
     (folder / "run.json").write_text("{}")
-    Predictor(network, head, encoding, parameters, {"size": (20.0, 150.0)}, 0).save(
+    whole = Factorisation("joint", len(encoding.targets))
+    Predictor(network, head, whole, encoding, parameters, {"size": (20.0, 150.0)}, 0).save(
         RunFolder(folder)
     )
     return folder
