@@ -77,7 +77,7 @@ class Predictor:
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
             and (
-                self.calibration is None or len(self.calibration.central) in (0, self.head.targets)
+                self.calibration is None or len(self.calibration.central) in (0, whole.targets)
             )
         )
         if not fits:
