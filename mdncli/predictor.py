@@ -76,9 +76,7 @@ class Predictor:
             and self.ranges.keys() == numeric
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
-            and (
-                self.calibration is None or len(self.calibration.central) in (0, whole.targets)
-            )
+            and (self.calibration is None or len(self.calibration.central) in (0, whole.targets))
         )
         if not fits:
             raise ValueError("the parts of a predictor do not fit")
