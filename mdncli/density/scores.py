@@ -45,26 +45,38 @@ def mixture_crps(
     if family.distance is None:
         return None
     result = np.empty(len(y))
-    one, other = np.triu_indices(len(weights), 1)
-    for rows, _ in tiles(len(y), width=-(-len(one) // 2) + len(weights)):
-        w, mu, s = weights[:, rows], location[:, rows], scale[:, rows]
-        near = family.distance((y[rows] - mu) / s)
-        near *= s
-        result[rows] = np.einsum("kn,kn->n", w, near)
-        square = s * s
-        # Each component with itself; then each pair, once instead of twice.
-        itself = float(family.distance(np.zeros(1))[0]) / math.sqrt(2)
-        result[rows] -= itself * np.einsum("kn,kn,kn->n", w, w, s)
-        if len(one):
-            spread = square[one]
-            spread += square[other]
+    count = len(weights)
+    pairs = count * (count - 1) // 2
+    # Each component with itself.
+    itself = float(family.distance(np.zeros(1))[0]) / math.sqrt(2)
+    with np.errstate(over="ignore"):
+        for rows, _ in tiles(len(y), width=-(-pairs // 2) + count):
+            w, mu, s = weights[:, rows], location[:, rows], scale[:, rows]
+            near = family.distance((y[rows] - mu) / s)
+            near *= s
+            near *= w
+            result[rows] = near.sum(axis=0)
+            result[rows] -= itself * np.einsum("kn,kn,kn->n", w, w, s)
+            if not pairs:
+                continue
+            # Then each pair, once instead of twice.
+            spread = _of_pairs(np.add, s * s, pairs)
             np.sqrt(spread, out=spread)
-            apart = mu[one]
-            apart -= mu[other]
+            apart = _of_pairs(np.subtract, mu, pairs)
             apart /= spread
-            apart = family.distance(apart)
-            apart *= spread
-            result[rows] -= np.einsum("kn,kn,kn->n", w[one], w[other], apart)
+            spread *= _of_pairs(np.multiply, w, pairs)
+            result[rows] -= np.einsum("pn,pn->n", family.distance(apart), spread)
+    return result
+
+
+def _of_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
+    """A function of every pair of components, (K, n) -> (pairs, n): by how far they are apart."""
+    result = np.empty((pairs, each.shape[1]))
+    start = 0
+    for offset in range(1, len(each)):
+        end = start + len(each) - offset
+        function(each[:-offset], each[offset:], out=result[start:end])
+        start = end
     return result
 
 
