@@ -90,10 +90,13 @@ class Diagonal:
     def gradient(self, responsibility: Tensor) -> None:
         """Writes the gradient of the energy, times the responsibility (R, K, 1, N)."""
         z, work = self._z, self._work
-        torch.div(responsibility, self._scale, out=work)
+        self._by_scale(responsibility, work)
         torch.mul(work, self._family.score(z, self._location), out=self._location)
         torch.addcmul(work, self._location, z, value=-1, out=work)
         torch.mul(work, self._slope, out=self._raw_scale)
+
+    def _by_scale(self, values: Tensor, out: Tensor) -> None:
+        torch.div(values, self._scale, out=out)
 
     def _scales(self) -> None:
         """Writes the scales and their derivatives in the raw values."""
@@ -122,17 +125,13 @@ class Single(Diagonal):
     def energy(self, y: Tensor) -> Tensor:
         self._scales()
         torch.reciprocal(self._scale, out=self._over_scale)
-        torch.sub(self._location, y, out=self._z).mul_(self._over_scale)
+        self._by_scale(torch.sub(self._location, y, out=self._z), self._z)
         # The locations are not needed again: their place is free.
         self._family.add_energy(self._work.zero_(), self._z, self._location)
         return self._energy
 
-    def gradient(self, responsibility: Tensor) -> None:
-        z, work = self._z, self._work
-        torch.mul(responsibility, self._over_scale, out=work)
-        torch.mul(work, self._family.score(z, self._location), out=self._location)
-        torch.addcmul(work, self._location, z, value=-1, out=work)
-        torch.mul(work, self._slope, out=self._raw_scale)
+    def _by_scale(self, values: Tensor, out: Tensor) -> None:
+        torch.mul(values, self._over_scale, out=out)
 
 
 class Isotropic(Diagonal):
