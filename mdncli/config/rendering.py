@@ -54,7 +54,12 @@ def written(value: object) -> str:
         return f"[{', '.join(map(written, value))}]"
     if isinstance(value, dict):
         return f"{{{', '.join(f'{written(k)}: {written(v)}' for k, v in value.items())}}}"
-    text = str(value) if isinstance(value, Path) else value
+    return _scalar(str(value) if isinstance(value, Path) else value)
+
+
+@functools.lru_cache(1024, typed=True)
+def _scalar(text: object) -> str:
+    """A scalar as YAML; the configs of a sweep have nearly all of them in common."""
     escaped = isinstance(text, str) and not text.isprintable()
     listed = yaml.safe_dump(
         [text],

@@ -35,15 +35,16 @@ def begin(material: Material, root: Path) -> RunFolder:
 def begin_trial(material: Material, run: RunFolder, about: Mapping[str, Any]) -> None:
     """Make a run of a folder that is there, is locked and holds nothing.
 
-    Synthetic rows are left out: every run of a sweep on the same data would have the same.
+    Synthetic rows are left out: every run of a sweep on the same data would have the same. Nothing
+    is synced: a run that a power failure leaves without one of these files is begun anew.
 
     Args:
         material: its data.
         run: the folder.
         about: what else its provenance says.
     """
-    store.write_bytes(run.config, configs.dump(material.config).encode())
-    store.write_json(run.provenance, {**provenance(material), **about})
+    store.write_bytes(run.config, configs.dump(material.config).encode(), sync=False)
+    store.write_json(run.provenance, {**provenance(material), **about}, sync=False)
     run.write_status("running", 0)
 
 

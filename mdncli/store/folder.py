@@ -210,6 +210,8 @@ class RunFolder:
 
     def truncate_metrics(self, step: int) -> None:
         """Drop every record later than `step`, so that a resumed run writes them anew."""
+        if not os.path.lexists(self.metrics):
+            return
         kept = [record for record in self.history() if record["step"] <= step]
         text = "".join(json.dumps(finite(record), allow_nan=False) + "\n" for record in kept)
         write_bytes(self.metrics, text.encode())

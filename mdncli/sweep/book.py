@@ -130,13 +130,21 @@ def standing_of(run: RunFolder) -> Standing:
     """What has become of a trial, as its folder says; `pending` where that cannot be read."""
     try:
         if (result := run.find_json(run.result)) is not None:
-            return Standing("completed", result)
+            return Standing("completed", result) if _is_whole(run) else PENDING
         status = run.find_json(run.status) or {}
     except RunFault:
         return PENDING
     if (fate := status.get("state")) in ("failed", "diverged"):
         return Standing(fate, {}, str(status.get("reason") or fate))
     return PENDING
+
+
+def _is_whole(run: RunFolder) -> bool:
+    """Whether the files are there that a power failure may have taken from a complete run."""
+    try:
+        return all(os.stat(path).st_size for path in (run.config, run.provenance, run.model))
+    except OSError:
+        return False
 
 
 def identity_of(trials: Sequence[Trial], **rest: object) -> str:

@@ -104,10 +104,11 @@ def test_the_same_command_again_trains_nothing(copy: Path, here: Here) -> None:
 
 def test_what_is_missing_is_trained_and_nothing_else(copy: Path, here: Here) -> None:
     expected = learnt(sweep_in(copy))
-    first, second, third, *rest = store.runs(sweep_in(copy).trials)
+    first, second, third, fourth, *rest = store.runs(sweep_in(copy).trials)
     first.result.unlink()
     second.result.write_text("{")
     shutil.rmtree(third.path)
+    fourth.config.write_text("")
     kept = {run.path: run.result.stat().st_mtime_ns for run in rest}
     done = here("sweep", "--resume", "@latest", "-q")
     assert done.code == 0, done.err
