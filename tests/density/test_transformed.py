@@ -179,3 +179,37 @@ def test_a_conditional_is_seen_through_the_transforms_that_are_left() -> None:
     ratio = both.log_prob(points) - rest.log_prob(other[None])
     assert ratio[0, 0] == pytest.approx(ratio[0, 1])
     assert ratio[0, 0] == pytest.approx(lognorm(0.4, scale=np.e).logpdf(3.0))
+
+
+def test_an_ensemble_tells_one_price_from_another() -> None:
+    rng = np.random.default_rng(9)
+
+    def member() -> Mixture:
+        factor = rng.normal(0, 0.2, size=(2, 2, 2, 3)) * np.tril(np.ones((2, 2)))[:, :, None]
+        factor[:, [0, 1], [0, 1]] = rng.uniform(0.2, 0.4, size=(2, 2, 3))
+        return Mixture.correlated(
+            rng.normal(size=(2, 3)), rng.normal(0.5, 0.3, size=(2, 2, 3)), factor
+        )
+
+    members = [member() for _ in range(3)]
+    both = Transformed(Mixture.fold(members), ["log", "log1p"])
+    known = np.array([0.5, 1.5, 3.0])
+    rest = both.conditional({1: known})
+    # The joint density along the line of what is known, made one by its integral.
+    low, high = rest.quantile([1e-13, 1 - 1e-13])[..., 0].T
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    edges = np.linspace(low, high, 41, axis=1)
+    step = np.diff(edges, axis=1)[..., None]
+    y = (edges[:, :-1, None] + step * (nodes + 1) / 2).reshape(3, -1)
+    points = np.stack([y, np.broadcast_to(known[:, None], y.shape)], axis=2)
+    mass = np.exp(both.log_prob(points)) * (step * weights / 2).reshape(3, -1)
+    total = mass.sum(axis=1)
+    np.testing.assert_allclose(rest.mean()[:, 0], (y * mass).sum(axis=1) / total, rtol=1e-7)
+    own = np.exp(rest.log_prob(y[..., None])) * (step * weights / 2).reshape(3, -1)
+    np.testing.assert_allclose(own, mass / total[:, None], rtol=1e-6, atol=1e-15)
+    # The members that expected what is known count for more.
+    evidence = np.exp(
+        [Transformed(m, ["log", "log1p"]).marginal(1).log_prob(known[:, None]) for m in members]
+    )
+    by_member = rest.base.weights.reshape(3, 2, 3).sum(axis=1)
+    np.testing.assert_allclose(by_member, evidence / evidence.sum(axis=0), rtol=1e-10)
