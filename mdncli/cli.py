@@ -260,7 +260,8 @@ def predict(
 
     All columns of FILE come first, digit for digit as they were written (but a
     decimal comma becomes a point); those that the model needs are found by
-    name. Where FILE has the target, log_prob is its log density, in nats.
+    name. Where FILE has the target, log_prob is its log density, in nats. Of
+    classes there are the most probable one and the probability p_ of each.
     --interval 0.9 adds y_lo90 and y_hi90: y lies between them with probability
     0.9, below and above them with 0.05 each. --hdr 0.9 adds y_hdr90, the
     shortest intervals that hold 0.9 together, as lo:hi;lo:hi. --modes adds
@@ -306,7 +307,8 @@ def evaluate(
     NLL is the mean negative log density per row, in nats and in the target's
     own units: lower is better, and a negative one is fine, since a density may
     exceed 1. The excess is the distance to the exact density, where that is
-    known: 0 is perfect.
+    known: 0 is perfect. Of classes the NLL is the log loss; accuracy, Brier score
+    and calibration error stand beside those of the classes' shares.
     """
     console = _console(quiet, as_json)
     from mdncli.commands import evaluate as command

@@ -224,7 +224,7 @@ class FileData(Data):
     task: Annotated[
         Literal["auto", "regression", "classification"],
         WORD,
-        Field(description="auto: a target of text means classification"),
+        Field(description="auto: a target of text or truth values means classification"),
     ] = "auto"
     splits: Annotated[
         FilePath | None,
