@@ -167,6 +167,7 @@ def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
 
 
 def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
+    run.remove_leftovers()  # of one that was killed while it said that it was complete
     listener(Note(f"{run.path} is complete already"))
     return Outcome(run, {**result, "run": str(run.path)})
 
