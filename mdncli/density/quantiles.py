@@ -149,10 +149,9 @@ def _derivatives(
     derivatives = np.empty((3, *x.shape), x.dtype)
     for rows, _ in tiles(x.shape[1], len(x), len(weights), size=2 * TILE):
         parts = (part[:, rows] for part in (weights, location, sharpness, x))
-        for derivative, values in zip(derivatives, _tile_derivatives(family, *parts), strict=True):
-            derivative[:, rows] = values
-    below, slope, bend = derivatives
-    return below, slope, bend
+        for order, values in enumerate(_tile_derivatives(family, *parts)):
+            derivatives[order, :, rows] = values
+    return derivatives[0], derivatives[1], derivatives[2]
 
 
 def _tile_derivatives(
