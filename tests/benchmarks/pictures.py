@@ -38,8 +38,8 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 """Picture -> the figure that it is, and of which runs."""
 TEMPERATURES = "0.1,0.5,1,2"
-WIDTH = 1000
-COLOURS = 48
+WIDTH, PIXELS = 1000, 450_000
+COLOURS = 32
 
 
 def main() -> None:
@@ -67,9 +67,9 @@ def main() -> None:
 
 
 def shrink(source: Path, target: Path) -> None:
-    """Write a picture anew: no wider than a page, of few colours."""
+    """Write a picture anew: no larger than a page shows it, of few colours."""
     picture = Image.open(source).convert("RGB")
-    width = min(WIDTH, picture.width)
+    width = min(WIDTH, picture.width, round((PIXELS * picture.width / picture.height) ** 0.5))
     height = round(picture.height * width / picture.width)
     small = picture.resize((width, height), Image.Resampling.LANCZOS)
     few = small.quantize(COLOURS, dither=Image.Dither.NONE)
