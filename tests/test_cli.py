@@ -53,6 +53,7 @@ EVALUATE_KEYS = {
     "exact_nll",
     "excess_nll",
     "reference",
+    "variance",
     "se",
 }
 RUN_FILES = {

@@ -55,7 +55,7 @@ def evaluate(
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
             assert material is not None
-            return material.chunks(by, test if most is None else spaced(test, most))
+            return material.chunks(by, test if most is None else spaced(test, most), parts=True)
     else:
         _warn_of_own(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
@@ -63,7 +63,8 @@ def evaluate(
         rows = f"rows of {data}"
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
-            return scored(by, given if most is None else given[spaced(np.arange(given.rows), most)])
+            chosen = given if most is None else given[spaced(np.arange(given.rows), most)]
+            return scored(by, chosen, parts=True)
 
     targets = list(predictor.encoding.targets)
 
@@ -210,6 +211,9 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
         for level, covered in part["coverage"].items():
             label = f"coverage of {float(level):.0%} intervals{suffix}"
             lines.append((label, number(covered), number(part["se"]["coverage"][level])))
+        for kind, value in part.get("variance", {}).items():
+            error = significant(part["se"]["variance"][kind])
+            lines.append((f"{kind} variance{suffix}", significant(value), error))
         distance, error = part["pit_ks"], part["se"]["pit_ks"]
         lines.append((f"PIT distance{suffix}", number(distance), number(error)))
     return lines

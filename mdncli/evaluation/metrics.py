@@ -14,6 +14,9 @@ from mdncli.density.conditional import Conditional, Distribution
 ENERGY_DRAWS = 100
 """Draws a row for the energy score, from a stream of its own that is always the same."""
 
+VARIANCES = ("aleatoric", "epistemic")
+"""What the members of an ensemble expect, and how they disagree."""
+
 PIT_SPREAD = math.sqrt(math.pi**2 / 12 - math.pi / 2 * math.log(2) ** 2)
 """The standard deviation of Kolmogorov's distribution: of sqrt(n) times the distance of n PITs that
 are uniform."""
@@ -30,11 +33,13 @@ class Chunk:
         predicted: N distributions over D targets.
         y: what was observed, (N, D), in the target's own units.
         exact: the distributions the rows were drawn from.
+        variance: of an ensemble, its aleatoric and its epistemic part, (N, D) each.
     """
 
     predicted: Distribution
     y: np.ndarray
     exact: Distribution | None = None
+    variance: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def evaluate(
@@ -61,14 +66,15 @@ def evaluate(
 
     Returns:
         `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, crps, pinball,
-        coverage, width, pit_ks` beside them; for several targets those stand under `targets` by
-        name, and there is `energy`. With references `reference` holds the NLL and, for one target,
-        the CRPS of each, for several that of each target.
+        coverage, width, pit_ks` and, of ensembles, `variance` beside them; for several targets
+        those stand under `targets` by name, and there is `energy`. With references `reference`
+        holds the NLL and, for one target, the CRPS of each, for several that of each target.
     """
     nll, exact_nll, error, crps, pinball, pit, width = [], [], [], [], [], [], []
     low, high = _bounds(LEVELS)
     levels = np.concatenate([low, [0.5], high])
     unknowing = {name: _Reference(each) for name, each in (references or {}).items()}
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
     energy, rng = [], np.random.default_rng(0)
     for chunk in chunks:
         assert isinstance(chunk.predicted, Conditional)
@@ -78,6 +84,8 @@ def evaluate(
             by = np.ones(len(targets)) if unit is None else unit
             energy.append(chunk.predicted.energy_score(chunk.y, rng, ENERGY_DRAWS, by).value)
         nll.append(-chunk.predicted.log_prob(chunk.y))
+        if chunk.variance is not None:
+            parts.append(chunk.variance)
         if chunk.exact is not None:
             exact_nll.append(-chunk.exact.log_prob(chunk.y))
         error.append(chunk.y - chunk.predicted.mean())
@@ -110,6 +118,12 @@ def evaluate(
             strict=True,
         )
     }
+    for part, kind in enumerate(VARIANCES if parts else ()):
+        for own, (values, own_errors) in zip(
+            np.concatenate([pair[part] for pair in parts]).T, by_target.values(), strict=True
+        ):
+            values.setdefault("variance", {})[kind] = _mean(own)
+            own_errors.setdefault("variance", {})[kind] = _se(own)
     if len(by_target) == 1:
         ((values, own_errors),) = by_target.values()
         return {**result, **values, "se": {**errors, **own_errors}}

@@ -130,10 +130,12 @@ class Material:
         problem = self.problem
         return None if problem is None else problem.exact(problem.numbers(chosen, self.inputs))
 
-    def chunks(self, predictor: Predictor, rows: np.ndarray, **tempering: float) -> Iterator[Chunk]:
-        """Some rows with what is predicted for them and, where known, the truth."""
+    def chunks(
+        self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
+    ) -> Iterator[Chunk]:
+        """Some rows with what is predicted for them and, where known, the truth; see `scored`."""
         for chosen in self.pieces(rows):
-            yield from scored(predictor, chosen, self.exact, **tempering)
+            yield from scored(predictor, chosen, self.exact, parts=parts, **tempering)
 
     def pieces(self, rows: np.ndarray) -> Iterator[Table]:
         """Some rows in consecutive tables of bounded size."""
@@ -172,12 +174,20 @@ def scored(
     predictor: Predictor,
     chosen: Table,
     exact: Callable[[Table], Distribution | None] = lambda _: None,
+    *,
+    parts: bool = False,
     **tempering: float,
 ) -> Iterator[Chunk]:
-    """The rows of a table, in pieces: predictions, targets and the exact distribution."""
+    """The rows of a table, in pieces: predictions, targets and the exact density.
+
+    With `parts` the variance of an ensemble comes in its two parts, too.
+    """
+    parts = parts and predictor.size > 1 and not predictor.classes
     for rows, predicted in predictor.chunks(chosen, **tempering):
         piece = chosen[rows]
-        yield Chunk(predicted, predictor.encoding.target_values(piece), exact(piece))
+        variance = predictor.variance_parts(piece) if parts else None
+        y = predictor.encoding.target_values(piece)
+        yield Chunk(predicted, y, exact(piece), variance)
 
 
 def prepare(

@@ -79,3 +79,16 @@ def test_several_targets_have_an_energy_score_that_knows_their_units() -> None:
 
 def test_the_error_of_a_pit_distance_is_that_of_kolmogorov() -> None:
     assert kstwobign.std() == pytest.approx(PIT_SPREAD, rel=1e-6)
+
+
+def test_the_variance_of_an_ensemble_is_shown_in_its_parts() -> None:
+    whole = chunk()
+    parts = np.array([[1.0], [2.0], [3.0]]), np.array([[0.5], [0.5], [0.2]])
+    first, second = (
+        Chunk(whole.predicted[rows], whole.y[rows], None, (parts[0][rows], parts[1][rows]))
+        for rows in (slice(0, 1), slice(1, 3))
+    )
+    found = evaluate([first, second], ["y"])
+    assert found["variance"] == pytest.approx({"aleatoric": 2.0, "epistemic": 0.4})
+    assert found["se"]["variance"]["aleatoric"] == pytest.approx(1 / np.sqrt(3))
+    assert "variance" not in evaluate([whole], ["y"])
