@@ -59,7 +59,7 @@ def regions(*subjects: Subject) -> Figure:
     least = 1 / len(lead.classes)
     sure = LinearSegmentedColormap.from_list("sure", [_tinted(style.SLATE, _PALEST), style.SLATE])
     mapped = ScalarMappable(Normalize(least, 1.0), sure)
-    style.colorbar(figure, mapped, grid, "probability of the most probable class")
+    style.colorbar(figure, mapped, grid, "largest class probability")
     facets.tidy(grid)
     total = len(shown[0].x)
     kind = "test rows" if lead.test else "training rows"
