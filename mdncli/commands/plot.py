@@ -14,10 +14,11 @@ from mdncli import store
 from mdncli.commands.answer import Answer, Table
 from mdncli.commands.finding import find
 from mdncli.config.schema import NAME
-from mdncli.errors import UsageError
+from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.plots import FIGURES, save
 from mdncli.store import RunFolder, subfolder
+from mdncli.sweep.book import is_sweep, standing_of
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -56,6 +57,8 @@ def plot(
             raise UsageError(f"no figure {figure!r}", hint=f"choose from {', '.join(FIGURES)}")
     runs = [find(reference, runs_dir, listener) for reference in references or ["@latest"]]
     _check(runs, name)
+    if any(map(is_sweep, runs)):
+        return _sweep(runs, names)
     subjects = _subjects(runs, listener)
     applying = [key for key in FIGURES if all(map(FIGURES[key].applies, subjects))]
     for figure in names:
@@ -80,6 +83,28 @@ def plot(
         store.abandon(view)
         raise
     return answer
+
+
+def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
+    """The figure of a sweep: how the NLL of its trials depends on what varies."""
+    from mdncli.plots.trials import trials as draw
+
+    run = runs[0]
+    if len(runs) > 1 or names:
+        raise UsageError(
+            f"{next(filter(is_sweep, runs)).path}: is a sweep, which has one figure of its own",
+            hint="draw it alone and without --figure, or name one of its trials, such as @best",
+        )
+    results = [standing_of(trial) for trial in store.runs(run.trials)]
+    scored = [
+        (s.result["trial"]["overrides"], nll) for s in results if (nll := s.nll()) is not None
+    ]
+    if not scored:
+        raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")
+    path = subfolder(run.plots) / "trials.png"
+    overrides, nlls = map(list, zip(*scored, strict=True))
+    save(draw(run.id[16:], overrides, nlls), path)
+    return Answer(lines=[str(path)], document={"run": str(run.path), "files": [str(path)]})
 
 
 def _check(runs: Sequence[RunFolder], name: str | None) -> None:

@@ -11,7 +11,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
@@ -255,12 +255,13 @@ def ticks(room: float, **kwargs: Any) -> MaxNLocator:
     return MaxNLocator(int(np.clip(room, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
 
 
-def logarithmic(ax: Axes) -> None:
-    """Make the y axis logarithmic, with plain numbers at its ticks."""
-    ax.set_yscale("log")
-    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "g")))
-    ax.yaxis.set_minor_locator(NullLocator())
+def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
+    """Make an axis logarithmic, with plain numbers at its ticks."""
+    ax.set(**{f"{which}scale": "log"})
+    axis = ax.yaxis if which == "y" else ax.xaxis
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value, "g")))
+    axis.set_minor_locator(NullLocator())
 
 
 def plain(text: str, limit: int = 32) -> str:
