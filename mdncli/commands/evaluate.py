@@ -179,13 +179,16 @@ _SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball los
 
 def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
     columns, lines = ["metric", "value", "standard error"], _metrics(result, targets)
+    caption = ""
     if "uncalibrated" in result:
-        columns.append("uncalibrated")
+        # Four columns of several targets are to fit a terminal.
+        columns = ["metric", "value", "std. error", "before"]
+        caption = "before: without the run's calibration"
         before = _metrics(result["uncalibrated"], targets)
         lines = [[*line, own[1]] for line, own in zip(lines, before, strict=True)]
         lines += [[*line, "–"] for line in _conformal(result["conformal"], targets)]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    return [Shown(title, columns, lines)]
+    return [Shown(title, columns, lines, caption)]
 
 
 def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
