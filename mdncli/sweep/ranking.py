@@ -73,7 +73,8 @@ def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
     words = [word.strip() for word in text.removeprefix("all-but-").split(",")]
     found = []
     for word in words:
-        matching = [key for key in keys if f".{key}".endswith(f".{word}")]
+        matching = [key for key in keys if key == word]
+        matching = matching or [key for key in keys if f".{key}".endswith(f".{word}")]
         if word == SEED and exclude and not matching:
             continue
         if len(matching) != 1:

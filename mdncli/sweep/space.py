@@ -104,6 +104,8 @@ def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
             continue
         if axis is None:
             plain.append(argument)
+        elif key == "name":
+            faults.append(f"{clip(argument)}: a name makes no trial another; it is the sweep's own")
         elif key in axes:
             faults.append(f"{clip(argument)}: {key} is an axis already; keep one")
         else:

@@ -55,6 +55,7 @@ def test_groups_are_named_by_the_last_word_of_a_key() -> None:
     assert grouped_by(None, keys) == keys
     assert grouped_by("all-but-seed", keys) == keys[:3]
     assert grouped_by("all-but-seed", keys[:2]) == keys[:2]
+    assert grouped_by("all-but-seed", ["seed", "data.seed"]) == ["data.seed"]
     assert grouped_by("seed,mixtures", keys) == ["model.mixtures", "seed"]
     for wrong in ("inputs", "hidden", "all-but-hidden"):
         with pytest.raises(UsageError, match="choose from"):

@@ -54,6 +54,7 @@ def test_commas_of_a_list_are_its_own() -> None:
     ("argument", "said"),
     [
         ("seed=", "without values"),
+        ("name=a,b", "the sweep's own"),
         ("seed=0..", "never ends"),
         ("seed=..9", "without a start"),
         ("seed=9..0", "is empty"),
