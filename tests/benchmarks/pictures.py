@@ -1,7 +1,7 @@
 """The pictures of the README's gallery: `python tests/benchmarks/pictures.py [FOLDER]`.
 
 Trains the whole gallery, and its examples of a cap also without one, in a temporary folder, and
-draws what each picture is to show: small PNGs of a few dozen colours, by default into
+draws what each picture is to show: small PNGs of few colours, by default into
 `.github/images/gallery`.
 """
 
@@ -39,7 +39,7 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
 """Picture -> the figure that it is, and of which runs."""
 TEMPERATURES = "0.1,0.5,1,2"
 WIDTH, PIXELS = 1000, 450_000
-COLOURS = 32
+COLOURS = 128
 
 
 def main() -> None:
@@ -72,7 +72,7 @@ def shrink(source: Path, target: Path) -> None:
     width = min(WIDTH, picture.width, round((PIXELS * picture.width / picture.height) ** 0.5))
     height = round(picture.height * width / picture.width)
     small = picture.resize((width, height), Image.Resampling.LANCZOS)
-    few = small.quantize(COLOURS, dither=Image.Dither.NONE)
+    few = small.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     data = io.BytesIO()
     few.save(data, format="PNG", optimize=True)
     target.write_bytes(data.getvalue())
