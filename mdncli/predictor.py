@@ -232,11 +232,14 @@ def load(run: RunFolder) -> Predictor:
             calibration = Calibration.of(about["calibration"], arrays)
             for name in calibration.arrays():
                 del arrays[name]
+        encoding = Encoding.from_json(about["encoding"])
+        # The first models do not say, as there was but one way.
+        joint = {"name": "joint", "targets": len(encoding.targets)}
         predictor = Predictor(
             network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
             head=HEADS[about["kind"]](**about["head"]),
-            factorisation=Factorisation(**about["factorisation"]),
-            encoding=Encoding.from_json(about["encoding"]),
+            factorisation=Factorisation(**about.get("factorisation", joint)),
+            encoding=encoding,
             parameters=arrays,
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},
             seed=int(about["seed"]),

@@ -312,7 +312,7 @@ def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
     return process
 
 
-LONG = ("data.rows=300", "train.steps=1500", "train.validate_every=20", "model.ensemble=2")
+LONG = ("data.rows=300", "train.steps=8000", "train.validate_every=100", "model.ensemble=2")
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_resuming_a_complete_run_does_nothing_and_longer_goes_on(mdn: Mdn, tmp_p
     assert "model.mixtures cannot change when a run is resumed" in refused.stderr
 
 
-def test_a_resume_keeps_to_its_device(mdn: Mdn, tmp_path: Path) -> None:
+def test_a_resume_keeps_to_its_device_and_its_way_of_training(mdn: Mdn, tmp_path: Path) -> None:
     run = RunFolder(tmp_path / ok(mdn("train", "sine", *TINY)).strip())
     state, about = read_tensors(run.checkpoint)
     assert about["device"] == "cpu"
@@ -373,7 +373,11 @@ def test_a_resume_keeps_to_its_device(mdn: Mdn, tmp_path: Path) -> None:
     refused = mdn("train", "--resume", run.path, "train.steps=40")
     assert refused.returncode == 7
     assert "was trained on cuda, which torch does not find here" in refused.stderr
-    assert RunFolder(run.path).result.exists()
+    assert run.result.exists()
+    write_tensors(run.checkpoint, state, {**about, "layout": 1})
+    refused = mdn("train", "--resume", run.path, "train.steps=40")
+    assert refused.returncode == 7
+    assert "was written by another version of mdncli" in refused.stderr
 
 
 def test_an_interrupted_stack_says_how_its_runs_go_on(mdn: Mdn, tmp_path: Path) -> None:

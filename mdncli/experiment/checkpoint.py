@@ -19,6 +19,10 @@ from mdncli.errors import (
 from mdncli.experiment.job import Job
 from mdncli.store import RunFolder
 
+LAYOUT = 2
+"""The order in which states keep their values. One of another order cannot be gone on from bit for
+bit, as training has changed with it."""
+
 RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
 """What may change when a run is continued."""
 
@@ -37,6 +41,11 @@ def restore(job: Job) -> Restored:
     if not job.run.checkpoint.exists():
         return Restored()
     state, about = store.read_tensors(job.run.checkpoint)
+    if about.get("layout") != LAYOUT:
+        raise ResumeRefusedError(
+            f"{job.run.checkpoint}: was written by another version of mdncli, which trains otherwise",
+            hint="continue with that version or train a new run",
+        )
     try:
         identity, seconds, steps = about["config"], float(about["seconds"]), state["step"]
         threads, device = int(about["threads"]), str(about.get("device", "cpu"))

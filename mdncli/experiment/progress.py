@@ -19,7 +19,7 @@ from mdncli.events import (
     TrainingProgress,
     TrainingStarted,
 )
-from mdncli.experiment.checkpoint import Restored, identity_of, misfit, restore
+from mdncli.experiment.checkpoint import LAYOUT, Restored, identity_of, misfit, restore
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
 from mdncli.experiment.material import PIECE_ROWS, Material
 
@@ -161,6 +161,7 @@ class Training:
                 "seconds": self.elapsed,
                 "threads": self.threads,
                 "device": self.device,
+                "layout": LAYOUT,
                 "config": identity_of(job.config),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
                 "latest": store.finite(job.latest.tolist()),
