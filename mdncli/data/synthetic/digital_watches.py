@@ -25,7 +25,7 @@ class DigitalWatches(Synthetic):
 
     >>> exact = DigitalWatches().exact(np.empty((1, 0)))
     >>> exact.mean().round(3), exact.std().round(1)
-    (array([[880.]]), array([[675.3]]))
+    (array([[880.]]), array([[670.5]]))
     """
 
     inputs: ClassVar[tuple[str, ...]] = ()
