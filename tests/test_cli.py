@@ -377,7 +377,7 @@ def test_a_resume_keeps_to_its_device_and_its_way_of_training(mdn: Mdn, tmp_path
     write_tensors(run.checkpoint, state, {**about, "layout": 1})
     refused = mdn("train", "--resume", run.path, "train.steps=40")
     assert refused.returncode == 7
-    assert "was written by another version of mdncli" in refused.stderr
+    assert "was written by another mdncli version" in refused.stderr
 
 
 def test_an_interrupted_stack_says_how_its_runs_go_on(mdn: Mdn, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def restore(job: Job) -> Restored:
     state, about = store.read_tensors(job.run.checkpoint)
     if about.get("layout") != LAYOUT:
         raise ResumeRefusedError(
-            f"{job.run.checkpoint}: was written by another version of mdncli, which trains otherwise",
+            f"{job.run.checkpoint}: was written by another mdncli version, which trains otherwise",
             hint="continue with that version or train a new run",
         )
     try:
