@@ -71,7 +71,34 @@ SkipInvalid = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random in this command.")]
 Name = Annotated[str | None, typer.Option(help="Name of the run, part of its folder's name.")]
 
+Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.")]
+Data = Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")]
+Target = Annotated[str | None, typer.Option(help="What to predict (data.target).")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+Threads = Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")]
+
 RUNS = Path("runs")
+
+
+def _overrides(
+    seed: int | None,
+    epochs: int | None,
+    name: str | None,
+    data: Path | None,
+    target: str | None,
+    device: str | None,
+    threads: str | None,
+) -> dict[str, object]:
+    """The keys of a config that have options of their own, wherever something is trained."""
+    return {
+        "seed": seed,
+        "train.epochs": epochs,
+        "name": name,
+        "data.file": None if data is None else str(data),
+        "data.target": target,
+        "train.device": device,
+        "train.threads": threads,
+    }
 
 
 def _version(asked: bool) -> None:
@@ -131,12 +158,12 @@ def train(
     seeds: Annotated[
         str | None, typer.Option(metavar="N|A,B,...", help="One run for each seed, in one stack.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    epochs: Epochs = None,
     name: Name = None,
-    data: Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")] = None,
-    target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")] = None,
+    data: Data = None,
+    target: Target = None,
+    device: Device = None,
+    threads: Threads = None,
     profile: Annotated[bool, typer.Option("--profile", help="Say where the time went.")] = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
@@ -151,15 +178,7 @@ def train(
     console = _console(quiet, as_json)
     from mdncli.commands import train as command
 
-    options = {
-        "seed": seed,
-        "train.epochs": epochs,
-        "name": name,
-        "data.file": None if data is None else str(data),
-        "data.target": target,
-        "train.device": device,
-        "train.threads": threads,
-    }
+    options = _overrides(seed, epochs, name, data, target, device, threads)
     if resume is not None:
         if profile:
             raise UsageError("--profile is of a new training", hint="leave out --resume")
@@ -382,12 +401,12 @@ def crossval(
         typer.Option(metavar="FILE", help="Or a table with a column per split: 1 test, 0 train."),
     ] = None,
     seed: Seed = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    epochs: Epochs = None,
     name: Name = None,
-    data: Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")] = None,
-    target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")] = None,
+    data: Data = None,
+    target: Target = None,
+    device: Device = None,
+    threads: Threads = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -401,15 +420,7 @@ def crossval(
     console = _console(quiet, as_json)
     from mdncli.commands import crossval as command
 
-    options = {
-        "seed": seed,
-        "train.epochs": epochs,
-        "name": name,
-        "data.file": None if data is None else str(data),
-        "data.target": target,
-        "train.device": device,
-        "train.threads": threads,
-    }
+    options = _overrides(seed, epochs, name, data, target, device, threads)
     _finish(console, command.crossval(items or [], options, folds, splits, runs_dir, console))
 
 
@@ -454,12 +465,12 @@ def sweep(
         bool, typer.Option("--yes", "-y", help="Even if there are more than 10,000 trials.")
     ] = False,
     seed: Seed = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training rows.")] = None,
+    epochs: Epochs = None,
     name: Name = None,
-    data: Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")] = None,
-    target: Annotated[str | None, typer.Option(help="What to predict (data.target).")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda.")] = None,
-    threads: Annotated[str | None, typer.Option(help="CPU threads of a trial.")] = None,
+    data: Data = None,
+    target: Target = None,
+    device: Device = None,
+    threads: Threads = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -477,15 +488,7 @@ def sweep(
 
     if fail_fast and max_failures is not None:
         raise UsageError("--fail-fast is --max-failures 0", hint="keep one of them")
-    options = {
-        "seed": seed,
-        "train.epochs": epochs,
-        "name": name,
-        "data.file": None if data is None else str(data),
-        "data.target": target,
-        "train.device": device,
-        "train.threads": threads,
-    }
+    options = _overrides(seed, epochs, name, data, target, device, threads)
     request = command.Request(
         search=search,
         trials=trials,
