@@ -47,6 +47,9 @@ _PIECE = 1 << 16
 POLARS_CELLS = 200_000
 """From this many cells on polars formats text: below, importing it takes longer."""
 
+_COMPRESSION = "lz4"
+"""Of Parquet: draws hardly shrink by any, and zstd would spend longer on them than drawing."""
+
 
 def write(target: str | Path | TextIO, columns: Columns) -> None:
     """Write a table in one go.
@@ -263,7 +266,7 @@ def _parquet(file: BinaryIO) -> Iterator[Append]:
         finally:
             hand_over(None)
     if writing is None:
-        _frame({}).write_parquet(file)
+        _frame({}).write_parquet(file, compression=_COMPRESSION)
     else:
         writing.result()
 
@@ -279,7 +282,7 @@ def _write_parquet(
             yield frame
 
     try:
-        register_io_source(source, schema=schema).sink_parquet(file)
+        register_io_source(source, schema=schema).sink_parquet(file, compression=_COMPRESSION)
     except pl.exceptions.ComputeError as error:
         number = re.search(r"os error (\d+)", str(error))
         if number is None:

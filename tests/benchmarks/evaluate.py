@@ -200,11 +200,13 @@ def commands(table: Table, rows: int) -> None:
         draws = 1000 * rows
         each = ["sample", "--grid", "-10:10:1000", "--num", str(rows), "--no-plot", "-q"]
         small = _mdn(root, *each[:3], "--num", "10", "--no-plot", "-q", "-o", "few.parquet")
+        began = _children_cpu()
         spent = _mdn(root, *each, "-o", "draws.parquet")
+        busy = _children_cpu() - began
         size = (root / "draws.parquet").stat().st_size
         print(
             f"     {draws:,} draws in {spent:.1f} s, {small:.1f} s of them for 10,000;"
-            f" {size / GIGABYTE:.2f} GB"
+            f" {busy:.1f} s of CPU time; {size / GIGABYTE:.2f} GB"
         )
         table.line("draws a second to Parquet", draws / (spent - small), 15e6, least=True)
         table.line("peak memory of all commands but training, GB", _sampled(root, each), 1.0)
@@ -225,6 +227,12 @@ def _sampled(root: Path, words: list[str]) -> float:
 
 def _mdn(root: Path, *words: str) -> float:
     return _wall([sys.executable, "-m", "mdncli", *words], root)
+
+
+def _children_cpu() -> float:
+    """Seconds that all finished child processes have kept cores busy."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _wall(command: list[str], root: Path) -> float:
