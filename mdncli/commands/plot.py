@@ -16,7 +16,7 @@ from mdncli.commands.finding import find
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
-from mdncli.plots import FIGURES, save
+from mdncli.plots import FIGURES, SWEEP_FIGURES, save
 from mdncli.store import RunFolder, subfolder
 from mdncli.sweep.book import is_sweep, standing_of
 
@@ -29,7 +29,8 @@ MOST_RUNS = 6
 
 def figures() -> Answer:
     """All figures that can be asked for."""
-    about = {name: figure.description for name, figure in FIGURES.items()}
+    every = {**FIGURES, **SWEEP_FIGURES}
+    about = {name: figure.description for name, figure in every.items()}
     return Answer(document=about, tables=[Table("", ("figure", "what it shows"), [*about.items()])])
 
 
@@ -53,8 +54,8 @@ def plot(
         name: of the new folder, for several runs.
     """
     for figure in names:
-        if figure not in FIGURES:
-            raise UsageError(f"no figure {figure!r}", hint=f"choose from {', '.join(FIGURES)}")
+        if figure not in (every := {**FIGURES, **SWEEP_FIGURES}):
+            raise UsageError(f"no figure {figure!r}", hint=f"choose from {', '.join(every)}")
     runs = [find(reference, runs_dir, listener) for reference in references or ["@latest"]]
     _check(runs, name)
     if any(map(is_sweep, runs)):
@@ -86,25 +87,42 @@ def plot(
 
 
 def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
-    """The figure of a sweep: how the NLL of its trials depends on what varies."""
-    from mdncli.plots.trials import trials as draw
+    """The figures of a sweep: how the NLL of its trials depends on what varies."""
+    from mdncli.plots.swept import Swept
 
-    run = runs[0]
-    if len(runs) > 1 or names:
+    run = next(filter(is_sweep, runs))
+    if len(runs) > 1:
         raise UsageError(
-            f"{next(filter(is_sweep, runs)).path}: is a sweep, which has one figure of its own",
-            hint="draw it alone and without --figure, or name one of its trials, such as @best",
+            f"{run.path}: is a sweep, whose figures are its own",
+            hint="draw it alone, or name one of its trials, such as SWEEP/@best",
         )
-    results = [standing_of(trial) for trial in store.runs(run.trials)]
-    scored = [
-        (s.result["trial"]["overrides"], nll) for s in results if (nll := s.nll()) is not None
+    if wrong := [name for name in names if name not in SWEEP_FIGURES]:
+        raise UsageError(
+            f"{run.path}: is a sweep, which has no figure {wrong[0]!r}",
+            hint=f"choose from {', '.join(SWEEP_FIGURES)}, or name one of its trials",
+        )
+    found = [
+        (trial, standing.result["trial"]["overrides"], nll)
+        for trial in store.runs(run.trials)
+        if (nll := (standing := standing_of(trial)).nll()) is not None
     ]
-    if not scored:
+    if not found:
         raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")
-    path = subfolder(run.plots) / "trials.png"
-    overrides, nlls = map(list, zip(*scored, strict=True))
-    save(draw(run.id[16:], overrides, nlls), path)
-    return Answer(lines=[str(path)], document={"run": str(run.path), "files": [str(path)]})
+    trials, overrides, nlls = map(list, zip(*found, strict=True))
+    swept = Swept(run.id[16:], overrides, nlls, [trial.history for trial in trials])
+    applying = [name for name, figure in SWEEP_FIGURES.items() if figure.applies(swept)]
+    if wrong := [name for name in names if name not in applying]:
+        raise UsageError(
+            f"{run.path}: the figure {wrong[0]!r} needs more keys that vary",
+            hint=f"choose from {', '.join(applying)}",
+        )
+    files = []
+    subfolder(run.plots)
+    for name in names or applying:
+        path = run.plots / f"{name}.png"
+        save(SWEEP_FIGURES[name].load()(swept), path)
+        files.append(str(path))
+    return Answer(lines=files, document={"run": str(run.path), "files": files})
 
 
 def _check(runs: Sequence[RunFolder], name: str | None) -> None:

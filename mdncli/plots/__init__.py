@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdncli.plots.subject import Subject
+    from mdncli.plots.swept import Swept
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,59 @@ FIGURES: dict[str, FigureEntry] = {
     ),
 }
 """Name -> figure, in the order in which they are listed and drawn."""
+
+
+@dataclass(frozen=True)
+class SweepFigureEntry:
+    """A figure of a whole sweep.
+
+    Args:
+        function: `(swept: Swept) -> Figure`, as `"module:function"`.
+        description: what it shows, in one line.
+        keys: how many keys must vary at least, the seed left out.
+        values: the most values of keys that count; None for any.
+    """
+
+    function: str
+    description: str
+    keys: int = 1
+    values: int | None = None
+
+    def applies(self, swept: Swept) -> bool:
+        """Whether the figure can be drawn of this sweep."""
+        counts = [len(set(map(repr, swept.values(key)))) for key in swept.keys]
+        return sum(1 < count <= (self.values or count) for count in counts) >= self.keys
+
+    def load(self) -> Callable[[Swept], Figure]:
+        """Import the function; matplotlib is imported here, not before."""
+        module, _, function = self.function.partition(":")
+        return getattr(import_module(module), function)
+
+
+SWEEP_FIGURES: dict[str, SweepFigureEntry] = {
+    "trials": SweepFigureEntry(
+        "mdncli.plots.trials:trials",
+        "of a sweep: NLL over each key, every trial and the best of each value",
+        keys=0,
+    ),
+    "coordinates": SweepFigureEntry(
+        "mdncli.plots.coordinates:coordinates",
+        "of a sweep: its points in parallel coordinates, the best dark",
+        keys=2,
+    ),
+    "heatmap": SweepFigureEntry(
+        "mdncli.plots.heatmap:heatmap",
+        "of a sweep: NLL over every two keys with few values",
+        keys=2,
+        values=24,
+    ),
+    "seeds": SweepFigureEntry(
+        "mdncli.plots.seeds:seeds",
+        "of a sweep: the learning curves of its best points, a line for each seed",
+        keys=0,
+    ),
+}
+"""Name -> figure of a sweep, in the order in which they are listed and drawn."""
 
 
 def save(figure: Figure, path: Path) -> None:

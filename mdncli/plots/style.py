@@ -154,7 +154,12 @@ def wrapped(count: int, *, aspect: float = 0.68) -> tuple[Figure, list[Axes]]:
 
 
 def head(
-    figure: Figure, subjects: Sequence[Subject], what: str, legend_of: Axes | None = None
+    figure: Figure,
+    subjects: Sequence[Subject],
+    what: str,
+    legend_of: Axes | None = None,
+    *,
+    label_share: float = 0.5,
 ) -> None:
     """Put a title, and a legend of one panel's labelled artists, above all panels.
 
@@ -165,10 +170,11 @@ def head(
         subjects: a lone one is named in the title.
         what: what the figure shows.
         legend_of: a panel; none where there is nothing to tell apart.
+        label_share: the longest entry of the legend, as a share of the figure's width.
     """
     width, height = figure.get_size_inches()
     handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
-    labels = [_fitted(label, width / 2) for label in labels]
+    labels = [_fitted(label, label_share * width) for label in labels]
     longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
     columns = max(1, min(len(labels), int(width / longest)))
     top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)

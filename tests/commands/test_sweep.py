@@ -269,29 +269,22 @@ def test_a_sweep_may_be_a_file_or_a_list(here: Here) -> None:
     assert "4-4" in shown
 
 
-def test_a_sweep_has_a_figure_of_its_own(copy: Path, here: Here) -> None:
+def test_a_sweep_has_figures_of_its_own(copy: Path, here: Here) -> None:
     done = here("plot", "sine")
     assert done.code == 0, done.err
-    assert Path(done.out.strip()).name == "trials.png"
-    assert Path(done.out.strip()).read_bytes().startswith(b"\x89PNG")
+    files = [Path(line) for line in done.out.splitlines()]
+    assert [file.stem for file in files] == ["trials", "seeds"]
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    assert here("plot", "sine", "--figure", "seeds").out.splitlines() == [str(files[1])]
     done = here("plot", "sine", "--figure", "density")
     assert done.code == 2
-    assert "one figure of its own" in done.err
+    assert "has no figure 'density'" in done.err
+    done = here("plot", "sine", "--figure", "heatmap")
+    assert done.code == 2
+    assert "needs more keys that vary" in done.err
     for run in store.runs(sweep_in(copy).trials):
         run.result.unlink()
     assert here("plot", "sine").code == 5
-
-
-def test_the_figure_of_a_sweep_shows_the_best_and_the_mean_of_every_value() -> None:
-    from mdncli.plots.trials import trials
-
-    overrides = [{"model.mixtures": k, "seed": s} for k in (2, 5) for s in (0, 1, 2)]
-    figure = trials("sine", overrides, [3.0, 3.5, 4.0, 1.0, 1.2, 1.7])
-    dots, best, mean = figure.axes[0].get_lines()
-    assert figure.axes[0].get_xlabel() == "model.mixtures"
-    assert len(dots.get_xdata()) == 6  # pyright: ignore[reportArgumentType]
-    assert [*best.get_ydata()] == [3.0, 1.0]  # pyright: ignore[reportGeneralTypeIssues]
-    assert [*mean.get_ydata()] == pytest.approx([3.5, 1.3])  # pyright: ignore
 
 
 @pytest.mark.parametrize(

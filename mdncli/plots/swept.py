@@ -1,0 +1,204 @@
+"""What figures of a sweep are drawn from: its trials, and the points that they are seeds of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.ticker import LogLocator
+
+from mdncli.plots import style
+
+History = Sequence[Mapping[str, Any]]
+
+SEED = "seed"
+"""The key that repeats a point rather than makes another."""
+
+LOG_SPAN = 20.0
+"""Positive values that span more than this factor are shown on a logarithmic axis."""
+
+HEADROOM = 4.0
+"""The worst NLL that is shown, in steps from the best to the middle one, above the middle one."""
+
+GOOD_IS_DARK = LinearSegmentedColormap.from_list(
+    "mdncli-nll", style.DENSITY(np.linspace(0.95, 0.16, 256))
+)
+"""Dark for a low NLL, which is what one looks for; nothing is as light as the paper."""
+
+
+@dataclass(frozen=True)
+class Swept:
+    """The completed trials of a sweep.
+
+    Args:
+        name: of the sweep.
+        overrides: key path -> value of each of the n trials.
+        nll: on their validation rows, n of them.
+        histories: each gives the records of a trial's training when it is called.
+    """
+
+    name: str
+    overrides: Sequence[Mapping[str, Any]]
+    nll: Sequence[float]
+    histories: Sequence[Callable[[], History]] = ()
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys that vary, but for the seed where there are others.
+
+        >>> Swept("a", [{"k": 1, "seed": 0}, {"k": 2, "seed": 0}], [1.0, 2.0]).keys
+        ['k']
+        """
+        every = [*dict.fromkeys(key for each in self.overrides for key in each)]
+        varying = [key for key in every if len(set(map(json.dumps, self.values(key)))) > 1]
+        return [key for key in varying if key != SEED] or varying or every[:1]
+
+    def values(self, key: str) -> list[Any]:
+        """The value of a key in every trial; None where it is left to the base config."""
+        return [each.get(key) for each in self.overrides]
+
+    @cached_property
+    def points(self) -> list[Point]:
+        """Trials that differ in their seed only, together; the lowest mean first."""
+        together: dict[str, list[int]] = {}
+        for index, each in enumerate(self.overrides):
+            rest = {key: value for key, value in each.items() if key != SEED}
+            together.setdefault(json.dumps(rest, sort_keys=True), []).append(index)
+        found = []
+        for trials in together.values():
+            nll = np.array([self.nll[index] for index in trials])
+            error = float(nll.std(ddof=1) / math.sqrt(len(nll))) if len(nll) > 1 else 0.0
+            found.append(Point(trials, float(nll.mean()), error))
+        return sorted(found, key=lambda point: point.mean)
+
+    def range(self) -> tuple[float, float]:
+        """From the best NLL to the worst, or where that is far off, to the worst of the better."""
+        low, middle, most = (float(v) for v in np.quantile(self.nll, (0, 0.5, 1)))
+        few = len(self.nll) <= 4
+        return low, most if few else min(most, middle + HEADROOM * max(middle - low, 1e-3))
+
+    def colours(self) -> tuple[Normalize, bool]:
+        """How NLL becomes a colour, and whether the worst are out of its range."""
+        low, high = self.range()
+        return Normalize(low, max(high, low + 1e-6), clip=True), high < max(self.nll)
+
+    def counted(self, above: str = "above the axis") -> str:
+        """How many trials there are, for a title, and how many of them are not to be seen."""
+        hidden = sum(nll > self.range()[1] for nll in self.nll)
+        many = f"{len(self.nll):,} trial{'s' * (len(self.nll) > 1)}"
+        return many + (f", {hidden:,} of them {above}" if hidden else "")
+
+
+@dataclass(frozen=True)
+class Point:
+    """The trials of a sweep that differ in their seed only.
+
+    Args:
+        trials: their indices.
+        mean: of their NLL.
+        error: the standard error of that mean; 0 of one trial.
+    """
+
+    trials: Sequence[int]
+    mean: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis for the values of a key: numbers as they are, all else side by side.
+
+    Args:
+        at: where each value lies; NaN of none.
+        labels: what stands at 0, 1, 2, ...; empty where values are numbers.
+        log: whether the numbers are better seen by their logarithm.
+        whole: whether they are whole numbers.
+    """
+
+    at: np.ndarray
+    labels: Sequence[str] = ()
+    log: bool = False
+    whole: bool = False
+
+    @classmethod
+    def of(cls, values: Sequence[Any]) -> Scale:
+        """The axis of some values.
+
+        >>> Scale.of([0.001, 0.01, 0.1]).log, Scale.of(["tanh", "relu", "tanh"]).at.tolist()
+        (True, [0.0, 1.0, 0.0])
+        """
+        known = [value for value in values if value is not None]
+        if known and all(isinstance(v, int | float) and not isinstance(v, bool) for v in known):
+            at = np.array([math.nan if value is None else float(value) for value in values])
+            whole = all(isinstance(value, int) for value in known)
+            return cls(at, log=_is_spread_in_log(at[np.isfinite(at)]), whole=whole)
+        texts = [label_of(value) for value in values]
+        labels = [*dict.fromkeys(texts)]
+        return cls(np.array([float(labels.index(text)) for text in texts]), labels)
+
+    def shares(self) -> np.ndarray:
+        """Where the values lie between the least, 0, and the greatest, 1."""
+        at = np.log(self.at) if self.log else self.at
+        low, high = np.nanmin(at), np.nanmax(at)
+        return (at - low) / (high - low) if high > low else np.full(len(at), 0.5)
+
+    def mark(self, ax: Axes) -> None:
+        """Give the horizontal axis its ticks."""
+        if self.labels:
+            style.categories(ax, self.labels)
+            ax.margins(x=0.2)
+        elif self.log:
+            style.logarithmic(ax, "x")
+            decades = math.log10(np.nanmax(self.at) / np.nanmin(self.at))
+            subs = (1.0,) if decades > 3 else (1.0, 3.0)
+            ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
+        elif self.whole:
+            ax.xaxis.set_major_locator(style.ticks(8, integer=True, min_n_ticks=1))
+
+
+def _is_spread_in_log(values: np.ndarray) -> bool:
+    """Whether the middle one of widely spread positive values is nearer to their geometric mean.
+
+    >>> _is_spread_in_log(np.geomspace(1e-4, 1, 9)), _is_spread_in_log(np.linspace(0.01, 1, 9))
+    (True, False)
+    """
+    if not (values.min() > 0 and values.max() / values.min() > LOG_SPAN):
+        return False
+    middle, log = float(np.median(values)), np.log(values)
+    halves = 0.5 * (log.min() + log.max()), math.log(0.5 * (values.min() + values.max()))
+    return bool(abs(math.log(middle) - halves[0]) < abs(math.log(middle) - halves[1]))
+
+
+def label_of(value: Any) -> str:
+    """A value of a key, short enough for a tick.
+
+    >>> label_of([32, 32]), label_of(0.000316228), label_of(None), label_of("a/b.csv")
+    ('32-32', '0.000316', 'default', 'b.csv')
+    """
+    if isinstance(value, list):
+        text = "-".join(map(label_of, value)) or "none"
+    elif isinstance(value, float):
+        text = style.number(value, ".3g")
+    elif isinstance(value, str):
+        text = value.rpartition("/")[2]
+    else:
+        text = "default" if value is None else json.dumps(value)
+    return style.plain(text, 14)
+
+
+def order_of(values: Sequence[Any]) -> list[Any]:
+    """The distinct ones of some values: numbers by size, all else as they come.
+
+    >>> order_of([10, 2, 5, 2]), order_of(["tanh", "relu", "tanh"])
+    ([2, 5, 10], ['tanh', 'relu'])
+    """
+    distinct = [json.loads(text) for text in dict.fromkeys(map(json.dumps, values))]
+    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in distinct)
+    return sorted(distinct) if numeric else distinct
