@@ -464,6 +464,13 @@ def sweep(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Even if there are more than 10,000 trials.")
     ] = False,
+    emit: Annotated[
+        str | None,
+        typer.Option(metavar="ENGINE", help="Print commands for parallel or slurm to run."),
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(metavar="I/N", help="With --resume: train only this share.")
+    ] = None,
     seed: Seed = None,
     epochs: Epochs = None,
     name: Name = None,
@@ -501,6 +508,8 @@ def sweep(
         dry_run=dry_run,
         yes=yes,
         most_failures=0 if fail_fast else max_failures,
+        emit=emit,
+        part=part,
     )
     _finish(console, command.sweep(items or [], options, request, runs_dir, console))
 

@@ -26,17 +26,19 @@ from mdncli.errors import (
     InterruptedRunError,
     MdnError,
     ResumeRefusedError,
+    RunLockedError,
     UsageError,
 )
-from mdncli.events import Listener, Note
+from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import book, crews, ranking
 from mdncli.sweep.book import Book, is_sweep
 from mdncli.sweep.driver import Driver, Tally, best_of
 from mdncli.sweep.files import described
-from mdncli.sweep.orders import Library, Sized, section_of, stacked
+from mdncli.sweep.orders import STACKS_EACH, Library, Sized, section_of, stacked
 from mdncli.sweep.probe import probe
+from mdncli.sweep.scripts import SCRIPTS, Part
 from mdncli.sweep.space import Point, Space, beside, divided, read_list
 from mdncli.sweep.trials import Trial, resolve
 
@@ -72,6 +74,8 @@ class Request:
         dry_run: train nothing; say what it would be.
         yes: even if there are very many trials.
         most_failures: so many may fail before it is given up; None for any number.
+        emit: print commands for this engine, a key of `SCRIPTS`, instead of training.
+        part: train this share of the sweep only, such as `3/8`.
     """
 
     search: str | None = None
@@ -85,6 +89,8 @@ class Request:
     dry_run: bool = False
     yes: bool = False
     most_failures: int | None = None
+    emit: str | None = None
+    part: str | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,10 @@ def sweep(
         standings = _standings(folder, trials, request)
         sized = _sized(Book(folder), trials, standings, library)
         return _foreseen(trials, sized, library, request)
+    if request.emit is not None:
+        return _emitted(folder, trials, library, request, listener)
+    if request.part is not None:
+        return _part_trained(folder, trials, library, request, listener)
     with interruptible() as stop, folder.locked():
         return _trained(folder, trials, library, request, listener, stop)
 
@@ -162,6 +172,16 @@ def _require_sense(request: Request) -> None:
             raise UsageError(f"--{option} {count}: is too few", hint=f"give {least} or more")
     if request.resume and request.retry:
         raise UsageError("--resume and --retry are two things to do", hint="keep one of them")
+    if request.emit is not None and request.emit not in SCRIPTS:
+        raise UsageError(
+            f"--emit {request.emit}: no such script", hint=f"choose from {', '.join(SCRIPTS)}"
+        )
+    if request.part is not None:
+        Part.of(request.part)
+        if request.resume is None or request.emit is not None:
+            raise UsageError(
+                "--part is for a sweep that exists", hint="name it with --resume SWEEP"
+            )
     if request.new and (request.resume or request.retry):
         raise UsageError("--new does not go with a sweep that exists", hint="leave one out")
 
@@ -334,11 +354,7 @@ def _trained(
     driver = Driver(trials, tally, listener, stop, request.most_failures)
     workers = _workers(pending, request)
     try:
-        if pending:
-            orders = iter([stacked(folder.id, pending, workers)])
-            crew = crews.Processes(workers) if workers > 1 else crews.Here(driver.hear, stop)
-            with contextlib.closing(crew):
-                driver.run(crew, lambda: next(orders, []))
+        _drive(driver, folder, pending, workers, stop)
     except BaseException as error:
         _leave(folder, error)
         raise
@@ -362,6 +378,16 @@ def _trained(
     return answer
 
 
+def _drive(
+    driver: Driver, folder: RunFolder, pending: Sequence[Sized], workers: int, stop: Stop
+) -> None:
+    if pending:
+        orders = iter([stacked(folder.id, pending, workers)])
+        crew = crews.Processes(workers) if workers > 1 else crews.Here(driver.hear, stop)
+        with contextlib.closing(crew):
+            driver.run(crew, lambda: next(orders, []))
+
+
 def _sized(
     ledger: Book, trials: Sequence[Trial], standings: Mapping[str, book.Standing], library: Library
 ) -> list[Sized]:
@@ -383,13 +409,17 @@ def _workers(pending: Sequence[Sized], request: Request) -> int:
     threads = max(
         (t for s in pending if isinstance(t := s.trial.config.train.threads, int)), default=1
     )
-    cores = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = _cores()
     if sum(sized.cost for sized in pending) < INLINE_COST:
         return 1
     stacks = len(stacked("", pending, max(1, cores // threads)))
     return max(1, min(cores // threads, stacks))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _leave(folder: RunFolder, error: BaseException | None) -> None:
@@ -399,6 +429,58 @@ def _leave(folder: RunFolder, error: BaseException | None) -> None:
         folder.write_status(
             "failed" if failed else "interrupted", 0, str(error) if failed else None
         )
+
+
+# ------------------------------------------------------------------------------ shares for others
+
+
+def _emitted(
+    folder: RunFolder,
+    trials: Sequence[Trial],
+    library: Library,
+    request: Request,
+    listener: Listener,
+) -> Answer:
+    """Commands that train a sweep, each a share of it."""
+    orders = stacked(folder.id, _sized(Book(folder), trials, {}, library), 1)
+    assert request.emit is not None
+    lines = SCRIPTS[request.emit](folder, request.workers or len(orders))
+    listener(Note(f"the trials go to {folder.path}: see mdn runs show {shlex.quote(folder.id)}"))
+    return Answer(lines=lines, document={"sweep": str(folder.path), "script": lines})
+
+
+def _part_trained(
+    folder: RunFolder,
+    trials: Sequence[Trial],
+    library: Library,
+    request: Request,
+    listener: Listener,
+) -> Answer:
+    """Train a share of a sweep beside others who train theirs; the last completes the sweep."""
+    started = time.monotonic()
+    ledger, part = Book(folder), Part.of(request.part or "")
+    every = stacked(
+        folder.id, _sized(ledger, trials, {}, library), max(1, part.parts // STACKS_EACH)
+    )
+    mine = {sized.trial.id for order in part.of_orders(every) for sized in order.runs}
+    own = [trial for trial in trials if trial.id in mine]
+    tally = Tally(_standings(folder, own, request))
+    pending = _sized(ledger, own, tally.standings, library)
+    with interruptible() as stop:
+        driver = Driver(own, tally, listener, stop, request.most_failures)
+        _drive(driver, folder, pending, _workers(pending, request), stop)
+    if tally.signal is not None:
+        raise InterruptedRunError(
+            f"interrupted, {tally.completed} of {len(own)} trials of this share are complete",
+            hint="the same command goes on with it",
+            signal=tally.signal,
+        )
+    # Whoever is last finds all done; where two are, one of them has the lock.
+    standings = _standings(folder, trials, request)
+    if all(standing.fate != "pending" for standing in standings.values()):
+        with contextlib.suppress(RunLockedError), interruptible() as stop, folder.locked():
+            _trained(folder, trials, library, request, ignore, stop)
+    return _answer(folder, own, tally, time.monotonic() - started)
 
 
 # ---------------------------------------------------------------------------------- the answer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,27 @@ def test_processes_and_this_process_train_the_same(whole: Path, here: Here) -> N
     done = here("sweep", *SMALL, *AXES, "--workers", "2", "-q")
     assert done.code == 0, done.err
     assert learnt(swept(done)) == learnt(sweep_in(whole))
+
+
+@pytest.mark.parametrize("engine", ["parallel", "slurm"])
+def test_shares_that_others_train_are_the_sweep(engine: str, whole: Path, here: Here) -> None:
+    done = here("sweep", *SMALL, *AXES, "--emit", engine, "--workers", "3", "--json")
+    assert done.code == 0, done.err
+    script = json.loads(done.out)["script"]
+    sweep = sweep_in(Path("runs"))
+    assert store.runs(sweep.trials) == []
+    commands = script
+    if engine == "slurm":
+        assert script[0] == "#!/bin/bash"
+        assert "#SBATCH --array=1-3" in script
+        every = [script[-1].replace('"$SLURM_ARRAY_TASK_ID/3"', f"{i}/3") for i in (1, 2, 3)]
+        commands = every
+    assert len(commands) == 3
+    for command in reversed(commands):  # in any order, and the last one completes the sweep
+        assert not sweep.result.exists()
+        assert here(*shlex.split(command)[1:]).code == 0
+    assert learnt(sweep) == learnt(sweep_in(whole))
+    assert here("sweep", *SMALL, *AXES).err.startswith(f"{sweep.path} is complete already")
 
 
 RATES = ("train.optimizer=sgd", "train.gradient_clip=null", "train.learning_rate=1e-3,1e9")
@@ -350,6 +372,9 @@ def test_trials_are_named_in_many_ways(whole: Path, here: Here) -> None:
         (("sine", "--list", "none.csv"), 2, "cannot be read"),
         (("sine", "seed=0,1", "--file", "none.yaml"), 2, "cannot be read"),
         (("--resume", "none"), 5, "no run 'none'"),
+        (("sine", "seed=0,1", "--emit", "make"), 2, "choose from parallel, slurm"),
+        (("sine", "seed=0,1", "--part", "1/2"), 2, "--resume SWEEP"),
+        (("--resume", "sine", "--part", "3/2"), 2, "write it like 3/8"),
     ],
 )
 def test_what_cannot_be_swept_leaves_nothing(

@@ -1,0 +1,95 @@
+"""A sweep as commands for others to run: GNU parallel, SLURM, or whatever runs shell commands."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mdncli.errors import UsageError
+from mdncli.store import RunFolder
+from mdncli.sweep.orders import Order
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of several shares of a sweep, each trained by a command of its own.
+
+    Args:
+        number: which, from 1.
+        parts: how many there are.
+    """
+
+    number: int
+    parts: int
+
+    @classmethod
+    def of(cls, text: str) -> Part:
+        """Read what was asked for.
+
+        Raises:
+            UsageError: it is no share.
+
+        >>> Part.of("3/8")
+        Part(number=3, parts=8)
+        """
+        found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise UsageError(f"--part {text}: is no share of a sweep", hint="write it like 3/8")
+        return cls(int(found[1]), int(found[2]))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.parts}"
+
+    def of_orders(self, orders: Sequence[Order]) -> list[Order]:
+        """The stacks of this share: each in turn, the most work first, goes to whoever has least.
+
+        Args:
+            orders: all stacks of the sweep, whatever has become of their trials.
+        """
+        loads = [0.0] * self.parts
+        mine = []
+        for order in sorted(orders, key=lambda order: -order.cost):
+            least = loads.index(min(loads))
+            loads[least] += order.cost
+            if least == self.number - 1:
+                mine.append(order)
+        return mine
+
+
+def parallel(folder: RunFolder, parts: int) -> list[str]:
+    """A command a line, for GNU parallel or any shell.
+
+    >>> from pathlib import Path
+    >>> parallel(RunFolder(Path("runs/a sweep")), 2)[1]
+    "mdn sweep --resume 'runs/a sweep' --part 2/2 -q"
+    """
+    return [_command(folder, str(Part(number, parts))) for number in range(1, parts + 1)]
+
+
+def slurm(folder: RunFolder, parts: int) -> list[str]:
+    """A job script for SLURM: an array of tasks, each of which trains a share.
+
+    >>> from pathlib import Path
+    >>> slurm(RunFolder(Path("runs/x")), 8)[-1]
+    'mdn sweep --resume runs/x --part "$SLURM_ARRAY_TASK_ID/8" -q'
+    """
+    log = folder.path / "slurm-%a.out"
+    return [
+        "#!/bin/bash",
+        f"#SBATCH --job-name={folder.id[16:]}",
+        f"#SBATCH --array=1-{parts}",
+        "#SBATCH --cpus-per-task=1",
+        f"#SBATCH --output={shlex.quote(str(log))}",
+        "# Each task trains its share. Submit this again to go on with what was left undone.",
+        _command(folder, f'"$SLURM_ARRAY_TASK_ID/{parts}"'),
+    ]
+
+
+def _command(folder: RunFolder, part: str) -> str:
+    return f"mdn sweep --resume {shlex.quote(str(folder.path))} --part {part} -q"
+
+
+SCRIPTS: dict[str, Callable[[RunFolder, int], list[str]]] = {"parallel": parallel, "slurm": slurm}
+"""What runs the commands -> the lines of its script."""
