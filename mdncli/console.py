@@ -222,14 +222,14 @@ class Console:
             return
         if any(len(table.rows) > LONG_TABLE for table in tables):
             width = shutil.get_terminal_size().columns
-            stream.write("\n".join(_plain(table, width) for table in tables))
+            stream.write("\n".join(_plain(table.narrowed(width)) for table in tables))
             return
         from rich import box
         from rich.table import Table as RichTable
         from rich.text import Text
 
         console = self._rich(stderr=not to_stdout)
-        for position, table in enumerate(tables):
+        for position, table in enumerate(each.narrowed(console.width) for each in tables):
             if position:
                 console.print()
             drawn = RichTable(
@@ -249,7 +249,7 @@ class Console:
                     Text(printable(column)),
                     justify="right" if numeric else "left",
                     overflow="ellipsis" if table.one_line else "fold",
-                    no_wrap=numeric or (table.one_line and index > 0),
+                    no_wrap=numeric or table.one_line,
                 )
             for row in table.rows:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
@@ -354,16 +354,12 @@ def _numeric_column(table: Table, index: int) -> bool:
     return bool(table.rows) and all(_numeric(row[index]) for row in table.rows)
 
 
-def _plain(table: Table, width: int | None = None) -> str:
-    """A table without colour or rules, not wider than `width` where its rows must fit a line."""
+def _plain(table: Table) -> str:
+    """A table without colour or rules."""
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if any(table.columns):
         rows.insert(0, [printable(column) for column in table.columns])
     widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    if width is not None and table.one_line:
-        widths[0] = max(8, min(widths[0], width - sum(widths[1:]) - 2 * len(widths[1:])))
-        for row in rows:
-            row[0] = row[0] if len(row[0]) <= widths[0] else f"{row[0][: widths[0] - 1]}…"
     right = [_numeric_column(table, index) for index in range(len(table.columns))]
     lines = [
         "  ".join(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -18,8 +18,8 @@ class Table:
         columns: their headings; all empty where there is nothing to say.
         rows: the cells.
         caption: stands below it.
-        one_line: each row takes one line, whatever the terminal's width: the first column is
-            shortened as far as needed, no other is broken.
+        one_line: each row takes one line, whatever the terminal's width: what the first column
+            holds is shortened as far as needed, no other is broken.
 
     >>> Table("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
     ('a', '1.29')
@@ -30,6 +30,23 @@ class Table:
     rows: Sequence[Sequence[str]]
     caption: str = ""
     one_line: bool = False
+
+    def narrowed(self, width: int) -> Table:
+        """The table of so many characters at most, two between columns, if it is `one_line`.
+
+        The middle of long names in its first column is left out, but at least 8 characters stay.
+
+        >>> rows = [("20261121-161722-sine", "1.29")]
+        >>> Table("", ("run", "NLL"), rows, one_line=True).narrowed(20).rows
+        [('2026…1722-sine', '1.29')]
+        """
+        if not self.one_line:
+            return self
+        lines = [self.columns, *self.rows]
+        taken = sum(2 + max(map(len, cells)) for cells in list(zip(*lines, strict=True))[1:])
+        most = max(8, width - taken)
+        rows = [(abridged(row[0], most), *row[1:]) for row in self.rows]
+        return replace(self, rows=rows)
 
 
 @dataclass(frozen=True)
@@ -91,6 +108,18 @@ def shortened(text: str, most: int) -> str:
     ('mix…', 'mix')
     """
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def abridged(text: str, most: int) -> str:
+    """A text of at most so many characters, its middle left out: names often differ at the end.
+
+    >>> abridged("loss-by-family-student-t", 14), abridged("sine", 14)
+    ('loss…student-t', 'sine')
+    """
+    if len(text) <= most:
+        return text
+    head = (most - 1) // 3
+    return f"{text[:head]}…{text[len(text) - (most - 1 - head) :]}"
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdncli.commands.answer import Answer, Table, csv_lines, number, shortened
+from mdncli.commands.answer import Answer, Table, abridged, csv_lines, number, shortened
 from mdncli.commands.finding import anything, find
 from mdncli.commands.records import KEYS, Record, read
 from mdncli.errors import RunNotFoundError, UsageError
@@ -155,7 +155,7 @@ def _tables(
         return [whole]
     numbers = [str(index + 1) for index in range(len(records))]
     rows = [
-        (n, shortened(id_, LONGEST_KEY), *best)
+        (n, abridged(id_, LONGEST_KEY), *best)
         for n, id_, best in zip(numbers, ids, major, strict=True)
     ]
     return [Table("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
