@@ -67,6 +67,8 @@ class Network:
         hidden: widths of the hidden layers; empty for a linear map.
         activation: a key of `ACTIVATIONS`.
         outputs: raw outputs, P.
+        residual: whether a hidden layer as wide as the one before adds to its values instead of
+            replacing them (He et al. 2016, https://arxiv.org/abs/1603.05027).
 
     Raises:
         ValueError: a width is no positive whole number, or the activation is not known.
@@ -80,6 +82,7 @@ class Network:
     hidden: tuple[int, ...]
     activation: str
     outputs: int
+    residual: bool = False
 
     def __post_init__(self) -> None:
         widths = (self.inputs, *self.hidden, self.outputs)
@@ -95,6 +98,15 @@ class Network:
         """The (outputs, inputs) of every layer, first to last."""
         widths = (self.inputs, *self.hidden, self.outputs)
         return [(out, into) for into, out in pairwise(widths)]
+
+    @property
+    def skips(self) -> list[bool]:
+        """Of every hidden layer, whether the values that it is given are added to its own.
+
+        >>> Network(1, (20, 20, 10), "tanh", 15, residual=True).skips
+        [False, True, False]
+        """
+        return [self.residual and into == out for into, out in pairwise((-1, *self.hidden))]
 
     @property
     def parameters(self) -> int:
@@ -117,14 +129,18 @@ class Network:
         r"""Initial parameters of one replica, by name.
 
         Hidden weights are Gaussian with variance gain² / inputs, hidden biases uniform in ±1, so
-        that units differ in where on the standardised inputs they bend. The last layer starts
-        small: what the network says first comes from its last bias.
+        that units differ in where on the standardised inputs they bend. What S layers add to the
+        values before them starts smaller by sqrt(S). The last layer starts small: what the network
+        says first comes from its last bias.
         """
         gain = ACTIVATIONS[self.activation].gain
         last = len(self.layers) - 1
+        skips = [*self.skips, False]
+        added = max(1, sum(skips)) ** -0.5
         values: dict[str, Array] = {}
         for index, (out, into) in enumerate(self.layers):
             spread = (gain if index < last else 0.1) / max(1, into) ** 0.5
+            spread *= added if skips[index] else 1.0
             values[f"{index}.weight"] = (spread * rng.standard_normal((out, into))).astype("f4")
             reach = 1.0 if index < last else 0.0
             values[f"{index}.bias"] = rng.uniform(-reach, reach, out).astype("f4")
@@ -160,8 +176,9 @@ def forward(network: Network, parameters: Mapping[str, Array], x: Array) -> Arra
     for start in range(0, rows, step):
         block = slice(start, start + step)
         values: Array = x[:, block]
-        for weight, bias in layers[:-1]:
-            values = function(weight @ values + bias)
+        for (weight, bias), skip in zip(layers[:-1], network.skips, strict=True):
+            after = function(weight @ values + bias)
+            values = np.add(after, values, out=after) if skip else after
         weight, bias = layers[-1]
         np.add(weight @ values, bias, out=raw[:, :, block])
     return raw

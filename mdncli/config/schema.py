@@ -400,6 +400,9 @@ class Model(Section):
         WORD,
         Field(description="between the layers"),
     ] = "silu"
+    residual: Annotated[
+        bool, Field(description="layers as wide as the one before add to its values"), FLAG
+    ] = False
     mixtures: Annotated[
         int, Field(ge=1, le=1000, description="components of the mixture (K)"), WHOLE
     ] = 10

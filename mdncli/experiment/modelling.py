@@ -80,4 +80,5 @@ def network_of(config: Config, features: int, targets: int, classes: int = 0) ->
         hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head.outputs,
+        residual=model.residual,
     )

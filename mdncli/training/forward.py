@@ -136,8 +136,29 @@ class Trunk:
             _Layer(index, placed, rows, arena)
             for index, placed in enumerate(layout.layers(weights))
         ]
-        above, below = self._layers[:0:-1], self._layers[-2::-1]
-        self._downwards = list(zip(above, below, reversed(self._activations), strict=True))
+        # A layer that adds has a buffer for the sum: the activation's gradient needs its own value.
+        self._values = [
+            arena.take(f"sum {index}", *layer.wide_post.shape) if skip else layer.wide_post
+            for index, (layer, skip) in enumerate(zip(self._layers, network.skips, strict=False))
+        ]
+        skips = network.skips
+        *hidden, _ = self._layers
+        self._upwards = list(zip(hidden, self._activations, self._values, skips, strict=True))
+        # From the top: a layer, the one below it with what it passed on, whether the layer had
+        # added to that, so that some gradient is there already, and where that of the one below
+        # it goes likewise.
+        self._downwards = [
+            (
+                self._layers[index + 1],
+                below,
+                activation,
+                values,
+                values.mT,
+                index + 1 < len(skips) and skips[index + 1],
+                hidden[index - 1].wide_back if skip else None,
+            )
+            for index, (below, activation, values, skip) in reversed([*enumerate(self._upwards)])
+        ]
         self._gradient = gradient[:, : layout.parameters]
         # Products need contiguous memory, but the stack keeps a replica's parameters together.
         self._products = [
@@ -148,12 +169,13 @@ class Trunk:
 
     def forward(self, x: Tensor) -> None:
         """Writes the raw outputs at inputs (R, d, rows) into `raw`."""
-        *hidden, last = self._layers
-        for layer, activation in zip(hidden, self._activations, strict=True):
+        for layer, activation, values, skip in self._upwards:
             layer.forward(x)
             activation.forward(layer.pre, layer.post)
-            x = layer.wide_post
-        last.forward(x)
+            if skip:
+                torch.add(layer.wide_post, x, out=values)
+            x = values
+        self._layers[-1].forward(x)
 
     def backward(self, x: Tensor, more: bool = False) -> None:
         """Carries the gradient in the raw outputs, which has taken their place, to the parameters.
@@ -163,9 +185,14 @@ class Trunk:
             more: add to the gradient that is there, instead of replacing it.
         """
         delta = self._layers[-1].wide_pre
-        for layer, below, activation in self._downwards:
-            torch.bmm(layer.weight_turned, delta, out=below.wide_back)
-            layer.gather(delta, below.wide_post, below.post_turned)
+        for layer, below, activation, values, turned, added, passed in self._downwards:
+            if added:
+                below.wide_back.baddbmm_(layer.weight_turned, delta)
+            else:
+                torch.bmm(layer.weight_turned, delta, out=below.wide_back)
+            layer.gather(delta, values, turned)
+            if passed is not None:
+                passed.copy_(below.wide_back)
             activation.backward(below.back, below.pre, below.post)
             delta = below.wide_back
         first = self._layers[0]
@@ -199,7 +226,6 @@ class _Layer:
         self.pre, self.post, self.back = (buffer[:, : placed.out] for buffer in wide)
         # Units that are not real pass on 0, whatever the activation of 0 is.
         self.wide_post.zero_()
-        self.post_turned = self.wide_post.mT
 
     def forward(self, values: Tensor) -> None:
         """Writes weight x values + bias into `pre`."""

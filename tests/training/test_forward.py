@@ -27,6 +27,8 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
     "narrow": Network(3, (6, 1, 4), "silu", 2),
     # Laid out as 16, 32 and 16 wide, the weights of the last in the other order.
     "nearly as wide as a register": Network(2, (15, 31, 20), "sigmoid", 14),
+    "residual": Network(2, (9, 9, 9, 7, 7), "tanh", 5, residual=True),
+    "residual, nearly as wide": Network(1, (15, 15, 15), "silu", 5, residual=True),
     "one input, nearly as wide": Network(1, (15,), "softplus", 30),
 }
 
@@ -60,8 +62,9 @@ def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: to
     flat = weights.double().requires_grad_()
     values = x.double()
     *hidden, last = real_layers(network, flat)
-    for weight, bias in hidden:
-        values = FUNCTIONS[network.activation](weight @ values + bias[..., None])
+    for (weight, bias), skip in zip(hidden, network.skips, strict=True):
+        after = FUNCTIONS[network.activation](weight @ values + bias[..., None])
+        values = after + values if skip else after
     raw = last[0] @ values + last[1][..., None]
     (raw * delta).sum().backward()
     assert flat.grad is not None

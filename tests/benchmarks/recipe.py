@@ -1,0 +1,145 @@
+"""What the defaults are chosen by: `python tests/benchmarks/recipe.py DIR CANDIDATE...`.
+
+A candidate is a handful of overrides of the config, such as `model.mixtures=5;train.dropout=0.1`;
+`-` stands for the defaults as they are. Every candidate is scored on rows that are held out from
+the TRAINING rows of the first split of each table in DIR (laid out as `uci.py` says), several times
+over; test rows of that split are not even read into memory. Beside the tables stand some synthetic
+problems, scored by their excess over the exact NLL. Printed are NLL, RMSE and CRPS relative to the
+first candidate: a score that is best on all but one table should not be bad on the one left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mdncli import config as configs
+from mdncli import experiment
+from mdncli import predictor as predictors
+from mdncli.config import Config
+from mdncli.data.streams import stream
+from mdncli.evaluation.metrics import evaluate
+from mdncli.events import ignore
+from mdncli.experiment import scored
+
+HELD_OUT = 0.1
+FRESH_ROWS = 20_000
+
+SYNTHETIC = {
+    "inverse_sine": (1_000, 3_000, 30_000),
+    "arm": (3_000,),
+    "two_clusters": (3_000,),
+    "watches": (3_000,),
+    "heavy_tails": (3_000,),
+}
+
+
+def inner_table(folder: Path, times: int, root: Path) -> tuple[Path, str, Path]:
+    """The training rows of a table's first split, and splits that hold out some of them."""
+    rows = list(csv.reader((folder / "data.csv").open(newline="")))
+    marks = np.loadtxt(folder / "splits.csv", delimiter=",", skiprows=1, ndmin=2)[:, 0]
+    kept = [row for row, mark in zip(rows[1:], marks, strict=True) if mark == 0]
+    data, splits = root / f"{folder.name}.csv", root / f"{folder.name}-splits.csv"
+    with data.open("w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *kept])
+    inner = np.zeros((len(kept), times), int)
+    for number in range(times):
+        chosen = stream(number, "held out").permutation(len(kept))
+        inner[chosen[: round(HELD_OUT * len(kept))], number] = 1
+    names = ",".join(map(str, range(times)))
+    np.savetxt(splits, inner, "%d", ",", header=names, comments="")
+    return data, rows[0][-1], splits
+
+
+def tables(
+    folder: Path, names: Sequence[str], times: int, root: Path, overrides: Sequence[str]
+) -> dict[str, list[Config]]:
+    """The configs to train for a candidate: a list for each problem."""
+    chosen: dict[str, list[Config]] = {}
+    for path in sorted(folder.iterdir()):
+        if (path / "splits.csv").is_file() and (not names or path.name in names):
+            data, target, splits = inner_table(path, times, root)
+            options = {"data.target": target, "data.splits": str(splits)}
+            chosen[path.name] = [
+                configs.load(str(data), overrides, {**options, "data.split": number})
+                for number in range(times)
+            ]
+    for dataset, sizes in SYNTHETIC.items():
+        for rows in sizes:
+            name = f"{dataset}-{rows}".replace("_", "-")
+            if name in names or "synthetic" in names:
+                own = [*overrides, f"data.dataset={dataset}", f"data.rows={rows}"]
+                if dataset == "watches":
+                    own.append("data.transform.price=log")
+                chosen[name] = [configs.load(None, own, {"name": name})]
+    return chosen
+
+
+def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
+    """Mean NLL (excess, where the truth is known), RMSE and CRPS, and the failed runs."""
+    first = experiment.prepare(cases[0], ignore)
+    materials = [first, *(experiment.resplit(first, config) for config in cases[1:])]
+    found, failed = [], 0
+    for outcome, material in zip(
+        experiment.train(materials, root, ignore), materials, strict=True
+    ):
+        if outcome.error is not None:
+            failed += 1
+            continue
+        predictor, problem = predictors.load(outcome.run), material.problem
+        if problem is None:
+            chunks = material.chunks(predictor, material.split.test)
+        else:
+            random = stream(material.config.data.seed, "fresh rows")
+            fresh = problem.table(*replaced(problem, FRESH_ROWS).draw(random))
+            chunks = scored(predictor, fresh, material.exact)
+        result = evaluate(chunks, material.targets)
+        nll = result["nll"] if problem is None else result["excess_nll"]
+        found.append([nll, result.get("rmse") or math.nan, result.get("crps") or math.nan])
+    return np.array(found).mean(0) if found else np.full(3, math.nan), failed
+
+
+def replaced(problem, rows):
+    from dataclasses import replace
+
+    return replace(problem, rows=rows)
+
+
+def main() -> int:
+    """Print a line for each candidate and problem."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("candidates", nargs="+", metavar="CANDIDATE")
+    parser.add_argument("--only", default="", help="tables and problems, by comma; synthetic: all")
+    parser.add_argument("--times", type=int, default=5, help="held-out parts of every table")
+    arguments = parser.parse_args()
+    names = [name for name in arguments.only.split(",") if name]
+    for candidate in arguments.candidates:
+        overrides = [] if candidate == "-" else candidate.split(";")
+        print(candidate)
+        with tempfile.TemporaryDirectory() as temporary:
+            root = Path(temporary)
+            chosen = tables(arguments.folder, names, arguments.times, root, overrides)
+            for name, cases in chosen.items():
+                began = time.process_time()
+                values, failed = scores(cases, root / "runs")
+                print(
+                    f"  {name:20}"
+                    + "".join(f" {v:9.4f}" for v in values)
+                    + f"  {time.process_time() - began:6.1f} s"
+                    + (f"  {failed} failed" if failed else ""),
+                    flush=True,
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
