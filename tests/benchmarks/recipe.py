@@ -88,9 +88,7 @@ def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
     first = experiment.prepare(cases[0], ignore)
     materials = [first, *(experiment.resplit(first, config) for config in cases[1:])]
     found, failed = [], 0
-    for outcome, material in zip(
-        experiment.train(materials, root, ignore), materials, strict=True
-    ):
+    for outcome, material in zip(experiment.train(materials, root, ignore), materials, strict=True):
         if outcome.error is not None:
             failed += 1
             continue
@@ -115,7 +113,7 @@ def replaced(problem, rows):
 
 def main() -> int:
     """Print a line for each candidate and problem."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("candidates", nargs="+", metavar="CANDIDATE")
     parser.add_argument("--only", default="", help="tables and problems, by comma; synthetic: all")

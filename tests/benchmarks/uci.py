@@ -130,7 +130,9 @@ def theirs(table: Given, peer: str) -> tuple[np.ndarray, float]:
         )
         own = y[test][:, None]
         errors = mean - own[:, 0]
-        scores.append([-one.log_prob(own).mean(), np.sqrt(np.mean(errors**2)), one.crps(own).mean()])
+        scores.append(
+            [-one.log_prob(own).mean(), np.sqrt(np.mean(errors**2)), one.crps(own).mean()]
+        )
     return np.array(scores, float), time.perf_counter() - began
 
 
@@ -162,7 +164,7 @@ def tables(folder: Path, names: Sequence[str], most: int | None) -> Iterator[Giv
 
 def main() -> int:
     """Print the table; 1 where the NLL of the defaults is not below the best published one."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("items", nargs="*", metavar="TABLE or key=value")
     parser.add_argument("--splits", type=int, metavar="N", help="only the first N splits")
