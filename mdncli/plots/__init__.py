@@ -114,6 +114,11 @@ FIGURES: dict[str, FigureEntry] = {
         needs=("train", "classify"),
         inputs="number",
     ),
+    "confusion": FigureEntry(
+        "mdncli.plots.confusion:confusion",
+        "which classes are taken for which, on test rows",
+        needs=("test", "classify_test"),
+    ),
     "reliability": FigureEntry(
         "mdncli.plots.reliability:reliability",
         "how often the most probable class is right on test rows, against its probability",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.metrics
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import to_rgb
@@ -21,6 +22,7 @@ from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
 from mdncli.evaluation.metrics import Chunk, evaluate
 from mdncli.plots import FIGURES, density, learning, pit, predicted, samples, slices, style
+from mdncli.plots.confusion import confusion
 from mdncli.plots.data import data
 from mdncli.plots.grid import cell_density
 from mdncli.plots.probabilities import probabilities
@@ -517,6 +519,23 @@ def test_reliability_is_the_share_that_is_right_in_each_bin(classes: Make) -> No
     assert f"calibration error {ece:.3f}" in written(ax.figure)
 
 
+@pytest.mark.parametrize("inputs", [1, 2, 5])
+def test_confusion_has_the_shares_and_counts_of_each_class(classes: Make, inputs: int) -> None:
+    subject = classes(inputs=inputs)
+    assert subject.classify_test
+    assert subject.test
+    actual, chosen = subject.test.y[:, 0].astype(int), subject.classify_test().mode()
+    count = sklearn.metrics.confusion_matrix(actual, chosen, labels=range(3))
+    share = sklearn.metrics.confusion_matrix(actual, chosen, labels=range(3), normalize="true")
+    ax = confusion(subject).axes[0]
+    np.testing.assert_allclose(ax.images[0].get_array(), share)
+    said = {text.get_position()[::-1]: text.get_text() for text in ax.texts}
+    assert said == {
+        at: f"{100 * share[at]:.0f}% ({number})" for at, number in np.ndenumerate(count) if number
+    }
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["kind 0", "kind 1", "kind 2"]
+
+
 def test_probabilities_over_one_input_are_drawn_beside_the_exact_ones(
     classes_over_one: Make,
 ) -> None:
@@ -538,3 +557,4 @@ def test_many_classes_are_drawn_all_the_same(classes: Make) -> None:
         assert "12 of 60 classes named" in written(figure)
     figure = data(classes(count=60, inputs=1))
     assert len(figure.axes[0].get_yticks()) == 12
+    assert not confusion(classes(count=60)).axes[0].texts
