@@ -195,7 +195,7 @@ class _Dropout:
         def backward(gradient: Tensor, pre: Tensor, out: Tensor) -> None:
             activation.backward(gradient.mul_(mask), pre, whole)
 
-        return Activation(forward, backward)
+        return Activation(forward, backward, activation.gain, activation.in_place)
 
 
 class _Noise:

@@ -1,7 +1,9 @@
-"""Components in training: their energies at the targets, and the gradient of those."""
+"""Components in training: their log densities at the targets, and the gradient of their energies,
+which are minus these."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,6 +12,9 @@ from torch import Tensor
 from mdncli.head import Head
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
+
+LOG2_E = math.log2(math.e)
+"""Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp."""
 
 _softplus_out = torch.ops.aten.softplus.out
 
@@ -51,7 +56,7 @@ class Diagonal:
     """
 
     density: Tensor | None = None
-    """What the exponential of minus the energy is to be multiplied by, (R, K, N); None for 1."""
+    """What the density is to be multiplied by, (R, K, N); None for 1."""
 
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         replicas, _, rows = raw.shape
@@ -74,18 +79,23 @@ class Diagonal:
         self._floor = arena.constant(head.scale_floor)
         self._cap = None if head.scale_cap is None else arena.constant(head.scale_cap)
 
-    def energy(self, y: Tensor) -> Tensor:
-        """-log of the components' densities, up to a constant and `density`, (R, K, N).
+    def add_log2_density(self, y: Tensor, out: Tensor) -> None:
+        """Adds log2 of the components' densities, up to a constant and `density`, to `out`.
 
         Args:
             y: targets, (R, 1, D, N) or (1, 1, D, N).
+            out: (R, K, N).
         """
+        out.sub_(self._energy(y).sum(2), alpha=LOG2_E)
+
+    def _energy(self, y: Tensor) -> Tensor:
+        """-log of the components' densities, up to a constant, to be summed over targets."""
         self._scales()
         torch.sub(self._location, y, out=self._z).div_(self._scale)
         torch.log(self._scale, out=self._work)
         # The locations are not needed again: their place is free.
-        self._family.add_energy(self._work, self._z, self._location)
-        return self._work.sum(2)
+        self._family.add_energy(self._work, self._z, self._location, 1.0)
+        return self._work
 
     def gradient(self, responsibility: Tensor) -> None:
         """Writes the gradient of the energy, times the responsibility (R, K, 1, N)."""
@@ -120,15 +130,14 @@ class Single(Diagonal):
         super().__init__(head, raw, arena)
         self._over_scale = arena.take("over scale", *self._scale.shape)
         self.density = self._over_scale[:, :, 0]
-        self._energy = self._work[:, :, 0]
+        self._residual, self._spare = self._z[:, :, 0], self._location[:, :, 0]
 
-    def energy(self, y: Tensor) -> Tensor:
+    def add_log2_density(self, y: Tensor, out: Tensor) -> None:
         self._scales()
         torch.reciprocal(self._scale, out=self._over_scale)
         self._by_scale(torch.sub(self._location, y, out=self._z), self._z)
         # The locations are not needed again: their place is free.
-        self._family.add_energy(self._work.zero_(), self._z, self._location)
-        return self._energy
+        self._family.add_energy(out, self._residual, self._spare, -LOG2_E)
 
     def _by_scale(self, values: Tensor, out: Tensor) -> None:
         torch.mul(values, self._over_scale, out=out)
@@ -137,12 +146,12 @@ class Single(Diagonal):
 class Isotropic(Diagonal):
     """Components with one scale for all targets: its gradient is the sum over them."""
 
-    def energy(self, y: Tensor) -> Tensor:
+    def _energy(self, y: Tensor) -> Tensor:
         self._scales()
         torch.sub(self._location, y, out=self._z).div_(self._scale)
         self._work.copy_(torch.log(self._scale).expand_as(self._work))
-        self._family.add_energy(self._work, self._z, self._location)
-        return self._work.sum(2)
+        self._family.add_energy(self._work, self._z, self._location, 1.0)
+        return self._work
 
     def gradient(self, responsibility: Tensor) -> None:
         z, work = self._z, self._work
@@ -165,7 +174,7 @@ class Full(Diagonal):
         self._each = range(head.targets)
         self._u = arena.take("turned residual", *self._z.shape)
 
-    def energy(self, y: Tensor) -> Tensor:
+    def _energy(self, y: Tensor) -> Tensor:
         self._scales()
         w = torch.sub(self._location, y, out=self._z)
         for i in self._each:
@@ -173,8 +182,7 @@ class Full(Diagonal):
                 w[:, :, i].addcmul_(self._link(i, j), w[:, :, j], value=-1)
             w[:, :, i].div_(self._scale[:, :, i])
         torch.log(self._scale, out=self._work)
-        self._work.addcmul_(w, w, value=0.5)
-        return self._work.sum(2)
+        return self._work.addcmul_(w, w, value=0.5)
 
     def gradient(self, responsibility: Tensor) -> None:
         w, u = self._z, self._u.copy_(self._z)

@@ -20,22 +20,22 @@ class Family:
     """The torch twin of an entry of `mdncli.density.families.FAMILIES`.
 
     Attributes:
-        add_energy: (out, z, spare): adds -log f(z), up to `constant`, to `out`; `spare` is a buffer
-            of the shape of z, to be spoilt.
+        add_energy: (out, z, spare, times): adds -log f(z), up to `constant` and times a number, to
+            `out`; `spare` is a buffer of the shape of z, to be spoilt.
         score: (z, spare) -> -(log f)'(z), which may be z itself or written into `spare`; odd, as f
             is symmetric.
         constant: what `add_energy` leaves out.
     """
 
-    add_energy: Callable[[Tensor, Tensor, Tensor], object]
+    add_energy: Callable[[Tensor, Tensor, Tensor, float], object]
     score: Callable[[Tensor, Tensor], Tensor]
     constant: float
 
 
-def _logistic_energy(out: Tensor, z: Tensor, spare: Tensor) -> None:
+def _logistic_energy(out: Tensor, z: Tensor, spare: Tensor, times: float) -> None:
     # |z| + 2 log(1 + exp(-|z|)) = 2 softplus(z) - z
     _softplus_out(z, out=spare)
-    out.add_(spare, alpha=2).sub_(z)
+    out.add_(spare, alpha=2 * times).sub_(z, alpha=times)
 
 
 def _logistic_score(z: Tensor, spare: Tensor) -> Tensor:
@@ -48,9 +48,9 @@ def student_t(degrees_of_freedom: float) -> Family:
     nu = degrees_of_freedom
     power = (nu + 1) / 2
 
-    def add_energy(out: Tensor, z: Tensor, spare: Tensor) -> None:
+    def add_energy(out: Tensor, z: Tensor, spare: Tensor, times: float) -> None:
         torch.mul(z, z, out=spare).div_(nu).log1p_()
-        out.add_(spare, alpha=power)
+        out.add_(spare, alpha=power * times)
 
     def score(z: Tensor, spare: Tensor) -> Tensor:
         return torch.mul(z, z, out=spare).add_(nu).reciprocal_().mul_(z).mul_(2 * power)
@@ -61,12 +61,12 @@ def student_t(degrees_of_freedom: float) -> Family:
 
 FAMILIES: dict[str, Family] = {
     "gaussian": Family(
-        add_energy=lambda out, z, spare: out.addcmul_(z, z, value=0.5),
+        add_energy=lambda out, z, spare, times: out.addcmul_(z, z, value=0.5 * times),
         score=lambda z, spare: z,
         constant=0.5 * math.log(2 * math.pi),
     ),
     "laplace": Family(
-        add_energy=lambda out, z, spare: out.add_(torch.abs(z, out=spare)),
+        add_energy=lambda out, z, spare, times: out.add_(torch.abs(z, out=spare), alpha=times),
         score=lambda z, spare: torch.sign(z, out=spare),
         constant=math.log(2),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,14 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
-from mdncli.training.components import components_of
+from mdncli.training.components import LOG2_E, components_of
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
 
 _threshold_ = torch.ops.aten.threshold_.default
-
-# Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp.
-_LOG2_E = math.log2(math.e)
 
 _NEGLIGIBLE = 2.0**-64
 """Probabilities so small, next to the largest of their row, count as 0: nothing that is added up in
@@ -103,11 +99,12 @@ class MixtureNLL:
         self._responsibility = self._posterior[:, :, None]
         self._top = arena.take("top", replicas, 2, 1, rows)
         self._mass = arena.take("mass", replicas, 2, rows)
-        self._sums = arena.take("sums", replicas, 2, rows)
-        self._top_row, self._mass_over = self._top[:, :, 0], self._mass[:, :, None]
-        self._nll, self._joint_sums = self._sums[:, :1], self._sums[:, 1:]
-        self._nll_row = self._sums[:, 0]
-        self._log2_e = arena.constant(_LOG2_E)
+        self._nll = arena.take("nll", replicas, 1, rows)
+        self._top_prior, self._top_joint = self._top.unbind(1)
+        self._mass_prior, self._mass_joint = self._mass[:, :1], self._mass[:, 1:]
+        self._mass_over = self._mass[:, :, None]
+        self._logits_twice = self._logits[:, None].expand_as(self._both)
+        self._log2_e = arena.constant(LOG2_E)
 
     def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         """Adds the weighted sum over rows to the total of every replica.
@@ -118,17 +115,17 @@ class MixtureNLL:
             total: (R,).
         """
         both = self._both
-        energy = self._components.energy(y)
-        torch.mul(self._logits, self._log2_e, out=self._prior)
-        torch.sub(self._prior, energy, alpha=_LOG2_E, out=self._posterior)
+        torch.mul(self._logits_twice, self._log2_e, out=both)
+        self._components.add_log2_density(y, self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
         _threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
         if self._density is not None:
             self._posterior.mul_(self._density)
         torch.sum(both, 2, out=self._mass)
-        torch.log2(self._mass, out=self._sums).add_(self._top_row)
-        self._nll.sub_(self._joint_sums).mul_(weight)
-        total.add_(self._nll_row.sum(1), alpha=1 / _LOG2_E)
+        # One logarithm, of the ratio: nothing else in a row takes as long.
+        torch.div(self._mass_prior, self._mass_joint, out=self._nll).log2_()
+        self._nll.add_(self._top_prior).sub_(self._top_joint).mul_(weight)
+        total.add_(self._nll.sum((1, 2)), alpha=1 / LOG2_E)
 
     def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         """The same, and the gradient takes the place of the raw outputs."""
@@ -158,7 +155,7 @@ class PointLoss:
         """Adds the weighted sum over rows to the total of every replica, as `MixtureNLL` does."""
         torch.sub(self._raw, y[:, 0], out=self._error)
         # The predictions are not needed again: their place is free.
-        self._family.add_energy(self._loss.zero_(), self._error, self._raw)
+        self._family.add_energy(self._loss.zero_(), self._error, self._raw, 1.0)
         total.add_(self._loss.mul_(weight).sum((1, 2)))
 
     def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
@@ -188,7 +185,7 @@ class CrossEntropy:
         self._mass = arena.take("mass", replicas, 1, rows)
         self._nll = arena.take("nll", replicas, 1, rows)
         self._codes = torch.arange(classes, dtype=raw.dtype, device=raw.device)[:, None]
-        self._log2_e = arena.constant(_LOG2_E)
+        self._log2_e = arena.constant(LOG2_E)
 
     def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         """Adds the weighted sum over rows to the total of every replica, as `MixtureNLL` does.
@@ -209,7 +206,7 @@ class CrossEntropy:
         torch.sum(self._each, 1, keepdim=True, out=self._mass)
         torch.log2(self._mass, out=self._top)
         torch.sub(self._top, self._nll, out=self._nll)
-        total.add_(self._nll.mul_(weight).sum((1, 2)), alpha=1 / _LOG2_E)
+        total.add_(self._nll.mul_(weight).sum((1, 2)), alpha=1 / LOG2_E)
 
     def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         """The same, and the gradient takes the place of the logits."""

@@ -31,11 +31,14 @@ def test_the_tables_have_the_same_names():
 def test_activations(name):
     function = networks.ACTIVATIONS[name].function
     away_from_kinks = np.abs(X) > 2 * STEP
-    pre, post = torch.from_numpy(X), torch.empty(len(X), dtype=torch.float64)
-    forward.ACTIVATIONS[name].forward(pre, post)
+    twin = forward.ACTIVATIONS[name]
+    pre, post = torch.from_numpy(X * twin.gain), torch.empty(len(X), dtype=torch.float64)
+    twin.forward(pre, post)
     np.testing.assert_allclose(post, function(X), atol=1e-12)
+    if twin.in_place:
+        pre.fill_(torch.nan)
     gradient = torch.ones_like(pre)
-    forward.ACTIVATIONS[name].backward(gradient, pre, post)
+    twin.backward(gradient, pre, post)
     np.testing.assert_allclose(
         gradient[away_from_kinks], slope(function, X)[away_from_kinks], atol=1e-6
     )
@@ -64,8 +67,10 @@ def test_families(name, degrees):
     twin = twins.family_of(name, degrees)
     z, spare = torch.from_numpy(X), torch.full((len(X),), torch.nan, dtype=torch.float64)
     energy = torch.full_like(z, twin.constant)
-    twin.add_energy(energy, z, spare)
+    twin.add_energy(energy, z, spare, 1.0)
     np.testing.assert_allclose(energy, -log_density(X), atol=1e-12)
+    twin.add_energy(energy, z, spare, -1.0)
+    np.testing.assert_allclose(energy, twin.constant, atol=1e-12)
     np.testing.assert_allclose(
         twin.score(z, spare)[away_from_kinks], -slope(log_density, X)[away_from_kinks], atol=1e-6
     )
