@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +22,10 @@ LEAST_WEIGHT = 0.01
 """A component that is nowhere heavier is left out."""
 
 MOST_TARGETS = 2
+MOST_EXACT = 6
+"""Of exact densities with more components their lines would hide the model's."""
+
+Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @style.styled
@@ -28,19 +33,24 @@ def components(*subjects: Subject) -> Figure:
     """Weight, location and scale of every component over one input; of one member, in an ensemble.
 
     Locations and scales are as opaque as the component's weight is large: a component without
-    weight says nothing. Neighbours differ in their colours.
+    weight says nothing. Neighbours differ in their colours. Where the exact density is a mixture
+    of the same family its components are dashed.
 
     Args:
-        subjects: with `train` and `predict_member`, of one input.
+        subjects: with `train` and `predict_member`, and perhaps `exact`, of one input.
     """
     lead = subjects[0]
     trains = [subject.train for subject in subjects if subject.train]
     x = np.linspace(*style.span(*(train.x for train in trains), pad=0.0), CELLS)
     targets = lead.targets[:MOST_TARGETS]
     figure, grid = style.panels(1 + 2 * len(targets), len(subjects), aspect=0.42)
-    found = [_parts(subject, x) for subject in subjects]
+    seen = [s.predict_member(x[:, None]) if s.predict_member else None for s in subjects]
+    found = [_parts(subject, each, x) for subject, each in zip(subjects, seen, strict=True)]
+    exact = [_exact_parts(subject, each, x) for subject, each in zip(subjects, seen, strict=True)]
     _frame(grid, lead, targets, x)
-    for column, (weights, location, scale), subject in zip(grid.T, found, subjects, strict=True):
+    for column, (weights, location, scale), truth, subject in zip(
+        grid.T, found, exact, subjects, strict=True
+    ):
         if len(subjects) > 1:
             column[0].set_title(style.plain(subject.name))
         if not len(weights):
@@ -52,18 +62,22 @@ def components(*subjects: Subject) -> Figure:
             for d in range(len(targets)):
                 for ax, values in zip(column[1 + 2 * d :], (location, scale), strict=False):
                     draw(ax, x, values[k, d], weights[k], color)
+        draw_exact(column, x, truth)
     for row, kind in enumerate(["weights"] + ["location", "scale"] * len(targets)):
-        shown = [parts[1 if kind == "location" else 2][:, (row - 1) // 2] for parts in found]
-        weights = [parts[0] for parts in found]
+        every = [*found, *exact]
+        shown = [parts[1 if kind == "location" else 2][:, (row - 1) // 2] for parts in every]
         if kind != "weights":
-            heavy = [v[w > LEAST_WEIGHT] for v, w in zip(shown, weights, strict=True)]
+            heavy = [v[parts[0] > LEAST_WEIGHT] for v, parts in zip(shown, every, strict=True)]
             limits = _limits(heavy, log=kind == "scale")
             for ax in grid[row]:
                 ax.set_ylim(limits)
+                if kind == "scale" and limits[1] < 8 * limits[0]:
+                    ax.yaxis.set_major_locator(style.ticks(5))
     facets.tidy(grid)
     member = " of one member" if any(subject.members > 1 for subject in subjects) else ""
     note = facets.first("targets", len(targets), len(lead.targets))
-    style.head(figure, subjects, f"components{member}, opacity by weight{note}")
+    known = next((ax for ax, truth in zip(grid[0], exact, strict=True) if len(truth[0])), None)
+    style.head(figure, subjects, f"components{member}, opacity by weight{note}", known)
     return figure
 
 
@@ -74,6 +88,16 @@ def draw(ax: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray, color: str)
     colors[:, 3] = np.clip(1.5 * (weight[:-1] + weight[1:]) / 2, 0.0, 1.0)
     segments = np.stack([points[:-1], points[1:]], axis=1)
     ax.add_collection(LineCollection(list(segments), colors=colors, linewidths=1.8), autolim=False)
+
+
+def draw_exact(column: Sequence[Axes], x: np.ndarray, parts: Parts) -> None:
+    """Draw the components of the exact density, dashed, into one subject's panels."""
+    weights, location, scale = parts
+    look = {"color": style.INK, "linewidth": 1.1, "linestyle": style.DASHED}
+    for k, weight in enumerate(weights):
+        column[0].plot(x, weight, label=None if k else "exact", **look)
+        for ax, d in zip(column[1:], range(len(column) - 1), strict=True):
+            ax.plot(x, (location, scale)[d % 2][k, d // 2], **look)
 
 
 def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarray) -> None:
@@ -90,18 +114,35 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
             style.logarithmic(column[2 + 2 * d])
 
 
-def _parts(subject: Subject, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _exact_parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
+    """The same of the exact density, where it is a mixture like the model's; nothing otherwise."""
+    exact = subject.exact(x[:, None]) if subject.exact else None
+    mixture, own = _mixture(exact), _mixture(seen)
+    alike = (
+        mixture is not None
+        and own is not None
+        and mixture.family is own.family
+        and mixture.mixtures <= MOST_EXACT
+    )
+    return _parts(subject, exact if alike else None, x)
+
+
+def _mixture(seen: object) -> Mixture | None:
+    """What a distribution is a mixture of, before its transforms."""
+    base = seen.base if isinstance(seen, Transformed) else seen
+    return base if isinstance(base, Mixture) else None
+
+
+def _parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
     """Weights (K, N), locations and scales (K, D, N) of the components with any weight.
 
     Under a transform that is no line, locations are in the target's own units, and a scale is how
     far up one scale reaches: location plus scale, transformed back, less the location.
     """
-    nothing = np.empty((0, len(x)))
-    empty = nothing, np.empty((0, len(subject.targets), len(x)))
-    seen = subject.predict_member(x[:, None]) if subject.predict_member else None
-    mixture = seen.base if isinstance(seen, Transformed) else seen
-    if not isinstance(mixture, Mixture):
-        return empty[0], empty[1], empty[1]
+    mixture = _mixture(seen)
+    if mixture is None:
+        nothing = np.empty((0, len(subject.targets), len(x)))
+        return nothing[:, 0], nothing, nothing
     kept = mixture.weights.max(axis=1) > LEAST_WEIGHT
     weights, location, scale = (
         part[kept] for part in (mixture.weights, mixture.location, mixture.scale)
@@ -124,5 +165,7 @@ def _limits(values: list[np.ndarray], *, log: bool) -> tuple[float, float]:
     joined = joined[np.isfinite(joined) & ((joined > 0) | (not log))]
     if not log or not len(joined):
         return style.span(joined) if not log else (0.1, 1.0)
-    low, high = np.exp(style.span(np.log(joined)))
-    return float(low), float(max(high, 1.5 * low))
+    low, high = style.span(np.log(joined))
+    # At least a factor of 2 from end to end, so that what is constant lies in the middle.
+    spare = max(0.0, (math.log(2) - (high - low)) / 2)
+    return math.exp(low - spare), math.exp(high + spare)

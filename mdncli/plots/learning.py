@@ -28,8 +28,9 @@ def learning(*subjects: Subject) -> Figure:
 
     Members are hairlines around their mean, each with a dot at its own best, whose weights are
     kept. The NLL of the ensemble of these is a line of its own, as a rule below their mean. The
-    exact density's NLL, where it is known, is the floor that only luck gets below. The axis leaves
-    out the first plunge where that would flatten all the rest.
+    exact density's NLL, where it is known, is the floor that only luck gets below: on the test
+    rows, so that the luck of other rows shows beside it. The axis leaves out the first plunge where
+    that would flatten all the rest.
 
     Args:
         subjects: with `histories`, and perhaps `validation_nll` and `exact_nll`; several are drawn
@@ -60,7 +61,7 @@ def learning(*subjects: Subject) -> Figure:
             color=style.INK,
             linewidth=1.1,
             linestyle=style.DASHED,
-            label=f"exact {style.number(lead.exact_nll, '.3f')}",
+            label=f"exact, test rows {style.number(lead.exact_nll, '.3f')}",
         )
     ax.margins(x=0.02)
     ax.set_ylim(_limits(histories, known))

@@ -232,10 +232,10 @@ def named(ax: Axes, x: str, y: str) -> None:
 
 def categories(ax: Axes, labels: Sequence[str]) -> None:
     """Name the x that are indices of categories, as many of them as there is room for."""
-    width = 0.9 * ax.bbox.width / DPI
+    width = ax.bbox.width / DPI
     least = (min(8, max(map(len, labels))) + 2) / CHARACTERS_PER_INCH
     shown = range(0, len(labels), math.ceil(len(labels) * least / width))
-    ax.set_xticks(shown, [_fitted(labels[at], 0.9 * width / len(shown)) for at in shown])
+    ax.set_xticks(shown, [_fitted(labels[at], width / len(shown)) for at in shown])
 
 
 def remark(ax: Axes, text: str) -> None:

@@ -224,7 +224,7 @@ def learned(*records: dict[str, Any], exact_nll: float | None = None) -> Figure:
 def test_the_best_validation_is_marked_and_the_floor_drawn() -> None:
     figure = learned(record(1, 2, 3), record(2, 1, 1.25), record(3, 0.5, 2), exact_nll=-0.5)
     assert "best 1.250 at epoch 2" in written(figure)
-    assert "exact −0.500" in written(figure)
+    assert "exact, test rows −0.500" in written(figure)
     low, high = figure.axes[0].get_ylim()
     assert low < -0.5 < 3 < high
 
@@ -448,6 +448,28 @@ def test_components_are_those_of_the_mixture(single: Make) -> None:
     for ax, values in ((location, mixture.location), (scale, mixture.scale)):
         starts = sorted(lines.get_segments()[0][0, 1] for lines in ax.collections)
         np.testing.assert_allclose(starts, np.sort(values[:, 0, 0]))
+
+
+def test_components_lie_beside_exact_ones_of_their_family(single: Make) -> None:
+    subject = single()
+    wave = subject.predict
+    assert wave
+    figure = FIGURES["components"].load()(replace(subject, exact=wave))
+    weight, location, scale = figure.axes
+    assert "exact" in written(figure)
+    x = np.asarray(weight.lines[0].get_xdata())
+    truth = wave(x[:, None])
+    assert isinstance(truth, Mixture)
+    for ax, values in (
+        (weight, truth.weights),
+        (location, truth.location[:, 0]),
+        (scale, truth.scale[:, 0]),
+    ):
+        dashed = [line.get_ydata() for line in ax.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(dashed, values)
+    other = Mixture(truth.log_weights, truth.location, truth.scale, "student_t")
+    figure = FIGURES["components"].load()(replace(subject, exact=lambda _: other))
+    assert "exact" not in written(figure)
 
 
 def test_pairs_show_draws_that_depend_as_the_targets_do(several: Make) -> None:
