@@ -177,7 +177,7 @@ def _plain(series: pl.Series) -> Column:
 def read_npz(
     stream: BinaryIO, source: str, columns: Collection[str] | None = None
 ) -> dict[str, Column]:
-    """The arrays of an NPZ file as columns; a two-dimensional `a` becomes `a_0`, `a_1`, ...
+    """The arrays of an NPZ file as columns; an `a` of several columns becomes `a_0`, `a_1`, ...
 
     Raises:
         DataError: it is not an NPZ file, is damaged, holds arrays of objects or of unequal lengths,
@@ -257,14 +257,20 @@ def _large_columns(file: IO[bytes], size: int) -> dict[str, NDArray[Any]] | None
                 column[start : start + len(values)] = values
                 release(column)
     file.read(1)  # the checksum is compared at the end
-    return dict(zip([f"_{i}" for i in range(width)] if shape[1:] else [""], columns, strict=True))
+    return dict(zip(_suffixes(width), columns, strict=True))
+
+
+def _suffixes(width: int) -> list[str]:
+    """What the columns of an array are called, after its name."""
+    return [""] if width == 1 else [f"_{i}" for i in range(width)]
 
 
 def _columns(name: str, array: NDArray[Any], source: str) -> Iterator[tuple[str, NDArray[Any]]]:
     if array.ndim == 1:
         yield name, array
     elif array.ndim == 2:
-        yield from ((f"{name}_{i}", array[:, i]) for i in range(array.shape[1]))
+        suffixes = _suffixes(array.shape[1])
+        yield from ((name + suffix, array[:, i]) for i, suffix in enumerate(suffixes))
     else:
         raise DataError(
             f"{source}: array {quoted(name)} has {array.ndim} dimensions; one or two make columns"

@@ -255,8 +255,8 @@ def read(
     """Read a whole table.
 
     Text may be separated by commas, tabs, semicolons, bars or blanks, may use a decimal comma and
-    may be gzipped; its first line names the columns. In an NPZ file every one-dimensional array is
-    a column, and a two-dimensional array `a` makes the columns `a_0`, `a_1`, ...
+    may be gzipped; its first line names the columns. In an NPZ file every array is a
+    column, and a two-dimensional array `a` of several columns makes `a_0`, `a_1`, ...
 
     Args:
         source: a path whose suffix tells the format, or a stream of text.

@@ -253,6 +253,20 @@ def parquet(columns) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_arrays_of_two_dimensions_make_columns(width, tmp_path, monkeypatch):
+    monkeypatch.setattr(binary, "LARGE_BYTES", 100)
+    for rows in (5, 50):  # held as they are, and column by column
+        path = tmp_path / "t.npz"
+        values = np.arange(rows * width, dtype=float).reshape(rows, width)
+        path.write_bytes(npz(x=values, y=values[:, 0]))
+        found = table.read(path)
+        names = ["x"] if width == 1 else ["x_0", "x_1"]
+        assert found.columns == (*names, "y")
+        columns = [found.contents[name].values for name in names]
+        np.testing.assert_array_equal(np.stack(columns, 1), values)
+
+
 GOOD = b"a,b\n1,2\n3,4\n"
 
 # Name of the file, what is in it, and the whole message after the folder.
