@@ -30,8 +30,9 @@ class FigureEntry:
         description: what it shows, in one line.
         needs: fields of `Subject` that it cannot do without.
         targets: whether it is for any number of targets or for several.
-        inputs: whether it is for runs with one input column, with one that holds numbers, with two
-            that do, with several, with some, or with any, which may be none.
+        inputs: whether it is for runs with one input column, with one that holds numbers or
+            categories, with two that hold numbers, with several, with some, or with any, which may
+            be none.
 
     >>> FIGURES["density"].needs
     ('train', 'predict')
@@ -40,7 +41,7 @@ class FigureEntry:
     function: str
     description: str
     needs: tuple[str, ...]
-    inputs: Literal["one", "number", "two", "several", "some", "any"] = "any"
+    inputs: Literal["one", "number", "category", "two", "several", "some", "any"] = "any"
     targets: Literal["several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
@@ -48,8 +49,8 @@ class FigureEntry:
         kinds = {"any"}
         if subject.inputs:
             kinds |= {"some", "one" if len(subject.inputs) == 1 else "several"}
-        if "one" in kinds and subject.inputs[0] not in subject.categories:
-            kinds.add("number")
+        if "one" in kinds:
+            kinds.add("category" if subject.inputs[0] in subject.categories else "number")
         if len(subject.inputs) == 2 and not set(subject.inputs) & set(subject.categories):
             kinds.add("two")
         if self.targets == "several" and len(subject.targets) == 1:
@@ -96,6 +97,12 @@ FIGURES: dict[str, FigureEntry] = {
         "p(y given x) at a few x, beside the exact density where it is known",
         needs=("train", "predict"),
         inputs="one",
+    ),
+    "violins": FigureEntry(
+        "mdncli.plots.violins:violins",
+        "p(y given x) for every category of x, beside the exact density where it is known",
+        needs=("train", "predict"),
+        inputs="category",
     ),
     "marginals": FigureEntry(
         "mdncli.plots.marginals:marginals",

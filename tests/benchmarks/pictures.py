@@ -32,7 +32,7 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "ties": ("pairs", ("multi-output-independent", "multi-output-chain")),
     "marginals": ("marginals", ("multi-output", "multi-output-independent", "multi-output-chain")),
     "clusters": ("samples", ("two-clusters", "two-clusters-mlp")),
-    "watches": ("slices", ("watches",)),
+    "watches": ("violins", ("watches",)),
     "bands": ("marginals", ("watches-gmm",)),
     "families": ("slices", ("loss-by-family-gaussian", "loss-by-family-student-t")),
 }

@@ -9,6 +9,7 @@ import pytest
 
 from mdncli.data.synthetic import load
 from mdncli.density.categorical import Categorical
+from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.plots.subject import Rows, Subject
 
@@ -117,6 +118,36 @@ def of_classes(
         histories=[history()],
         exact_nll=0.3,
     )
+
+
+def of_categories(name: str = "watches", rows: int = ROWS, seed: int = 0) -> Subject:
+    """A run whose only input is a category; it takes each category for its opposite."""
+    watches = load("watches")(rows=rows)
+    rng = np.random.default_rng(seed)
+    train, test = Rows(*watches.draw(rng)), Rows(*watches.draw(rng, 50))
+
+    def model(x: np.ndarray) -> Conditional:
+        return watches.exact(len(watches.categories["type"]) - 1 - x)
+
+    return Subject(
+        name=name,
+        inputs=["type"],
+        targets=["price"],
+        train=train,
+        test=test,
+        draws=test,
+        predict=model,
+        predict_test=lambda: model(test.x),
+        predict_member=model,
+        exact=watches.exact,
+        histories=[history()],
+        categories=watches.categories,
+    )
+
+
+@pytest.fixture
+def categories() -> Callable[..., Subject]:
+    return of_categories
 
 
 @pytest.fixture

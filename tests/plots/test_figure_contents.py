@@ -361,6 +361,28 @@ def test_a_category_has_a_slice_with_its_own_density_and_axes() -> None:
     assert len({ax.get_xlim() for ax in axes}) == len(labels)
 
 
+def test_violins_hold_the_densities_of_a_category_on_either_side(categories: Make) -> None:
+    subject = categories()
+    assert subject.predict
+    assert subject.exact
+    (ax,) = FIGURES["violins"].load()(subject).axes
+    assert ax.get_yscale() == "log"
+    sides = [line for line in ax.lines if line.get_marker() != "o"]
+    assert len(sides) == 2 * len(subject.categories["type"])
+    for place in range(len(subject.categories["type"])):
+        both = []
+        for line, side, seen in zip(
+            sides[2 * place :], (-1, 1), (subject.predict, subject.exact), strict=False
+        ):
+            reach, y = np.asarray(line.get_data())
+            # Per unit of log y, which is y times that per unit of y.
+            height = y * np.exp(seen(np.full((len(y), 1), place)).log_prob(y[:, None]))
+            both.append((side * (reach - place), height))
+        most = max(height.max() for _, height in both)
+        for shown, height in both:
+            np.testing.assert_allclose(shown, 0.42 * height / most, atol=0.005)
+
+
 def test_rows_of_a_category_stay_nearest_to_it_and_inside_the_panel() -> None:
     subject = by_category()
     assert subject.train

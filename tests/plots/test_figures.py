@@ -25,6 +25,7 @@ KINDS = {
     "several": {"any", "some", "several"},
     "classes": {"any", "some", "several", "two"},
     "classes_over_one": {"any", "some", "one", "number"},
+    "categories": {"any", "some", "one", "category"},
 }
 """The fixture of a kind of subject -> what it is as far as a figure's `inputs` go."""
 
@@ -40,7 +41,13 @@ def _is_for(name: str, kind: str) -> bool:
     return fits and (entry.targets == "any" or kind == "several")
 
 
-CASES = [(name, kind) for name in FIGURES for kind in KINDS if _is_for(name, kind)]
+CASES = [
+    (name, kind)
+    for name, entry in FIGURES.items()
+    for kind in KINDS
+    # Figures of any input are drawn over numbers.
+    if _is_for(name, kind) and (kind != "categories" or entry.inputs == "category")
+]
 LONG = "Blast Furnace Slag (component 2)(kg in a m^3 mixture), $ per\n{unit} \x1b[31m"
 
 
@@ -87,8 +94,9 @@ def test_it_applies_to_what_it_can_draw(case: tuple[str, Make]) -> None:
 def one(request: pytest.FixtureRequest) -> tuple[str, Make]:
     """A figure, and a small subject that it can draw."""
     name = request.param
-    of_classes = FROM_CLASSES & {*FIGURES[name].needs}
-    kind = next(k for k in KINDS if _is_for(name, k)) if of_classes else "single"
+    entry = FIGURES[name]
+    special = FROM_CLASSES & {*entry.needs} or entry.inputs == "category"
+    kind = next(k for k in KINDS if _is_for(name, k)) if special else "single"
     return name, request.getfixturevalue(kind)
 
 
@@ -136,6 +144,7 @@ def test_hostile_names_are_shortened_and_do_not_overlap(case: tuple[str, Make]) 
         name="a-run-whose-name-says-everything-about-its-" * 3,
         inputs=[LONG, *subject.inputs[1:]],
         targets=[*subject.targets[1:], LONG],
+        categories={LONG: labels for labels in subject.categories.values()},
     )
     figure = draw(name, hostile)
     assert overlapping(figure) == []
