@@ -435,9 +435,20 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
     assert trap["grade"]["gap"] == 1.0
     remark = "compare NLLs of grade only at one model.scale.floor"
     assert answer.tables[0].caption == f"{best_of(answer)}; {remark}"
-    floor = f"model.scale.floor={trap['grade']['floor']}"
-    calm = train(["a.csv", *TINY, floor], {"data.target": "grade"}, RUNS, heard.append)
+    thin = train(
+        ["a.csv", *TINY, "model.scale.floor=0.001"], {"data.target": "grade"}, RUNS, ignore
+    )
+    assert thin.document["spike_trap"] == trap
+    # Left alone, a target that is nothing but coarse gets a floor that takes the reward away.
+    calm = train(["a.csv", *TINY], {"data.target": "grade"}, RUNS, heard.append)
     assert calm.document["spike_trap"] is None
+    floor = trap["grade"]["floor"]
+    assert calm.document["health"]["scale_floor"] == floor
+    assert predictor.load(RunFolder(Path(calm.lines[0]))).head.scale_floor == floor
+    (said,) = [e.text for e in heard if isinstance(e, Note) and "standard deviations" in e.text]
+    assert said.startswith(
+        f"target 'grade' has only 6 different values: no component gets thinner than {floor:g} "
+    )
     assert calm.tables[0].caption == best_of(calm)
     assert len([event for event in heard if isinstance(event, Warned)]) == 1
     stored = json.loads((Path(answer.lines[0]) / "result.json").read_text())

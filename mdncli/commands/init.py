@@ -254,7 +254,7 @@ def _is_code(column: Column) -> bool:
 
 
 def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterator[str]:
-    config, traps = material.config, material.spike_traps
+    config, traps = material.config, material.coarse
     data = config.data
     assert isinstance(data, FileData)
     near = os.path.relpath(data.file, file.parent.absolute())

@@ -368,8 +368,10 @@ class Scale(Section):
         Literal["softplus", "exp", "elu"], WORD, Field(description="what makes it positive")
     ] = "softplus"
     floor: Annotated[
-        float, Field(ge=0, le=1e3, description="smallest scale, in standardised units"), NUMBER
-    ] = 0.001
+        Annotated[float, Field(ge=0, le=1e3)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="smallest scale, standardised; auto: 0.001, of coarse targets more"),
+    ] = "auto"
     cap: Annotated[
         Positive | None,
         Field(description="c in s / sqrt(1 + c s^2), at most c^-1/2; null: no bound"),

@@ -61,20 +61,30 @@ class SpikeTrap:
 
     def warning(self, target: str) -> str:
         """What it means and what to do, in a sentence."""
-        held = f"is {self.commonest:g}"
-        if self.crowds > 1:
-            held = f"is one of {self.crowds:,} values, most often {self.commonest:g},"
-        found = f"{held} in {self.crowded:.0%} of the training rows"
-        if self.crowded > 0.5:
-            found = f"has only {self.distinct:,} different values"
         remedy = "beside RMSE and coverage"
         if self.floor is not None:
             remedy = f"and set model.scale.floor={self.floor:g} to take the reward away"
         gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without end"
         return (
-            f"target {target!r} {found}: components as thin as needles can lower its NLL {gain} "
-            f"and predict no better; compare it only at one scale floor, {remedy}"
+            f"target {target!r} {self._found}: components as thin as needles can lower its NLL "
+            f"{gain} and predict no better; compare it only at one scale floor, {remedy}"
         )
+
+    def remark(self, target: str, floor: float) -> str:
+        """That a scale floor takes the reward away, in a sentence."""
+        return (
+            f"target {target!r} {self._found}: no component gets thinner than {floor:g} standard "
+            "deviations, so that its NLL rewards no needles (model.scale.floor says otherwise)"
+        )
+
+    @property
+    def _found(self) -> str:
+        if self.crowded > 0.5:
+            return f"has only {self.distinct:,} different values"
+        held = f"is {self.commonest:g}"
+        if self.crowds > 1:
+            held = f"is one of {self.crowds:,} values, most often {self.commonest:g},"
+        return f"{held} in {self.crowded:.0%} of the training rows"
 
     def to_json(self) -> dict[str, Any]:
         """What a run's result says of it."""

@@ -165,9 +165,14 @@ class Table:
 
     def place(self, row: int, name: str) -> str:
         """Where the value of a row (counted from 0) and column stands, in words."""
+        separator = ", " if self.lines is None else ": "
+        return f"{self.at(row)}{separator}column {quoted(name)}"
+
+    def at(self, row: int) -> str:
+        """Where a row (counted from 0) stands, in words."""
         if self.lines is None:
-            return f"{self.source}: row {self._number(row)}, column {quoted(name)}"
-        return f"{self.source}:{self.lines[row]}: column {quoted(name)}"
+            return f"{self.source}: row {self._number(row)}"
+        return f"{self.source}:{self.lines[row]}"
 
     def _number(self, row: int) -> int:
         return row + 1 if self.counted is None else int(self.counted[row])

@@ -19,7 +19,7 @@ from mdncli.errors import (
 from mdncli.experiment.job import Job
 from mdncli.store import RunFolder
 
-LAYOUT = 2
+LAYOUT = 3
 """The order in which states keep their values. One of another order cannot be gone on from bit for
 bit, as training has changed with it."""
 

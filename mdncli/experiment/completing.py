@@ -235,7 +235,7 @@ def _health(
         return None
     train, validation = nll["train"], nll["validation"]
     gap = None if train is None or validation is None else validation - train
-    return {**condition(mixtures, material.config.model.scale.floor), "gap": gap}
+    return {**condition(mixtures, material.scale_floor), "gap": gap}
 
 
 def _errors(

@@ -53,7 +53,7 @@ def refit(run: RunFolder, material: Material, listener: Listener) -> Outcome:
             network,
             material.encoding.encode_targets(material.table, rows),
             stream(material.config.seed, "init"),
-            floor=material.config.model.scale.floor,
+            floor=material.scale_floor,
         )
         trained = time.monotonic() - started
         if not fitted.converged:

@@ -87,7 +87,7 @@ def plan_of(material: Material) -> StackPlan:
 
     training = material.config.train
     shape = len(material.targets), len(material.classes)
-    head = head_of(material.config, *shape)
+    head = head_of(material.config, *shape, floor=material.scale_floor)
     network = network_of(material.config, material.encoding.features, *shape)
     rows = len(material.split.train)
     batch = batch_rows(training.batch_size, rows)

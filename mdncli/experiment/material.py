@@ -37,7 +37,7 @@ from mdncli.events import (
     Warned,
     ignore,
 )
-from mdncli.experiment.modelling import head_of
+from mdncli.experiment.modelling import LEAST_SCALE, head_of
 from mdncli.experiment.room import require_memory
 from mdncli.head import ClassHead, Head, PointHead
 from mdncli.predictor import Predictor
@@ -103,9 +103,31 @@ class Material:
         """Names of the classes; empty where the targets are numbers."""
         return self.encoding.classes
 
-    @cached_property
+    @property
     def spike_traps(self) -> dict[str, SpikeTrap]:
-        """The targets whose NLL rewards components as thin as the model's scale floor lets them.
+        """The targets whose NLL rewards components as thin as the model's scale floor lets them."""
+        return {} if self.scale_floor > self._asked_floor else self.coarse
+
+    @cached_property
+    def scale_floor(self) -> float:
+        """The smallest scale of a component, in standardised units.
+
+        Unless the config says one, it is as small as makes no difference; but where all targets
+        take few distinct values it follows from their distance, so that needles gain nothing and
+        NLLs remain comparable.
+        """
+        floors = [trap.floor for trap in self.coarse.values() if trap.floor is not None]
+        handled = self.config.model.scale.floor == "auto" and len(floors) == len(self.targets)
+        return max(floors) if handled else self._asked_floor
+
+    @property
+    def _asked_floor(self) -> float:
+        asked = self.config.model.scale.floor
+        return LEAST_SCALE if asked == "auto" else asked
+
+    @cached_property
+    def coarse(self) -> dict[str, SpikeTrap]:
+        """The targets whose NLL rewards needles unless a larger floor keeps them from it.
 
         A constant scale cannot be thin for some rows only, and classes have none.
         """
@@ -114,7 +136,7 @@ class Material:
         rows = spaced(self.split.train, SIFTED_ROWS)
         own = self.y(rows).T
         standardised = self.encoding.encode_targets(self.table, rows)
-        floor = self.config.model.scale.floor
+        floor = self._asked_floor
         return {
             name: trap
             for name, y, seen in zip(self.targets, own, standardised, strict=True)
@@ -154,7 +176,7 @@ def unconditional(material: Material) -> tuple[dict[str, Conditional], np.ndarra
     encoding = material.encoding
     standardised = encoding.encode_targets(material.table, rows).T.astype(np.float64)
     alike = reference.gaussian(own)
-    floor = material.config.model.scale.floor
+    floor = material.scale_floor
     mixture = reference.mixture(standardised, max(floor, 1e-3), np.random.default_rng(0))
     decoded = encoding.decode(mixture)
     assert isinstance(decoded, Conditional)

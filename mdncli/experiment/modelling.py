@@ -14,6 +14,9 @@ MOST_CORRELATED = 3
 """Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
 few they were found to cost more than they bring, so that it has to be asked for."""
 
+LEAST_SCALE = 0.001
+"""The smallest scale of a component, in standardised units, where nothing speaks against it."""
+
 LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
 
@@ -25,14 +28,19 @@ def factorisation_of(config: Config, targets: int) -> Factorisation:
     return Factorisation("joint" if alone else model.targets, targets)
 
 
-def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
+def head_of(
+    config: Config, every_target: int, classes: int = 0, floor: float = LEAST_SCALE
+) -> AnyHead:
     """The head of every network before it is trained.
 
     Args:
         config: of the run.
         every_target: how many targets the model has.
         classes: how many classes the target has; 0 where targets are numbers.
+        floor: the smallest scale, if the config leaves it to us.
     """
+    if config.model.scale.floor != "auto":
+        floor = config.model.scale.floor
     model, targets = config.model, factorisation_of(config, every_target).each
     if classes:
         return ClassHead(classes)
@@ -47,7 +55,7 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
         )
     if model.kind != "mdn":
         family = POINT_FAMILIES[config.train.loss]
-        return PointHead(targets, family, scale_floor=model.scale.floor)
+        return PointHead(targets, family, scale_floor=floor)
     return Head(
         mixtures=model.mixtures,
         targets=targets,
@@ -55,7 +63,7 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
         degrees_of_freedom=model.degrees_of_freedom,
         covariance=covariance_of(model, targets),
         scale_map=model.scale.map,
-        scale_floor=model.scale.floor,
+        scale_floor=floor,
         scale_cap=model.scale.cap,
     )
 

@@ -16,6 +16,7 @@ from mdncli.errors import (
 )
 from mdncli.events import (
     Listener,
+    Note,
     TrainingProgress,
     TrainingStarted,
 )
@@ -24,7 +25,7 @@ from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, train
 from mdncli.experiment.material import PIECE_ROWS, Material
 
 if TYPE_CHECKING:
-    from mdncli.training.plan import Replica, TrainingData, Validated
+    from mdncli.training.plan import Diverged, Replica, RolledBack, TrainingData, Validated
     from mdncli.training.stopwatch import Stopwatch
 
 
@@ -123,8 +124,10 @@ class Training:
             match event:
                 case events.Validated():
                     self._validated(event)
+                case events.RolledBack():
+                    self._rolled_back(event)
                 case events.Diverged():
-                    self.owner[event.replica].diverged[event.replica] = event.detail
+                    self.owner[event.replica].diverged[event.replica] = self._said_of(event)
                 case _:
                     pass
             if isinstance(event, (events.Validated, events.Progress)):
@@ -200,6 +203,25 @@ class Training:
                 },
             }
             job.history.append(record)
+
+    def _rolled_back(self, event: RolledBack) -> None:
+        job = self.owner[event.replica]
+        member, rate = job.member(event.replica), job.config.train.learning_rate
+        self.listener(
+            Note(
+                f"{job.run.path}: member {member} exploded by step {event.step:,} and goes on from"
+                f" step {event.since:,} at a learning rate of {rate / 2**event.times:g}"
+            )
+        )
+
+    def _said_of(self, event: Diverged) -> str:
+        """Why a network diverged, and the row and the component that may be at fault."""
+        if event.row is None:
+            return event.detail
+        material = self.owner[event.replica].material
+        row = int(material.split.train[event.row])
+        thin = "" if event.component is None else f", where component {event.component} is thinnest"
+        return f"{event.detail}; hardest is {material.table.at(row)}{thin}"
 
     def _write_metrics(self) -> None:
         """Write what has been measured; many lines at once, for there may be many runs."""

@@ -75,6 +75,8 @@ def train(
     traps = (trap.warning(name) for each in materials for name, trap in each.spike_traps.items())
     for warning in dict.fromkeys(traps):
         listener(Warned(warning))
+    for said in dict.fromkeys(note for each in materials for note in _floors(each)):
+        listener(Note(said))
     outcomes: dict[int, Outcome] = {}
     for plan, members in stacks:
         with _begun([materials[index] for index in members], plan, root) as jobs:
@@ -85,6 +87,13 @@ def train(
             _heed(stop)
             outcomes[index] = fit(materials[index], root, listener)
     return [outcomes[index] for index in range(len(materials))]
+
+
+def _floors(material: Material) -> Iterator[str]:
+    """What to say of a scale floor that follows from how coarse the targets are."""
+    if not material.spike_traps:
+        for name, trap in material.coarse.items():
+            yield trap.remark(name, material.scale_floor)
 
 
 def _heed(stop: Stop) -> None:

@@ -89,7 +89,8 @@ class Engine:
         data: their datasets.
         replicas: what they differ in, in the order of `Datasets.arranged`.
         step: steps done.
-        arrays: weights, moments and sums, as `arrays` gives them, each with a leading R.
+        arrays: weights, moments and sums, as `arrays` gives them, each with a leading R; and
+            `rollbacks`, how often each has begun anew, the last time at `rolled.step`.
         capture: makes of the work of a step what does it, from then on in the same memory; None
             where it may read its values wherever they lie.
         watch: counts the time of each part of a step.
@@ -124,7 +125,8 @@ class Engine:
         clip = plan.gradient_clip
         self._clip = None if clip is None else torch.tensor(clip, device=data.device)
         self._still = capture is not None
-        self._schedule = _Schedule(plan, replicas, data.device, still=self._still)
+        rollbacks = arrays["rollbacks"], arrays["rolled.step"]
+        self._schedule = _Schedule(plan, replicas, rollbacks, data.device, still=self._still)
         by_chance = any(replica.by_chance for replica in replicas)
         hidden = len(plan.network.hidden)
         self._keys = None
@@ -313,12 +315,15 @@ class _Schedule:
         self,
         plan: StackPlan,
         replicas: Sequence[Replica],
+        rollbacks: tuple[Array, Array],
         device: torch.device,
         *,
         still: bool,
     ) -> None:
         self._steps = plan.steps
         self._replicas = replicas
+        self._times, self._since = rollbacks
+        self._correction = OPTIMIZERS[plan.optimizer].correction
         self._device = device
         self._decays = np.array([[replica.weight_decay] for replica in replicas])
         self._shrinks = bool(self._decays.any()) and OPTIMIZERS[plan.optimizer].decoupled
@@ -339,6 +344,11 @@ class _Schedule:
             learning_rates(r.schedule, r.learning_rate, r.warmup, self._steps, first, count)
             for r in self._replicas
         ]
+        for at in np.flatnonzero(self._times):
+            done = first + np.arange(1.0, count + 1)
+            # The optimizer corrects for moments as old as the stack; these are younger.
+            own = self._correction(np.maximum(done - self._since[at], 1)) / self._correction(done)
+            table[at] = table[at] * own * 0.5 ** self._times[at]
         return np.stack(table, axis=1)[..., None] if count > 1 else np.concatenate(table)
 
     def _look_ahead(self, first: int, count: int) -> list[Tensor]:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from mdncli.data.streams import stream
+from mdncli.head import Head
+from mdncli.network import forward
 from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import short_of_memory
 from mdncli.training.engine import Datasets, Engine
@@ -22,6 +24,7 @@ from mdncli.training.plan import (
     Finished,
     Progress,
     Replica,
+    RolledBack,
     StackPlan,
     Stopped,
     TrainingData,
@@ -33,7 +36,16 @@ TRAINING, STOPPED, DIVERGED = 0, 1, 2
 """The values of `status` in a state."""
 
 _PROGRESS_SECONDS = 0.1
-_COUNTS = ("step", "status", "waited", "best.step", "train.count")
+_COUNTS = ("step", "status", "waited", "best.step", "train.count", "rollbacks", "rolled.step")
+
+MOST_ROLLBACKS = 2
+"""How often a replica may go back to its best weights before it counts as diverged."""
+
+EXPLODED = 1e4
+"""A training NLL, in nats per row of standardised targets, that no honest step leads to."""
+
+_SUSPECTS = 4096
+"""At most so many training rows are searched for the one at fault."""
 
 Array = NDArray[Any]
 State = Mapping[str, Array]
@@ -44,7 +56,9 @@ class Stack:
     """R networks of one shape in one training loop.
 
     A replica's trajectory does not depend on the others in the stack, to the last bit on one
-    thread of one machine. One that stops early or diverges leaves the stack and costs nothing.
+    thread of one machine. One whose NLL explodes, or is no number, goes back to its best weights
+    and on at half its learning rate, twice at most. One that stops early or diverges all the same
+    leaves the stack and costs nothing.
 
     Args:
         plan: what the replicas share.
@@ -159,8 +173,13 @@ class Stack:
         self._counted = 0
         replicas = [self.replicas[index] for index in ids]
         held_out = np.array([self._data.validation[r.data][0].shape[1] > 0 for r in replicas])
-        diverged = ~np.isfinite(train) | (held_out & ~np.isfinite(validation))
-        improved = ~diverged & (~held_out | (validation < self._best_nll))
+        lost = ~np.isfinite(train) | (held_out & ~np.isfinite(validation))
+        improved = ~lost & (~held_out | (validation < self._best_nll))
+        # Where nothing is left to train, the best weights are what remains in any case.
+        again = (lost | (train > EXPLODED) & ~improved) & (self._rollbacks < MOST_ROLLBACKS)
+        if step == self.plan.steps:
+            again &= lost & (self._best_step > 0)
+        diverged = lost & ~again
         self._best_nll[improved] = validation[improved]
         self._best_step[improved] = step
         self._waited = np.where(improved, 0, self._waited + 1)
@@ -178,20 +197,33 @@ class Stack:
         patience = [np.inf if r.patience is None else r.patience for r in replicas]
         status = np.where(self._waited >= patience, STOPPED, TRAINING)
         status[diverged] = DIVERGED
-        self._dismiss(status)
+        self._rollbacks[again] += 1
+        self._rolled_step[again] = step
+        rolled = [
+            RolledBack(int(ids[at]), step, int(self._best_step[at]), int(self._rollbacks[at]))
+            for at in np.flatnonzero(again)
+        ]
+        self._settle(status, again)
         yield validated
+        yield from rolled
         for at, index in enumerate(ids.tolist()):
             if status[at] == DIVERGED:
                 detail = f"NLL {train[at]} in training, {validation[at]} in validation"
-                yield Diverged(index, step, detail)
+                yield Diverged(index, step, detail, *self._suspects(index))
             elif status[at] == STOPPED:
                 yield Stopped(index, step)
 
-    def _dismiss(self, status: NDArray[np.int64]) -> None:
-        """Lets those leave whose status is no longer `TRAINING`; the rest closes ranks."""
-        if not status.any():
+    def _settle(self, status: NDArray[np.int64], again: NDArray[np.bool_]) -> None:
+        """Lets those leave whose status is no longer `TRAINING`, and puts others back.
+
+        The rest closes ranks. What the optimizer remembers of the way to an explosion is forgotten.
+        """
+        if not (status.any() or again.any()):
             return
         state = {**self._live_state(), "status": status}
+        state["weights"][again] = state["best.weights"][again]
+        for name in OPTIMIZERS[self.plan.optimizer].moments:
+            state[f"moment.{name}"][again] = 0
         for at in np.flatnonzero(status):
             self._left[int(self._ids[at])] = {name: values[at] for name, values in state.items()}
         staying = status == TRAINING
@@ -200,8 +232,9 @@ class Stack:
     def _go_on(self, ids: NDArray[np.int64], state: State) -> None:
         """Makes replicas the ones that train, from arrays in their order."""
         self._ids = ids
-        self._waited, self._best_step, self._best_nll = (
-            state[name].copy() for name in ("waited", "best.step", "best.nll")
+        self._waited, self._best_step, self._best_nll, self._rollbacks, self._rolled_step = (
+            state[name].copy()
+            for name in ("waited", "best.step", "best.nll", "rollbacks", "rolled.step")
         )
         self._engine = None
         if len(ids):
@@ -211,6 +244,18 @@ class Stack:
             self._engine = Engine(
                 self.plan, self._data, replicas, step, state, self._capture, self._watch
             )
+
+    def _suspects(self, index: int) -> tuple[int, int | None]:
+        """The training row least likely to a replica's best weights, and a component there."""
+        plan, (x, y) = self.plan, self._data.training[self.replicas[index].data]
+        rows = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _SUSPECTS)).astype(int)
+        seen = [values.cpu().numpy()[:, rows] for values in (x, y)]
+        raw = forward(plan.network, self.best([index]), seen[0])[0]
+        if not isinstance(plan.head, Head):
+            return int(rows[np.argmax(np.abs(raw).max(0))]), None
+        mixture = plan.head(raw)
+        at = int(np.argmin(mixture.log_prob(seen[1].T)))
+        return int(rows[at]), int(np.argmin(mixture.scale[:, :, at].min(1)))
 
     def _live_state(self) -> dict[str, Array]:
         if self._engine is None:
@@ -222,6 +267,8 @@ class Stack:
             "waited": self._waited.copy(),
             "best.step": self._best_step.copy(),
             "best.nll": self._best_nll.copy(),
+            "rollbacks": self._rollbacks.copy(),
+            "rolled.step": self._rolled_step.copy(),
             "train.count": np.full(count, self._counted),
             **self._engine.arrays(),
         }
@@ -252,6 +299,8 @@ def _first_state(
         "best.step": np.zeros(count, np.int64),
         "best.nll": np.full(count, np.inf),
         "train.count": np.zeros(count, np.int64),
+        "rollbacks": np.zeros(count, np.int64),
+        "rolled.step": np.zeros(count, np.int64),
         "train.nll": np.zeros(count, np.float32),
         "weights": weights,
         "best.weights": weights,

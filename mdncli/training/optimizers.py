@@ -18,6 +18,11 @@ from torch.optim.sgd import sgd
 
 Moments = Mapping[str, Tensor]
 
+Steps = NDArray[np.float64]
+
+BETAS = 0.9, 0.999
+"""How much of the mean and of the square of the gradient Adam remembers from step to step."""
+
 
 @dataclass(frozen=True)
 class Optimizer:
@@ -29,11 +34,14 @@ class Optimizer:
             rate from `target` and updates the moments; it is the `count`th step, from 1.
         decoupled: whether weight decay shrinks the parameters themselves (Loshchilov and Hutter
             2019) or is added to the gradient.
+        correction: of the `count`th step, for moments that were 0 at first; what `step` does by
+            itself as long as a replica has not begun anew.
     """
 
     moments: tuple[str, ...]
     step: Callable[[Tensor, Tensor, Moments, Tensor, float], None]
     decoupled: bool = False
+    correction: Callable[[Steps], Steps] = np.ones_like
 
 
 def _adam(
@@ -48,8 +56,8 @@ def _adam(
         [],
         [count],
         lr=1.0,
-        beta1=0.9,
-        beta2=0.999,
+        beta1=BETAS[0],
+        beta2=BETAS[1],
         weight_decay=0.0,
         eps=1e-8,
         amsgrad=False,
@@ -95,14 +103,18 @@ def _sgd(
     )
 
 
+def _bias_correction(count: Steps) -> Steps:
+    """Of Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""
+    mean, square = BETAS
+    return np.sqrt(1 - square**count) / (1 - mean**count)
+
+
 OPTIMIZERS: dict[str, Optimizer] = {
-    "adam": Optimizer(("mean", "square"), _adam),
-    "adamw": Optimizer(("mean", "square"), _adam, decoupled=True),
+    "adam": Optimizer(("mean", "square"), _adam, correction=_bias_correction),
+    "adamw": Optimizer(("mean", "square"), _adam, True, _bias_correction),
     "rmsprop": Optimizer(("square",), _rmsprop),
     "sgd": Optimizer(("momentum",), _sgd),
 }
-
-Steps = NDArray[np.float64]
 
 SCHEDULES: dict[str, Callable[[Steps], Steps]] = {
     "constant": lambda done: np.ones_like(done),

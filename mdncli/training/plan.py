@@ -146,12 +146,39 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class RolledBack:
+    """A replica exploded: it goes on from its best weights at half its learning rate.
+
+    Attributes:
+        replica: its index.
+        step: steps done.
+        since: the step of the weights that it went back to.
+        times: how often this has happened to it.
+    """
+
+    replica: int
+    step: int
+    since: int
+    times: int
+
+
+@dataclass(frozen=True)
 class Diverged:
-    """A replica left the stack because its NLL is no longer a number."""
+    """A replica left the stack because its NLL is no longer a number, however slow it learns.
+
+    Attributes:
+        replica: its index.
+        step: steps done.
+        detail: its last NLLs.
+        row: the training row, counted from 0, that its best weights find the least likely.
+        component: their thinnest one at that row, counted from 0; None where there are none.
+    """
 
     replica: int
     step: int
     detail: str
+    row: int | None = None
+    component: int | None = None
 
 
 @dataclass(frozen=True)
@@ -159,4 +186,4 @@ class Finished:
     """The stack is done: all its steps are, or nobody is left in it."""
 
 
-Event = Progress | Validated | Stopped | Diverged | Finished
+Event = Progress | Validated | Stopped | RolledBack | Diverged | Finished

@@ -19,6 +19,7 @@ from mdncli.training.plan import (
     Finished,
     Progress,
     Replica,
+    RolledBack,
     StackPlan,
     Stopped,
     TrainingData,
@@ -40,11 +41,13 @@ def a_plan(
     mixtures: int = 3,
     targets: int = 1,
     head: AnyHead | None = None,
+    residual: bool = False,
     **rest,
 ) -> StackPlan:
     head = head or Head(mixtures, targets)
     options = {"steps": 60, "batch_size": 64, "validate_every": 13, **rest}
-    return StackPlan(Network(inputs, hidden, "silu", head.outputs), head, **options)
+    network = Network(inputs, hidden, "silu", head.outputs, residual)
+    return StackPlan(network, head, **options)
 
 
 def finish(stack: Stack):
@@ -86,6 +89,7 @@ PLANS = {
     "several inputs and targets": (a_plan(inputs=3, targets=2, hidden=(64, 64)), WIDE),
     "odd shapes": (a_plan(inputs=3, targets=2, hidden=(7, 1, 3), mixtures=1), WIDE),
     "linear": (a_plan(hidden=()), DATA),
+    "residual": (a_plan(hidden=(15, 15, 15), residual=True), DATA),
     **{name: (a_plan(optimizer=name), DATA) for name in OPTIMIZERS},
     **{
         covariance: (a_plan(inputs=3, head=Head(3, 2, covariance=covariance)), WIDE)
@@ -185,13 +189,59 @@ def test_a_bad_replica_stays_alone():
     stack = Stack(plan, DATA, mad)
     events = list(stack.run())
     (diverged,) = [event for event in events if isinstance(event, Diverged)]
-    assert (diverged.replica, diverged.step) == (2, 13)
+    assert (diverged.replica, diverged.step) == (2, 39)
     assert "nan" in diverged.detail
+    assert diverged.row in range(DATA[0].x_train.shape[1])
+    assert diverged.component in range(plan.head.mixtures)
+    rolled = [event for event in events if isinstance(event, RolledBack)]
+    assert [(e.replica, e.step, e.since, e.times) for e in rolled] == [(2, 13, 0, 1), (2, 26, 0, 2)]
     state = stack.state()
     assert state["status"].tolist() == [0, 0, DIVERGED, 0, 0]
     others = [0, 1, 3, 4]
     assert_same(stack.state(others), expected, others)
     assert np.isfinite(stack.best([2])["0.weight"]).all()
+
+
+def test_a_replica_that_explodes_goes_on_from_its_best_weights_at_half_its_rate():
+    plan = a_plan(hidden=(15, 15), optimizer="sgd", steps=130)
+    replicas = [Replica(seed=1, learning_rate=0.01), Replica(learning_rate=2.0)]
+    stack = Stack(plan, DATA, replicas)
+    middle, rates, rolled = None, {}, []
+    for event in stack.run():
+        if isinstance(event, RolledBack):
+            rolled.append((event.replica, event.step, event.since, event.times))
+        if isinstance(event, Validated):
+            rates[event.step] = event.learning_rate.tolist()
+            if event.step == 39:
+                middle = stack.state()
+    assert rolled == [(1, 13, 0, 1), (1, 26, 0, 2)]
+    assert (rates[13][1], rates[26][1], rates[39][1], rates[130][1]) == (2.0, 1.0, 0.5, 0.5)
+    assert {each[0] for each in rates.values()} == {0.01}
+    state = stack.state()
+    assert state["status"].tolist() == [0, 0]
+    assert state["best.nll"][1] < 1.2
+    alone, _ = finish(Stack(plan, DATA, replicas[1:]))
+    assert_same(alone, stack.state([1]), [0])
+    resumed, _ = finish(Stack(plan, DATA, replicas, state=middle))
+    assert_same(resumed, state, [0, 1])
+
+
+def test_adam_begins_anew_as_it_began():
+    # Moments that are 0 again are corrected for as such: the first steps are no longer than ever.
+    plan = a_plan(steps=20, validate_every=10, gradient_clip=None)
+    replica = Replica(seed=1, learning_rate=0.01)
+    first, _ = finish(Stack(plan, DATA, [replica]))
+    again = {name: values.copy() for name, values in first.items()}
+    start, _ = finish(Stack(replace(plan, steps=0), DATA, [replica]))
+    for name in ("weights", "moment.mean", "moment.square"):
+        again[name] = start[name]
+    again["rollbacks"][:], again["rolled.step"][:] = 1, 20
+    # As many rows as a batch has, so that every step sees all of them.
+    full = replace(plan, batch_size=None)
+    halved = replace(replica, learning_rate=0.005)
+    expected, _ = finish(Stack(full, DATA, [halved]))
+    state, _ = finish(Stack(replace(full, steps=40), DATA, [replica], state=again))
+    np.testing.assert_allclose(state["weights"], expected["weights"], atol=2e-6)
 
 
 def test_a_replica_out_of_patience_leaves_and_keeps_its_best():
