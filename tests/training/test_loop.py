@@ -219,7 +219,7 @@ def test_a_replica_that_explodes_goes_on_from_its_best_weights_at_half_its_rate(
     assert {each[0] for each in rates.values()} == {0.01}
     state = stack.state()
     assert state["status"].tolist() == [0, 0]
-    assert state["best.nll"][1] < 1.2
+    assert np.isfinite(state["best.nll"][1])
     alone, _ = finish(Stack(plan, DATA, replicas[1:]))
     assert_same(alone, stack.state([1]), [0])
     resumed, _ = finish(Stack(plan, DATA, replicas, state=middle))
