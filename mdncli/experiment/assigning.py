@@ -15,7 +15,7 @@ from mdncli.experiment.beginning import begin_trial
 from mdncli.experiment.checkpoint import reached
 from mdncli.experiment.completing import Outcome
 from mdncli.experiment.fitting import is_fitted, refit
-from mdncli.experiment.job import Job, plan_of
+from mdncli.experiment.job import Job, stack_key
 from mdncli.experiment.material import Material
 from mdncli.experiment.progress import Stop
 from mdncli.experiment.room import require_device
@@ -117,11 +117,11 @@ def shape_of(material: Material) -> Shape:
     mixtures = f"K = {config.model.mixtures}"
     if is_fitted(material):
         return Shape("fitted", 1, 1, 0, FIT_OPERATIONS, f"one mixture, {mixtures}")
-    plan = plan_of(material)
+    plan, *_ = key = stack_key(material)
     rows = min(len(material.split.train), plan.batch_size or len(material.split.train))
     layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
     return Shape(
-        key=(plan, config.train.device),
+        key=key,
         replicas=config.model.ensemble,
         steps=plan.steps,
         validations=-(-plan.steps // plan.validate_every),

@@ -107,6 +107,12 @@ def plan_of(material: Material) -> StackPlan:
     )
 
 
+def stack_key(material: Material) -> tuple[StackPlan, str, int | Literal["auto"]]:
+    """What runs have in common that train in one stack: its plan, and where it is to train."""
+    training = material.config.train
+    return plan_of(material), training.device, training.threads
+
+
 def batch_rows(asked: int | Literal["full", "auto"], rows: int) -> int | None:
     """The rows of a step, None for all; unless they are said, a number that was found to do well.
 

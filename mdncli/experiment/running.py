@@ -31,7 +31,7 @@ from mdncli.experiment.calibrating import require_calibratable
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.completing import Outcome, outcome_of
 from mdncli.experiment.fitting import fit, is_fitted, refit, require_rows
-from mdncli.experiment.job import Job, plan_of
+from mdncli.experiment.job import Job, plan_of, stack_key
 from mdncli.experiment.material import Material, config_of, reopen, write_rows
 from mdncli.experiment.progress import Stop, Training
 from mdncli.experiment.room import parted, require_device
@@ -105,13 +105,11 @@ def stacks_of(
     materials: Sequence[Material], stacked: Sequence[int], listener: Listener
 ) -> list[tuple[StackPlan, list[int]]]:
     """The runs that train together, by their indices: those of one shape, as memory allows."""
-    alike: dict[tuple[StackPlan, str], list[int]] = {}
+    alike: dict[tuple[StackPlan, object, object], list[int]] = {}
     for index in stacked:
-        material = materials[index]
-        key = plan_of(material), material.config.train.device
-        alike.setdefault(key, []).append(index)
+        alike.setdefault(stack_key(materials[index]), []).append(index)
     stacks: list[tuple[StackPlan, list[int]]] = []
-    for (plan, _), members in alike.items():
+    for (plan, *_), members in alike.items():
         parts = parted(plan, [materials[index] for index in members])
         if len(parts) > 1:
             said = f"{len(members)} runs need more memory than is free"

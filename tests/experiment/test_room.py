@@ -13,6 +13,7 @@ from mdncli import machine
 from mdncli.cli import run
 from mdncli.head import Head
 from mdncli.network import Network
+from mdncli.store import read_tensors
 from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.plan import StackPlan
 
@@ -53,6 +54,20 @@ def test_a_stack_that_is_too_large_trains_in_parts_to_the_same_end(
     assert models[0] == models[1]
 
 
+def test_runs_that_ask_for_other_threads_train_in_other_stacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = "data: {dataset: inverse_sine}\ntrain: {threads: %d}\n"
+    for threads in (1, 2):
+        Path(f"on-{threads}.yaml").write_text(config % threads)
+    code = run(["train", "on-1.yaml", "on-2.yaml", *TINY, "--json"])
+    assert code == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    checkpoints = [Path(each["run"], "checkpoint.safetensors") for each in runs]
+    assert [read_tensors(path)[1]["threads"] for path in checkpoints] == [1, 2]
+
+
 def test_a_run_that_is_too_large_by_itself_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +85,7 @@ import re, sys
 import numpy as np
 from mdncli.head import Head
 from mdncli.network import Network
+from mdncli.store import read_tensors
 from mdncli.training.loop import Stack
 from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.plan import Replica, StackPlan, TrainingData
