@@ -139,12 +139,13 @@ def test_it_is_labelled_and_saved_at_no_less_than_150_dpi(
 def test_hostile_names_are_shortened_and_do_not_overlap(case: tuple[str, Make]) -> None:
     name, make = case
     subject = make()
+    known = [*subject.categories.values()]
     hostile = replace(
         subject,
         name="a-run-whose-name-says-everything-about-its-" * 3,
         inputs=[LONG, *subject.inputs[1:]],
         targets=[*subject.targets[1:], LONG],
-        categories={LONG: labels for labels in subject.categories.values()},
+        categories={LONG: known[0]} if known else {},
     )
     figure = draw(name, hostile)
     assert overlapping(figure) == []
