@@ -808,6 +808,61 @@ COMMANDS = {
     "one to compare": Case(f"runs compare {SINE}", "cannot be compared; name two or more"),
 }
 
+CALIBRATION = {
+    "too few rows": Case(
+        f"calibrate {SINE}",
+        ("inverse_sine: 9 validation rows are too few to calibrate on", "larger data.validation"),
+    ),
+    "too few rows of a table": Case(f"calibrate {PRICES}", "prices.csv: 9 validation rows are too"),
+    "too few rows to train on": Case(
+        "train sine data.rows=60 train.calibrate=true", "9 validation rows are too few"
+    ),
+    "in words": Case("train sine train.calibrate=maybe", "train.calibrate=maybe: must be true or"),
+    "nothing to undo": Case(
+        f"calibrate {SINE} --undo", (f"{SINE}: is not calibrated", "leave out --undo")
+    ),
+    "unknown": Case("calibrate nosuch", "no run 'nosuch' in runs; see mdn runs list", 5),
+    "a table": Case("calibrate prices.csv", "no run 'prices.csv' in runs", 5),
+    "never made": Case(f"calibrate {CUT}", (f"{CUT}/{MODEL}: not found", "--resume"), 1),
+    "of generated data": Case(f"calibrate {GENERATED}", (MODEL, "mdn train runs/"), 1),
+    "damaged": bitten(f"calibrate {SINE}", f"{SINE}/{MODEL}", flipped, f"{MODEL}: damaged"),
+    "data is gone": Case(
+        f"calibrate {PRICES}",
+        "prices.csv: no such file",
+        damage=lambda home: (home / "prices.csv").unlink(),
+    ),
+    "two runs": Case(f"calibrate {SINE} {PRICES}", "mdn calibrate: Got unexpected extra argument"),
+    "half a calibration": forged(
+        DRAW,
+        f"{SINE}/{MODEL}",
+        lambda _, about: about.update(calibration={"temperature": 1.0}),
+        *misfit(MODEL),
+    ),
+    "no temperature": forged(
+        f"evaluate {SINE}",
+        f"{SINE}/{MODEL}",
+        lambda arrays, about: (
+            arrays.update(
+                {"conformal.central": np.ones((1, 2)), "conformal.regions": np.ones((1, 2))}
+            ),
+            about.update(calibration={"temperature": -1, "scale_temperature": 1.0, "rows": 9}),
+        ),
+        *misfit(MODEL),
+    ),
+    "conformal without it": Case(
+        f"predict {SINE} --interval 0.9 --conformal -o -",
+        (f"{SINE}: is not calibrated", f"calibrate it with mdn calibrate runs/{SINE}"),
+    ),
+    "conformal of nothing": Case(
+        f"predict {SINE} --conformal -o -", "--conformal is for intervals and regions; add"
+    ),
+    "certain interval": Case(
+        f"predict {SINE} --interval 1 -o -", "--interval 1: is not between 0 and 1; give a mass"
+    ),
+    "empty region": Case(f"predict {SINE} --hdr 0 -o -", "--hdr 0: is not between 0 and 1; give"),
+    "NaN interval": Case(f"predict {SINE} --interval nan -o -", "--interval nan: is not between"),
+}
+
 GROUPS = {
     "yaml": YAML,
     "overrides": OVERRIDES,
@@ -816,6 +871,7 @@ GROUPS = {
     "checkpoints": CHECKPOINTS,
     "folders": FOLDERS,
     "commands": COMMANDS,
+    "calibration": CALIBRATION,
 }
 CASES = {
     f"{group}: {what}": case for group, cases in GROUPS.items() for what, case in cases.items()
