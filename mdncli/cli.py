@@ -429,9 +429,13 @@ def sweep(
     items: Annotated[
         list[str] | None, typer.Argument(metavar="CONFIG [KEY=VALUES]...", show_default=False)
     ] = None,
-    search: Annotated[str | None, typer.Option(help="grid (default) or random.")] = None,
+    search: Annotated[str | None, typer.Option(help="grid (default), random or tpe.")] = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="Points to draw, by --search random.")
+        int | None, typer.Option(metavar="N", help="Points, by --search random or tpe.")
+    ] = None,
+    prune: Annotated[
+        str | None,
+        typer.Option(metavar="EPOCHS", help="Stop what is worse than the median at these epochs."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option(metavar="YAML", help="Axes, zip, search and trials.")
@@ -510,6 +514,7 @@ def sweep(
         most_failures=0 if fail_fast else max_failures,
         emit=emit,
         part=part,
+        prune=prune,
     )
     _finish(console, command.sweep(items or [], options, request, runs_dir, console))
 

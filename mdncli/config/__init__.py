@@ -54,6 +54,7 @@ __all__ = [
     "load",
     "loads",
     "locate",
+    "revised",
     "synthetic_data",
     "written",
 ]
@@ -145,6 +146,26 @@ def loads(text: str) -> Config:
         return Config.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(faults.sentences(error, tree, marks)) from None
+
+
+def revised(config: Config, overrides: Sequence[str]) -> Config:
+    """A resolved config with overrides.
+
+    Raises:
+        ConfigError: every fault of the overrides, a line each.
+
+    >>> revised(Config(), ["model.hidden=32,32"]).model.hidden
+    (32, 32)
+    """
+    tree, marks = document.parse(dump(config), lambda line: Mark("config", line), Path())
+    found = overlay(tree, marks, [of_override(argument) for argument in overrides])
+    try:
+        loaded = Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError([*faults.sentences(error, tree, marks), *found]) from None
+    if found:
+        raise ConfigError(found)
+    return loaded
 
 
 def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:

@@ -25,17 +25,20 @@ from mdncli.experiment.material import (
 )
 from mdncli.experiment.modelling import factorisation_of, head_of, network_of
 from mdncli.experiment.progress import Stop
+from mdncli.experiment.pruning import Bars, best_until
 from mdncli.experiment.running import resume, train
 
 __all__ = [
     "RESUMABLE",
     "Assignment",
+    "Bars",
     "Material",
     "Outcome",
     "Shape",
     "Stop",
     "begin",
     "begin_view",
+    "best_until",
     "calibrated",
     "config_of",
     "factorisation_of",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mdncli import store
@@ -18,6 +18,7 @@ from mdncli.experiment.fitting import is_fitted, refit
 from mdncli.experiment.job import Job, stack_key
 from mdncli.experiment.material import Material
 from mdncli.experiment.progress import Stop
+from mdncli.experiment.pruning import Bars
 from mdncli.experiment.room import require_device
 from mdncli.experiment.running import stacks_of, train_stack
 from mdncli.store import RunFolder
@@ -37,11 +38,13 @@ class Assignment:
         material: its data.
         run: its folder, which may be there already.
         about: what its provenance says beside the usual.
+        bars: what its validation NLL has to pass, or it is stopped early.
     """
 
     material: Material
     run: RunFolder
     about: Mapping[str, Any]
+    bars: Bars = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,10 @@ def train_assigned(
                     outcomes[index] = Outcome(assignments[index].run, {}, error)
             # What was interrupted in one stack is at one step, and goes on in one stack.
             for at, together in begun.items():
-                jobs = [Job(assignments[i].run, materials[i], plan) for i in together]
+                jobs = [
+                    Job(assignments[i].run, materials[i], plan, bars=assignments[i].bars)
+                    for i in together
+                ]
                 done = train_stack(
                     jobs, listener, stop, started, resuming=at > 0, last_checkpoint=False
                 )

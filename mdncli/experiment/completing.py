@@ -123,7 +123,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         trained=training.trained,
         total=training.seconds + time.monotonic() - started,
     )
-    return conclude(job.run, material, predictor, course)
+    return conclude(job.run, material, predictor, course, pruned=job.pruned)
 
 
 @dataclass(frozen=True)
@@ -161,9 +161,17 @@ def predictor_of(
 
 
 def conclude(
-    run: RunFolder, material: Material, predictor: Predictor, course: Course
+    run: RunFolder,
+    material: Material,
+    predictor: Predictor,
+    course: Course,
+    *,
+    pruned: int | None = None,
 ) -> dict[str, Any]:
-    """Write a run's model and, with its scores, the result that makes it complete."""
+    """Write a run's model and, with its scores, the result that makes it complete.
+
+    One that was `pruned`, at an epoch, says so.
+    """
     encoding = material.encoding
     if material.config.train.calibrate:
         predictor = calibrated(material, predictor)
@@ -203,6 +211,7 @@ def conclude(
         "health": _health(material, predictor, members, nll),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         **{key: about[key] for key in ("trial",) if key in about},
+        **({} if pruned is None else {"pruned": {"epoch": pruned}}),
         "format": store.FORMAT,
     }
     store.write_json(run.result, result)

@@ -15,6 +15,7 @@ from mdncli.data.spool import room
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.material import Material
 from mdncli.experiment.modelling import factorisation_of, head_of, network_of
+from mdncli.experiment.pruning import Bars, stopped_at
 from mdncli.factorisation import Factorisation
 from mdncli.store import RunFolder
 
@@ -49,7 +50,7 @@ class Job:
     """One run while it trains: its folder, its data and its replicas in the stack.
 
     The `latest` NLLs of its replicas, on training and on validation rows, are in standardised
-    units.
+    units. Where its NLL does not pass one of the `bars` it is stopped early.
     """
 
     run: RunFolder
@@ -61,6 +62,7 @@ class Job:
     latest: np.ndarray = field(default_factory=lambda: np.empty((2, 0)))
     history: list[dict[str, Any]] = field(default_factory=list)
     written: int = 0
+    bars: Bars = field(default_factory=dict)
 
     @property
     def config(self) -> Config:
@@ -75,6 +77,11 @@ class Job:
     def member(self, replica: int) -> int:
         """Which member of the ensemble a replica of the stack belongs to."""
         return self.replicas.index(replica) % self.config.model.ensemble
+
+    @property
+    def pruned(self) -> int | None:
+        """The epoch at which it was stopped early, if it was."""
+        return stopped_at(self.history, self.bars)
 
     @property
     def epoch(self) -> int:

@@ -203,6 +203,8 @@ class Training:
                 },
             }
             job.history.append(record)
+            if job.bars and job.pruned is not None:
+                self.stack.stop(job.replicas)
 
     def _rolled_back(self, event: RolledBack) -> None:
         job = self.owner[event.replica]

@@ -55,6 +55,15 @@ class Interval:
     log: bool
     whole: bool
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The least and the greatest number, as they would be written."""
+        return float(self.spelled(self.low)), float(self.spelled(self.high))
+
+    def spelled(self, number: float) -> str:
+        """A number of it as an override."""
+        return spelled(number, whole=self.whole)
+
     def draw(self, random: np.random.Generator) -> str:
         """A number of it, to six digits.
 
@@ -65,7 +74,7 @@ class Interval:
             return str(random.integers(int(self.low), int(self.high), endpoint=True))
         low, high = (math.log(v) if self.log else v for v in (self.low, self.high))
         value = float(random.uniform(low, high))
-        return spelled(math.exp(value) if self.log else value, whole=self.whole)
+        return self.spelled(math.exp(value) if self.log else value)
 
 
 Axis = Values | Interval

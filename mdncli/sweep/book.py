@@ -42,6 +42,11 @@ class Standing:
         """Whether it will not be trained again by itself."""
         return self.fate in ("failed", "diverged")
 
+    @property
+    def pruned(self) -> bool:
+        """Whether it was stopped early, as it was worse than others."""
+        return "pruned" in self.result
+
     def nll(self, part: str = "validation") -> float | None:
         """Its NLL on a part of the data."""
         parts = self.result.get("nll")
@@ -73,6 +78,12 @@ class Book:
         if not isinstance(about, dict):
             raise RunFault(f"{self.folder.path}: is no sweep", hint="see mdn runs list")
         return about
+
+    def revise(self, news: Mapping[str, Any]) -> None:
+        """Change what the sweep says of itself, such as how many trials it is to have."""
+        document = self.folder.read_json(self.folder.provenance)
+        document["sweep"] = {**self.about, **news}
+        store.write_json(self.folder.provenance, document)
 
     def trials(self) -> list[Trial]:
         """The trials that it has so far, in order.

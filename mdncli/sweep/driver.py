@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mdncli.events import (
     Event,
@@ -71,11 +71,12 @@ class Driver:
     """Trains what is pending of a sweep.
 
     Args:
-        trials: all that it has, with their shapes where they are to be trained.
+        trials: all that it has; more may be added.
         tally: what has become of them so far; it is kept up to date.
         listener: hears how it goes.
         stop: says which signal, if any, asks to stop.
         most_failures: so many may fail before it is given up; None for any number.
+        wanted: how many trials there will be, where not all are known yet.
     """
 
     def __init__(
@@ -85,12 +86,14 @@ class Driver:
         listener: Listener,
         stop: Stop,
         most_failures: int | None = None,
+        wanted: int = 0,
     ) -> None:
-        self.trials = list(trials)
+        self.trials = trials
         self.tally = tally
         self._listener = listener
         self._stop = stop
         self._most_failures = most_failures
+        self._wanted = wanted
         self._failed_before = tally.failed
         self._labels: dict[str, str] = {}
         self._running: dict[Future[Done], Order] = {}
@@ -189,7 +192,7 @@ class Driver:
                 self.tally.standings[sized.trial.id] = standing
         if not left:
             return [], []
-        rest = Order(order.sweep, left, order.version)
+        rest = replace(order, runs=left)
         deaths = max(self._deaths[sized.trial.id] for sized in left)
         if deaths <= DEATHS:
             return [rest], []
@@ -244,6 +247,7 @@ class Driver:
             for order in self._running.values()
         )
         share = min(1.0, work / self._cost) if self._cost else 0.0
+        share *= len(self.trials) / max(len(self.trials), self._wanted, 1)
         elapsed = time.monotonic() - self._began
         left = elapsed * (1 - share) / share if share > 0 else None
         best = best_of(self.trials, self.tally.standings)
@@ -269,4 +273,6 @@ class Driver:
                     best=min(known, default=None),
                 )
             )
+        if (unknown := self._wanted - len(self.trials)) > 0:
+            shapes.append(ShapeProgress("to be chosen", unknown, 0, 0, 0, None))
         return tuple(shapes)

@@ -6,12 +6,12 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mdncli import __version__
 from mdncli.config import Config
-from mdncli.experiment import Material, Shape
+from mdncli.experiment import Bars, Material, Shape
 from mdncli.sweep.trials import Trial
 
 LEAST_REPLICAS = 32
@@ -61,11 +61,13 @@ class Order:
         sweep: the name of the sweep's folder.
         runs: of one shape.
         version: of mdncli, which the worker's must equal.
+        bars: what the validation NLL of its runs has to pass.
     """
 
     sweep: str
     runs: Sequence[Sized]
     version: str = __version__
+    bars: Bars = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -110,13 +112,16 @@ def section_of(config: Config) -> str:
     return hashlib.sha256(config.data.model_dump_json().encode()).hexdigest()
 
 
-def stacked(sweep: str, trials: Sequence[Sized], workers: int) -> list[Order]:
+def stacked(
+    sweep: str, trials: Sequence[Sized], workers: int, bars: Bars | None = None
+) -> list[Order]:
     """Trials as stacks, the most work first.
 
     Args:
         sweep: the name of its folder.
         trials: to be trained.
         workers: who will share them.
+        bars: what the validation NLL of each has to pass.
     """
     alike: dict[Hashable, list[Sized]] = {}
     for sized in trials:
@@ -126,7 +131,7 @@ def stacked(sweep: str, trials: Sequence[Sized], workers: int) -> list[Order]:
     for group in alike.values():
         count = math.ceil(len(group) / _runs_together(group[0], share))
         ends = [round(len(group) * part / count) for part in range(count + 1)]
-        orders += [Order(sweep, group[a:b]) for a, b in itertools.pairwise(ends)]
+        orders += [Order(sweep, group[a:b], bars=bars or {}) for a, b in itertools.pairwise(ends)]
     return sorted(orders, key=lambda order: -order.cost)
 
 

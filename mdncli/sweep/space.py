@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,30 @@ class Space:
         """The key paths that vary, in the order in which they were given."""
         listed = (key for factor in self.factors for point in factor for key in point)
         return [*dict.fromkeys([*listed, *self.intervals])]
+
+    def first(self) -> dict[str, str]:
+        """The point of all first alternatives and lower ends."""
+        firsts = [factor[0] for factor in self.factors]
+        return _joined(firsts) | {k: each.spelled(each.low) for k, each in self.intervals.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The space as JSON."""
+        factors = [[dict(part) for part in factor] for factor in self.factors]
+        return {
+            "factors": factors,
+            "intervals": {key: asdict(each) for key, each in self.intervals.items()},
+        }
+
+    @classmethod
+    def of_json(cls, document: Mapping[str, Any]) -> Space:
+        """The space of `to_json`.
+
+        >>> space = Space([[{"a": "1"}]], {"b": Interval(0.0, 1.0, log=False, whole=False)})
+        >>> Space.of_json(space.to_json()) == space
+        True
+        """
+        intervals = {key: Interval(**each) for key, each in document["intervals"].items()}
+        return cls(document["factors"], intervals)
 
     def grid(self) -> Iterator[dict[str, str]]:
         """All combinations; what was given last varies fastest."""

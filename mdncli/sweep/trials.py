@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,19 @@ class Trial:
         id: the start of the SHA-256 of its resolved config, its name left out.
         overrides: key path -> value, as JSON, of what tells it from the sweep's other trials.
         config: the resolved config.
+        point: what was asked for, as overrides are written.
+        round: which of several, one after another, it belongs to.
     """
 
     id: str
     overrides: Mapping[str, Any]
     config: Config
+    point: Point = field(default_factory=dict)
+    round: int = 0
+
+    def of_round(self, number: int) -> Trial:
+        """The same trial in another round."""
+        return replace(self, round=number)
 
     @property
     def name(self) -> str:
@@ -48,7 +56,13 @@ class Trial:
     def to_json(self) -> dict[str, Any]:
         """The trial as a line of the sweep's list."""
         config = self.config.model_dump(mode="json")
-        return {"trial": self.id, "overrides": dict(self.overrides), "config": config}
+        return {
+            "trial": self.id,
+            "overrides": dict(self.overrides),
+            "config": config,
+            "point": dict(self.point),
+            "round": self.round,
+        }
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Trial:
@@ -58,7 +72,9 @@ class Trial:
             ConfigError, KeyError, TypeError: it is damaged.
         """
         config = configs.loads(json.dumps(document["config"]))
-        trial = cls(str(document["trial"]), dict(document["overrides"]), config)
+        overrides, point = dict(document["overrides"]), dict(document.get("point", {}))
+        number = int(document.get("round", 0))
+        trial = cls(str(document["trial"]), overrides, config, point, number)
         if identity(config) != trial.id:
             raise KeyError("trial")
         return trial
@@ -114,7 +130,7 @@ def trial_of(config: Config, point: Point, keys: Sequence[str]) -> Trial:
     overrides = {key: _value(config, key) for key in keys if key in point}
     id_ = identity(config)
     name = "-".join(filter(None, [_label(overrides, keys), id_[:8]]))
-    return Trial(id_, overrides, config.model_copy(update={"name": name}))
+    return Trial(id_, overrides, config.model_copy(update={"name": name}), dict(point))
 
 
 def _value(config: Config, key: str) -> Any:

@@ -58,7 +58,7 @@ def train(
             fates[sized.trial.id] = _failed(sized, str(error))
         else:
             run = RunFolder(sized.folder)
-            assigned.append((sized, Assignment(material, run, {"trial": about})))
+            assigned.append((sized, Assignment(material, run, {"trial": about}, order.bars)))
     try:
         outcomes = experiment.train_assigned([each for _, each in assigned], listener, stop)
         for (sized, _), outcome in zip(assigned, outcomes, strict=True):

@@ -146,6 +146,10 @@ class Stack:
                 spoke = perf_counter()
         yield Finished()
 
+    def stop(self, replicas: Sequence[int]) -> None:
+        """Have some of them leave with what they have; whenever an event is out."""
+        self._dismiss(np.where(np.isin(self._ids, replicas), STOPPED, TRAINING))
+
     def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
         """Everything an exact continuation needs, by name, each with an entry per replica.
 

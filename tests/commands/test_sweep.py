@@ -12,6 +12,8 @@ import pytest
 
 from mdncli import store
 from mdncli.store import RunFolder
+from mdncli.sweep.book import Book
+from mdncli.sweep.trials import Trial
 from tests.commands.conftest import Done, Here
 
 SMALL = (
@@ -274,6 +276,81 @@ def test_drawn_points_are_drawn_again_by_the_same_command(here: Here) -> None:
     assert "complete already" in again.err
 
 
+TPE = (
+    *SMALL,
+    "train.learning_rate=loguniform:1e-4:1e-1",
+    "model.mixtures=1..4",
+    "seed=0,1",
+    "--search",
+    "tpe",
+    "--trials",
+)
+
+
+def test_a_search_goes_on_from_its_folders_as_if_nothing_had_happened(here: Here) -> None:
+    pytest.importorskip("optuna")
+    done = here("sweep", *TPE, "16", "-q", "--json")
+    assert done.code == 0, done.err
+    answer = json.loads(done.out)
+    assert (answer["trials"], answer["completed"]) == (32, 32)
+    whole = sweep_in(Path("runs"))
+    rounds = [json.loads(line)["round"] for line in whole.trial_list.read_text().splitlines()]
+    assert rounds == [n for n in range(8) for _ in range(4)]  # two points with two seeds each
+
+    # As if killed in the fifth round: its second half, and all that came later, is not there.
+    copy = RunFolder(Path(shutil.copytree(whole.path, Path("again", whole.id))))
+    copy.result.unlink()
+    lines = copy.trial_list.read_text().splitlines(keepends=True)
+    for line in lines[18:]:
+        shutil.rmtree(Book(copy).run_of(Trial.of_json(json.loads(line))).path)
+    copy.trial_list.write_text("".join(lines[:20]) + lines[20][:30])
+    done = here("sweep", *TPE, "16", "-q", "--runs-dir", "again")
+    assert done.code == 0, done.err
+    assert swept(done).id == copy.id
+    assert learnt(copy) == learnt(whole)
+    assert copy.trial_list.read_bytes() == whole.trial_list.read_bytes()
+
+    # More of it may be asked for; whatever is there stays.
+    done = here("sweep", "--resume", copy.path, "--trials", "17", "--json", "-q")
+    assert json.loads(done.out)["completed"] == 34
+    assert copy.trial_list.read_bytes().startswith(whole.trial_list.read_bytes())
+    assert "complete already" in here("sweep", *TPE, "16", "--runs-dir", "again").err
+
+
+def test_a_search_of_few_points_ends_when_all_are_known(here: Here) -> None:
+    pytest.importorskip("optuna")
+    words = (*SMALL, "model.mixtures=1,2,3", "--search", "tpe", "--trials", "20", "-q", "--json")
+    answer = json.loads(here("sweep", *words).out)
+    assert (answer["trials"], answer["completed"]) == (3, 3)
+    assert "complete already" in here("sweep", *words[:-2]).err
+
+
+def test_trials_worse_than_the_median_of_earlier_rounds_stop_early(here: Here) -> None:
+    words = (*SMALL[:-1], "model.ensemble=4", "train.schedule=constant")
+    words += ("train.learning_rate=1e-2,1e-6", "seed=0..7", "--prune", "3,8")
+    done = here("sweep", *words, "-q")
+    assert done.code == 0, done.err
+    sweep = swept(done)
+    results = {run: run.read_json(run.result) for run in store.runs(sweep.trials)}
+    # The first round is the good half: nothing stops it, and all of the other half fails its bar.
+    pruned = {
+        run: result["pruned"]["epoch"] for run, result in results.items() if "pruned" in result
+    }
+    rates = {results[run]["trial"]["overrides"]["train.learning_rate"] for run in pruned}
+    assert rates == {1e-6}
+    assert len(pruned) == 8
+    for run in pruned:
+        assert run.history()[-1]["epoch"] == pruned[run] == 3
+        assert results[run]["steps"] < 30
+        assert results[run]["nll"]["validation"] is not None
+    # What is trained again after a kill meets the same bars.
+    before = learnt(sweep)
+    for run in [*pruned][:3]:
+        run.result.unlink()
+    assert here("sweep", *words, "-q").code == 0
+    assert learnt(sweep) == before
+
+
 def test_a_sweep_may_be_a_file_or_a_list(here: Here) -> None:
     Path("sweep.yaml").write_text(
         "axes:\n  seed: 0..1\nzip:\n  - model.mixtures: [1, 2]\n    model.hidden: [[3], [4, 4]]\n"
@@ -375,6 +452,10 @@ def test_trials_are_named_in_many_ways(whole: Path, here: Here) -> None:
         (("sine", "seed=0,1", "--emit", "make"), 2, "choose from parallel, slurm"),
         (("sine", "seed=0,1", "--part", "1/2"), 2, "--resume SWEEP"),
         (("--resume", "sine", "--part", "3/2"), 2, "write it like 3/8"),
+        (("sine", "seed=0,1", "--prune", "0"), 2, "--prune 0: are no epochs"),
+        (("sine", "seed=0,1", "--prune", "5", "--emit", "slurm"), 2, "cannot be shared out"),
+        (("sine", "model.mixtures=1,2", "--search", "tpe"), 2, "--trials 50"),
+        (("sine", "seed=0,1", "--search", "tpe", "--trials", "9"), 2, "nothing to choose"),
     ],
 )
 def test_what_cannot_be_swept_leaves_nothing(

@@ -1,0 +1,115 @@
+"""Trials in rounds: what comes of one decides which are next, or which of them are stopped early.
+
+What a trial is measured by is known before its round begins and comes from earlier rounds alone, so
+that neither the number of workers nor the time at which one was killed makes a difference.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mdncli.errors import UsageError
+from mdncli.experiment import Bars, best_until, config_of
+from mdncli.sweep.book import PENDING, Book, Standing
+from mdncli.sweep.search import next_round
+from mdncli.sweep.space import Space
+from mdncli.sweep.trials import Trial
+
+LEAST_KNOWN = 5
+"""A median of fewer trials stops nothing."""
+
+
+def epochs_of(text: str) -> tuple[int, ...]:
+    """The epochs at which trials are measured.
+
+    Raises:
+        UsageError: they are none.
+
+    >>> epochs_of("50,20")
+    (20, 50)
+    """
+    if not re.fullmatch(r"\d{1,9}(,\d{1,9})*", text, re.ASCII) or 0 in map(int, text.split(",")):
+        raise UsageError(f"--prune {text}: are no epochs", hint="write them like 20,50")
+    return tuple(sorted({*map(int, text.split(","))}))
+
+
+class Rounds:
+    """The trials of a sweep, as they become known.
+
+    Args:
+        ledger: the folder of the sweep.
+        trials: that it has so far; more are added as they are asked for.
+    """
+
+    def __init__(self, ledger: Book, trials: list[Trial]) -> None:
+        self.trials = trials
+        self._ledger = ledger
+        self._about: Mapping[str, Any] = ledger.about
+
+    @property
+    def wanted(self) -> int:
+        """How many trials there will be."""
+        return max(len(self.trials), int(self._about["trials"]))
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether one round has to be over before the next can begin."""
+        return self._searches or bool(self._about.get("prune"))
+
+    def run(self, standings: dict[str, Standing]) -> Iterator[tuple[list[Trial], Bars]]:
+        """Round after round, once those before are done, each with the bars that it has to pass.
+
+        Args:
+            standings: id of a trial -> what has come of it; those of new trials are added.
+        """
+        number = 0
+        while True:
+            found = [trial for trial in self.trials if trial.round == number]
+            found = found or self._asked(standings)
+            if not found:
+                return
+            for trial in found:
+                standings.setdefault(trial.id, PENDING)
+            yield found, self._bars(number, standings)
+            number += 1
+
+    @property
+    def _searches(self) -> bool:
+        return self._about["search"] == "tpe"
+
+    def _asked(self, standings: Mapping[str, Standing]) -> list[Trial]:
+        if not self._searches or len(self.trials) >= self.wanted:
+            return []
+        space = Space.of_json(self._about["space"])
+        seeds = max(1, len(space.repeats()[1]))
+        left = -(-(self.wanted - len(self.trials)) // seeds)
+        size = min(int(self._about["round"]), left)
+        base = config_of(self._ledger.folder)
+        found = next_round(base, space, self.trials, standings, size)
+        if found:
+            self._ledger.add(found)
+            self.trials += found
+        else:
+            self._ledger.revise({"trials": len(self.trials), "exhausted": True})
+            self._about = self._ledger.about
+        return found
+
+    def _bars(self, number: int, standings: Mapping[str, Standing]) -> Bars:
+        """At each epoch the median of what the trials of earlier rounds had come to."""
+        epochs: Sequence[int] = self._about.get("prune") or ()
+        if not epochs:
+            return {}
+        earlier = [
+            self._ledger.run_of(trial).history()
+            for trial in self.trials
+            if trial.round < number and standings[trial.id].fate == "completed"
+        ]
+        bars = {}
+        for epoch in epochs:
+            known = [best for each in earlier if (best := best_until(each, epoch)) is not None]
+            if len(known) >= LEAST_KNOWN:
+                bars[epoch] = statistics.median(known)
+        return bars
