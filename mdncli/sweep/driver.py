@@ -14,9 +14,7 @@ from mdncli.events import (
     ShapeProgress,
     SweepEnded,
     SweepProgress,
-    TrainingEnded,
     TrainingProgress,
-    TrainingStarted,
 )
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
@@ -215,15 +213,10 @@ class Driver:
     # -------------------------------------------------------------------------------- telling
 
     def hear(self, event: Event) -> None:
-        """Hear how a stack goes that is trained in this process."""
-        match event:
-            case TrainingProgress(step=step, steps=steps):
-                self._shares[self._current.runs[0].trial.id] = step / max(steps, 1)
-                self._say()
-            case TrainingStarted() | TrainingEnded():
-                pass
-            case _:
-                self._listener(event)
+        """Hear how a stack goes that is trained in this process; of a single trial say nothing."""
+        if isinstance(event, TrainingProgress):
+            self._shares[self._current.runs[0].trial.id] = event.step / max(event.steps, 1)
+            self._say()
 
     def _say(self) -> None:
         now = time.monotonic()

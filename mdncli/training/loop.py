@@ -148,7 +148,8 @@ class Stack:
 
     def stop(self, replicas: Sequence[int]) -> None:
         """Have some of them leave with what they have; whenever an event is out."""
-        self._dismiss(np.where(np.isin(self._ids, replicas), STOPPED, TRAINING))
+        status = np.where(np.isin(self._ids, replicas), STOPPED, TRAINING)
+        self._settle(status, np.zeros(len(status), bool))
 
     def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
         """Everything an exact continuation needs, by name, each with an entry per replica.
