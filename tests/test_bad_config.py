@@ -182,7 +182,7 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     "hexadecimal": ("seed: 0x10\n", [":1: seed: must be a whole number, got '0x10'"]),
     "sexagesimal": (
         "train: {steps: 1:30}\n",
-        [":1: train.steps: must be a whole number, got '1:30'"],
+        [":1: train.steps: must be a whole number or auto, got '1:30'"],
     ),
     "date": (
         "train:\n  learning_rate: 2026-11-20\n",
@@ -366,9 +366,9 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         ],
     ),
     "test share": (
-        "data:\n  test: 0.85\n",
+        "data:\n  validation: 0.15\n  test: 0.85\n",
         [
-            ":2: data.test: validation (0.15) and test (0.85) leave no rows to train on; "
+            ":2: data.validation: validation (0.15) and test (0.85) leave no rows to train on; "
             "make their sum less than 1"
         ],
     ),
@@ -568,8 +568,8 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "dunder below a section": (
         ["model.__init__=1"],
         [
-            "model.__init__=1: unknown key; known here: kind, hidden, activation, mixtures, "
-            "family, degrees_of_freedom, covariance, targets, scale, ensemble"
+            "model.__init__=1: unknown key; known here: kind, hidden, activation, residual, "
+            "mixtures, family, degrees_of_freedom, covariance, targets, scale, ensemble"
         ],
     ),
     "wrong type": (

@@ -43,7 +43,7 @@ def value(loaded: Config, path: str) -> Any:
 
 GOOD: dict[str, tuple[str, str, object]] = {
     "nothing but a seed": ("seed: 1\n", "data.dataset", "inverse_sine"),
-    "empty sections": ("model:\ntrain: {}\ndata: ~\n", "train.steps", 3000),
+    "empty sections": ("model:\ntrain: {}\ndata: ~\n", "train.steps", "auto"),
     "byte order mark": ("\ufeffseed: 4\n", "seed", 4),
     "CRLF": ("seed: 4\r\nname: b\r\n", "name", "b"),
     "document markers": ("%YAML 1.1\n---\nseed: 4\n...\n", "seed", 4),
@@ -85,7 +85,7 @@ GOOD: dict[str, tuple[str, str, object]] = {
     "number or word": ("train: {threads: 2}\n", "train.threads", 2),
     "no hidden layer": ("model: {hidden: []}\n", "model.hidden", ()),
     "epochs instead of steps": ("train: {epochs: 20}\n", "train.steps", None),
-    "no length": ("train: {epochs: null, steps: null}\n", "train.steps", 3000),
+    "no length": ("train: {epochs: null, steps: null}\n", "train.steps", "auto"),
     "no clipping": ("train: {gradient_clip: null}\n", "train.gradient_clip", None),
     "null dataset beside a file": (
         "data: {dataset: null, file: a.csv, target: y}\n",

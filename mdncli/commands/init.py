@@ -286,7 +286,7 @@ def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterat
     if draft.because:
         yield from _comment(f"{draft.because}.", "  ")
         yield f"  missing: {draft.missing}"
-    yield _line(f"  validation: {data.validation:g}", "share of the rows that picks the best step")
+    yield _line(f"  validation: {data.validation}", "share of the rows that picks the best step")
     yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
     yield "model:"
     if not material.classes:

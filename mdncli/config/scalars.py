@@ -225,6 +225,15 @@ def whole_or(*words: str) -> Callable[[object], object]:
     return read
 
 
+def flag_or(word: str) -> Callable[[object], object]:
+    """A reader of true, false or one word, such as `auto`."""
+
+    def read(value: object) -> object:
+        return word if plain(value) == word else read_flag(value)
+
+    return read
+
+
 def number_or(word: str) -> Callable[[object], object]:
     """A reader of a number or one word, such as `auto`."""
 

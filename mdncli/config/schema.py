@@ -37,6 +37,7 @@ from mdncli.config.scalars import (
     choice_of,
     clip,
     fault,
+    flag_or,
     list_like,
     mapping_like,
     nearest,
@@ -123,8 +124,10 @@ class Data(Section):
         Seed, Field(description="draws and splits the data; apart from the run's seed")
     ] = 0
     validation: Annotated[
-        float, Field(gt=0, lt=1, description="share of the rows that picks the best step"), NUMBER
-    ] = 0.15
+        Annotated[float, Field(gt=0, lt=1)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="share of the rows that picks the best step; auto: 6%, of few rows more"),
+    ] = "auto"
     test: Annotated[
         float, Field(ge=0, lt=1, description="share of the rows that nothing learns from"), NUMBER
     ] = 0.15
@@ -147,7 +150,7 @@ class Data(Section):
 
     @model_validator(mode="after")
     def _rows_remain(self) -> Self:
-        if self.validation + self.test >= 1:
+        if self.validation != "auto" and self.validation + self.test >= 1:
             key = "validation" if "validation" in self.model_fields_set else "test"
             shares = f"validation ({self.validation:g}) and test ({self.test:g})"
             what = f"{shares} leave no rows to train on; make their sum less than 1"
@@ -396,6 +399,8 @@ class Model(Section):
     hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
         64,
         64,
+        64,
+        64,
     )
     activation: Annotated[
         Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
@@ -403,8 +408,10 @@ class Model(Section):
         Field(description="between the layers"),
     ] = "silu"
     residual: Annotated[
-        bool, Field(description="layers as wide as the one before add to its values"), FLAG
-    ] = False
+        bool | Literal["auto"],
+        BeforeValidator(flag_or("auto")),
+        Field(description="layers add to the values before them; auto: where they are 4 or more"),
+    ] = "auto"
     mixtures: Annotated[
         int, Field(ge=1, le=1000, description="components of the mixture (K)"), WHOLE
     ] = 10
@@ -469,15 +476,23 @@ class Noise(Section):
     ] = 0.0
 
 
+CountOrAuto = Annotated[
+    Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto"], BeforeValidator(whole_or("auto"))
+]
+
+
 class Train(Section):
     """How the network is fitted."""
 
     epochs: Annotated[Count | None, Field(description="passes over the rows; or give steps")] = None
-    steps: Annotated[Count | None, Field(description="optimizer steps; or give epochs")] = 3000
+    steps: Annotated[
+        CountOrAuto | None,
+        Field(description="optimizer steps; auto: 3000, of many rows more; or give epochs"),
+    ] = "auto"
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
         BeforeValidator(whole_or("full", "auto")),
-        Field(description="rows per step, or full; auto: 128, of fewer than 1,000 rows 64"),
+        Field(description="rows per step, or full; auto: 64, 128 or 256, by the training rows"),
     ] = "auto"
     loss: Annotated[
         Literal["auto", "nll", "squared", "absolute"],
@@ -519,8 +534,7 @@ class Train(Section):
         Field(description="validations without a new best before it stops"),
     ] = None
     validate_every: Annotated[
-        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto"],
-        BeforeValidator(whole_or("auto")),
+        CountOrAuto,
         Field(description="steps between validations, or auto"),
     ] = "auto"
     calibrate: Annotated[

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,15 @@ from mdncli.data.streams import stream
 from mdncli.errors import DataError
 
 Index: TypeAlias = NDArray[np.int64]
+
+Share: TypeAlias = float | Literal["auto"]
+
+VALIDATION_SHARE = 0.06
+"""The share of the rows that was found to be enough to choose the best step by, and not too much
+to be missed in training."""
+
+FEW_VALIDATED, MANY_VALIDATED = 30, 5000
+"""That share, but so many rows, unless they are more than a fifth; and never more than so many."""
 
 LEAST_TRAINING_ROWS = 2
 """With fewer rows there is no spread to standardise by."""
@@ -59,13 +68,13 @@ class Split:
         return Split(*parts)
 
 
-def by_share(rows: int, validation: float, test: float, seed: int, source: str = "table") -> Split:
+def by_share(rows: int, validation: Share, test: float, seed: int, source: str = "table") -> Split:
     """Draw validation and test rows at random; the others train.
 
     Args:
         rows: how many rows there are.
-        validation: share of all rows; at least one row unless it is 0.
-        test: likewise.
+        validation: share of all rows, at least one row unless it is 0; or `auto`, see `validated`.
+        test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
         source: what messages call the data.
 
@@ -77,20 +86,21 @@ def by_share(rows: int, validation: float, test: float, seed: int, source: str =
     """
     order = stream(seed, "split").permutation(rows)
     tested = _count(rows, test)
-    chosen = tested + _count(rows, validation)
+    others = rows - tested
+    chosen = tested + (validated(others) if validation == "auto" else _count(rows, validation))
     parts = f"{chosen - tested} for validation and {tested} for testing"
     _require(rows - chosen, source, f"of {rows} rows after {parts}")
     return _sorted(order[chosen:], order[tested:chosen], order[:tested])
 
 
-def by_file(path: str | Path, rows: int, split: int, validation: float, seed: int) -> Split:
+def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: int) -> Split:
     """Take the test rows from a table with a row per data row and a column per split.
 
     Args:
         path: the table; 1 marks a test row, 0 any other.
         rows: how many rows the data has.
         split: which column, counted from 0.
-        validation: share of the rows that are not tested.
+        validation: share of the rows that are not tested; or `auto`, see `validated`.
         seed: of the data; draws the validation rows.
 
     Raises:
@@ -118,13 +128,13 @@ def by_file(path: str | Path, rows: int, split: int, validation: float, seed: in
     if not len(test):
         raise DataError(f"{given.source}: column {quoted(name)} marks no row as test")
     others = stream(seed, "split").permutation(np.flatnonzero(marks == 0))
-    chosen = _count(len(others), validation)
+    chosen = validated(len(others), validation)
     _require(len(others) - chosen, given.source, f"in split {split}")
     return _sorted(others[chosen:], others[:chosen], test)
 
 
 def by_fold(
-    rows: int, folds: int, fold: int, validation: float, seed: int, source: str = "table"
+    rows: int, folds: int, fold: int, validation: Share, seed: int, source: str = "table"
 ) -> Split:
     """Cut the rows into parts of nearly equal size and take one of them as the test rows.
 
@@ -132,7 +142,7 @@ def by_fold(
         rows: how many rows there are.
         folds: how many parts, at least 2.
         fold: which of them is tested, counted from 0.
-        validation: share of the rows that are not tested.
+        validation: share of the rows that are not tested; or `auto`, see `validated`.
         seed: of the data.
         source: what messages call the data.
 
@@ -149,7 +159,7 @@ def by_fold(
     parts = np.array_split(stream(seed, "folds").permutation(rows), folds)
     others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
     others = stream(seed, "folds", fold).permutation(others)
-    chosen = _count(len(others), validation)
+    chosen = validated(len(others), validation)
     _require(len(others) - chosen, source, f"in a fold of {rows} rows")
     return _sorted(others[chosen:], others[:chosen], parts[fold])
 
@@ -157,6 +167,18 @@ def by_fold(
 def columns(path: str | Path) -> int:
     """How many splits a table of splits has."""
     return len(table.read(path).columns)
+
+
+def validated(rows: int, share: Share = "auto") -> int:
+    """How many of the rows that are not tested choose the best step.
+
+    >>> [validated(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
+    [4, 30, 60, 1200, 5000]
+    """
+    if share != "auto":
+        return _count(rows, share)
+    least = min(FEW_VALIDATED, max(1, rows // 5))
+    return min(MANY_VALIDATED, max(least, _count(rows, VALIDATION_SHARE)))
 
 
 def _count(rows: int, share: float) -> int:

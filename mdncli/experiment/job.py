@@ -41,6 +41,11 @@ ROWS_PER_STEP = 128
 
 FEW_ROWS, FEW_PER_STEP = 1000, 64
 
+MANY_ROWS, MANY_PER_STEP = 20_000, 256
+
+FEW_STEPS, STEPPED_ROWS = 3000, 10_000
+"""So many steps for as many training rows or fewer."""
+
 STRONGEST_DECAY = 0.2
 """More would keep networks from learning."""
 
@@ -100,7 +105,7 @@ def plan_of(material: Material) -> StackPlan:
     batch = batch_rows(training.batch_size, rows)
     epoch = steps_per_epoch(rows, batch)
     steps = training.steps if training.epochs is None else training.epochs * epoch
-    assert steps is not None
+    steps = steps_for(rows) if steps in ("auto", None) else steps
     every = training.validate_every
     return StackPlan(
         network=network,
@@ -123,14 +128,25 @@ def stack_key(material: Material) -> tuple[StackPlan, str, int | Literal["auto"]
 def batch_rows(asked: int | Literal["full", "auto"], rows: int) -> int | None:
     """The rows of a step, None for all; unless they are said, a number that was found to do well.
 
-    On few rows smaller batches, which are noisier, were found to overfit less.
+    On few rows smaller batches, which are noisier, were found to overfit less; of many rows larger
+    ones are nearer to the truth in the end.
 
-    >>> batch_rows("auto", 700), batch_rows("auto", 2100), batch_rows("full", 700)
-    (64, 128, None)
+    >>> [batch_rows("auto", rows) for rows in (700, 2100, 30_000)], batch_rows("full", 700)
+    ([64, 128, 256], None)
     """
     if asked == "auto":
-        return FEW_PER_STEP if rows < FEW_ROWS else ROWS_PER_STEP
+        few = FEW_PER_STEP if rows < FEW_ROWS else ROWS_PER_STEP
+        return few if rows < MANY_ROWS else MANY_PER_STEP
     return None if asked == "full" else asked
+
+
+def steps_for(rows: int) -> int:
+    """The steps that were found to be enough for so many training rows: with their square root.
+
+    >>> [steps_for(rows) for rows in (300, 9_000, 40_000, 250_000)]
+    [3000, 3000, 6000, 15000]
+    """
+    return round(FEW_STEPS * max(1.0, (rows / STEPPED_ROWS) ** 0.5))
 
 
 def replicas_of(job: Job, data: int) -> list[Replica]:

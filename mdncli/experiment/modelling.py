@@ -17,6 +17,9 @@ few they were found to cost more than they bring, so that it has to be asked for
 LEAST_SCALE = 0.001
 """The smallest scale of a component, in standardised units, where nothing speaks against it."""
 
+DEEP = 4
+"""From so many hidden layers on each was found to do better by adding to the values before it."""
+
 LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
 
@@ -88,5 +91,5 @@ def network_of(config: Config, features: int, targets: int, classes: int = 0) ->
         hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head.outputs,
-        residual=model.residual,
+        residual=len(model.hidden) >= DEEP if model.residual == "auto" else model.residual,
     )

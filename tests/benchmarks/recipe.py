@@ -34,7 +34,7 @@ HELD_OUT = 0.1
 FRESH_ROWS = 20_000
 
 SYNTHETIC = {
-    "inverse_sine": (1_000, 3_000, 30_000),
+    "inverse_sine": (1_000, 3_000, 30_000, 300_000),
     "arm": (3_000,),
     "two_clusters": (3_000,),
     "watches": (3_000,),
