@@ -137,6 +137,14 @@ def test_every_later_command_follows_a_calibration(
     below = predicted.cdf(rows["y_hi80"].to_numpy()[:, None])[:, 0]
     claims = found["conformal"]["central"]["0.8"]["claims"]
     np.testing.assert_allclose(2 * below - 1, claims, atol=1e-9)
+    lines = [line.split() for line in said(capsys, "evaluate").splitlines()]
+    numbers = (found["coverage"]["0.8"], found["se"]["coverage"]["0.8"], found["width"]["0.8"])
+    (own,) = (line for line in lines if line[:1] == ["80%"] and len(line) == 6)
+    assert [float(cell) for cell in own[1:4]] == pytest.approx(numbers, abs=0.006)
+    assert float(own[5]) == pytest.approx(plain["coverage"]["0.8"], abs=6e-5)
+    (held,) = (line for line in lines if line[:1] == ["80%"] and len(line) == 5)
+    reached = [found["conformal"][kind]["0.8"]["coverage"] for kind in ("central", "regions")]
+    assert [float(held[1]), float(held[3])] == pytest.approx(reached, abs=6e-5)
     said(capsys, "calibrate", "--undo")
     again = json.loads(said(capsys, "evaluate", "--json"))
     assert again == plain

@@ -178,17 +178,21 @@ _SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball los
 
 
 def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
-    columns, lines = ["metric", "value", "standard error"], _metrics(result, targets)
-    caption = ""
+    scores, intervals = _metrics(result, targets), _intervals(result, targets)
+    columns, caption = ["metric", "value", "std. error"], ""
+    widths = ["central interval", "coverage", "std. error", "width", "std. error"]
+    sets: list[Shown] = []
     if "uncalibrated" in result:
-        # Four columns of several targets are to fit a terminal.
-        columns = ["metric", "value", "std. error", "before"]
-        caption = "before: without the run's calibration"
-        before = _metrics(result["uncalibrated"], targets)
-        lines = [[*line, own[1]] for line, own in zip(lines, before, strict=True)]
-        lines += [[*line, "–"] for line in _conformal(result["conformal"], targets)]
+        plain = result["uncalibrated"]
+        columns, caption = [*columns, "before"], "before: without the run's calibration"
+        before = _metrics(plain, targets)
+        scores = [(*line, own[1]) for line, own in zip(scores, before, strict=True)]
+        widths, before = [*widths, "before"], _intervals(plain, targets)
+        intervals = [(*line, own[1]) for line, own in zip(intervals, before, strict=True)]
+        held = ("conformal", "by intervals", "std. error", "by regions", "std. error")
+        sets = [Shown("", held, [*_conformal(result["conformal"], targets)])]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    return [Shown(title, columns, lines, caption)]
+    return [Shown(title, columns, scores, caption), Shown("", widths, intervals), *sets]
 
 
 def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
@@ -211,9 +215,6 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
                 label_ = f"{label} of {REFERENCES[what]}{suffix}"
                 error = significant(known["se"][key])
                 lines.append((label_, significant(known[key]), error))
-        for level, covered in part["coverage"].items():
-            label = f"coverage of {float(level):.0%} intervals{suffix}"
-            lines.append((label, number(covered), number(part["se"]["coverage"][level])))
         for kind, value in part.get("variance", {}).items():
             error = significant(part["se"]["variance"][kind])
             lines.append((f"{kind} variance{suffix}", significant(value), error))
@@ -222,10 +223,30 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
     return lines
 
 
+def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
+    """How often a row is inside, and how wide they are on average."""
+    return [
+        (
+            _set(level, name, targets),
+            number(part["coverage"][level]),
+            number(part["se"]["coverage"][level]),
+            significant(part["width"][level]),
+            significant(part["se"]["width"][level]),
+        )
+        for name, part in result.get("targets", {targets[0]: result}).items()
+        for level in part["coverage"]
+    ]
+
+
 def _conformal(result: dict[str, Any], targets: list[str]) -> Iterator[Sequence[str]]:
     for name, part in result.get("targets", {targets[0]: result}).items():
-        suffix = f" of {name}" if len(targets) > 1 else ""
-        for kind, label in (("central", "intervals"), ("regions", "regions")):
-            for level, own in part[kind].items():
-                what = f"coverage of conformal {float(level):.0%} {label}{suffix}"
-                yield what, number(own["coverage"]), number(own["se"])
+        for level, own in part["central"].items():
+            both = [number(kind[key]) for kind in (own, part["regions"][level]) for key in _COVERED]
+            yield _set(level, name, targets), *both
+
+
+_COVERED = ("coverage", "se")
+
+
+def _set(level: str, target: str, targets: Sequence[str]) -> str:
+    return f"{float(level):.0%}" + (f" of {target}" if len(targets) > 1 else "")

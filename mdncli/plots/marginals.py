@@ -80,7 +80,9 @@ def histograms(
     for d, (ax, target) in enumerate(zip(axes, targets, strict=True)):
         low, high = style.span(*(rows.y[:, d] for rows in spanned))
         fewest = min(len(rows.y) for rows in shown.values())
-        edges = np.linspace(low, high, int(np.clip(4 * fewest ** (1 / 3), 8, 60)) + 1)
+        # Bars end where the values do: a price of nothing or less must not seem to be there.
+        ends = style.span(*(rows.y[:, d] for rows in spanned), pad=0.0)
+        edges = np.linspace(*ends, int(np.clip(4 * fewest ** (1 / 3), 8, 60)) + 1)
         for (what, rows), color in zip(shown.items(), (style.DATA, *style.SUBJECTS), strict=False):
             y = rows.y[np.isfinite(rows.y[:, d]), d]
             height = np.histogram(y, edges)[0] / max(1, len(y)) / np.diff(edges)

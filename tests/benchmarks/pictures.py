@@ -31,6 +31,7 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "arm": ("pairs", ("multi-target",)),
     "ties": ("pairs", ("multi-output-independent", "multi-output-chain")),
     "marginals": ("marginals", ("multi-output", "multi-output-independent", "multi-output-chain")),
+    "truth": ("components", ("two-clusters",)),
     "clusters": ("samples", ("two-clusters", "two-clusters-mlp")),
     "watches": ("violins", ("watches",)),
     "bands": ("marginals", ("watches-gmm",)),
