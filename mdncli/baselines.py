@@ -57,8 +57,8 @@ def gaussian_mixture(
     >>> y = np.concatenate([np.linspace(-3, -1, 50), np.linspace(2, 3, 150)])[None].astype("f4")
     >>> fitted = gaussian_mixture(head, Network(0, (), "silu", 6), y, np.random.default_rng(0))
     >>> mixture = head(fitted.parameters["0.bias"].T)
-    >>> sorted(mixture.weights.ravel().round(2)), sorted(mixture.location.ravel().round(2))
-    ([0.25, 0.75], [-2.0, 2.5])
+    >>> [np.sort(part.ravel()).round(2).tolist() for part in (mixture.weights, mixture.location)]
+    [[0.25, 0.75], [-2.0, 2.5]]
     """
     from sklearn.mixture import GaussianMixture
 

@@ -269,9 +269,10 @@ TABLES = {
         "x,y\n" + "1,a\n" * 30,
         "t.csv: column 'y' has only the class 'a' in 22 training rows",
         "choose another target",
+        more="data.validation=0.15",
     ),
     "one class to learn from": Case(
-        "train t.csv --target y data.splits=s.csv",
+        "train t.csv --target y data.splits=s.csv data.validation=0.15",
         ("t.csv: column 'y' has only the class 'a' in 26 training rows", "rows of other classes"),
         files={"t.csv": "x,y\n" + "1,a\n" * 30 + "1,b\n", "s.csv": "s\n" + "0\n" * 30 + "1\n"},
     ),
@@ -337,12 +338,12 @@ TABLES = {
         ROWS,
         "model.mixtures: 40 components are more than the 22 training rows",
         "set it to 22 at most",
-        more="model.mixtures=40",
+        more="model.mixtures=40 data.validation=0.15",
     ),
     "more components than rows for EM": table(
         ROWS,
         "model.mixtures: 40 components are more than the 22 training rows",
-        more="model.mixtures=40 model.kind=gmm",
+        more="model.mixtures=40 model.kind=gmm data.validation=0.15",
     ),
     "identifiers": table(
         "x,y\n" + "".join(f"n{i},{i % 9}\n" for i in range(2000)), "column 'x' has", "leave it out"
@@ -804,18 +805,25 @@ COMMANDS = {
     "verify the unknown": Case("runs verify nosuch", "no run 'nosuch' in runs; see mdn runs", 5),
     "verify all and one": Case(f"runs verify {SINE} --all", "--all checks every run; leave out"),
     "remove the unknown": Case("runs remove nosuch --yes", "no run 'nosuch' in runs; see mdn", 5),
-    "compare nothing": Case("runs compare", "mdn runs compare: Missing argument 'RUN'; see mdn"),
-    "one to compare": Case(f"runs compare {SINE}", "cannot be compared; name two or more"),
+    "compare nothing": Case("runs compare", "needs two runs or more, or --sweep; name them"),
+    "one to compare": Case(f"runs compare {SINE}", "needs two runs or more, or --sweep; name them"),
 }
 
 CALIBRATION = {
     "too few rows": Case(
         f"calibrate {SINE}",
-        ("inverse_sine: 9 validation rows are too few to calibrate on", "larger data.validation"),
+        (
+            "inverse_sine: ",
+            " validation rows are too few to calibrate on",
+            "larger data.validation",
+        ),
     ),
-    "too few rows of a table": Case(f"calibrate {PRICES}", "prices.csv: 9 validation rows are too"),
+    "too few rows of a table": Case(
+        f"calibrate {PRICES}", ("prices.csv: ", "validation rows are too")
+    ),
     "too few rows to train on": Case(
-        "train sine data.rows=60 train.calibrate=true", "9 validation rows are too few"
+        "train sine data.rows=60 data.validation=0.15 train.calibrate=true",
+        "9 validation rows are too few",
     ),
     "in words": Case("train sine train.calibrate=maybe", "train.calibrate=maybe: must be true or"),
     "nothing to undo": Case(

@@ -137,11 +137,12 @@ def variance_parts(members: Sequence[Conditional]) -> tuple[Array, Array]:
 
     Returns:
         The aleatoric part, which the members expect, and the epistemic part, by which they
-        disagree, (N, D) each.
+        disagree, (N, D) each. Where the means are infinite the latter is not known: NaN.
     """
     means = np.stack([member.mean() for member in members])
     inner = np.stack([member.std() for member in members]) ** 2
-    return inner.mean(axis=0), means.var(axis=0)
+    with np.errstate(invalid="ignore"):
+        return inner.mean(axis=0), means.var(axis=0)
 
 
 def _mean(draws: Array) -> tuple[Array, Array]:

@@ -189,7 +189,7 @@ def _target(
         "crps": _se(crps),
         "pinball": _se(pinball),
         "coverage": _by_level(np.sqrt(covered * (1 - covered) / rows)),
-        "width": _by_level(width.std(axis=0, ddof=min(1, rows - 1)) / np.sqrt(rows)),
+        "width": _by_level(np.array([_se(each) for each in width.T])),
         "pit_ks": PIT_SPREAD / np.sqrt(rows),
     }
     return values, errors

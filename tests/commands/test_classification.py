@@ -256,14 +256,14 @@ def test_folds_are_averaged_and_share_their_classes(own: Here) -> None:
         assert found["se"][key] == pytest.approx(np.std(each, ddof=1) / np.sqrt(3))
     assert "rmse" not in found["mean"]
     drawn = {path.stem for path in (Path(found["run"]) / "plots").iterdir()}
-    assert drawn == {"reliability", "learning"}
+    assert drawn == {"confusion", "reliability", "learning"}
 
 
 def test_figures_of_classes_are_drawn_and_those_of_numbers_passed_over(own: Here) -> None:
     done = own("plot", SPIRALS)
     assert done.code == 0, done.err
     drawn = [Path(line).stem for line in done.out.splitlines()]
-    assert drawn == ["data", "regions", "reliability", "learning"]
+    assert drawn == ["data", "regions", "confusion", "reliability", "learning"]
     shown = own("runs", "show", SPIRALS)
     assert "3 classes, hidden 16" in shown.out
 

@@ -95,7 +95,7 @@ def differences(configs: Sequence[Config]) -> list[str]:
 
 def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> list[Record]:
     if len(references) < 2:
-        raise UsageError("one run alone cannot be compared", hint="name two or more")
+        raise UsageError("a comparison needs two runs or more, or --sweep", hint="name them")
     records = []
     seen: dict[str, str] = {}
     for reference in references:
