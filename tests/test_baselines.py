@@ -152,7 +152,7 @@ def test_a_point_is_no_component() -> None:
 
 
 def test_more_components_than_rows_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    overrides = ["data.rows=10", "model.mixtures=8"]
+    overrides = ["data.rows=10", "data.validation=0.15", "model.mixtures=8"]
     material = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
     with pytest.raises(UsageError, match="8 components are more than the 6 training rows"):
         experiment.train([material], tmp_path / "runs", ignore)
