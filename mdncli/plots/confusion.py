@@ -58,12 +58,10 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
     share = count / np.maximum(count.sum(axis=1, keepdims=True), 1)
     ax.grid(visible=False)
     ax.imshow(share, norm=_SHARES, cmap=style.DENSITY, aspect="auto")
+    style.categories(ax, labels)
     named = range(0, size, -(-size // classes.MOST_SHOWN))
-    said = [style.plain(labels[code], 12) for code in named]
+    ax.set_yticks(named, [style.plain(labels[code], 12) for code in named])
     room = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
-    upright = len(named) < size or room * style.CHARACTERS_PER_INCH < max(map(len, said)) + 1
-    ax.set_xticks(named, said, rotation=90 if upright else 0)
-    ax.set_yticks(named, said)
     if room < _ROOM_FOR_SHARES:
         return
     for (row, column), number in np.ndenumerate(count):

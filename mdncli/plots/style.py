@@ -69,6 +69,12 @@ COUNTS = LinearSegmentedColormap.from_list("mdncli-counts", DENSITY(np.linspace(
 CHARACTERS_PER_INCH = 12
 """Of running text at the size of labels."""
 
+_LEGIBLE = 12
+"""Characters of a category's name that tell it from others."""
+
+_UPRIGHT = 0.19
+"""Inches from one upright name to the next."""
+
 _TITLE_HEIGHT = 0.36
 _LEGEND_LINE = 0.21
 
@@ -231,11 +237,15 @@ def named(ax: Axes, x: str, y: str) -> None:
 
 
 def categories(ax: Axes, labels: Sequence[str]) -> None:
-    """Name the x that are indices of categories, as many of them as there is room for."""
+    """Name the x that are indices of categories: upright where side by side there is no room."""
     width = ax.bbox.width / DPI
-    least = (min(8, max(map(len, labels))) + 2) / CHARACTERS_PER_INCH
-    shown = range(0, len(labels), math.ceil(len(labels) * least / width))
-    ax.set_xticks(shown, [_fitted(labels[at], width / len(shown)) for at in shown])
+    # They are set smaller than labels are.
+    room = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
+    if room >= min(_LEGIBLE, max(map(len, labels))):
+        ax.set_xticks(range(len(labels)), [plain(label, room) for label in labels])
+        return
+    shown = range(0, len(labels), math.ceil(len(labels) * _UPRIGHT / width))
+    ax.set_xticks(shown, [plain(labels[at], _LEGIBLE) for at in shown], rotation=90)
 
 
 def remark(ax: Axes, text: str) -> None:

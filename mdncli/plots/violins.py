@@ -35,7 +35,7 @@ def violins(*subjects: Subject) -> Figure:
     labels = lead.categories[lead.inputs[0]]
     shown = labels[:MOST_CATEGORIES]
     x = np.arange(len(shown), dtype=np.float64)[:, None]
-    figure, grid, targets, note = facets.target_panels(subjects)
+    figure, grid, targets, note = facets.target_panels(subjects, aspect=0.8)
     models = [subject.predict(x) for subject in subjects if subject.predict]
     exact = lead.exact(x) if lead.exact else None
     known = [*models, *([exact] if exact else [])]

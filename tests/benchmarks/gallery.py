@@ -39,7 +39,12 @@ GALLERY = Path(__file__).parents[2] / "configs" / "gallery"
 FRESH_ROWS = 100_000
 BOUND = 0.30
 """The most excess, in nats, of a config with its author's hyperparameters."""
-HOPELESS = ("pytorch-inverse-mlp", "two-clusters-mlp", "multi-output-independent")
+HOPELESS = (
+    "pytorch-inverse-mlp",
+    "two-clusters-mlp",
+    "watches-mlp",
+    "multi-output-independent",
+)
 """Configs that show what one predicted number, or targets apart, cannot say; they have no bound."""
 DEFAULT_BOUNDS = {1_000: 0.13, 3_000: 0.07, 10_000: 0.03}
 """Rows -> the most excess of the defaults."""
@@ -218,9 +223,11 @@ def main() -> int:
     parser.add_argument("--only", choices=("gallery", "defaults"), help="one of the two tables")
     parser.add_argument("--recipes", action="store_true", help="beside a tutorial's plain loop")
     parser.add_argument("--seeds", type=int, metavar="N", help="only look for runs that are lost")
+    parser.add_argument("--steps", type=int, metavar="N", help="train each for so many, for a look")
     arguments = parser.parse_args()
     paths = arguments.configs or sorted(GALLERY.glob("*.yaml"))
-    chosen = [configs.load(path) for path in paths]
+    brief = [f"train.steps={arguments.steps}", "train.epochs=null"] if arguments.steps else []
+    chosen = [configs.load(path, brief) for path in paths]
     above = 0
     with tempfile.TemporaryDirectory() as root:
         if arguments.seeds:

@@ -33,7 +33,7 @@ PICTURES: dict[str, tuple[str, tuple[str, ...]]] = {
     "marginals": ("marginals", ("multi-output", "multi-output-independent", "multi-output-chain")),
     "truth": ("components", ("two-clusters",)),
     "clusters": ("samples", ("two-clusters", "two-clusters-mlp")),
-    "watches": ("violins", ("watches",)),
+    "watches": ("violins", ("watches", "watches-mlp")),
     "bands": ("marginals", ("watches-gmm",)),
     "families": ("slices", ("loss-by-family-gaussian", "loss-by-family-student-t")),
 }
