@@ -447,6 +447,10 @@ def sweep(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Processes (default: as many as pay).")
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Train on Dask: tcp://HOST:8786, or local."),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say how much there is to do.")
     ] = False,
@@ -515,6 +519,7 @@ def sweep(
         emit=emit,
         part=part,
         prune=prune,
+        cluster=cluster,
     )
     _finish(console, command.sweep(items or [], options, request, runs_dir, console))
 

@@ -1,4 +1,4 @@
-"""Who trains the stacks of a sweep: this process, others of this machine, or those of a cluster.
+"""Who trains the stacks of a sweep: this process, or others of this machine.
 
 Each is a `concurrent.futures.Executor` behind the few things that a driver asks of it.
 """
@@ -28,9 +28,23 @@ ORPHAN_SECONDS = 0.5
 
 
 class Crew(Protocol):
-    """Workers that stacks can be given to."""
+    """Workers that stacks can be given to.
 
-    workers: int
+    Attributes:
+        together: whether the death of one takes all others with it.
+    """
+
+    together: bool
+
+    @property
+    def workers(self) -> int:
+        """How many there are."""
+        ...
+
+    @property
+    def places(self) -> int:
+        """How many stacks they may have at a time."""
+        ...
 
     def submit(self, order: Order) -> Future[Done]:
         """Have a stack trained; its future is broken if its worker dies."""
@@ -57,7 +71,8 @@ class Here:
         stop: says which signal, if any, has asked to stop.
     """
 
-    workers = 1
+    workers = places = 1
+    together = True
 
     def __init__(self, listener: Listener = ignore, stop: Stop = lambda: None) -> None:
         self._executor = Inline()
@@ -99,8 +114,10 @@ class Processes:
         workers: how many.
     """
 
+    together = True
+
     def __init__(self, workers: int) -> None:
-        self.workers = workers
+        self.workers = self.places = workers
         self._context = multiprocessing.get_context("spawn")
         self._asked = self._context.Value("i", 0, lock=False)
         self._pool = self._started()

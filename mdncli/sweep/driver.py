@@ -118,7 +118,7 @@ class Driver:
         suspects: deque[Order] = deque()
         try:
             while (queue or suspects or self._running) and not self._halted():
-                while queue and len(self._running) < crew.workers and not self._halted():
+                while queue and len(self._running) < crew.places and not self._halted():
                     self._give(crew, queue.popleft())
                 # Whoever may have killed its worker goes alone, so that it is plain who did.
                 if suspects and not self._running and not queue:
@@ -126,7 +126,8 @@ class Driver:
                 done, _ = wait(self._running, timeout=TOLD_SECONDS, return_when=FIRST_COMPLETED)
                 broken = [order for each in done if (order := self._taken(each)) is not None]
                 if broken:
-                    broken += self._abandoned()
+                    if crew.together:
+                        broken += self._abandoned()
                     crew.restart()
                     for order in broken:
                         again, alone = self._judged(order, certain=len(broken) == 1)

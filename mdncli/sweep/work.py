@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mdncli import __version__, experiment, store
+from mdncli import experiment, store
 from mdncli.config import Config
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, ignore
@@ -49,10 +49,12 @@ def train(
     signal: int | None = None
     assigned: list[tuple[Sized, Assignment]] = []
     for sized in order.runs:
+        # Whoever died over this stack may have completed some of it.
+        if (known := standing_of(RunFolder(sized.folder))).fate == "completed":
+            fates[sized.trial.id] = known
+            continue
         about = {"id": sized.trial.id, "sweep": order.sweep, "overrides": sized.trial.overrides}
         try:
-            if order.version != __version__:
-                raise MdnError(f"a worker has mdncli {__version__}, the sweep {order.version}")
             material = _material(sized)
         except MdnError as error:
             fates[sized.trial.id] = _failed(sized, str(error))

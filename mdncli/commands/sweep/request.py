@@ -71,6 +71,8 @@ def require_sense(request: Request) -> None:
         epochs_of(request.prune)
     if request.cluster is not None and (request.emit or request.part):
         raise UsageError("--cluster does not go with --emit and --part", hint="keep one of them")
+    if request.cluster not in (None, "local") and request.workers is not None:
+        raise UsageError("--workers: a cluster has its own", hint="leave it out")
     if request.part is not None:
         Part.of(request.part)
         if request.resume is None or request.emit is not None:

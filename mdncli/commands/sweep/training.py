@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mdncli import experiment, store
 from mdncli.commands.answer import Answer
@@ -23,13 +23,16 @@ from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
-from mdncli.sweep import book, crews
+from mdncli.sweep import book, cluster, crews
 from mdncli.sweep.book import Book
 from mdncli.sweep.driver import Driver, Tally
 from mdncli.sweep.orders import STACKS_EACH, Library, Order, Sized, stacked
 from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.scripts import SCRIPTS, Part
 from mdncli.sweep.trials import Trial
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 INLINE_COST = 2e10
 """Work in operations, some seconds of it, for which no process is worth its start."""
@@ -52,6 +55,22 @@ def sweep(
         listener: hears how it goes.
     """
     require_sense(request)
+    with contextlib.ExitStack() as held:
+        client = None
+        if request.cluster is not None and not request.dry_run:
+            workers = request.workers or _cores()
+            client = held.enter_context(cluster.connected(request.cluster, workers, listener))
+        return _swept(items, options, request, runs_dir, listener, client)
+
+
+def _swept(
+    items: Sequence[str],
+    options: Mapping[str, Any],
+    request: Request,
+    runs_dir: Path,
+    listener: Listener,
+    client: Client | None,
+) -> Answer:
     named = request.resume or request.retry
     plan = None if named and not items else planning.plan_of(items, options, request)
     folder = planning.given(named, plan, runs_dir, listener) if named else None
@@ -68,7 +87,7 @@ def sweep(
             return foreseen(len(plan.trials), sized, plan.wanted, library, _workers(sized, request))
         folder = planning.begun(plan, library, runs_dir)
     wanted = request.trials if plan is None else plan.wanted
-    site = Site(folder, library, request, listener)
+    site = Site(folder, library, request, listener, client)
     if request.dry_run:
         trials = site.ledger.trials()
         sized = _sized(site.ledger, trials, site.standings(trials), library)
@@ -91,12 +110,14 @@ class Site:
         library: its data.
         request: what is to be done.
         listener: hears how it goes.
+        client: of the cluster that trains it, if one does.
     """
 
     folder: RunFolder
     library: Library
     request: Request
     listener: Listener
+    client: Client | None = None
 
     @property
     def ledger(self) -> Book:
@@ -175,6 +196,13 @@ def _crew(
     site: Site, driver: Driver, pending: Sequence[Sized], rounds: Rounds, stop: Stop
 ) -> Iterator[crews.Crew]:
     """Who trains; let go at the end."""
+    if not pending and not rounds.one_by_one:
+        yield crews.Here()
+        return
+    if site.client is not None:
+        with contextlib.closing(cluster.Cluster(site.client, site.folder)) as crew:
+            yield crew
+        return
     later = rounds.wanted - len(rounds.trials)
     workers = _workers(pending, site.request, later=later, together=rounds.one_by_one)
     crew = crews.Processes(workers) if workers > 1 else crews.Here(driver.hear, stop)
