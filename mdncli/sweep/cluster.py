@@ -77,8 +77,9 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         raise UsageError(
             "--cluster: needs Dask, which is not installed", hint="pip install 'mdncli[cluster]'"
         ) from None
-    # What goes wrong is said in our own words.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in [*logging.root.manager.loggerDict]:  # what goes wrong is said in our own words
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     with contextlib.ExitStack() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other versions of what Dask needs
         try:
@@ -129,12 +130,12 @@ def _require_same_version(client: Client, address: str) -> None:
     for worker, version in found.items():
         if version != mdncli.__version__:
             what = f"cannot import it ({version})" if isinstance(version, Exception) else version
-            raise _other_version(f"{worker} of {address}", str(what))
+            raise _other_version(f"{worker} of {address}", str(what), mdncli.__version__)
 
 
-def _other_version(worker: str, version: str) -> RunFault:
+def _other_version(worker: str, version: str, wanted: str) -> RunFault:
     return RunFault(
-        f"worker {worker}: has mdncli {version}, this is mdncli {mdncli.__version__}",
+        f"worker {worker}: has mdncli {version}, the sweep has mdncli {wanted}",
         hint="install the same version there, or stop that worker",
     )
 
@@ -152,13 +153,16 @@ class Cluster:
     def __init__(self, client: Client, folder: RunFolder) -> None:
         self._client = client
         self._executor: Executor = client.get_executor(pure=False)
+        self._known = 1
         self._token = uuid.uuid4().hex
         self._mark = _mark_of(folder) or ""
 
     @property
     def workers(self) -> int:
         """How many there are now, and at least one: more may come."""
-        return max(1, len(self._client.scheduler_info()["workers"]))
+        with contextlib.suppress(OSError):  # that it is gone, the futures will say
+            self._known = max(1, len(self._client.scheduler_info()["workers"]))
+        return self._known
 
     @property
     def places(self) -> int:
@@ -194,7 +198,8 @@ class Cluster:
             ours.set_exception(RunFault(what, hint=hint))
 
     def interrupt(self, number: int) -> None:
-        self._client.run(_ask_to_stop, self._token, number, on_error="ignore")
+        with contextlib.suppress(OSError):
+            self._client.run(_ask_to_stop, self._token, number, on_error="ignore")
 
     def restart(self) -> None:
         """Nothing to do: a cluster outlives its workers."""
@@ -259,7 +264,7 @@ def _train(
 
     worker = get_worker()
     if order.version != mdncli.__version__:
-        raise _other_version(f"{worker.address}", mdncli.__version__)
+        raise _other_version(worker.address, mdncli.__version__, order.version)
     stop = _stop_of(worker, token)
     # The threads of a worker share the cores that torch was given: one stack at a time.
     with _here.turn:

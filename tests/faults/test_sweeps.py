@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -162,3 +163,50 @@ def _await(there: Callable[[], bool]) -> None:
     while not there():
         assert time.monotonic() < deadline, "never happened"
         time.sleep(0.02)
+
+
+@pytest.mark.faults
+def test_a_cluster_survives_its_workers_and_its_driver(here: Path, record_property: Record) -> None:
+    """A real scheduler and two real workers: a worker is killed, then the driver."""
+    pytest.importorskip("distributed")
+    words = [word for word in SWEEP if not word.startswith("train.")]
+    words += ["train.steps=4000", "train.validate_every=50"]
+    with cluster(here, workers=2) as (address, workers):
+        command = [sys.executable, "-m", "mdncli", *words, "--cluster", address]
+        with subprocess.Popen(command, cwd=here) as driver:
+            _await(lambda: len(_begun(here)) >= 1)
+            (victim,) = [pid for pid in _children(workers[0]) if "spawn_main" in _command(pid)]
+            os.kill(victim, signal.SIGKILL)
+            _await(lambda: len(_begun(here)) >= 8)
+            driver.kill()
+        done = subprocess.run(command, cwd=here, timeout=120, check=False)
+        assert done.returncode == 0
+    disturbed = learnt(here / "runs")
+    ended = processes.run(*words, "--runs-dir", here / "calm", cwd=here)
+    assert ended.code == 0, ended.err
+    assert disturbed == learnt(here / "calm")
+    record_property("cluster", "a worker and the driver killed: 12/12 trials equal")
+
+
+@contextlib.contextmanager
+def cluster(here: Path, workers: int) -> Iterator[tuple[str, list[int]]]:
+    """The address of a scheduler, and the processes that keep its workers."""
+    found = here / "scheduler.json"
+    with contextlib.ExitStack() as held:
+
+        def start(*words: str) -> int:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_" + words[0], *words[1:]],
+                cwd=here,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            held.callback(process.wait)
+            held.callback(process.terminate)
+            return process.pid
+
+        own = ("--host", "127.0.0.1", "--port", "0", "--dashboard-address", "127.0.0.1:0")
+        start("scheduler", *own, "--scheduler-file", str(found))
+        _await(found.exists)
+        address = json.loads(found.read_text())["address"]
+        yield address, [start("worker", address, "--nthreads", "1") for _ in range(workers)]
