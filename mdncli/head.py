@@ -62,6 +62,15 @@ COVARIANCES = ("isotropic", "diagonal", "full")
 `full` a Cholesky factor, whose diagonal the scales are."""
 
 
+Evidence = Callable[[], Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]]
+"""Gives what the networks of an ensemble say, raw outputs (M, P, n), at rows that they have not
+learned from, and the standardised targets there (D, n); an entry for each part of the targets."""
+
+SURPRISES = 4.0
+"""How many rows are taken for surprises beforehand, divided by how many there are: where a handful
+of rows must speak for all others, the background is no less than a fifth or so."""
+
+
 @dataclass(frozen=True)
 class Head:
     r"""What turns raw outputs into a mixture.
@@ -72,6 +81,9 @@ class Head:
     With full covariance these scales are what remains uncertain of a target once those before it
     are known; with one target every covariance is the same.
 
+    A trained head knows how often networks of its kind are surprised: the `background` is the
+    share of one more component, as wide as all training rows together, in the mixture of every row.
+
     Args:
         mixtures: components, K.
         targets: target dimensions, D.
@@ -81,6 +93,8 @@ class Head:
         scale_floor: the least scale before the cap, at least 0.
         scale_cap: bounds every scale by cap^(-1/2); None for no bound.
         degrees_of_freedom: of the family `student_t`; None for the usual ones.
+        background: the weight of a component of mean 0 and standard deviation 1 beside the K; 0
+            for none.
 
     Raises:
         ValueError: one of these is unknown or out of range.
@@ -101,6 +115,7 @@ class Head:
     scale_floor: float = 1e-3
     scale_cap: float | None = None
     degrees_of_freedom: float | None = None
+    background: float = 0.0
 
     def __post_init__(self) -> None:
         if not all(type(count) is int and count > 0 for count in (self.mixtures, self.targets)):
@@ -117,6 +132,8 @@ class Head:
         cap = 1.0 if self.scale_cap is None else self.scale_cap
         if not (0 <= self.scale_floor < math.inf and 0 < cap < math.inf):
             raise ValueError(f"no scale has floor {self.scale_floor} and cap {self.scale_cap}")
+        if not 0 <= self.background < 1:
+            raise ValueError(f"not the weight of a component: {self.background}")
 
     @property
     def density(self) -> Family:
@@ -157,11 +174,17 @@ class Head:
         logits, location, raw_scale, links = (values[part] for part in self.parts())
         location = location.reshape(k, d, rows)
         scale = self.scale(raw_scale.reshape(k, self.scales, rows))
+        scale = np.broadcast_to(scale, location.shape)
+        if self.background:
+            odds = math.log(self.background / (1 - self.background))
+            logits = np.vstack([logits, odds + np.logaddexp.reduce(logits)])
+            location = np.concatenate([location, np.zeros((1, d, rows))])
+            scale = np.concatenate([scale, np.full((1, d, rows), 1 / self.density.std)])
         if not self.links:
-            return Mixture(logits, location, np.broadcast_to(scale, location.shape), self.density)
-        factor = np.zeros((k, d, d, rows))
+            return Mixture(logits, location, scale, self.density)
+        factor = np.zeros((len(logits), d, d, rows))
         factor[:, *np.diag_indices(d)] = scale
-        factor[:, *np.tril_indices(d, -1)] = links.reshape(k, self.links, rows)
+        factor[:k, *np.tril_indices(d, -1)] = links.reshape(k, self.links, rows)
         return Mixture.correlated(logits, location, factor)
 
     def scale(self, raw: Array) -> Array:
@@ -210,10 +233,40 @@ class Head:
         parts = (np.zeros(k), location.ravel(), self.raw_scale(scale), np.zeros(k * self.links))
         return np.concatenate(parts).astype(np.float32)
 
-    def settled(self, errors: Callable[[], Array]) -> Self:
-        """The head once training is over: this one, as the network says everything."""
-        return self
+    def settled(self, evidence: Evidence) -> Self:
+        r"""The head with the background that rows unseen in training speak for.
 
+        Of n such rows, of which the ensemble says p and the background alone g, it is the share
+
+        .. math:: \epsilon = \frac{1}{n + a} \Big( a +
+                  \sum_i \frac{\epsilon g_i}{(1 - \epsilon) p_i + \epsilon g_i} \Big)
+
+        with a = `SURPRISES` / n: next to nothing where many rows are well predicted, and the more
+        the fewer and the worse they are.
+        """
+        plain = replace(self, background=0.0)
+        ratios: list[Array] = []
+        for raw, targets in evidence():
+            y = targets.T.astype(np.float64)
+            each = np.stack([plain(one).log_prob(y) for one in raw])
+            ensemble = np.logaddexp.reduce(each) - math.log(len(each))
+            alone = np.zeros((self.targets, len(y)))[None]
+            wide = Mixture(alone[:, 0] * 0, alone, alone + 1 / self.density.std, self.density)
+            ratios.append(ensemble - wide.log_prob(y))
+        ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
+        share, before = 0.5, SURPRISES / len(ratio)
+        for _ in range(_ROUNDS):
+            odds = math.log(share / (1 - share))
+            surprised = 1 / (1 + np.exp(np.clip(ratio - odds, -700, 700)))
+            share = (before + surprised.sum()) / (before + len(ratio))
+            share = min(float(share), _MOST_BACKGROUND)
+        return replace(self, background=share)
+
+
+_ROUNDS = 200
+"""Of fitting the background, more than it takes."""
+
+_MOST_BACKGROUND = 0.99
 
 _ERRORS = {"gaussian": 2, "laplace": 1}
 """The power of errors that a family scores them by."""
@@ -240,7 +293,8 @@ class PointHead:
     Raises:
         ValueError: one of these is unknown or out of range.
 
-    >>> head = PointHead(targets=1).settled(lambda: np.array([[[-0.3, 0.4]]]))
+    >>> raw, y = np.array([[[-0.3, 0.4]]], np.float32), np.zeros((1, 2), np.float32)
+    >>> head = PointHead(targets=1).settled(lambda: [(raw, y)])
     >>> head(np.array([[2.0]], np.float32)).scale.round(6)
     array([[[0.353553]]])
     """
@@ -292,13 +346,11 @@ class PointHead:
         """The best constant predictions of standardised training targets (D, n)."""
         return (y.mean(axis=1) if self.power == 2 else np.median(y, axis=1)).astype(np.float32)
 
-    def settled(self, errors: Callable[[], Array]) -> Self:
-        """The head with the scales that fit errors best.
-
-        Args:
-            errors: gives the predictions minus the targets of every member, (M, D, N).
-        """
-        size = np.mean(np.abs(errors()) ** self.power, axis=(0, 2)) ** (1 / self.power)
+    def settled(self, evidence: Evidence) -> Self:
+        """The head with the scales that fit the errors of every member best."""
+        ((raw, y),) = evidence()
+        errors = raw.astype(np.float64) - y
+        size = np.mean(np.abs(errors) ** self.power, axis=(0, 2)) ** (1 / self.power)
         lowest = max(self.scale_floor, 1e-9)
         return replace(self, scale=tuple(np.maximum(size, lowest).tolist()))
 
@@ -356,7 +408,7 @@ class ClassHead:
         count = np.bincount(y[0].astype(np.intp), minlength=self.classes) + 0.5
         return np.log(count / count.sum()).astype(np.float32)
 
-    def settled(self, errors: Callable[[], Array]) -> Self:
+    def settled(self, evidence: Evidence) -> Self:
         """The head once training is over: this one, as the network says everything."""
         return self
 

@@ -569,7 +569,8 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         ["model.__init__=1"],
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, residual, "
-            "mixtures, family, degrees_of_freedom, covariance, targets, scale, ensemble"
+            "mixtures, family, degrees_of_freedom, covariance, targets, scale, background, "
+            "ensemble"
         ],
     ),
     "wrong type": (
@@ -591,7 +592,22 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "loss of another kind": (
         ["train.loss=squared"],
-        ["train.loss=squared: squared is for the model.kind mlp or linear; an mdn learns by nll"],
+        [
+            "train.loss=squared: squared is for the model.kind mlp or linear; an mdn learns by nll "
+            "or crps"
+        ],
+    ),
+    "a score of another kind": (
+        ["model.kind=mlp", "train.loss=crps"],
+        ["train.loss=crps: crps is for the model.kind mdn; for mlp write squared or absolute"],
+    ),
+    "a score of another family": (
+        ["model.family=laplace", "train.loss=mixed"],
+        ["train.loss=mixed: mixed is for the family gaussian; with laplace write nll"],
+    ),
+    "a background that is all": (
+        ["model.background=1"],
+        ["model.background=1: must be below 1, got 1"],
     ),
     "loss of an mdn": (
         ["model.kind=linear", "train.loss=nll"],

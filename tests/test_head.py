@@ -108,7 +108,9 @@ ERRORS = np.random.default_rng(0).normal(size=(2, 3, 500)) * np.array([0.1, 1.0,
 
 @pytest.mark.parametrize("family", ["gaussian", "laplace"])
 def test_a_point_heads_scales_fit_the_errors_best(family):
-    head = PointHead(3, family).settled(lambda: ERRORS)
+    head = PointHead(3, family).settled(
+        lambda: [(ERRORS.astype(np.float32), np.zeros(ERRORS.shape[1:], np.float32))]
+    )
 
     def nll(scale):
         tried = replace(head, scale=scale)
@@ -123,9 +125,47 @@ def test_a_point_heads_scales_fit_the_errors_best(family):
 
 
 def test_a_point_heads_scale_has_a_floor():
-    head = PointHead(2, scale_floor=0.01).settled(lambda: np.zeros((1, 2, 9)))
+    head = PointHead(2, scale_floor=0.01).settled(
+        lambda: [(np.zeros((1, 2, 9), np.float32), np.zeros((2, 9), np.float32))]
+    )
     assert head.scale == (0.01, 0.01)
-    assert Head(2, 1).settled(lambda: pytest.fail("nothing to fit")) == Head(2, 1)
+
+
+def settled(y: np.ndarray, *, members: int = 2, off: float = 0.0) -> Head:
+    """A head settled on rows where every network says N(off, 0.1)."""
+    head = Head(1, 1, scale_map="exp", scale_floor=0.0)
+    raw = np.zeros((members, 3, len(y)), np.float32)
+    raw[:, 1], raw[:, 2] = off, np.log(0.1)
+    return head.settled(lambda: [(raw, y[None].astype(np.float32))])
+
+
+def test_the_background_is_the_share_of_surprises():
+    rng = np.random.default_rng(0)
+    surprised = rng.random(20_000) < 0.2
+    y = np.where(surprised, rng.normal(size=20_000), 0.1 * rng.normal(size=20_000))
+    assert settled(y).background == pytest.approx(0.2, abs=0.01)
+    # What never surprises leaves hardly any of it, and the less the more rows say so.
+    calm = [settled(0.1 * rng.normal(size=rows)).background for rows in (10, 20_000)]
+    assert 0.02 < calm[0] < 0.2
+    assert 0 < calm[1] < 0.001
+    # Networks that know nothing right are hardly listened to.
+    assert settled(rng.normal(size=200), off=50.0).background == pytest.approx(0.99)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full", "isotropic"])
+def test_the_background_is_one_more_component_as_wide_as_all_rows(covariance):
+    head = Head(3, 2, covariance=covariance)
+    rng = np.random.default_rng(1)
+    raw = rng.normal(size=(head.outputs, 7)).astype(np.float32)
+    y = rng.normal(0, 2, (7, 2))
+    mixed = replace(head, background=0.2)(raw)
+    expected = 0.8 * np.exp(head(raw).log_prob(y)) + 0.2 * np.exp(-0.5 * (y**2).sum(1)) / (
+        2 * np.pi
+    )
+    np.testing.assert_allclose(np.exp(mixed.log_prob(y)), expected, rtol=1e-10)
+    wide = replace(Head(3, 1, "laplace"), background=0.5)(raw[:9])
+    np.testing.assert_allclose(wide.weights[3], 0.5)
+    np.testing.assert_allclose(wide.scale[3] * wide.family.std, 1)
 
 
 @pytest.mark.parametrize(("family", "expected"), [("gaussian", 3.0), ("laplace", 2.0)])

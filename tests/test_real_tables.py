@@ -21,8 +21,8 @@ from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
 from mdncli.commands.sample import Request, sample
 from mdncli.commands.train import train
-from mdncli.data import table
-from mdncli.errors import DataError
+from mdncli.data import splits, table
+from mdncli.errors import DataError, UsageError
 from mdncli.events import Event, Note, Warned, ignore
 from mdncli.store import RunFolder, read_tensors
 
@@ -214,7 +214,8 @@ def test_rows_with_gaps_are_dropped_and_counted() -> None:
     columns["price"][0] = None
     write_excel(Path("a.csv"), columns)
     full = [i for i in range(ROWS) if all(values[i] is not None for values in columns.values())]
-    material, heard = material_of("a.csv", "data.missing=drop", "data.test=0.2")
+    shares = ("data.validation=0.15", "data.test=0.2")
+    material, heard = material_of("a.csv", "data.missing=drop", *shares)
     lost = ROWS - len(full)
     assert (
         Note(f"{Path('a.csv').absolute()}: left out {lost} of {ROWS} rows for missing values")
@@ -222,9 +223,23 @@ def test_rows_with_gaps_are_dropped_and_counted() -> None:
     )
     assert sorted(np.concatenate([*material.split]).tolist()) == full
     assert [len(part) for part in material.split][1:] == [
-        round(share * len(full)) for share in (material.config.data.validation, 0.2)
+        round(share * len(full)) for share in (0.15, 0.2)
     ]
     assert experiment.provenance(material)["data"]["dropped"] == lost
+
+
+def test_no_row_that_chooses_the_best_step_has_a_copy_that_trains() -> None:
+    columns = flats(gaps=False)
+    twice = {name: [*values, *values[:100]] for name, values in columns.items()}
+    Path("a.csv").write_text(delimited(twice))
+    material, _ = material_of("a.csv", "data.test=0.2")
+    train, validation, test = (set(part.tolist()) for part in material.split)
+    assert not {row % ROWS for row in train} & {row % ROWS for row in validation}
+    assert sorted(train | validation | test) == list(range(ROWS + 100))
+    # Where rows are alike because there are few different values, all stay where they are.
+    Path("b.csv").write_text("x,y\n" + "1,2\n2,3\n3,1\n" * 60)
+    coarse, _ = material_of("b.csv", "data.test=0.2", target="y")
+    assert len(coarse.split.validation) == splits.validated(144)
 
 
 def test_evaluating_a_run_that_dropped_rows_drops_those_of_another_table() -> None:
@@ -416,6 +431,20 @@ def best_of(answer: Answer) -> str:
     first, last = sorted(answer.document["best"]["epoch"])
     when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return f"best at {when} of {answer.document['epochs']}"
+
+
+def test_the_crps_is_learned_of_one_target_at_a_time() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    columns = {"x": x.tolist(), "y": (x + 0.1 * rng.normal(size=400)).tolist(), "z": x.tolist()}
+    Path("a.csv").write_text(delimited(columns))
+    options = ("data.inputs=x", "train.loss=crps", "train.steps=400")
+    with pytest.raises(UsageError, match="crps is for one target at a time, and there are 2"):
+        train(["a.csv", *TINY, "train.loss=crps"], {"data.target": "y,z"}, RUNS, ignore)
+    answer = train(["a.csv", *TINY[1:], *options], {"data.target": "y"}, RUNS, ignore)
+    scores = evaluate(answer.lines[0], None, RUNS, ignore).document
+    # Knowing y but for its noise has a CRPS of 0.1 / sqrt(pi) = 0.056; knowing nothing has 0.57.
+    assert scores["crps"] < 0.09
 
 
 def test_grades_warn_and_say_so_in_the_result() -> None:

@@ -435,6 +435,11 @@ class Model(Section):
         Field(description="of several: one mixture, one for each, or each given those before it"),
     ] = "joint"
     scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
+    background: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="share of one component as wide as all rows; auto: by validation rows"),
+    ] = "auto"
     ensemble: Annotated[
         int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
     ] = 5
@@ -495,9 +500,9 @@ class Train(Section):
         Field(description="rows per step, or full; auto: 64, 128 or 256, by the training rows"),
     ] = "auto"
     loss: Annotated[
-        Literal["auto", "nll", "squared", "absolute"],
+        Literal["auto", "nll", "crps", "mixed", "squared", "absolute"],
         WORD,
-        Field(description="auto: nll of an mdn, squared of mlp and linear"),
+        Field(description="auto: nll of an mdn, squared of mlp and linear; mixed: nll + crps"),
     ] = "auto"
     optimizer: Annotated[
         Literal["adam", "adamw", "rmsprop", "sgd"], WORD, Field(description="rule of a step")
@@ -593,10 +598,13 @@ class Config(Section):
     def _loss_fits_the_model(self) -> Self:
         loss, kind = self.train.loss, self.model.kind
         if kind == "mdn" and loss in ("squared", "absolute"):
-            what = f"{loss} is for the model.kind mlp or linear; an mdn learns by nll"
+            what = f"{loss} is for the model.kind mlp or linear; an mdn learns by nll or crps"
             raise faults_at(**{"train.loss": what})
-        if kind in ("mlp", "linear") and loss == "nll":
-            what = f"nll is for the model.kind mdn; for {kind} write squared or absolute"
+        if kind in ("mlp", "linear") and loss in ("nll", "crps", "mixed"):
+            what = f"{loss} is for the model.kind mdn; for {kind} write squared or absolute"
+            raise faults_at(**{"train.loss": what})
+        if kind == "mdn" and loss in ("crps", "mixed") and self.model.family != "gaussian":
+            what = f"{loss} is for the family gaussian; with {self.model.family} write nll"
             raise faults_at(**{"train.loss": what})
         return self
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,6 +26,9 @@ to be missed in training."""
 FEW_VALIDATED, MANY_VALIDATED = 30, 5000
 """That share, but so many rows, unless they are more than a fifth; and never more than so many."""
 
+MOST_COPIES = 3
+"""Copies of a validation row, on average, up to which they are rows that were entered twice."""
+
 LEAST_TRAINING_ROWS = 2
 """With fewer rows there is no spread to standardise by."""
 
@@ -46,6 +49,28 @@ class Split:
 
     def __iter__(self) -> Iterator[Index]:
         return iter((self.train, self.validation, self.test))
+
+    def apart(self, alike: Callable[[Index], NDArray[np.int64]]) -> Split:
+        """The split in which no training row is the copy of a validation row.
+
+        Copies on both sides make the network look good that knows its rows by heart, so those of
+        the training rows join the validation rows. Where that would be more than `MOST_COPIES` for
+        each of these, rows are alike because values are coarse, and nothing is moved.
+
+        Args:
+            alike: gives rows a number each, the same for copies.
+
+        >>> rows = np.array([7, 7, 8, 9, 9])
+        >>> Split(np.array([1, 2, 3]), np.array([0]), np.array([4])).apart(lambda i: rows[i]).train
+        array([2, 3])
+        """
+        twins = np.isin(alike(self.train), alike(self.validation))
+        moved = self.train[twins]
+        if not len(moved) or len(moved) > MOST_COPIES * len(self.validation):
+            return self
+        if len(self.train) - len(moved) < LEAST_TRAINING_ROWS:
+            return self
+        return _sorted(self.train[~twins], np.concatenate([self.validation, moved]), self.test)
 
     def restricted(self, kept: NDArray[np.bool_], source: str = "table") -> Split:
         """The split without the rows that are not kept, such as those with missing values.

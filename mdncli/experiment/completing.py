@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,17 @@ from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
 from mdncli.experiment.modelling import factorisation_of
 from mdncli.experiment.progress import Training
-from mdncli.head import AnyHead
+from mdncli.head import AnyHead, Evidence, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 
 SCORED_ROWS = 200_000
 """The NLL of the training rows is measured on at most so many of them, evenly spaced."""
+
+
+EVIDENCE_ROWS = 20_000
+"""What heads learn once training is over they learn from at most so many rows, evenly spaced."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
     predictor = predictor_of(
         material,
         network,
-        job.plan.head.settled(lambda: _errors(material, network, parameters)),
+        _settled(job.plan.head, material, lambda: _evidence(material, network, parameters)),
         parameters,
     )
     best = training.stack.state(healthy)["best.step"].tolist()
@@ -189,7 +193,7 @@ def conclude(
         exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
     about = run.read_json(run.provenance)
     seen = material.table[spaced(material.split.train, 10_000)]
-    members = predictor.members(seen)
+    members = _bare(predictor).members(seen)
     used = [effective_components(member) for member in members if isinstance(member, Mixture)]
     result: dict[str, Any] = {
         "run": run.id,
@@ -247,14 +251,48 @@ def _health(
     return {**condition(mixtures, material.scale_floor), "gap": gap}
 
 
-def _errors(
+def _settled(head: AnyHead, material: Material, evidence: Evidence) -> AnyHead:
+    """The head once training is over."""
+    asked = material.config.model.background
+    if isinstance(head, Head) and asked != "auto":
+        return replace(head, background=asked)
+    return head.settled(evidence)
+
+
+def _bare(predictor: Predictor) -> Predictor:
+    """What the networks say by themselves, without the background."""
+    head = predictor.head
+    return (
+        replace(predictor, head=replace(head, background=0.0))
+        if isinstance(head, Head)
+        else predictor
+    )
+
+
+def _evidence(
     material: Material, network: Network, parameters: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """Raw outputs minus standardised targets, (M, D, n): of validation rows, if there are any."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Raw outputs and standardised targets of each part: of validation rows, if there are any."""
     split, encoding = material.split, material.encoding
-    rows = spaced(split.validation if len(split.validation) else split.train, SCORED_ROWS)
-    raw = forward(network, parameters, encoding.encode_inputs(material.table, rows))
-    return raw.astype(np.float64) - encoding.encode_targets(material.table, rows)
+    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    x = encoding.encode_inputs(material.table, rows)
+    y = encoding.encode_targets(material.table, rows)
+    whole = factorisation_of(material.config, len(material.targets))
+    members = len(next(iter(parameters.values()))) // whole.parts
+    return [
+        (
+            forward(
+                network,
+                {
+                    n: values[part * members : (part + 1) * members]
+                    for n, values in parameters.items()
+                },
+                whole.seen(x, y, part),
+            ),
+            whole.answered(y, part),
+        )
+        for part in range(whole.parts)
+    ]
 
 
 def _nll(material: Material, predictor: Predictor, rows: np.ndarray) -> float | None:

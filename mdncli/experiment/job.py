@@ -14,9 +14,10 @@ from mdncli.config import Config
 from mdncli.data.spool import room
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.material import Material
-from mdncli.experiment.modelling import factorisation_of, head_of, network_of
+from mdncli.experiment.modelling import SCORES, factorisation_of, head_of, network_of
 from mdncli.experiment.pruning import Bars, stopped_at
 from mdncli.factorisation import Factorisation
+from mdncli.head import Head
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -116,6 +117,7 @@ def plan_of(material: Material) -> StackPlan:
         optimizer=training.optimizer,
         momentum=training.momentum,
         gradient_clip=training.gradient_clip,
+        loss=training.loss if isinstance(head, Head) and training.loss in SCORES else "nll",
     )
 
 

@@ -26,6 +26,7 @@ from mdncli.density.conditional import Conditional, Distribution
 from mdncli.errors import (
     DataError,
     RunFault,
+    UsageError,
 )
 from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
@@ -37,7 +38,7 @@ from mdncli.events import (
     Warned,
     ignore,
 )
-from mdncli.experiment.modelling import LEAST_SCALE, head_of
+from mdncli.experiment.modelling import LEAST_SCALE, SCORES, head_of
 from mdncli.experiment.room import require_memory
 from mdncli.head import ClassHead, Head, PointHead
 from mdncli.predictor import Predictor
@@ -56,6 +57,9 @@ PIECE_ROWS = 1 << 18
 
 SIFTED_ROWS = 1 << 20
 """At most so many training rows, evenly spaced, are searched for values that many share."""
+
+COMPARED_ROWS = 200_000
+"""Copies are looked for among at most so many rows; among more they decide little."""
 
 BYTES_PER_CELL = 64
 """Measured: the most that is held for each number of a synthetic dataset."""
@@ -290,6 +294,11 @@ def _peculiarities(material: Material) -> Iterator[str]:
     if material.classes and loss not in ("auto", "nll"):
         yield f"train.loss: {loss} is for numbers; classes are learned by their NLL, cross-entropy"
     head = head_of(material.config, len(material.targets), len(material.classes))
+    if loss in SCORES and isinstance(head, Head) and head.targets > 1:
+        raise UsageError(
+            f"train.loss: {loss} is for one target at a time, and there are {head.targets}",
+            hint="set model.targets to independent or chain, or train.loss to nll",
+        )
     if not isinstance(head, ClassHead):
         yield from _without_mean(material, head)
 
@@ -361,7 +370,20 @@ def _learned(
 ) -> tuple[Split, Encoding]:
     """The split, and the encoding that is fitted on its training rows."""
     split = _split(data, whole, [*inputs, *targets])
+    if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
+        split = split.apart(lambda rows: _alike(whole, [*inputs, *targets], rows))
     return split, _encoding(data, whole, inputs, targets, split)
+
+
+def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """A number for each row, the same for rows of equal values: a hash of 63 bits."""
+    found = np.zeros(len(rows), np.uint64)
+    for name in names:
+        values = whole.column(name).values[rows]
+        own = np.where(values == 0, 0, values).astype(np.float64).view(np.uint64)
+        found = (found ^ own) * np.uint64(0x9E3779B97F4A7C15)
+        found ^= found >> np.uint64(29)
+    return (found >> np.uint64(1)).astype(np.int64)
 
 
 def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:

@@ -10,6 +10,9 @@ from mdncli.network import Network
 POINT_FAMILIES = {"auto": "gaussian", "squared": "gaussian", "absolute": "laplace"}
 """The density around point predictions, by the loss that they are trained on."""
 
+SCORES = ("crps", "mixed")
+"""Losses of mixtures of Gaussian components of one target beside their NLL."""
+
 MOST_CORRELATED = 3
 """Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
 few they were found to cost more than they bring, so that it has to be asked for."""

@@ -105,6 +105,11 @@ class Diagonal:
         torch.addcmul(work, self._location, z, value=-1, out=work)
         torch.mul(work, self._slope, out=self._raw_scale)
 
+    def scales(self) -> tuple[Tensor, Tensor]:
+        """The scales and their derivatives in the raw values, (R, K, D, N)."""
+        self._scales()
+        return self._scale, self._slope
+
     def _by_scale(self, values: Tensor, out: Tensor) -> None:
         torch.div(values, self._scale, out=out)
 

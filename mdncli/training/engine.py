@@ -263,7 +263,7 @@ class Engine:
                 chance = Chance(replicas, own, network, self._plan.head.targets, rows, arena)
                 activations = chance.activations(ACTIVATIONS[network.activation])
             trunk = Trunk(layout, weights, gradient, rows, arena, activations)
-            objective = objective_of(self._plan.head, trunk.raw, arena)
+            objective = objective_of(self._plan.head, trunk.raw, arena, self._plan.loss)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], chance))
         return tiles
 

@@ -35,8 +35,13 @@ class Objective(Protocol):
     def gradient(self, y: Tensor, weight: Tensor, total: Tensor) -> None: ...
 
 
-def objective_of(head: AnyHead, raw: Tensor, arena: Arena) -> Objective:
-    """What networks with this head are trained for."""
+def objective_of(head: AnyHead, raw: Tensor, arena: Arena, loss: str = "nll") -> Objective:
+    """What networks with this head are trained for; mixtures have a choice of loss."""
+    if loss != "nll":
+        from mdncli.training.crps import MixtureCRPS
+
+        assert isinstance(head, Head)
+        return MixtureCRPS(head, raw, arena, mixed=loss == "mixed")
     kind = {"mdn": MixtureNLL, "point": PointLoss, "classes": CrossEntropy}[head.kind]
     return kind(head, raw, arena)
 
@@ -90,8 +95,8 @@ class MixtureNLL:
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         k = head.mixtures
         replicas, _, rows = raw.shape
-        self._components = components_of(head, raw, arena)
-        self._density = self._components.density
+        self.components = components_of(head, raw, arena)
+        self._density = self.components.density
         self._logits = raw[:, :k]
         # The exponentials of prior and joint log-probabilities go through the same operations.
         self._both = arena.take("both", replicas, 2, k, rows)
@@ -116,7 +121,7 @@ class MixtureNLL:
         """
         both = self._both
         torch.mul(self._logits_twice, self._log2_e, out=both)
-        self._components.add_log2_density(y, self._posterior)
+        self.components.add_log2_density(y, self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
         _threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
         if self._density is not None:
@@ -133,7 +138,7 @@ class MixtureNLL:
         torch.div(weight, self._mass, out=self._mass)
         self._both.mul_(self._mass_over)
         torch.sub(self._prior, self._posterior, out=self._logits)
-        self._components.gradient(self._responsibility)
+        self.components.gradient(self._responsibility)
 
 
 class PointLoss:

@@ -83,6 +83,7 @@ class StackPlan:
         optimizer: a key of `mdncli.training.optimizers.OPTIMIZERS`.
         momentum: of sgd; the others have none.
         gradient_clip: the largest Euclidean norm of a replica's gradient; None for any.
+        loss: what mixtures are trained for: `nll`, `crps` or the sum of both, `mixed`.
     """
 
     network: Network
@@ -93,6 +94,7 @@ class StackPlan:
     optimizer: str = "adamw"
     momentum: float = 0.9
     gradient_clip: float | None = None
+    loss: str = "nll"
 
 
 def steps_per_epoch(rows: int, batch_size: int | None) -> int:

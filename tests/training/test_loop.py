@@ -96,6 +96,8 @@ PLANS = {
         for covariance in ("isotropic", "full")
     },
     **{name: (a_plan(head=Head(3, 1, family=name)), DATA) for name in FAMILIES},
+    "crps": (a_plan(loss="crps"), DATA),
+    "nll and crps": (a_plan(loss="mixed"), DATA),
     "squared": (a_plan(head=PointHead(1)), DATA),
     "absolute": (a_plan(inputs=3, hidden=(), head=PointHead(2, "laplace")), WIDE),
 }

@@ -67,6 +67,40 @@ def test_the_gradient_passes_gradcheck(head):
     assert torch.autograd.gradcheck(lambda raw: AnalyticNLL.apply(raw, y, weight, head), (raw,))
 
 
+def summed_scores(raw, y, weight, head: Head, *, mixed: bool):
+    """The weighted CRPS, plus the NLL if mixed, by the distributions themselves."""
+    sums = []
+    for r in range(len(raw)):
+        mixture = head(raw[r].detach().numpy())
+        own = y[r, 0].numpy().T
+        scores = mixture.crps(own)[:, 0] - mixed * mixture.log_prob(own)
+        sums.append((weight[r, 0].numpy() * scores).sum())
+    return np.array(sums)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("head", [Head(1, 1), Head(4, 1, scale_map="exp", scale_cap=0.3)])
+def test_the_gradient_of_the_crps_is_its_slope(head, mixed):
+    raw, y, weight = some_rows(head)
+    buffer, total = raw.clone(), torch.zeros(len(raw), dtype=raw.dtype)
+    arena = Arena(torch.device("cpu"), raw.dtype)
+    objective = objective_of(head, buffer, arena, "mixed" if mixed else "crps")
+    objective.gradient(y, weight, total)
+    # What is added up is the NLL, whatever is trained for.
+    expected = AnalyticNLL.apply(raw, y, weight, head)
+    np.testing.assert_allclose(total, expected, rtol=1e-12)
+    step, slopes = 1e-5, torch.zeros_like(raw)
+    for p in range(head.outputs):
+        for row in range(raw.shape[2]):
+            moved = torch.zeros_like(raw)
+            moved[:, p, row] = step
+            up, down = (
+                summed_scores(raw + sign * moved, y, weight, head, mixed=mixed) for sign in (1, -1)
+            )
+            slopes[:, p, row] = torch.from_numpy((up - down) / (2 * step))
+    np.testing.assert_allclose(buffer, slopes, atol=2e-9)
+
+
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("spread", [1.0, 5.0])
 def test_the_value_is_the_mixtures(head, spread):
