@@ -62,6 +62,9 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
     named = range(0, size, -(-size // classes.MOST_SHOWN))
     ax.set_yticks(named, [style.plain(labels[code], 12) for code in named])
     room = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
+    for edge in np.arange(size - 1) + 0.5:
+        ax.axhline(edge, color="white", linewidth=min(1.0, 4 * room))
+        ax.axvline(edge, color="white", linewidth=min(1.0, 4 * room))
     if room < _ROOM_FOR_SHARES:
         return
     for (row, column), number in np.ndenumerate(count):

@@ -26,7 +26,7 @@ def violins(*subjects: Subject) -> Figure:
 
     Where no exact density is known both sides are the model's. The widest place of each category is
     as wide as that of any other; on a logarithmic axis the density is one per unit of log y, so
-    that equal areas hold equal probabilities. White dots are medians.
+    that equal areas hold equal probabilities.
 
     Args:
         subjects: with `train` and `predict`, and perhaps `exact`, of one input that is a category.
@@ -58,8 +58,8 @@ def violins(*subjects: Subject) -> Figure:
                 ax.set_ylim(style.span(low, high))
     facets.tidy(grid)
     note += facets.first("categories", len(shown), len(labels))
-    scale = f"density p(y | x) for each {style.plain(lead.inputs[0], 20)}"
-    style.head(figure, subjects, scale + note, grid[0, 0] if exact else None)
+    what = f"density p(y | x) for each {style.plain(lead.inputs[0], 20)}"
+    style.head(figure, subjects, what + note, grid[0, 0])
     return figure
 
 
@@ -89,6 +89,7 @@ def draw(
     most = max(height.max() for height in heights.values())
     for side, one in both.items():
         true = exact is not None and side > 0
+        named = not place and (true or side < 0)
         color = style.INK if true else style.MODEL
         reach = place + side * HALF_WIDTH * heights[side] / most
         ax.fill_betweenx(middle, place, reach, color=color, alpha=0.2, linewidth=0)
@@ -98,17 +99,19 @@ def draw(
             color=color,
             linewidth=1.1 if true else 1.6,
             linestyle=style.DASHED if true else "-",
-            label=None if place else ("exact" if true else "model"),
+            label=("exact" if true else "model") if named else None,
         )
-        median = one.quantile([0.5]).ravel()
-        ax.plot(
-            [place + 0.05 * side],
-            median,
-            marker="o",
-            markersize=4,
-            markerfacecolor="white",
-            markeredgecolor=color,
-        )
+        if exact is not None or side > 0:
+            ax.plot(
+                place if exact is None else place + 0.05 * side,
+                one.quantile([0.5]).item(),
+                linestyle="none",
+                marker="o",
+                markersize=4,
+                markerfacecolor="white",
+                markeredgecolor=color,
+                label="median" if place == 0 and side > 0 else None,
+            )
 
 
 def _height(conditional: Conditional, edges: np.ndarray, *, log: bool) -> np.ndarray:
