@@ -24,8 +24,8 @@ exec {python} -m mdncli "$@"
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda text: text.splitlines()[0][:40])
 def test_an_example_runs_as_it_stands(example: str, tmp_path: Path) -> None:
-    for program in ("jq", "parallel", "xargs"):
-        if re.search(rf"(^|\| ){program} ", example, re.MULTILINE) and not shutil.which(program):
+    for program in ("jq", "mlr", "parallel", "xargs"):
+        if re.search(rf"(^ *|\| *){program} ", example, re.MULTILINE) and not shutil.which(program):
             pytest.skip(f"{program} is not installed")
     (tmp_path / "bin").mkdir()
     mdn = tmp_path / "bin/mdn"
@@ -59,6 +59,15 @@ def test_a_python_example_runs_as_it_stands(example: str, trained: Path) -> None
 
 
 def test_there_are_examples_of_every_kind() -> None:
-    for word in ("for k in", "xargs -P", "parallel -j", "#SBATCH", "jq", "mdn predict --at -"):
+    for word in (
+        "for k in",
+        "xargs -P",
+        "parallel -j",
+        "#SBATCH",
+        "jq",
+        "mlr",
+        "--emit parallel",
+        "mdn predict --at -",
+    ):
         assert any(word in example for example in EXAMPLES), word
     assert PYTHON
