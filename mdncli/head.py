@@ -167,6 +167,17 @@ class Head:
         logits, location, scale, links = (slice(*pair) for pair in pairwise(ends))
         return logits, location, scale, links
 
+    def first(self, small: Head) -> list[NDArray[np.intp]]:
+        """Which raw outputs are those of a head with fewer components, part by part.
+
+        >>> [part.tolist() for part in Head(3, 1).first(Head(2, 1))]
+        [[0, 1], [3, 4], [6, 7], []]
+        """
+        return [
+            np.arange(whole.start, whole.start + part.stop - part.start)
+            for whole, part in zip(self.parts(), small.parts(), strict=True)
+        ]
+
     def __call__(self, raw: NDArray[np.float32]) -> Mixture:
         """The mixture that raw outputs (P, N) stand for."""
         k, d, values = self.mixtures, self.targets, np.asarray(raw, np.float64)

@@ -447,6 +447,30 @@ def test_the_crps_is_learned_of_one_target_at_a_time() -> None:
     assert scores["crps"] < 0.09
 
 
+def test_as_many_components_are_taken_as_suffice() -> None:
+    rng = np.random.default_rng(0)
+    x, noise = rng.normal(size=(2, 600))
+    branch = rng.choice([-2.0, 2.0], 600)
+    for name, y in (("one", x + 0.5 * noise), ("two", branch + 0.3 * noise)):
+        Path(f"{name}.csv").write_text(delimited({"x": x.tolist(), "y": y.tolist()}))
+    options = ("model.mixtures=auto", "train.steps=200", "data.validation=0.3", "model.ensemble=1")
+    small = ("model.hidden=8", "train.warmup=5")
+    heard: list[Event] = []
+    chosen = {}
+    for name in ("one", "two"):
+        answer = train([f"{name}.csv", *options, *small], {"data.target": "y"}, RUNS, heard.append)
+        found = answer.document["mixtures"]
+        chosen[name] = found["chosen"]
+        assert list(found["nll"]) == ["1", "2", "5", "10", "20"]
+        nll = found["nll"][str(found["chosen"])]
+        assert nll == pytest.approx(answer.document["nll"]["validation"])
+        assert predictor.load(RunFolder(Path(answer.lines[0]))).head.mixtures == found["chosen"]
+    assert chosen["one"] == 1
+    assert 1 < chosen["two"] < 10
+    said = [event.text for event in heard if isinstance(event, Note) and "suffice" in event.text]
+    assert "one component suffices: validation NLL " in said[0]
+
+
 def test_grades_warn_and_say_so_in_the_result() -> None:
     rng = np.random.default_rng(0)
     columns = {"x": rng.normal(size=300).tolist(), "y": rng.normal(size=300).round(6).tolist()}

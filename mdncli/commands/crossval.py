@@ -159,7 +159,7 @@ def _answer(
         "folds": [fold.document for fold in done],
         "mean": means,
         "se": errors,
-        "replicas": len(outcomes) * config.model.ensemble,
+        "replicas": len(outcomes) * config.model.networks,
         "seconds": seconds,
         "failed": len(outcomes) - len(done),
     }

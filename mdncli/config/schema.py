@@ -364,6 +364,10 @@ Layers = Annotated[
 ]
 
 
+COUNTS = (1, 2, 5, 10, 20)
+"""The numbers of components that `model.mixtures: auto` chooses from."""
+
+
 class Scale(Section):
     """How a component's scale comes from the network's output, in standardised units."""
 
@@ -413,7 +417,9 @@ class Model(Section):
         Field(description="layers add to the values before them; auto: where they are 4 or more"),
     ] = "auto"
     mixtures: Annotated[
-        int, Field(ge=1, le=1000, description="components of the mixture (K)"), WHOLE
+        Annotated[int, Field(ge=1, le=1000)] | Literal["auto"],
+        BeforeValidator(whole_or("auto")),
+        Field(description="components of the mixture (K); auto: as few as suffice, of 1 to 20"),
     ] = 10
     family: Annotated[
         Literal["gaussian", "laplace", "logistic", "student_t"],
@@ -444,6 +450,28 @@ class Model(Section):
         int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
     ] = 5
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of components that are tried.
+
+        >>> Model(mixtures="auto").counts
+        (1, 2, 5, 10, 20)
+        """
+        if self.mixtures != "auto":
+            return (self.mixtures,)
+        return COUNTS if self.kind == "mdn" else (1,)
+
+    @property
+    def networks(self) -> int:
+        """The networks that are trained for each part of the targets."""
+        return self.ensemble * len(self.counts)
+
+    @model_validator(mode="after")
+    def _one_mixture_has_a_count(self) -> Self:
+        if self.kind == "gmm" and self.mixtures == "auto":
+            raise faults_at(mixtures="auto is for the kind mdn; of a gmm say how many")
+        return self
+
     @model_validator(mode="after")
     def _family_has_them(self) -> Self:
         if self.degrees_of_freedom is not None and self.family != "student_t":
@@ -460,7 +488,8 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _memory_suffices(self) -> Self:
-        weights = sum(a * b for a, b in pairwise((*self.hidden, self.mixtures))) * self.ensemble
+        widths = (*self.hidden, max(self.counts))
+        weights = sum(a * b for a, b in pairwise(widths)) * self.networks
         if weights > LARGEST_NETWORK:
             needed = f"{self.ensemble} networks of this size need {weights / 5e7:,.0f} GB"
             raise faults_at(hidden=f"{needed} to train; use fewer or narrower layers")

@@ -128,7 +128,7 @@ def shape_of(material: Material) -> Shape:
     layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
     return Shape(
         key=key,
-        replicas=config.model.ensemble,
+        replicas=config.model.networks,
         steps=plan.steps,
         validations=-(-plan.steps // plan.validate_every),
         operations=6.0 * plan.network.parameters * rows,

@@ -19,10 +19,12 @@ from mdncli.errors import (
 from mdncli.evaluation.health import components, condition, effective_components
 from mdncli.events import (
     Listener,
+    Note,
     Warned,
 )
 from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import with_remedy
+from mdncli.experiment.choosing import Choice, choose, narrowed
 from mdncli.experiment.job import Job
 from mdncli.experiment.material import Material, spaced
 from mdncli.experiment.modelling import factorisation_of
@@ -98,26 +100,29 @@ def _nothing(job: Job, training: Training) -> dict[str, Any]:
 
 def _complete(job: Job, training: Training, listener: Listener, started: float) -> dict[str, Any]:
     """Write the model and the result of a run whose replicas are done."""
-    # What one network of a member cannot say, the others cannot make up for.
-    lost = {job.member(replica) for replica in job.diverged}
-    healthy = [replica for replica in job.replicas if job.member(replica) not in lost]
+    found = {count: _healthy(job, count) for count in job.config.model.counts}
     if job.diverged:
-        count = f"{len(lost)} of {job.config.model.ensemble} ensemble members diverged"
+        networks = job.config.model.networks
+        lost = networks - sum(map(len, found.values())) // job.factorisation.parts
         detail = next(iter(job.diverged.values()))
-        if not healthy:
+        if not any(found.values()):
             raise DivergedError(
                 f"{job.run.path}: training diverged ({detail})",
                 hint="lower train.learning_rate or set train.gradient_clip",
             )
+        count = f"{lost} of {networks} ensemble members diverged"
         listener(Warned(f"{job.run.path}: {count} and were left out ({detail})"))
-    material, network = job.material, job.plan.network
-    parameters = training.stack.best(healthy)
-    predictor = predictor_of(
-        material,
-        network,
-        _settled(job.plan.head, material, lambda: _evidence(material, network, parameters)),
-        parameters,
-    )
+    material = job.material
+    predictors = {
+        count: _predictor(job, training, count, healthy)
+        for count, healthy in found.items()
+        if healthy
+    }
+    choice = _choice(material, predictors)
+    if choice is not None:
+        listener(Note(f"{job.run.path}: {choice.remark()}"))
+    count = next(iter(predictors)) if choice is None else choice.mixtures
+    predictor, healthy = predictors[count], found[count]
     best = training.stack.state(healthy)["best.step"].tolist()
     epoch_of = {record["step"]: record["epoch"] for record in job.history}
     course = Course(
@@ -127,7 +132,41 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         trained=training.trained,
         total=training.seconds + time.monotonic() - started,
     )
-    return conclude(job.run, material, predictor, course, pruned=job.pruned)
+    return conclude(job.run, material, predictor, course, pruned=job.pruned, choice=choice)
+
+
+def _healthy(job: Job, count: int) -> list[int]:
+    """The replicas with so many components that did not diverge."""
+    model = job.config.model
+    each = len(model.counts) * model.ensemble
+    at = model.counts.index(count)
+    own = [
+        replica
+        for place, replica in enumerate(job.replicas)
+        if place % each // model.ensemble == at
+    ]
+    # What one network of a member cannot say, the others cannot make up for.
+    lost = {job.member(replica) for replica in job.diverged if replica in own}
+    return [replica for replica in own if job.member(replica) not in lost]
+
+
+def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int]) -> Predictor:
+    """What some replicas of a run predict together, once training is over."""
+    network, head, parameters = job.plan.network, job.plan.head, training.stack.best(healthy)
+    if job.config.model.mixtures == "auto" and isinstance(head, Head):
+        network, head, parameters = narrowed(network, head, parameters, count)
+    material = job.material
+    settled = _settled(head, material, lambda: _evidence(material, network, parameters))
+    return predictor_of(material, network, settled, parameters)
+
+
+def _choice(material: Material, predictors: Mapping[int, Predictor]) -> Choice | None:
+    """How many components suffice, if that was left to the validation rows."""
+    model, split = material.config.model, material.split
+    if model.mixtures != "auto" or model.kind != "mdn" or material.classes:
+        return None
+    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    return choose({count: -_log_prob(material, each, rows) for count, each in predictors.items()})
 
 
 @dataclass(frozen=True)
@@ -171,10 +210,11 @@ def conclude(
     course: Course,
     *,
     pruned: int | None = None,
+    choice: Choice | None = None,
 ) -> dict[str, Any]:
     """Write a run's model and, with its scores, the result that makes it complete.
 
-    One that was `pruned`, at an epoch, says so.
+    One that was `pruned`, at an epoch, says so, and so does one whose components were a `choice`.
     """
     encoding = material.encoding
     if material.config.train.calibrate:
@@ -213,6 +253,7 @@ def conclude(
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(material, predictor),
         "health": _health(material, predictor, members, nll),
+        "mixtures": None if choice is None else choice.to_json(),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         **{key: about[key] for key in ("trial",) if key in about},
         **({} if pruned is None else {"pruned": {"epoch": pruned}}),
@@ -299,12 +340,17 @@ def _nll(material: Material, predictor: Predictor, rows: np.ndarray) -> float | 
     """Mean NLL of some rows, in the target's own units; None of no rows."""
     if not len(rows):
         return None
+    return float(-np.mean(_log_prob(material, predictor, rows)))
+
+
+def _log_prob(material: Material, predictor: Predictor, rows: np.ndarray) -> np.ndarray:
+    """The log density of the targets of some rows, in their own units, (n,)."""
     scores = [
         predicted.log_prob(material.encoding.target_values(chosen[part]))
         for chosen in material.pieces(rows)
         for part, predicted in predictor.chunks(chosen)
     ]
-    return float(-np.mean(np.concatenate(scores)))
+    return np.concatenate(scores)
 
 
 def _ranges(material: Material) -> dict[str, tuple[float, float]]:

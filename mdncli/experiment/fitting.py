@@ -88,7 +88,7 @@ def require_rows(material: Material) -> None:
         UsageError: there are more.
     """
     model, rows = material.config.model, len(material.split.train)
-    if model.kind in ("mdn", "gmm") and model.mixtures > rows:
+    if model.kind in ("mdn", "gmm") and model.mixtures != "auto" and model.mixtures > rows:
         raise UsageError(
             f"model.mixtures: {model.mixtures} components are more than the {rows} training rows",
             hint=f"set it to {rows} at most",

@@ -160,12 +160,14 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
     """
     from mdncli.training.plan import Replica
 
-    training, members = job.config.train, job.config.model.ensemble
+    training, model = job.config.train, job.config.model
+    members = model.ensemble
     return [
         Replica(
             data=data + part,
             seed=job.config.seed,
             member=part * members + member,
+            mixtures=count if model.mixtures == "auto" else None,
             learning_rate=training.learning_rate,
             weight_decay=weight_decay(job.config, len(job.material.split.train), member),
             schedule=training.schedule,
@@ -177,6 +179,7 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
             noise_targets=0.0 if job.material.classes else training.noise.targets,
         )
         for part in range(job.factorisation.parts)
+        for count in model.counts
         for member in range(members)
     ]
 

@@ -53,7 +53,7 @@ def head_of(
     if model.kind == "gmm":
         # EM has no need of a floor in the map: it adds one to the variances.
         return Head(
-            mixtures=model.mixtures,
+            mixtures=max(model.counts),
             targets=targets,
             covariance=covariance_of(model, targets),
             scale_map="exp",
@@ -63,7 +63,7 @@ def head_of(
         family = POINT_FAMILIES[config.train.loss]
         return PointHead(targets, family, scale_floor=floor)
     return Head(
-        mixtures=model.mixtures,
+        mixtures=max(model.counts),
         targets=targets,
         family=model.family,
         degrees_of_freedom=model.degrees_of_freedom,

@@ -182,7 +182,7 @@ class Training:
                 continue
             at = [position[job.replicas[index]] for index in here]
             job.latest[:, here] = event.nll_train[at], event.nll_validation[at]
-            members = job.config.model.ensemble
+            members = job.config.model.networks
             live = sorted({index % members for index in here})
             # A member's NLL is the sum over its networks, of which some may have stopped before.
             train, validation = (

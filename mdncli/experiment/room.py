@@ -86,7 +86,7 @@ def _shares(material: Material) -> list[Share]:
     """What a run brings into a stack, for each part of its targets."""
     from mdncli.training.memory import Share
 
-    split, members = material.split, material.config.model.ensemble
+    split, members = material.split, material.config.model.networks
     parts = factorisation_of(material.config, len(material.targets)).parts
     rows = len(split.train), len(split.validation)
     return [Share(members, *rows, (id(material.table), part)) for part in range(parts)]

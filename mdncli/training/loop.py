@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
@@ -40,6 +41,9 @@ _COUNTS = ("step", "status", "waited", "best.step", "train.count", "rollbacks", 
 
 MOST_ROLLBACKS = 2
 """How often a replica may go back to its best weights before it counts as diverged."""
+
+UNUSED = -1e4
+"""The logit of a component that is not in use: the exponential of its distance to others is 0."""
 
 EXPLODED = 1e4
 """A training NLL, in nats per row of standardised targets, that no honest step leads to."""
@@ -337,5 +341,18 @@ def _first_weights(
 ) -> NDArray[np.float32]:
     random = stream(replica.seed, "init", replica.member)
     named = plan.network.initial(random)
-    named[list(named)[-1]] = plan.head.initial_bias(targets, random)
+    weight, bias = list(named)[-2:]
+    head = plan.head
+    if replica.mixtures is None or not isinstance(head, Head):
+        named[bias] = head.initial_bias(targets, random)
+        return Layout(plan.network).flat(named)
+    small = dataclasses.replace(head, mixtures=replica.mixtures)
+    logits, *others = head.first(small)
+    used = np.concatenate([logits, *others])
+    first = np.zeros(head.outputs, np.float32)
+    # No gradient reaches a component whose weight is exactly 0, so that it stays where it is.
+    first[head.parts()[0]] = UNUSED
+    first[used] = small.initial_bias(targets, random)
+    named[bias] = first
+    named[weight][np.setdiff1d(np.arange(head.outputs), used)] = 0
     return Layout(plan.network).flat(named)

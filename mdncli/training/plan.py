@@ -41,6 +41,8 @@ class Replica:
         data: index into the stack's datasets.
         seed: the run's seed.
         member: which member of its run's ensemble it is.
+        mixtures: how many of the head's components are in use; None for all. The others have a
+            weight of 0 from first to last.
         learning_rate: the largest learning rate of the schedule.
         weight_decay: decay of the hidden layers' weights, decoupled or not as the optimizer has it.
         schedule: a key of `mdncli.training.optimizers.SCHEDULES`.
@@ -55,6 +57,7 @@ class Replica:
     data: int = 0
     seed: int = 0
     member: int = 0
+    mixtures: int | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 0.0
     schedule: str = "constant"

@@ -156,7 +156,7 @@ def judged(laws: Sequence[tuple[int, Law]], root: Path, more: Sequence[str]) -> 
             np.full((1, 1, len(own)), max(seen.std(), 1e-300)),
         )
         excess[seed] = float(np.concatenate(nll).mean() + gaussian.log_prob(own).mean())
-        if not seen.std():
+        if seen.std() <= 1e-9 * np.abs(seen).max():
             # A Gaussian of no width is nothing to compare with.
             excess[seed] = 0.0 if np.isfinite(np.concatenate(nll)).all() else np.nan
     return excess

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
+from mdncli.experiment.choosing import narrowed
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
 from mdncli.training.loop import DIVERGED, STOPPED, Stack
@@ -244,6 +245,27 @@ def test_adam_begins_anew_as_it_began():
     expected, _ = finish(Stack(full, DATA, [halved]))
     state, _ = finish(Stack(replace(full, steps=40), DATA, [replica], state=again))
     np.testing.assert_allclose(state["weights"], expected["weights"], atol=2e-6)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_components_that_are_not_in_use_stay_out_of_it(covariance):
+    head = Head(5, 2, covariance=covariance)
+    plan = a_plan(inputs=3, targets=2, head=head, hidden=(15, 15))
+    replicas = [Replica(mixtures=count) for count in (1, 2, 5)]
+    stack = Stack(plan, WIDE, replicas)
+    said = finish(stack)[1]
+    x, y = WIDE[0].x_validation, WIDE[0].y_validation
+    for index, count in enumerate((1, 2, 5)):
+        best = stack.best([index])
+        whole = head(forward(plan.network, best, x)[0])
+        assert (whole.weights[count:] == 0).all()
+        assert (whole.weights[:count].max(axis=1) > 0).all()
+        network, small, parameters = narrowed(plan.network, head, best, count)
+        alone = small(forward(network, parameters, x)[0])
+        np.testing.assert_allclose(alone.log_prob(y.T), whole.log_prob(y.T), rtol=1e-4, atol=1e-6)
+        assert -alone.log_prob(y.T).mean() == pytest.approx(
+            min(s[3] for s in said[index]), abs=1e-4
+        )
 
 
 def test_a_replica_out_of_patience_leaves_and_keeps_its_best():

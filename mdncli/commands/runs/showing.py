@@ -156,7 +156,8 @@ def _subject(run: RunFolder, record: Record) -> Facts:
         return
     if record.nll["train"] is not None or record.status != "completed":
         layers = "-".join(map(str, model.hidden)) or "none"
-        ending = f"{model.mixtures} mixture{'s' * (model.mixtures > 1)}"
+        count = mapping_of(record.result.get("mixtures")).get("chosen", model.mixtures)
+        ending = f"{count} mixture{'s' * (count != 1)}"
         if isinstance(classes := mapping_of(provenance.get("data")).get("classes"), list):
             ending = f"{len(classes)} classes"
         text = f"{ending}, hidden {layers}, ensemble of {model.ensemble}"

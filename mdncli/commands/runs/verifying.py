@@ -177,10 +177,15 @@ def _model(subject: _Subject) -> str | None:
         "kind": model.head.kind == head.kind,
         "targets": whole == factorisation_of(subject.config, targets),
         "hidden": model.network.hidden == network.hidden,
+        "mixtures": model.head.mixtures == head.mixtures
+        or (
+            subject.config.model.mixtures == "auto"
+            and model.head.mixtures in subject.config.model.counts
+        ),
         "activation": model.network.activation == network.activation,
         **{
             key: getattr(model.head, key, None) == getattr(head, key, None)
-            for key in ("mixtures", "family", "degrees_of_freedom", "covariance")
+            for key in ("family", "degrees_of_freedom", "covariance")
         },
         "ensemble": members <= subject.config.model.ensemble,
     }
@@ -202,7 +207,7 @@ def _checkpoint(subject: _Subject) -> str | None:
     arrays, _ = store.read_tensors(run.checkpoint)
     config, recorded = subject.config, mapping_of(run.read_json(run.provenance).get("data"))
     parts = factorisation_of(config, len(sequence_of(recorded.get("targets"))) or 1).parts
-    if {len(array) for array in arrays.values()} != {config.model.ensemble * parts}:
+    if {len(array) for array in arrays.values()} != {config.model.networks * parts}:
         raise RunFault(f"{run.checkpoint.name}: not what the config says: model.ensemble differs")
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 
