@@ -66,7 +66,7 @@ Evidence = Callable[[], Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]
 """Gives what the networks of an ensemble say, raw outputs (M, P, n), at rows that they have not
 learned from, and the standardised targets there (D, n); an entry for each part of the targets."""
 
-SURPRISES = 4.0
+SURPRISES = 8.0
 """How many rows are taken for surprises beforehand, divided by how many there are: where a handful
 of rows must speak for all others, the background is no less than a fifth or so."""
 
