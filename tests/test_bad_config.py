@@ -165,11 +165,11 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     # --- values of the wrong type
     "word for a number": (
         "model: {mixtures: ten}\n",
-        [":1: model.mixtures: must be a whole number, got 'ten'"],
+        [":1: model.mixtures: must be a whole number or auto, got 'ten'"],
     ),
     "fraction for a whole number": (
         "model: {mixtures: 2.5}\n",
-        [":1: model.mixtures: must be a whole number, got 2.5"],
+        [":1: model.mixtures: must be a whole number or auto, got 2.5"],
     ),
     "quoted number": (
         'seed: "3"\n',
@@ -209,7 +209,10 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     "whole overflow": ("seed: 1e999999999\n", [":1: seed: is too large, got 1e999999999"]),
     "null for a number": (
         "model:\n  mixtures:\n",
-        [":2: model.mixtures: must be a whole number, got null; leave it out for its default"],
+        [
+            ":2: model.mixtures: must be a whole number or auto, got null; "
+            "leave it out for its default"
+        ],
     ),
     "list for a number": (
         "seed: [1, 2]\n",
@@ -575,7 +578,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "wrong type": (
         ["model.mixtures=ten"],
-        ["model.mixtures=ten: must be a whole number, got 'ten'"],
+        ["model.mixtures=ten: must be a whole number or auto, got 'ten'"],
     ),
     "degrees of freedom of another family": (
         ["model.degrees_of_freedom=3"],

@@ -400,7 +400,7 @@ def test_json_schema_describes_every_key() -> None:
     for section in [schema, *definitions.values()]:
         assert section["additionalProperties"] is False
         assert all(key["description"] for key in section["properties"].values())
-    assert definitions["Model"]["properties"]["mixtures"]["maximum"] == 1000
+    assert definitions["Model"]["properties"]["mixtures"]["anyOf"][0]["maximum"] == 1000
     of_file = definitions["FileData"]
     assert of_file["required"] == ["file", "target"]
     assert of_file["properties"]["transform"]["additionalProperties"] == {

@@ -557,6 +557,11 @@ class Train(Section):
         Positive | None,
         Field(description="largest norm of a network's gradient; null: no limit"),
     ] = 5.0
+    averaging: Annotated[
+        float,
+        Field(ge=0, lt=1, description="kept share of a running average of the weights; 0: none"),
+        NUMBER,
+    ] = 0.98
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER
     ] = 0.0

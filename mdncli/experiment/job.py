@@ -117,6 +117,7 @@ def plan_of(material: Material) -> StackPlan:
         optimizer=training.optimizer,
         momentum=training.momentum,
         gradient_clip=training.gradient_clip,
+        averaging=training.averaging,
         loss=training.loss if isinstance(head, Head) and training.loss in SCORES else "nll",
     )
 

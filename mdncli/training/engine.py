@@ -116,6 +116,7 @@ class Engine:
         self._optimizer = OPTIMIZERS[plan.optimizer]
         self._momentum = plan.momentum
         self._weights, self._best = put("weights"), put("best.weights")
+        self._average = put("average") if plan.averaging else None
         self._nll = put("train.nll")
         self._moments = {name: put(f"moment.{name}") for name in self._optimizer.moments}
         self._gradient = torch.zeros_like(self._weights)
@@ -173,6 +174,10 @@ class Engine:
             self._move.zero_(), self._gradient, self._moments, pace.number, self._momentum
         )
         self._weights.addcmul_(self._move, pace.rate)
+        if self._average is not None:
+            assert pace.share is not None
+            torch.sub(self._weights, self._average, out=self._move)
+            self._average.addcmul_(self._move, pace.share)
 
     def _count_time(self, watch: Stopwatch) -> None:
         watch.over(self, _descend="optimizer", validation_nll="validation")
@@ -197,9 +202,13 @@ class Engine:
         return nll
 
     def keep_best(self, improved: NDArray[np.bool_]) -> None:
-        """Makes the weights that some replicas have now their best."""
+        """Makes the weights that some replicas were validated with now their best."""
         better = torch.from_numpy(improved).to(self._device)
-        torch.where(better[:, None], self._weights, self._best, out=self._best)
+        torch.where(better[:, None], self._validated, self._best, out=self._best)
+
+    @property
+    def _validated(self) -> Tensor:
+        return self._weights if self._average is None else self._average
 
     def last_rates(self) -> NDArray[np.float64]:
         """The learning rates of the last step."""
@@ -213,6 +222,8 @@ class Engine:
     def arrays(self) -> dict[str, Array]:
         """Copies of everything that steps change, each with a leading R."""
         tensors = {"train.nll": self._nll, "weights": self._weights, "best.weights": self._best}
+        if self._average is not None:
+            tensors["average"] = self._average
         tensors |= {f"moment.{name}": values for name, values in self._moments.items()}
         return {name: values.cpu().numpy().copy() for name, values in tensors.items()}
 
@@ -228,7 +239,7 @@ class Engine:
                 Order(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
-            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._keys)
+            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._weights, self._keys)
             parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
             made = Batches(sources, orders, parts, *cuts[lo], self._device, still=self._still)
             crews.append((made, tiles))
@@ -242,12 +253,18 @@ class Engine:
             if x.shape[1]:
                 blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS[self._device.type])
                 rows = whole(x, y, blocks, length)
-                tiles = self._make_tiles(lo, hi, length, arena)
+                tiles = self._make_tiles(lo, hi, length, arena, self._validated)
                 validations += [(tile, rows) for tile in tiles]
         return validations
 
     def _make_tiles(
-        self, lo: int, hi: int, rows: int, arena: Arena, keys: Keys | None = None
+        self,
+        lo: int,
+        hi: int,
+        rows: int,
+        arena: Arena,
+        values: Tensor,
+        keys: Keys | None = None,
     ) -> list[_Tile]:
         """Replicas `lo` to `hi` in parts of about one size whose activations fit the cache."""
         network = self._plan.network
@@ -256,7 +273,7 @@ class Engine:
         tiles: list[_Tile] = []
         for part in np.array_split(np.arange(lo, hi), -(-(hi - lo) // most)):
             start, stop = int(part[0]), int(part[-1]) + 1
-            weights, gradient = self._weights[start:stop], self._gradient[start:stop]
+            weights, gradient = values[start:stop], self._gradient[start:stop]
             chance = activations = None
             if keys is not None and any(each.by_chance for each in self._replicas[start:stop]):
                 replicas, own = self._replicas[start:stop], keys.now[start:stop]
@@ -306,6 +323,8 @@ class _Pace(NamedTuple):
     """What the weights are multiplied by before the step: decoupled weight decay."""
     decay: Tensor | None
     """The share of the weights that joins the gradient: weight decay of the other kind."""
+    share: Tensor | None
+    """That of the new weights in their running average, a single number."""
 
 
 class _Schedule:
@@ -320,7 +339,7 @@ class _Schedule:
         *,
         still: bool,
     ) -> None:
-        self._steps = plan.steps
+        self._steps, self._averaging = plan.steps, plan.averaging
         self._replicas = replicas
         self._times, self._since = rollbacks
         self._correction = OPTIMIZERS[plan.optimizer].correction
@@ -335,8 +354,9 @@ class _Schedule:
 
     def pace(self) -> _Pace:
         """The pace of the step sought."""
-        number, rate, *shrink = self._ahead.values()
-        return _Pace(number, rate, shrink[0] if shrink else None, self._added)
+        number, rate, *more = self._ahead.values()
+        shrink = more.pop(0) if self._shrinks else None
+        return _Pace(number, rate, shrink, self._added, more.pop() if more else None)
 
     def rates(self, first: int, count: int = 1) -> NDArray[np.float64]:
         """The learning rates of some steps, (count, R, 1); of a single one (R,)."""
@@ -353,9 +373,11 @@ class _Schedule:
 
     def _look_ahead(self, first: int, count: int) -> list[Tensor]:
         rates = self._put(self.rates(first, count))
-        numbers = self._put(first + 1 + np.arange(count))
+        steps = first + 1 + np.arange(count)
         shrinks = [1 - rates * self._put(self._decays)] if self._shrinks else []
-        return [numbers, rates, *shrinks]
+        kept = np.minimum(self._averaging, steps / (steps + 9))
+        shares = [self._put(1 - kept)] if self._averaging else []
+        return [self._put(steps), rates, *shrinks, *shares]
 
     def _put(self, values: Array) -> Tensor:
         return sent(torch.from_numpy(values.astype(np.float32)), self._device)

@@ -230,7 +230,8 @@ class Stack:
         if not (status.any() or again.any()):
             return
         state = {**self._live_state(), "status": status}
-        state["weights"][again] = state["best.weights"][again]
+        for name in _weights_of(self.plan):
+            state[name][again] = state["best.weights"][again]
         for name in OPTIMIZERS[self.plan.optimizer].moments:
             state[f"moment.{name}"][again] = 0
         for at in np.flatnonzero(status):
@@ -311,10 +312,14 @@ def _first_state(
         "rollbacks": np.zeros(count, np.int64),
         "rolled.step": np.zeros(count, np.int64),
         "train.nll": np.zeros(count, np.float32),
-        "weights": weights,
-        "best.weights": weights,
+        **dict.fromkeys(_weights_of(plan), weights),
         **{f"moment.{name}": np.zeros_like(weights) for name in OPTIMIZERS[plan.optimizer].moments},
     }
+
+
+def _weights_of(plan: StackPlan) -> list[str]:
+    """What of a state are weights: the present ones, the best and their running average."""
+    return ["weights", "best.weights", *(["average"] if plan.averaging else [])]
 
 
 def _check_state(state: State, plan: StackPlan, count: int) -> None:
@@ -323,7 +328,7 @@ def _check_state(state: State, plan: StackPlan, count: int) -> None:
     moments = [f"moment.{name}" for name in OPTIMIZERS[plan.optimizer].moments]
     due = dict.fromkeys(_COUNTS, ("int64", each))
     due |= {"best.nll": ("float64", each), "train.nll": ("float32", each)}
-    due |= dict.fromkeys(("weights", "best.weights", *moments), ("float32", flat))
+    due |= dict.fromkeys((*_weights_of(plan), *moments), ("float32", flat))
     found = {name: (values.dtype.name, values.shape) for name, values in state.items()}
     if misfits := {name for name, _ in due.items() ^ found.items()}:
         raise ValueError(f"a state does not fit its stack: {', '.join(sorted(misfits))}")

@@ -12,6 +12,9 @@ from mdncli.training.plan import StackPlan
 BYTES_PER_WEIGHT = 96
 """Measured: the most that is held for each weight of a stack, while its checkpoint is written."""
 
+_BYTES_PER_AVERAGE = 16
+"""What a running average adds to that: itself, and copies of it."""
+
 _BYTES_PER_BATCH_VALUE = 12
 """A batch itself, and twice as much while it is gathered."""
 
@@ -60,7 +63,8 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -
         batches.padded_blocks(batches.rows_per_step(share.rows, plan.batch_size), block)
         for share in shares
     ]
-    weights = replicas * Layout(network).size * BYTES_PER_WEIGHT
+    per_weight = BYTES_PER_WEIGHT + (_BYTES_PER_AVERAGE if plan.averaging else 0)
+    weights = replicas * Layout(network).size * per_weight
     values = sum(
         share.replicas * blocks * length * features
         for share, (blocks, length) in zip(shares, cuts, strict=True)

@@ -87,6 +87,10 @@ class StackPlan:
         momentum: of sgd; the others have none.
         gradient_clip: the largest Euclidean norm of a replica's gradient; None for any.
         loss: what mixtures are trained for: `nll`, `crps` or the sum of both, `mixed`.
+        averaging: the share that every step keeps of a running average of the weights, which is
+            what is validated and kept as the best; 0 for the weights themselves. Step t keeps
+            t / (t + 9) at most, so that the first weights are soon forgotten (Polyak and Juditsky
+            1992; that bound is usual).
     """
 
     network: Network
@@ -98,6 +102,7 @@ class StackPlan:
     momentum: float = 0.9
     gradient_clip: float | None = None
     loss: str = "nll"
+    averaging: float = 0.0
 
 
 def steps_per_epoch(rows: int, batch_size: int | None) -> int:

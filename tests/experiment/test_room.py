@@ -17,7 +17,14 @@ from mdncli.store import read_tensors
 from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.plan import StackPlan
 
-TINY = ["data.rows=300", "train.steps=20", "model.ensemble=2", "model.hidden=8", "train.warmup=5"]
+TINY = [
+    "data.rows=300",
+    "data.validation=0.15",
+    "train.steps=20",
+    "model.ensemble=2",
+    "model.hidden=8",
+    "train.warmup=5",
+]
 SHARE = Share(replicas=2, rows=210, validation_rows=45, data=0)
 
 
@@ -25,7 +32,8 @@ def tiny_bytes(runs: int) -> int:
     """What some runs of `TINY` take."""
     head = Head(10, 1)
     return stack_bytes(
-        StackPlan(Network(1, (8,), "silu", head.outputs), head, 20, 128), [SHARE] * runs
+        StackPlan(Network(1, (8,), "silu", head.outputs), head, 20, 128, averaging=0.98),
+        [SHARE] * runs,
     )
 
 

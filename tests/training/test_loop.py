@@ -98,6 +98,7 @@ PLANS = {
     },
     **{name: (a_plan(head=Head(3, 1, family=name)), DATA) for name in FAMILIES},
     "crps": (a_plan(loss="crps"), DATA),
+    "averaged": (a_plan(averaging=0.9), DATA),
     "nll and crps": (a_plan(loss="mixed"), DATA),
     "squared": (a_plan(head=PointHead(1)), DATA),
     "absolute": (a_plan(inputs=3, hidden=(), head=PointHead(2, "laplace")), WIDE),
@@ -124,7 +125,7 @@ def test_a_large_stack_equals_a_small_one():
 @pytest.mark.parametrize("stop_at", [13, 39, 60])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resuming_changes_nothing(stop_at, optimizer):
-    plan = a_plan(optimizer=optimizer)
+    plan = a_plan(optimizer=optimizer, averaging=0.9)
     undisturbed, said = finish(Stack(plan, DATA, MIXED))
     stack = Stack(plan, DATA, MIXED)
     for event in stack.run():
@@ -398,3 +399,24 @@ def test_small_numbers_count_for_others_whenever_the_loop_is_left():
     for _ in Stack(a_plan(), DATA, [Replica()]).run():
         assert (small * np.float32(1.5) > 0).all()
         assert (torch.from_numpy(small) * 1.5 > 0).all()
+
+
+def test_what_is_validated_is_the_running_average():
+    plan, data, replicas = a_plan(validate_every=1), some_data(1, 200), [Replica(seed=3)]
+    alone = Stack(plan, [data], replicas)
+    average = alone.state()["weights"].astype(np.float64)
+    for event in alone.run():
+        if isinstance(event, Validated):
+            kept = min(0.8, event.step / (event.step + 9))
+            average = kept * average + (1 - kept) * alone.state()["weights"]
+    nll: list[float] = []
+    stack = Stack(replace(plan, averaging=0.8), [data], replicas)
+    for event in stack.run():
+        if isinstance(event, Validated):
+            nll.append(event.nll_validation[0])
+    state = stack.state()
+    np.testing.assert_array_equal(state["weights"], alone.state()["weights"])
+    np.testing.assert_allclose(state["average"], average, atol=1e-5)
+    assert nll[state["best.step"][0] - 1] == min(nll) == state["best.nll"][0]
+    raw = forward(plan.network, stack.best(), data.x_validation)[0]
+    assert min(nll) == pytest.approx(-plan.head(raw).log_prob(data.y_validation.T).mean(), abs=1e-5)
