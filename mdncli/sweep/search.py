@@ -104,8 +104,8 @@ def next_round(
     def load(point: Point) -> Config:
         return configs.revised(base, [f"{key}={text}" for key, text in point.items()])
 
-    asked = ask(points, told, size, number)
-    random = stream(0, "search", number)
+    random = stream(base.seed, "search", number)
+    asked = ask(points, told, size, int(random.integers(2**31)))
     for _ in range(size):
         for _ in range(ATTEMPTS):
             point = asked.pop(0) if asked else points.draw(random)
@@ -132,7 +132,7 @@ def told_of(trials: Iterable[Trial], standings: Mapping[str, Standing]) -> list[
     return told
 
 
-def ask(space: Space, told: Sequence[Told], count: int, number: int) -> list[Point]:
+def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point]:
     """Points that promise most, by a tree-structured Parzen estimator (Bergstra et al. 2011).
 
     Those of one round are told apart by the constant liar: a point that was asked for counts as a
@@ -142,7 +142,7 @@ def ask(space: Space, told: Sequence[Told], count: int, number: int) -> list[Poi
         space: to be searched, without seeds.
         told: what is known of it.
         count: how many points.
-        number: of the round, from which the random numbers come.
+        seed: of its random numbers.
 
     >>> from mdncli.sweep.axes import Interval
     >>> space = Space([], {"x": Interval(0.0, 1.0, log=False, whole=False)})
@@ -154,7 +154,6 @@ def ask(space: Space, told: Sequence[Told], count: int, number: int) -> list[Poi
 
     before = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    seed = int(stream(0, "tpe", number).integers(2**31))
     distributions = _distributions(space)
     try:
         with warnings.catch_warnings():

@@ -164,7 +164,7 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
         assert count is not None
         _require_few(count * len(space.repeats()[1]), request)
         # Its own stream of random numbers, so that the same command draws the same points.
-        points = [*space.random(count, stream(0, "search"))]
+        points = [*space.random(count, stream(load(space.first()).seed, "search"))]
     else:
         _require_few(len(space), request)
         points = space.grid()
