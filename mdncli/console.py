@@ -298,7 +298,7 @@ def _sweep_parts(event: SweepProgress) -> list[str]:
     """How far a sweep has come, and what is best so far."""
     keys = ("done", "trials", "running", "failed")
     done, trials, running, failed = (sum(getattr(s, key) for s in event.shapes) for key in keys)
-    said = f"{done:,} of {trials:,} trials done, {running:,} running"
+    said = f"{done:,} of {trials + event.later:,} trials done, {running:,} running"
     if failed:
         said += f", {failed:,} failed"
     if event.seconds_left is not None:
@@ -327,7 +327,8 @@ def _sweep_table(event: SweepProgress) -> RenderableType:
         counts = (shape.trials, shape.done, shape.running, shape.failed)
         table.add_row(Text(shape.label), *map(str, counts), _figure(shape.best))
     if len(shapes) > MOST_SHAPES:
-        table.add_row(f"and {len(shapes) - MOST_SHAPES} more shapes")
+        more = len(shapes) - MOST_SHAPES
+        table.add_row(f"and {more} more shape{'s' * (more > 1)}")
     lines = RichTable.grid()
     lines.add_row(ProgressBar(total=1.0, completed=event.share, width=40))
     for part in _sweep_parts(event):

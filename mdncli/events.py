@@ -87,12 +87,14 @@ class SweepProgress:
         share: how much of its work is done, from 0 to 1.
         seconds_left: how long the rest will take; None where it cannot be told yet.
         best: the name of the best trial so far, or nothing.
+        later: trials that will be chosen by what comes of these.
     """
 
     shapes: tuple[ShapeProgress, ...]
     share: float
     seconds_left: float | None
     best: str
+    later: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from mdncli.errors import MdnError
 from mdncli.events import (
     Event,
     Listener,
@@ -146,8 +149,10 @@ class Driver:
         self._current = order
         pending = Future[Done]()
         self._running[pending] = order
-        self._say()
-        del self._running[pending]
+        try:
+            self._say()
+        finally:
+            del self._running[pending]  # nobody would ever end it
         try:
             pending = crew.submit(order)
         except BrokenExecutor as error:
@@ -229,7 +234,9 @@ class Driver:
             for order in self._running.values():
                 lead = order.runs[0]
                 self._shares.setdefault(lead.trial.id, 0.0)
-                history = RunFolder(lead.folder).history()
+                history: list[dict[str, Any]] = []
+                with contextlib.suppress(MdnError):
+                    history = RunFolder(lead.folder).history()
                 if history:
                     self._shares[lead.trial.id] = history[-1]["step"] / max(lead.shape.steps, 1)
         self._listener(self.progress())
@@ -245,7 +252,8 @@ class Driver:
         elapsed = time.monotonic() - self._began
         left = elapsed * (1 - share) / share if share > 0 else None
         best = best_of(self.trials, self.tally.standings)
-        return SweepProgress(self._shapes(), share, left, best.name if best else "")
+        later = max(0, self._wanted - len(self.trials))
+        return SweepProgress(self._shapes(), share, left, best.name if best else "", later)
 
     def _shapes(self) -> tuple[ShapeProgress, ...]:
         running = {sized.trial.id for order in self._running.values() for sized in order.runs}
@@ -267,6 +275,4 @@ class Driver:
                     best=min(known, default=None),
                 )
             )
-        if (unknown := self._wanted - len(self.trials)) > 0:
-            shapes.append(ShapeProgress("to be chosen", unknown, 0, 0, 0, None))
         return tuple(shapes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,27 @@ def test_what_is_missing_is_trained_and_nothing_else(copy: Path, here: Here) -> 
     assert done.code == 0, done.err
     assert learnt(sweep_in(copy)) == expected
     assert {run.path: run.result.stat().st_mtime_ns for run in rest} == kept
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda sweep: sweep.trial_list.write_text("x\n"), "trials.jsonl:1: damaged"),
+        (lambda sweep: sweep.trial_list.unlink(), "trials.jsonl: cannot be read"),
+        (lambda sweep: shutil.rmtree(sweep.trials), "is no folder of trials"),
+        (lambda sweep: sweep.provenance.write_text("{}"), "is no sweep"),
+    ],
+    ids=["garbage", "no list", "no folder", "no sweep"],
+)
+def test_a_damaged_sweep_is_told_and_not_trained(
+    damage: Callable[[RunFolder], object], said: str, copy: Path, here: Here
+) -> None:
+    sweep = sweep_in(copy)
+    sweep.result.unlink()
+    damage(sweep)
+    done = here("sweep", "--resume", sweep.path)
+    assert done.code == 1
+    assert said in done.err
 
 
 def test_new_starts_afresh_and_ends_the_same(copy: Path, here: Here) -> None:

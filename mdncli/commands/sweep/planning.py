@@ -13,7 +13,7 @@ from mdncli.commands.finding import find
 from mdncli.commands.sweep.request import SEARCHES, Request
 from mdncli.config import Config
 from mdncli.data.streams import stream
-from mdncli.errors import DataError, ResumeRefusedError, UsageError
+from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
 from mdncli.store import RunFolder
 from mdncli.sweep import book
@@ -63,6 +63,11 @@ def given(reference: str, plan: Plan | None, runs_dir: Path, listener: Listener)
     """The sweep that was named, if it is the one that was described, too."""
     folder = find(reference, runs_dir, listener, is_sweep)
     about = Book(folder).about
+    if not is_sweep(folder):
+        raise RunFault(
+            f"{folder.trials}: is no folder of trials",
+            hint="restore it, or start the sweep again with --new",
+        )
     if plan is not None and about.get("identity") != plan.identity:
         raise ResumeRefusedError(
             f"{folder.path}: was begun with another config or other axes",
