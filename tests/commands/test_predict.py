@@ -112,8 +112,13 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
         raw = arrays["2.weight"].astype(float) @ h + arrays["2.bias"][..., None]
         logits, location, scale = np.split(raw[..., 0], 3, axis=1)
         weight = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).ravel() / 2
-        location = (target["mean"] + target["scale"] * location).ravel()
-        scale = target["scale"] * (about["head"]["scale_floor"] + np.logaddexp(0, scale)).ravel()
+        scale = about["head"]["scale_floor"] + np.logaddexp(0, scale)
+        # One more component is as wide as all training rows together.
+        background = about["head"]["background"]
+        assert 0 < background < 0.2
+        weight = np.append((1 - background) * weight, background)
+        location = target["mean"] + target["scale"] * np.append(location, 0)
+        scale = target["scale"] * np.append(scale, 1)
         mean = weight @ location
         expected = {
             "y_mean": mean,
