@@ -56,6 +56,9 @@ class Standing:
 
 PENDING = Standing("pending", {})
 
+_KINDS: Mapping[str, type] = {"search": str, "keys": list, "trials": int}
+"""What every sweep says of itself."""
+
 
 class Book:
     """A sweep on disk.
@@ -77,6 +80,11 @@ class Book:
         about = self.folder.read_json(self.folder.provenance).get("sweep")
         if not isinstance(about, dict):
             raise RunFault(f"{self.folder.path}: is no sweep", hint="see mdn runs list")
+        if not all(isinstance(about.get(key), kind) for key, kind in _KINDS.items()):
+            raise RunFault(
+                f"{self.folder.provenance}: damaged, not what a sweep says of itself",
+                hint="start the sweep again with --new",
+            )
         return about
 
     def revise(self, news: Mapping[str, Any]) -> None:

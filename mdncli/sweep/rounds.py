@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mdncli.errors import UsageError
+from mdncli.errors import RunFault, UsageError
 from mdncli.experiment import Bars, best_until, config_of
 from mdncli.sweep.book import PENDING, Book, Standing
 from mdncli.sweep.search import next_round
@@ -83,12 +83,17 @@ class Rounds:
     def _asked(self, standings: Mapping[str, Standing]) -> list[Trial]:
         if not self._searches or len(self.trials) >= self.wanted:
             return []
-        space = Space.of_json(self._about["space"])
+        try:
+            space, size = Space.of_json(self._about["space"]), int(self._about["round"])
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise RunFault(
+                f"{self._ledger.folder.provenance}: damaged, has no space to search",
+                hint="start the sweep again with --new",
+            ) from None
         seeds = max(1, len(space.repeats()[1]))
         left = -(-(self.wanted - len(self.trials)) // seeds)
-        size = min(int(self._about["round"]), left)
         base = config_of(self._ledger.folder)
-        found = next_round(base, space, self.trials, standings, size)
+        found = next_round(base, space, self.trials, standings, min(size, left))
         if found:
             self._ledger.add(found)
             self.trials += found

@@ -73,6 +73,9 @@ class Space:
     def of_json(cls, document: Mapping[str, Any]) -> Space:
         """The space of `to_json`.
 
+        Raises:
+            KeyError, TypeError, AttributeError: it is none.
+
         >>> space = Space([[{"a": "1"}]], {"b": Interval(0.0, 1.0, log=False, whole=False)})
         >>> Space.of_json(space.to_json()) == space
         True
