@@ -252,7 +252,7 @@ def _learnt(sweep: RunFolder) -> dict[str, str]:
 
 def _finished(root: Path) -> int:
     """How many trials of the sweeps in a folder are complete."""
-    return len([*root.glob("*/trials/*/result.json")])
+    return len([*root.glob("[0-9]*/trials/*/result.json")])
 
 
 @contextlib.contextmanager
