@@ -265,17 +265,21 @@ class Head:
             wide = Mixture(alone[:, 0] * 0, alone, alone + 1 / self.density.std, self.density)
             ratios.append(ensemble - wide.log_prob(y))
         ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
-        share, before = 0.5, SURPRISES / len(ratio)
-        for _ in range(_ROUNDS):
-            odds = math.log(share / (1 - share))
+        before = SURPRISES / len(ratio)
+        # The likelihood is concave in the share: what the formula makes of one lies on the side of
+        # the best.
+        low, high = -700.0, math.log(_MOST_BACKGROUND / (1 - _MOST_BACKGROUND))
+        for _ in range(_HALVINGS):
+            odds = (low + high) / 2
             surprised = 1 / (1 + np.exp(np.clip(ratio - odds, -700, 700)))
-            share = (before + surprised.sum()) / (before + len(ratio))
-            share = min(float(share), _MOST_BACKGROUND)
-        return replace(self, background=share)
+            share = 1 / (1 + math.exp(-odds))
+            more = (before + surprised.sum()) / (before + len(ratio)) > share
+            low, high = (odds, high) if more else (low, odds)
+        return replace(self, background=1 / (1 + math.exp(-high)))
 
 
-_ROUNDS = 200
-"""Of fitting the background, more than it takes."""
+_HALVINGS = 64
+"""From 700 to the last bit of the log odds of a background."""
 
 _MOST_BACKGROUND = 0.99
 

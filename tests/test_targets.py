@@ -31,6 +31,7 @@ from mdncli.transforms import TRANSFORMS
 
 BRIEF = (
     "data.rows=400",
+    "data.validation=0.15",
     "train.steps=150",
     "train.warmup=10",
     "train.validate_every=10",

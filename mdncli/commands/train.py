@@ -151,7 +151,11 @@ def resume(
         with _nothing_begun():
             changed = experiment.config_of(run, overrides, options)
     with interruptible() as stop:
-        return _answer([experiment.resume(run, changed, listener, stop)])
+        outcome = experiment.resume(run, changed, listener, stop)
+    if outcome.trained:
+        return _answer([outcome])
+    # An old file is no place to look for all that a summary is made of.
+    return Answer(lines=[str(run.path)], document=_document(outcome.result))
 
 
 def _answer(outcomes: list[Outcome]) -> Answer:
@@ -174,7 +178,7 @@ def _answer(outcomes: list[Outcome]) -> Answer:
     if coarse:
         floor = f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor"
         caption = f"{caption}; {floor}" if caption else floor
-    document = [{key: value for key, value in r.items() if key != "format"} for r in results]
+    document = [_document(result) for result in results]
     return Answer(
         lines=[result["run"] for result in results],
         document=document[0] if len(document) == 1 else {"runs": document},
@@ -187,6 +191,10 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
+
+
+def _document(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if key != "format"}
 
 
 def _health(results: Sequence[Mapping[str, Any]]) -> list[Table]:

@@ -50,11 +50,13 @@ class Outcome:
         run: its folder.
         result: the keys of `train --json`; of a run that failed, null where there is no figure.
         error: why it failed, if it did.
+        trained: whether it has trained just now, and was not complete already.
     """
 
     run: RunFolder
     result: dict[str, Any]
     error: MdnError | None = None
+    trained: bool = True
 
 
 def outcome_of(job: Job, training: Training, listener: Listener, started: float) -> Outcome:

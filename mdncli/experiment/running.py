@@ -145,6 +145,7 @@ def resume(
             material = reopen(run)
         except DataError as error:
             raise ResumeRefusedError(error.message, hint=error.hint) from None
+        _require_origin(run)
         material = replace(material, config=overrides or material.config)
         if is_fitted(material):
             return refit(run, material, listener)
@@ -154,6 +155,17 @@ def resume(
         if material.problem is not None and not run.data.exists():
             write_rows(material, run.data)
         return train_stack([Job(run, material, plan)], listener, stop, started, resuming=True)[0]
+
+
+def _require_origin(run: RunFolder) -> None:
+    """Refuse a run whose provenance lacks what its result is to repeat, before it trains for it."""
+    about = run.read_json(run.provenance)
+    data = about.get("data")
+    if "started" not in about or not isinstance(data, dict) or not {"source", "targets"} <= {*data}:
+        raise RunFault(
+            f"{run.provenance}: damaged, it does not say when and on what the run began",
+            hint=f"train again with mdn train {run.config}",
+        )
 
 
 def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
@@ -176,7 +188,7 @@ def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
 def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
     run.remove_leftovers()  # of one that was killed while it said that it was complete
     listener(Note(f"{run.path} is complete already"))
-    return Outcome(run, {**result, "run": str(run.path)})
+    return Outcome(run, {**result, "run": str(run.path)}, trained=False)
 
 
 @contextlib.contextmanager
