@@ -5,6 +5,8 @@ Everything that must hold before anything else can be imported, or after all els
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -18,11 +20,17 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     # Until it can say something better, an interrupt just ends the process.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Modules are no garbage: looking for it while torch is imported takes a fifth of that time.
+    gc.set_threshold(100_000, 20, 100)
     _open_streams()
     from mdncli.cli import run
 
     code = run(sys.argv[1:])
     _settle_streams()
+    if "torch" in sys.modules:
+        # To take torch apart again takes a quarter as long as to import it, for nothing.
+        atexit._run_exitfuncs()  # pyright: ignore[reportAttributeAccessIssue]
+        os._exit(code)
     sys.exit(code)
 
 
