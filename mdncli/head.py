@@ -291,17 +291,17 @@ _ERRORS = {"gaussian": 2, "laplace": 1}
 class PointHead:
     r"""What turns point predictions into distributions of one constant scale for each target.
 
-    A network trained on squared errors predicts the location of a Gaussian, one trained on absolute
-    errors that of a Laplace density; the scale that fits them best is
+    Squared errors are those of a Gaussian around the predictions, absolute ones those of a Laplace
+    density: that is the NLL in training. Whatever it was trained on, what it predicts in the end is
+    a Gaussian with the variance of its residuals,
 
-    .. math:: s = \big( \tfrac{1}{n} \textstyle\sum |\mu - y|^p \big)^{1/p},
-              \quad p = 2 \text{ or } 1
+    .. math:: s = \big( \tfrac{1}{n} \textstyle\sum (\mu - y)^2 \big)^{1/2}
 
     over rows that it has not learned from.
 
     Args:
         targets: target dimensions, D.
-        family: `gaussian` for squared errors, `laplace` for absolute ones.
+        family: `gaussian` for squared errors, `laplace` for absolute ones in training.
         scale: of each target; None before it is known, for 1.
         scale_floor: the least of them.
 
@@ -362,12 +362,12 @@ class PointHead:
         return (y.mean(axis=1) if self.power == 2 else np.median(y, axis=1)).astype(np.float32)
 
     def settled(self, evidence: Evidence) -> Self:
-        """The head with the scales that fit the errors of every member best."""
+        """The Gaussian head with the scales that fit the errors of every member best."""
         ((raw, y),) = evidence()
         errors = raw.astype(np.float64) - y
-        size = np.mean(np.abs(errors) ** self.power, axis=(0, 2)) ** (1 / self.power)
+        size = np.sqrt(np.mean(errors**2, axis=(0, 2)))
         lowest = max(self.scale_floor, 1e-9)
-        return replace(self, scale=tuple(np.maximum(size, lowest).tolist()))
+        return replace(self, family="gaussian", scale=tuple(np.maximum(size, lowest).tolist()))
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ from mdncli.network import Network, forward
 from mdncli.store import RunFolder
 from mdncli.training.loop import Stack
 from mdncli.training.plan import Replica, StackPlan, TrainingData, Validated
+from mdncli.training.threads import choose_threads
 
 TURNS = 9
 SEEDS = 64
@@ -356,13 +357,16 @@ def large(rows: int = 20_000_000, inputs: int = 10, batch: int = 8192, steps: in
     head = Head(5, 1)
     network = Network(inputs, (64, 64), "silu", head.outputs)
     plan = StackPlan(network, head, steps, batch, validate_every=steps)
-    made = Stack(plan, [TrainingData(x, y, x[:, :batch], y[:, :batch])], [Replica()])
+    data, replicas = [TrainingData(x, y, x[:, :batch], y[:, :batch])], [Replica()]
+    threads = choose_threads(plan, data, replicas)  # as many as mdn train takes
+    made = Stack(plan, data, replicas, threads=threads)
     began = perf_counter()
     for _ in made.run():
         pass
     rate = steps * batch / (perf_counter() - began)
     more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20
-    print(f"\n{rows:,} rows x {inputs}, batch {batch:,}, 64-64, K = 5: {rate:,.0f} rows a second,")
+    size = f"{rows:,} rows x {inputs}, batch {batch:,}, 64-64, K = 5, threads: {threads}"
+    print(f"\n{size}: {rate:,.0f} rows a second,")
     print(f"a shuffle of all rows included (target 1,000,000); {more:.2f} GB beyond the matrix (2)")
 
 
