@@ -316,6 +316,8 @@ def cost_against_replicas(figure: Path | None) -> None:
         for name, values in curves.items():
             axes.loglog(counts, values, "o-", base=2, label=name)
         axes.set(xlabel="replicas in the stack", ylabel="microseconds per step and replica")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter("{x:g}")
         axes.legend()
         drawing.savefig(figure, dpi=150)
 
