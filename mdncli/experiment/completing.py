@@ -218,7 +218,6 @@ def conclude(
 
     One that was `pruned`, at an epoch, says so, and so does one whose components were a `choice`.
     """
-    encoding = material.encoding
     if material.config.train.calibrate:
         predictor = calibrated(material, predictor)
     predictor.save(run)
@@ -227,12 +226,7 @@ def conclude(
         "validation": _nll(material, predictor, material.split.validation),
         "test": _nll(material, predictor, material.split.test),
     }
-    exact = None
-    if material.problem is not None and len(material.split.test):
-        chosen = material.table[material.split.test]
-        truth = material.exact(chosen)
-        assert truth is not None
-        exact = float(-np.mean(truth.log_prob(encoding.target_values(chosen))))
+    exact = material.exact_nll
     about = run.read_json(run.provenance)
     seen = material.table[spaced(material.split.train, 10_000)]
     members = _bare(predictor).members(seen)

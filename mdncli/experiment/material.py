@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,8 @@ class Material:
     fingerprints: dict[str, str]
     source: str
     problem: Synthetic | None
+    worked_out: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+    """What follows from the rows and their split alone: configs that share these share it too."""
 
     @property
     def dropped(self) -> int:
@@ -155,6 +157,19 @@ class Material:
         """The exact density at the rows of a table, where it is known."""
         problem = self.problem
         return None if problem is None else problem.exact(problem.numbers(chosen, self.inputs))
+
+    @property
+    def exact_nll(self) -> float | None:
+        """The mean NLL of the exact density over the test rows; None of none or no such density."""
+        if self.problem is None or not len(self.split.test):
+            return None
+        if "exact_nll" not in self.worked_out:
+            chosen = self.table[self.split.test]
+            truth = self.exact(chosen)
+            assert truth is not None
+            log_prob = truth.log_prob(self.encoding.target_values(chosen))
+            self.worked_out["exact_nll"] = float(-np.mean(log_prob))
+        return self.worked_out["exact_nll"]
 
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
@@ -323,7 +338,7 @@ def resplit(material: Material, config: Config) -> Material:
         config: differs from the material's own in how rows are split, and not in what they are.
     """
     split, encoding = _learned(config.data, material.table, material.inputs, material.targets)
-    return replace(material, config=config, split=split, encoding=encoding)
+    return replace(material, config=config, split=split, encoding=encoding, worked_out={})
 
 
 def _read(data: FileData, listener: Listener) -> tuple[Table, str]:

@@ -29,11 +29,14 @@ if TYPE_CHECKING:
     from mdncli.training.stopwatch import Stopwatch
 
 
+TOLD_SECONDS = 1.0
+"""Least seconds between the signs of life that a run's folder gives."""
+
 CHECKPOINT_SECONDS = 2.0
 """Least seconds between checkpoints."""
 
 SAVING_SHARE = 0.02
-"""The most of its time that training spends on checkpoints."""
+"""The most of its time that training spends on checkpoints, and on signs of life."""
 
 Stop = Callable[[], int | None]
 """Says which signal, if any, has asked to stop."""
@@ -102,7 +105,7 @@ class Training:
             job.written = len(job.history)
             job.run.write_status("running", job.epoch)
         self.began = self.saved = self.told = time.monotonic()
-        self.saving = self.trained = 0.0
+        self.saving = self.telling = self.trained = 0.0
         listener(
             TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
         )
@@ -229,7 +232,7 @@ class Training:
         """Write what has been measured; many lines at once, for there may be many runs."""
         for job in self.jobs:
             if len(job.history) > job.written:
-                job.run.append_metrics(map(store.finite, job.history[job.written :]))
+                job.run.append_metrics(job.history[job.written :])
                 job.written = len(job.history)
 
     def _progress(self, step: int) -> None:
@@ -243,11 +246,13 @@ class Training:
                 nll_validation=_mean([record["nll_validation"] for record in last]),
             )
         )
-        if time.monotonic() - self.told >= 1:
-            self.told = time.monotonic()
+        if time.monotonic() - self.told >= max(TOLD_SECONDS, self.telling / SAVING_SHARE):
+            began = time.monotonic()
             self._write_metrics()
             for job in self.jobs:
                 job.run.write_status("running", job.epoch)
+            self.told = time.monotonic()
+            self.telling = self.told - began
 
 
 def _restored(jobs: Sequence[Job]) -> Restored:

@@ -112,9 +112,22 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:
     """Write a JSON document atomically; numbers that are not finite become null."""
-    text = json.dumps(finite(value), indent=2, allow_nan=False, ensure_ascii=False)
+    text = json_of(value, indent=2, ensure_ascii=False)
     # A file name that is no text holds lone surrogates, which JSON can only escape.
     write_bytes(path, text.encode(errors="backslashreplace") + b"\n", sync=sync)
+
+
+def json_of(value: Any, **options: Any) -> str:
+    """The JSON text of a value; numbers that are not finite become null.
+
+    >>> json_of({"nll": float("nan")})
+    '{"nll": null}'
+    """
+    try:
+        return json.dumps(value, allow_nan=False, **options)
+    except ValueError:
+        # To look at every number takes longer than to write them all.
+        return json.dumps(finite(value), allow_nan=False, **options)
 
 
 def finite(value: Any) -> Any:

@@ -18,8 +18,8 @@ from mdncli.store.files import (
     FORMAT,
     JSON_LIMIT,
     content,
-    finite,
     is_shallow,
+    json_of,
     plain_entries,
     write_bytes,
     write_json,
@@ -204,7 +204,7 @@ class RunFolder:
 
     def append_metrics(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append a line to `metrics.jsonl` for each record."""
-        lines = "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
+        lines = "".join(json_of(record) + "\n" for record in records)
         with writing(self.metrics), self.metrics.open("ab") as file:
             file.write(lines.encode())
 
@@ -213,7 +213,7 @@ class RunFolder:
         if not os.path.lexists(self.metrics):
             return
         kept = [record for record in self.history() if record["step"] <= step]
-        text = "".join(json.dumps(finite(record), allow_nan=False) + "\n" for record in kept)
+        text = "".join(json_of(record) + "\n" for record in kept)
         write_bytes(self.metrics, text.encode())
 
     def remove_leftovers(self) -> None:

@@ -360,10 +360,11 @@ class _Schedule:
 
     def rates(self, first: int, count: int = 1) -> NDArray[np.float64]:
         """The learning rates of some steps, (count, R, 1); of a single one (R,)."""
-        table = [
-            learning_rates(r.schedule, r.learning_rate, r.warmup, self._steps, first, count)
-            for r in self._replicas
-        ]
+        shares = {
+            (schedule, warmup): learning_rates(schedule, 1.0, warmup, self._steps, first, count)
+            for schedule, warmup in {(r.schedule, r.warmup) for r in self._replicas}
+        }
+        table = [r.learning_rate * shares[r.schedule, r.warmup] for r in self._replicas]
         for at in np.flatnonzero(self._times):
             done = first + np.arange(1.0, count + 1)
             # The optimizer corrects for moments as old as the stack; these are younger.
