@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from mdncli.config.scalars import WIDTH, clip, printable
 from mdncli.data.naming import similar_files
@@ -18,13 +20,14 @@ FOREIGN = (".xls", ".xlsx", ".ods", ".npy", ".feather", ".arrow", ".h5", ".pkl",
 """How tables end that are not read: they would make puzzling configs."""
 
 
-def builtin() -> dict[str, Path]:
+@cache
+def builtin() -> Mapping[str, Path]:
     """The built-in examples by name, wherever in the folder of examples they are.
 
     >>> "sine" in builtin(), "keras-sine" in builtin()
     (True, True)
     """
-    return dict(sorted((path.stem, path) for path in _examples().rglob("*.yaml")))
+    return MappingProxyType(dict(sorted((path.stem, path) for path in _examples().rglob("*.yaml"))))
 
 
 def _examples() -> Path:

@@ -53,7 +53,7 @@ def restore(job: Job) -> Restored:
         latest = np.array(about["latest"], np.float64)
         if latest.shape != job.latest.shape:
             raise ValueError("other replicas")
-        job.latest = latest
+        job.latest[:] = latest
         done = int(steps.max())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise misfit(job.run) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,9 @@ CHECKPOINT_SECONDS = 2.0
 SAVING_SHARE = 0.02
 """The most of its time that training spends on checkpoints, and on signs of life."""
 
+FILE_SECONDS = 0.0025
+"""What it takes to replace a small file, or so."""
+
 Stop = Callable[[], int | None]
 """Says which signal, if any, has asked to stop."""
 
@@ -68,12 +72,15 @@ class Training:
         for key, material in shared.items():
             placed[key] = len(data)
             data += training_data(material)
+        offsets = {key: _offsets(material) for key, material in shared.items()}
         for job in jobs:
             own = replicas_of(job, placed[id(job.material.split)])
-            job.latest = np.full((2, len(own)), np.nan)
             job.replicas = list(range(len(replicas), len(replicas) + len(own)))
-            job.offsets = _offsets(job.material)
+            job.offsets = offsets[id(job.material.split)]
             replicas += own
+        self.latest = np.full((2, len(replicas)), np.nan)
+        for job in jobs:
+            job.latest = self.latest[:, job.replicas[0] : job.replicas[-1] + 1]
         self.owner = {replica: job for job in jobs for replica in job.replicas}
         before = _restored(jobs) if resuming else Restored()
         state, self.seconds = before.state, before.seconds
@@ -105,7 +112,11 @@ class Training:
             job.written = len(job.history)
             job.run.write_status("running", job.epoch)
         self.began = self.saved = self.told = time.monotonic()
-        self.saving = self.telling = self.trained = 0.0
+        self.trained = 0.0
+        # Guesses, until they have been measured: a file takes about so long.
+        self.saving = self.telling = FILE_SECONDS * len(jobs)
+        self.seats = _Seats.of((), np.empty(0))
+        self.seated = 0
         listener(
             TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
         )
@@ -178,31 +189,39 @@ class Training:
         self.saving = self.saved - began
 
     def _validated(self, event: Validated) -> None:
-        position = {int(replica): at for at, replica in enumerate(event.replicas)}
-        for job in self.jobs:
-            here = [at for at, replica in enumerate(job.replicas) if replica in position]
-            if not here:
-                continue
-            at = [position[job.replicas[index]] for index in here]
-            job.latest[:, here] = event.nll_train[at], event.nll_validation[at]
-            members = job.config.model.networks
-            live = sorted({index % members for index in here})
-            # A member's NLL is the sum over its networks, of which some may have stopped before.
-            train, validation = (
-                _own_units(nll.reshape(-1, members)[:, live].sum(axis=0), offset)
-                for nll, offset in zip(job.latest, job.offsets, strict=True)
-            )
+        ids = event.replicas
+        if len(ids) != self.seated:
+            # They only ever leave, so that they are the same as long as they are as many.
+            self.seats, self.seated = _Seats.of(self.jobs, ids), len(ids)
+        seats = self.seats
+        self.latest[:, ids] = event.nll_train, event.nll_validation
+        # A member's NLL is the sum over its networks, of which some may have stopped before.
+        members = [
+            np.bincount(seats.member, nll[seats.replica]) + offset
+            for nll, offset in zip(self.latest, seats.offsets, strict=True)
+        ]
+        train, validation = (
+            [value if math.isfinite(value) else None for value in each.tolist()] for each in members
+        )
+        epochs, rates = (
+            np.maximum.reduceat(each[seats.order], seats.starts).tolist()
+            for each in (event.epoch, event.learning_rate)
+        )
+        seconds = round(self.elapsed, 3)
+        for job, live, own, epoch, rate in zip(
+            seats.jobs, seats.live, seats.own, epochs, rates, strict=True
+        ):
             record = {
-                "epoch": int(event.epoch[at].max()),
+                "epoch": int(epoch),
                 "step": event.step,
-                "nll_train": _mean(train),
-                "nll_validation": _mean(validation),
-                "learning_rate": float(event.learning_rate[at].max()),
-                "seconds": round(self.elapsed, 3),
+                "nll_train": _mean(train[own]),
+                "nll_validation": _mean(validation[own]),
+                "learning_rate": rate,
+                "seconds": seconds,
                 "members": {
                     "member": live,
-                    "nll_train": train,
-                    "nll_validation": validation,
+                    "nll_train": train[own],
+                    "nll_validation": validation[own],
                 },
             }
             job.history.append(record)
@@ -278,8 +297,55 @@ def _offsets(material: Material) -> tuple[float, float]:
     return train, validation
 
 
-def _own_units(nll: np.ndarray, offset: float) -> list[float | None]:
-    return [float(value) + offset if np.isfinite(value) else None for value in nll]
+@dataclass(frozen=True)
+class _Seats:
+    """Which runs the replicas of an event belong to.
+
+    Attributes:
+        jobs: those that still have some.
+        order: what brings the replicas of the event into that of the runs.
+        starts: where those of each run begin then.
+        live: of each, which members still train.
+        own: of each, which of all live members they are.
+        replica: every network of a live member.
+        member: which of all live members it belongs to.
+        offsets: what turns the standardised NLLs of live members, on training and on validation
+            rows, into own units, (2, members).
+    """
+
+    jobs: list[Job]
+    order: np.ndarray
+    starts: list[int]
+    live: list[list[int]]
+    own: list[slice]
+    replica: list[int]
+    member: list[int]
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _Seats:
+        """Those of some replicas, in their order."""
+        seats = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
+        present = set(ids.tolist())
+        offsets: list[tuple[float, float]] = []
+        start = 0
+        for job in jobs:
+            count = job.config.model.networks
+            here = [at for at, replica in enumerate(job.replicas) if replica in present]
+            if not here:
+                continue
+            live = sorted({at % count for at in here})
+            for number, member in enumerate(live, len(offsets)):
+                networks = job.replicas[member::count]
+                seats.replica.extend(networks)
+                seats.member.extend([number] * len(networks))
+            seats.jobs.append(job)
+            seats.starts.append(start)
+            seats.live.append(live)
+            seats.own.append(slice(len(offsets), len(offsets) + len(live)))
+            offsets += [job.offsets] * len(live)
+            start += len(here)
+        return replace(seats, offsets=np.array(offsets).T)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

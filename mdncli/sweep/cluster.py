@@ -261,13 +261,16 @@ def _train(
 ) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
     """Train a stack; what a worker does that Dask has started."""
     from distributed import get_worker
+    from threadpoolctl import ThreadpoolController
 
     worker = get_worker()
     if order.version != mdncli.__version__:
         raise _other_version(worker.address, mdncli.__version__, order.version)
     stop = _stop_of(worker, token)
     # The threads of a worker share the cores that torch was given: one stack at a time.
-    with _here.turn:
+    blas = ThreadpoolController().select(internal_api="openblas")
+    # On one thread, as `mdn` itself computes: scores are to be equal to the last bit.
+    with _here.turn, blas.limit(limits=1):
         if (signal := stop()) is not None:
             return [], signal, {}
         sweep = RunFolder(order.runs[0].folder.parents[1])

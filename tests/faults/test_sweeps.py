@@ -25,7 +25,7 @@ Record = Callable[[str, object], None]
 SWEEP = (
     "sweep",
     "sine",
-    "data.rows=120",
+    "data.rows=1000",
     "train.steps=60",
     "train.warmup=0",
     "train.validate_every=5",
