@@ -66,6 +66,9 @@ Evidence = Callable[[], Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]
 """Gives what the networks of an ensemble say, raw outputs (M, P, n), at rows that they have not
 learned from, and the standardised targets there (D, n); an entry for each part of the targets."""
 
+USED = 0.01
+"""The weight from which on a component counts at a row; one that nowhere has it is dead."""
+
 SURPRISES = 8.0
 """How many rows are taken for surprises beforehand, divided by how many there are: where a handful
 of rows must speak for all others, the background is no less than a fifth or so."""

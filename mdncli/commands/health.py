@@ -15,11 +15,11 @@ NOTICEABLE = 0.01
 def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What there is to say of a result, which may have come from a file: what of, and what.
 
-    >>> health = {"components": 50, "dead": 2, "smallest_scale": 0.0124, "scale_floor": 0.001,
-    ...           "at_floor": 0.0, "gap": 0.213}
+    >>> health = {"components": 50, "dead": 2, "reseeded": 3, "smallest_scale": 0.0124,
+    ...           "scale_floor": 0.001, "at_floor": 0.0, "gap": 0.213}
     >>> for about, text in remarks({"effective_components": 8.25, "health": health}):
     ...     print(about, "|", text)
-    components | 8.2 effective of a member; 2 of all 50 dead
+    components | 8.2 effective of a member; 2 of all 50 dead, 3 begun anew before
     scales | at least 0.0124 standardised, floor 0.001
     gap | validation NLL 0.2130 above training
     """
@@ -30,6 +30,8 @@ def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         text = f"{number(effective, 1)} effective"
         if dead is not None and total is not None:
             text += f" of a member; {number(dead, 0) if dead else 'none'} of all {total:,.0f} dead"
+            if anew := health.get("reseeded"):
+                text += f", {anew:,.0f} begun anew before"
         yield "components", text
     smallest, floor = health.get("smallest_scale"), health.get("scale_floor")
     if smallest is not None and floor is not None:

@@ -562,6 +562,9 @@ class Train(Section):
         Field(ge=0, lt=1, description="kept share of a running average of the weights; 0: none"),
         NUMBER,
     ] = 0.98
+    reseed: Annotated[
+        bool, Field(description="components that have died begin anew where the fit is worst"), FLAG
+    ] = True
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER
     ] = 0.0

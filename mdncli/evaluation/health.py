@@ -11,6 +11,7 @@ import numpy as np
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
+from mdncli.head import USED
 
 
 def effective_components(mixture: Mixture) -> float:
@@ -28,9 +29,6 @@ def effective_components(mixture: Mixture) -> float:
     share = share[share > 0]
     return float(np.exp(-np.sum(share * np.log(share))))
 
-
-USED = 0.01
-"""The weight from which on a component counts at a row."""
 
 AT_FLOOR = 1.1
 """Scales below this multiple of their floor are held up by it."""

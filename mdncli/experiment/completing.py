@@ -133,6 +133,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         best={"step": best, "epoch": [epoch_of.get(step, 0) for step in best]},
         trained=training.trained,
         total=training.seconds + time.monotonic() - started,
+        reseeded=sum(record.get("reseeded", 0) for record in job.history),
     )
     return conclude(job.run, material, predictor, course, pruned=job.pruned, choice=choice)
 
@@ -181,6 +182,7 @@ class Course:
         best: the step and the epoch of each member's best validation; None without validations.
         trained: seconds of the fit alone.
         total: seconds from the first to the last.
+        reseeded: how many components had died and began anew.
     """
 
     epochs: int
@@ -188,6 +190,7 @@ class Course:
     best: dict[str, list[int]] | None
     trained: float
     total: float
+    reseeded: int = 0
 
 
 def predictor_of(
@@ -248,7 +251,7 @@ def conclude(
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(material, predictor),
-        "health": _health(material, predictor, members, nll),
+        "health": _health(material, course, members, nll),
         "mixtures": None if choice is None else choice.to_json(),
         "spike_trap": {name: trap.to_json() for name, trap in material.spike_traps.items()} or None,
         **{key: about[key] for key in ("trial",) if key in about},
@@ -275,7 +278,7 @@ def _components(material: Material, predictor: Predictor) -> dict[str, Any] | No
 
 def _health(
     material: Material,
-    predictor: Predictor,
+    course: Course,
     members: Sequence[Any],
     nll: Mapping[str, float | None],
 ) -> dict[str, Any] | None:
@@ -285,7 +288,8 @@ def _health(
         return None
     train, validation = nll["train"], nll["validation"]
     gap = None if train is None or validation is None else validation - train
-    return {**condition(mixtures, material.scale_floor), "gap": gap}
+    found = condition(mixtures, material.scale_floor)
+    return {**found, "reseeded": course.reseeded, "gap": gap}
 
 
 def _settled(head: AnyHead, material: Material, evidence: Evidence) -> AnyHead:

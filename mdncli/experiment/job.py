@@ -118,6 +118,7 @@ def plan_of(material: Material) -> StackPlan:
         momentum=training.momentum,
         gradient_clip=training.gradient_clip,
         averaging=training.averaging,
+        reseed=training.reseed,
         loss=training.loss if isinstance(head, Head) and training.loss in SCORES else "nll",
     )
 

@@ -207,9 +207,10 @@ class Training:
             np.maximum.reduceat(each[seats.order], seats.starts).tolist()
             for each in (event.epoch, event.learning_rate)
         )
+        reseeded = np.add.reduceat(event.reseeded[seats.order], seats.starts).tolist()
         seconds = round(self.elapsed, 3)
-        for job, live, own, epoch, rate in zip(
-            seats.jobs, seats.live, seats.own, epochs, rates, strict=True
+        for job, live, own, epoch, rate, anew in zip(
+            seats.jobs, seats.live, seats.own, epochs, rates, reseeded, strict=True
         ):
             record = {
                 "epoch": int(epoch),
@@ -224,6 +225,8 @@ class Training:
                     "nll_validation": validation[own],
                 },
             }
+            if anew:
+                record["reseeded"] = anew
             job.history.append(record)
             if job.bars and job.pruned is not None:
                 self.stack.stop(job.replicas)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mdncli.data.streams import stream
 from mdncli.head import Head
 from mdncli.network import forward
+from mdncli.training import reseeding
 from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import short_of_memory
 from mdncli.training.engine import Datasets, Engine
@@ -55,6 +56,9 @@ Array = NDArray[Any]
 State = Mapping[str, Array]
 """Everything an exact continuation needs: arrays with an entry per replica."""
 
+_Replaced = dict[int, list[Array]]
+"""Place of a replica -> new parameters, and which of them differ from its own."""
+
 
 class Stack:
     """R networks of one shape in one training loop.
@@ -62,7 +66,7 @@ class Stack:
     A replica's trajectory does not depend on the others in the stack, to the last bit on one
     thread of one machine. One whose NLL explodes, or is no number, goes back to its best weights
     and on at half its learning rate, twice at most. One that stops early or diverges all the same
-    leaves the stack and costs nothing.
+    leaves the stack and costs nothing. Components that have died may begin anew.
 
     Args:
         plan: what the replicas share.
@@ -107,6 +111,7 @@ class Stack:
         torch.set_num_threads(threads)
         self.plan = plan
         self.replicas = tuple(replicas)
+        self._given = data
         self._data = Datasets(data, torch.device(device))
         self._capture = capture or CAPTURES[device]
         self._watch = watch
@@ -153,7 +158,7 @@ class Stack:
     def stop(self, replicas: Sequence[int]) -> None:
         """Have some of them leave with what they have; whenever an event is out."""
         status = np.where(np.isin(self._ids, replicas), STOPPED, TRAINING)
-        self._settle(status, np.zeros(len(status), bool))
+        self._settle(status, np.zeros(len(status), bool), {})
 
     def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
         """Everything an exact continuation needs, by name, each with an entry per replica.
@@ -193,6 +198,7 @@ class Stack:
         self._best_step[improved] = step
         self._waited = np.where(improved, 0, self._waited + 1)
         engine.keep_best(improved)
+        counts, replaced = self._reseeded(step, ~(again | diverged))
         validated = Validated(
             step=step,
             replicas=ids,
@@ -202,6 +208,7 @@ class Stack:
             improved=improved,
             learning_rate=engine.last_rates(),
             seconds=perf_counter() - began,
+            reseeded=counts,
         )
         patience = [np.inf if r.patience is None else r.patience for r in replicas]
         status = np.where(self._waited >= patience, STOPPED, TRAINING)
@@ -212,7 +219,7 @@ class Stack:
             RolledBack(int(ids[at]), step, int(self._best_step[at]), int(self._rollbacks[at]))
             for at in np.flatnonzero(again)
         ]
-        self._settle(status, again)
+        self._settle(status, again, replaced)
         yield validated
         yield from rolled
         for at, index in enumerate(ids.tolist()):
@@ -222,14 +229,36 @@ class Stack:
             elif status[at] == STOPPED:
                 yield Stopped(index, step)
 
-    def _settle(self, status: NDArray[np.int64], again: NDArray[np.bool_]) -> None:
+    def _reseeded(self, step: int, sound: NDArray[np.bool_]) -> tuple[NDArray[np.int64], _Replaced]:
+        """How many components of the sound replicas begin anew now, and the parameters for it."""
+        counts = np.zeros(len(self._ids), np.int64)
+        replaced: _Replaced = {}
+        if reseeding.is_due(self.plan, step):
+            weights = self._live_state()["weights"]
+            for at in np.flatnonzero(sound).tolist():
+                replica = self.replicas[self._ids[at]]
+                data = self._given[replica.data]
+                count, *new = reseeding.reseeded(self.plan, data, replica, weights[at])
+                if count:
+                    counts[at], replaced[at] = count, new
+        return counts, replaced
+
+    def _settle(
+        self, status: NDArray[np.int64], again: NDArray[np.bool_], replaced: _Replaced
+    ) -> None:
         """Lets those leave whose status is no longer `TRAINING`, and puts others back.
 
-        The rest closes ranks. What the optimizer remembers of the way to an explosion is forgotten.
+        The rest closes ranks. What the optimizer remembers of the way to an explosion is forgotten,
+        and what it does of parameters that are `replaced`.
         """
-        if not (status.any() or again.any()):
+        if not (status.any() or again.any() or replaced):
             return
         state = {**self._live_state(), "status": status}
+        for at, (weights, changed) in replaced.items():
+            for name in ("weights", *(["average"] if self.plan.averaging else [])):
+                state[name][at, changed] = weights[changed]
+            for name in OPTIMIZERS[self.plan.optimizer].moments:
+                state[f"moment.{name}"][at, changed] = 0
         for name in _weights_of(self.plan):
             state[name][again] = state["best.weights"][again]
         for name in OPTIMIZERS[self.plan.optimizer].moments:

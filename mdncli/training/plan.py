@@ -91,6 +91,7 @@ class StackPlan:
             what is validated and kept as the best; 0 for the weights themselves. Step t keeps
             t / (t + 9) at most, so that the first weights are soon forgotten (Polyak and Juditsky
             1992; that bound is usual).
+        reseed: whether components that have died begin anew; see `mdncli.training.reseeding`.
     """
 
     network: Network
@@ -103,6 +104,7 @@ class StackPlan:
     gradient_clip: float | None = None
     loss: str = "nll"
     averaging: float = 0.0
+    reseed: bool = False
 
 
 def steps_per_epoch(rows: int, batch_size: int | None) -> int:
@@ -135,6 +137,7 @@ class Validated:
         improved: whether this is their best so far.
         learning_rate: of their last step.
         seconds: since `Stack.run` began.
+        reseeded: how many of their components have begun anew just now.
     """
 
     step: int
@@ -145,6 +148,7 @@ class Validated:
     improved: NDArray[np.bool_]
     learning_rate: NDArray[np.float64]
     seconds: float
+    reseeded: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

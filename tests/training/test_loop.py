@@ -13,6 +13,7 @@ from mdncli.density.families import FAMILIES
 from mdncli.experiment.choosing import narrowed
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
+from mdncli.training.layout import Layout
 from mdncli.training.loop import DIVERGED, STOPPED, Stack
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
@@ -204,6 +205,50 @@ def test_a_bad_replica_stays_alone():
     others = [0, 1, 3, 4]
     assert_same(stack.state(others), expected, others)
     assert np.isfinite(stack.best([2])["0.weight"]).all()
+
+
+def collapsed(plan: StackPlan, replicas: Sequence[Replica], data: TrainingData):
+    """The first state of replicas of which all components but the last are dead."""
+    state = Stack(plan, [data], replicas).state()
+    names = Layout(plan.network)
+    for name in ("weights", "best.weights", "average"):
+        for row in state.get(name, ()):
+            named = {key: values[0] for key, values in names.named(row[None]).items()}
+            *_, bias = named
+            logits, location, *_ = plan.head.parts()
+            named[bias][logits] = -100
+            named[bias][logits.stop - 1] = 0
+            named[bias][location] = 0
+            row[:] = names.flat(named)
+    return state
+
+
+@pytest.mark.parametrize("averaging", [0.0, 0.9])
+def test_a_collapsed_mixture_gets_components_back(averaging: float):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1, 1000)).astype(np.float32)
+    y = (rng.choice([-1.0, 1.0], (1, 1000)) + 0.1 * rng.standard_normal((1, 1000))).astype("f4")
+    data = TrainingData(x[:, :800], y[:, :800], x[:, 800:], y[:, 800:])
+    replicas = [Replica(seed=seed, learning_rate=1e-2) for seed in range(3)]
+    said, states = {}, {}
+    for reseed in (False, True):
+        plan = a_plan(mixtures=4, steps=400, averaging=averaging, reseed=reseed)
+        stack = Stack(plan, [data], replicas, state=collapsed(plan, replicas, data))
+        counts, middle = np.zeros(3, int), None
+        for event in stack.run():
+            if isinstance(event, Validated):
+                counts += event.reseeded
+                middle = stack.state() if event.step == 39 else middle
+        states[reseed] = stack.state()
+        said[reseed] = counts.tolist()
+    assert said == {False: [0, 0, 0], True: [1, 1, 1]}
+    # A Gaussian as wide as both clusters is worse than one for each by nearly log(10) - log(2).
+    gained = states[False]["best.nll"] - states[True]["best.nll"]
+    assert (gained > 1.2).all()
+    resumed, _ = finish(Stack(plan, [data], replicas, state=middle))
+    assert_same(resumed, states[True])
+    alone = Stack(plan, [data], replicas[1:2], state={k: v[1:2] for k, v in middle.items()})
+    assert_same(finish(alone)[0], states[True], [1])
 
 
 def test_a_replica_that_explodes_goes_on_from_its_best_weights_at_half_its_rate():
