@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 # Of glibc's malloc.h; 32 MiB is the most that it accepts for the former.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -41,6 +43,57 @@ def keep_freed_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 4 * _KEPT_ARRAY)
 
 
+def idle_cores() -> float:
+    """How many of this process's cores others have left idle, since it was last asked or began.
+
+    What the process itself did in that time does not count. Where the kernel does not say, its
+    average of the last minute has to do, in which it does.
+
+    >>> 0 <= idle_cores() <= (os.cpu_count() or 1)
+    True
+    """
+    cores = len(_cores())
+    before, now = _since[-1], _usage()
+    if not now.busy:
+        return min(max(0.0, cores - os.getloadavg()[0]), float(cores))
+    if now.wall - before.wall < _LEAST_WATCHED:
+        time.sleep(_LEAST_WATCHED)
+        now = _usage()
+    _since[-1] = now
+    others = (now.busy - before.busy - (now.own - before.own)) / (now.wall - before.wall)
+    return min(max(0.0, cores - others), float(cores))
+
+
+_LEAST_WATCHED = 0.25
+"""Seconds; the kernel counts in hundredths."""
+
+
+class _Usage(NamedTuple):
+    """Seconds of the clock, of all processes on this one's cores, and of this one."""
+
+    wall: float
+    busy: float
+    own: float
+
+
+def _cores() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _usage() -> _Usage:
+    allowed = {f"cpu{core}" for core in _cores()}
+    busy = 0
+    for line in _read("/proc/stat").splitlines():
+        name, *counts = line.split()
+        if name in allowed:
+            user, nice, system, _idle, _waiting, *interrupts = map(int, counts[:8])
+            busy += user + nice + system + sum(interrupts)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return _Usage(time.monotonic(), busy / ticks, time.process_time())
+
+
 def _bounds() -> Iterator[int]:
     yield os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     fields = dict(line.split(":") for line in _read("/proc/meminfo").splitlines())
@@ -68,3 +121,7 @@ def _read(path: str | Path) -> str:
         return Path(path).read_text()
     except OSError:
         return ""
+
+
+_since = [_usage()]
+"""What had been used when `idle_cores` was last asked, or this module was imported."""

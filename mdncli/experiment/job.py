@@ -44,7 +44,7 @@ FEW_ROWS, FEW_PER_STEP = 1000, 64
 
 MANY_ROWS, MANY_PER_STEP = 20_000, 256
 
-FEW_STEPS, STEPPED_ROWS = 3000, 10_000
+FEW_STEPS, STEPPED_ROWS = 3000, 400
 """So many steps for as many training rows or fewer."""
 
 STRONGEST_DECAY = 0.2
@@ -147,10 +147,10 @@ def batch_rows(asked: int | Literal["full", "auto"], rows: int) -> int | None:
 def steps_for(rows: int) -> int:
     """The steps that were found to be enough for so many training rows.
 
-    >>> [steps_for(rows) for rows in (300, 9_000, 20_000, 200_000)]
-    [3000, 3000, 5045, 28372]
+    >>> [steps_for(rows) for rows in (300, 1000, 9_000, 200_000)]
+    [3000, 4328, 10423, 36034]
     """
-    return round(FEW_STEPS * max(1.0, (rows / STEPPED_ROWS) ** 0.75))
+    return round(FEW_STEPS * max(1.0, (rows / STEPPED_ROWS) ** 0.4))
 
 
 def replicas_of(job: Job, data: int) -> list[Replica]:

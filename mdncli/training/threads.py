@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from mdncli.machine import idle_cores
 from mdncli.training.batches import rows_per_step
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
@@ -28,7 +29,8 @@ def choose_threads(
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     rows = [data[replica.data].x_train.shape[1] for replica in replicas]
-    return max(1, _idle_cores()) if operations(plan, rows) >= _WORTH_SHARING else 1
+    worth = operations(plan, rows) >= _WORTH_SHARING
+    return max(1, round(idle_cores())) if worth else 1
 
 
 def operations(plan: StackPlan, rows: Sequence[int]) -> float:
@@ -39,10 +41,3 @@ def operations(plan: StackPlan, rows: Sequence[int]) -> float:
         rows: training rows of each replica.
     """
     return 6.0 * plan.network.parameters * sum(rows_per_step(n, plan.batch_size) for n in rows)
-
-
-def _idle_cores() -> int:
-    """Cores this process may use that had nothing to do in the last minute."""
-    if not hasattr(os, "sched_getaffinity"):
-        return 1
-    return int(len(os.sched_getaffinity(0)) - os.getloadavg()[0] + 0.5)

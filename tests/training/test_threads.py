@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
 
+from mdncli import machine
 from mdncli.head import Head
 from mdncli.network import Network
+from mdncli.training import threads
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 from mdncli.training.threads import choose_threads
 
 
 @pytest.fixture
 def choose(monkeypatch):
-    """Choose for a stack of some replicas on a machine of eight cores with some load."""
+    """Choose for a stack of some replicas on a machine of eight cores, some of which are busy."""
 
     def chosen(replicas: int, load: float, asked: str | None = None, width: int = 64) -> int:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         if asked is not None:
             monkeypatch.setenv("OMP_NUM_THREADS", asked)
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-        monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+        monkeypatch.setattr(threads, "idle_cores", lambda: max(0.0, 8 - load))
         head = Head(5, 1)
         plan = StackPlan(Network(1, (width, width), "silu", head.outputs), head, 10, 128)
         rows = np.zeros((1, 1000), np.float32)
@@ -45,3 +44,18 @@ def test_the_environment_overrides(choose):
     assert choose(replicas=1, load=9.0, asked="4") == 4
     assert choose(replicas=64, load=0.0, asked="1") == 1
     assert choose(replicas=1, load=0.0, asked="many") == 1
+
+
+@pytest.mark.parametrize(("own", "idle"), [(0.0, 1.5), (5.0, 4.0), (3.0, 3.0)])
+def test_cores_are_idle_where_nobody_else_uses_them(monkeypatch, own: float, idle: float):
+    """Four of six cores are allowed; in two seconds five of their eight were spent."""
+    clock, spent = iter([0.0, 2.0]), iter([0.0, own])
+    before = "".join(f"cpu{core} 100 0 50 9 9 1 1 0 0 0\n" for core in range(6))
+    after = "".join(f"cpu{core} 190 0 80 99 99 3 4 0 0 0\n" for core in range(6))
+    files = iter([before, after])
+    monkeypatch.setattr(machine, "_read", lambda path: f"cpu  9 9 9\n{next(files)}intr 1\n")
+    monkeypatch.setattr(machine, "_cores", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(machine.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(machine.time, "process_time", lambda: next(spent))
+    monkeypatch.setattr(machine, "_since", [machine._usage()])
+    assert machine.idle_cores() == pytest.approx(idle)
