@@ -44,7 +44,7 @@ FEW_ROWS, FEW_PER_STEP = 1000, 64
 
 MANY_ROWS, MANY_PER_STEP = 20_000, 256
 
-FEW_STEPS, STEPPED_ROWS = 3000, 400
+FEW_STEPS, STEPPED_ROWS = 3000, 1000
 """So many steps for as many training rows or fewer."""
 
 STRONGEST_DECAY = 0.2
@@ -149,8 +149,8 @@ def steps_for(rows: int) -> int:
 
     They come in powers of the square root of 2: tables of nearly as many rows share a stack.
 
-    >>> [steps_for(rows) for rows in (300, 1000, 9_000, 9_001, 200_000)]
-    [3000, 4243, 12000, 12000, 33941]
+    >>> [steps_for(rows) for rows in (300, 2000, 8_000, 8_001, 200_000)]
+    [3000, 4243, 6000, 6000, 24000]
     """
     wanted = max(1.0, (rows / STEPPED_ROWS) ** 0.4)
     return round(FEW_STEPS * 2 ** (round(2 * math.log2(wanted)) / 2))
