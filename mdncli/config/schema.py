@@ -526,7 +526,7 @@ class Train(Section):
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
         BeforeValidator(whole_or("full", "auto")),
-        Field(description="rows per step, or full; auto: 64, 128 or 256, by the training rows"),
+        Field(description="rows per step, or full; auto: 64 to 1024, by the training rows"),
     ] = "auto"
     loss: Annotated[
         Literal["auto", "nll", "crps", "mixed", "squared", "absolute"],

@@ -38,11 +38,8 @@ VALIDATIONS = 200
 DECAY_ROWS = 140
 """The weight decay of a network, times its training rows."""
 
-ROWS_PER_STEP = 128
-
-FEW_ROWS, FEW_PER_STEP = 1000, 64
-
-MANY_ROWS, MANY_PER_STEP = 20_000, 256
+ROWS_PER_STEP = {0: 64, 1_000: 128, 20_000: 256, 200_000: 1024}
+"""Training rows from which on so many are in a step."""
 
 FEW_STEPS, STEPPED_ROWS = 3000, 1000
 """So many steps for as many training rows or fewer."""
@@ -135,12 +132,12 @@ def batch_rows(asked: int | Literal["full", "auto"], rows: int) -> int | None:
     On few rows smaller batches, which are noisier, were found to overfit less; of many rows larger
     ones are nearer to the truth in the end.
 
-    >>> [batch_rows("auto", rows) for rows in (700, 2100, 30_000)], batch_rows("full", 700)
-    ([64, 128, 256], None)
+    >>> [batch_rows("auto", rows) for rows in (700, 2100, 30_000, 300_000)]
+    [64, 128, 256, 1024]
+    >>> batch_rows("full", 700)
     """
     if asked == "auto":
-        few = FEW_PER_STEP if rows < FEW_ROWS else ROWS_PER_STEP
-        return few if rows < MANY_ROWS else MANY_PER_STEP
+        return [each for least, each in ROWS_PER_STEP.items() if rows >= least][-1]
     return None if asked == "full" else asked
 
 
