@@ -51,7 +51,7 @@ def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:
 
 
 def _flaw(run: RunFolder) -> str:
-    """Why a run cannot predict."""
+    """Why a run cannot predict, or whatever else is asked of it."""
     record = records.read(run)
     if record is None:
         return "is no run any more"
@@ -60,6 +60,10 @@ def _flaw(run: RunFolder) -> str:
             return f"is a sweep: its best trial is {run.id}/@best"
         case "running":
             return "has no model yet"
+        case "completed" if has_model(run):
+            return "is none of these"
+        case "completed" if record.about.get("folds"):
+            return "is a cross-validation: see its folds/"
         case "completed" if record.about.get("runs"):
             return "holds figures of others"
         case "completed" if record.nll["train"] is None:

@@ -11,6 +11,7 @@ from mdncli.experiment.beginning import begin, begin_view, provenance
 from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import RESUMABLE
 from mdncli.experiment.completing import Outcome
+from mdncli.experiment.fitting import require_rows
 from mdncli.experiment.material import (
     Material,
     config_of,
@@ -47,6 +48,7 @@ __all__ = [
     "prepare",
     "provenance",
     "reopen",
+    "require_rows",
     "resplit",
     "resume",
     "scored",

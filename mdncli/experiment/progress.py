@@ -113,8 +113,8 @@ class Training:
             job.run.write_status("running", job.epoch)
         self.began = self.saved = self.told = time.monotonic()
         self.trained = 0.0
-        # Guesses, until they have been measured: a file takes about so long.
-        self.saving = self.telling = FILE_SECONDS * len(jobs)
+        # Guesses, until they have been measured: of many runs each takes about so long.
+        self.saving = self.telling = FILE_SECONDS * (len(jobs) - 1)
         self.seats = _Seats.of((), np.empty(0))
         self.seated = 0
         listener(

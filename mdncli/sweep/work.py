@@ -86,7 +86,9 @@ def _material(sized: Sized) -> Material:
     section = section_of(config)
     if section not in _read:
         _read[section] = experiment.prepare(config, ignore, sized.fingerprints)
-    return replace(_read[section], config=config)
+    material = replace(_read[section], config=config)
+    experiment.require_rows(material)
+    return material
 
 
 def _fail_all(assigned: Sequence[tuple[Sized, Assignment]], reason: str) -> None:

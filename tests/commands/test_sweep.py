@@ -488,3 +488,11 @@ def test_what_cannot_be_swept_leaves_nothing(
     assert said in done.err
     assert "Traceback" not in done.err
     assert not Path("runs").exists()
+
+
+def test_more_components_than_rows_fail_their_trials_only(here: Here) -> None:
+    done = here("sweep", *SMALL, "model.mixtures=2,300", "--json")
+    assert done.code == 3
+    answer = json.loads(done.out)
+    assert (answer["completed"], answer["failed"]) == (1, 1)
+    assert "300 components are more than the" in done.err
