@@ -99,8 +99,8 @@ def _ways(base: Config) -> list[dict[str, Any]]:
     data = base.data
     if isinstance(data, FileData) and data.splits is not None:
         return [{"data.split": split} for split in range(splits.columns(data.splits))]
-    count = data.folds or FOLDS
-    return [{"data.folds": count, "data.fold": fold} for fold in range(count)]
+    given = {} if data.folds else {"data.folds": FOLDS}
+    return [{**given, "data.fold": fold} for fold in range(data.folds or FOLDS)]
 
 
 @dataclass(frozen=True)

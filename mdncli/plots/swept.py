@@ -24,6 +24,9 @@ SEED = "seed"
 LOG_SPAN = 20.0
 """Positive values that span more than this factor are shown on a logarithmic axis."""
 
+NEARLY = 0.15
+"""The share of an axis by which it may be longer, so that nothing is above it."""
+
 HEADROOM = 4.0
 """The worst NLL that is shown, in steps from the best to the middle one, above the middle one."""
 
@@ -82,7 +85,9 @@ class Swept:
         """From the best NLL to the worst, or where that is far off, to the worst of the better."""
         low, middle, most = (float(v) for v in np.quantile(self.nll, (0, 0.5, 1)))
         few = len(self.nll) <= 4
-        return low, most if few else min(most, middle + HEADROOM * max(middle - low, 1e-3))
+        high = middle + HEADROOM * max(middle - low, 1e-3)
+        # What is hardly above is rather shown than counted.
+        return low, most if few or most <= high + NEARLY * (high - low) else high
 
     def colours(self) -> tuple[Normalize, bool]:
         """How NLL becomes a colour, and whether the worst are out of its range."""

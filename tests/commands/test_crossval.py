@@ -101,3 +101,10 @@ def test_what_cannot_be_cut_leaves_nothing(words: tuple[str, ...], said: str, he
     assert said in done.err
     assert "Traceback" not in done.err
     assert not Path("runs").exists()
+
+
+def test_folds_may_be_a_key_of_the_config(here: Here) -> None:
+    words = ("sine", "data.rows=60", "train.steps=5", "model.ensemble=1", "model.mixtures=2")
+    done = here("crossval", *words, "data.folds=3", "--json")
+    assert done.code == 0, done.err
+    assert len(json.loads(done.out)["folds"]) == 3
