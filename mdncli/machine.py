@@ -52,16 +52,16 @@ def idle_cores() -> float:
     >>> 0 <= idle_cores() <= (os.cpu_count() or 1)
     True
     """
-    cores = len(_cores())
+    allowed = float(len(cores()))
     before, now = _since[-1], _usage()
     if not now.busy:
-        return min(max(0.0, cores - os.getloadavg()[0]), float(cores))
+        return min(max(0.0, allowed - os.getloadavg()[0]), allowed)
     if now.wall - before.wall < _LEAST_WATCHED:
         time.sleep(_LEAST_WATCHED)
         now = _usage()
     _since[-1] = now
     others = (now.busy - before.busy - (now.own - before.own)) / (now.wall - before.wall)
-    return min(max(0.0, cores - others), float(cores))
+    return min(max(0.0, allowed - others), allowed)
 
 
 _LEAST_WATCHED = 0.25
@@ -76,14 +76,19 @@ class _Usage(NamedTuple):
     own: float
 
 
-def _cores() -> set[int]:
+def cores() -> set[int]:
+    """The cores that this process may use.
+
+    >>> len(cores()) > 0
+    True
+    """
     if hasattr(os, "sched_getaffinity"):
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
 
 
 def _usage() -> _Usage:
-    allowed = {f"cpu{core}" for core in _cores()}
+    allowed = {f"cpu{core}" for core in cores()}
     busy = 0
     for line in _read("/proc/stat").splitlines():
         name, *counts = line.split()

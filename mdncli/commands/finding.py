@@ -61,7 +61,7 @@ def _flaw(run: RunFolder) -> str:
         case "running":
             return "has no model yet"
         case "completed" if has_model(run):
-            return "is none of these"
+            return "is an ordinary run"
         case "completed" if record.about.get("folds"):
             return "is a cross-validation: see its folds/"
         case "completed" if record.about.get("runs"):

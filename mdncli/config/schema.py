@@ -563,7 +563,9 @@ class Train(Section):
         NUMBER,
     ] = 0.98
     reseed: Annotated[
-        bool, Field(description="components that have died begin anew where the fit is worst"), FLAG
+        bool,
+        Field(description="a mixture that has collapsed onto one component gets others back"),
+        FLAG,
     ] = True
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER

@@ -91,7 +91,7 @@ class StackPlan:
             what is validated and kept as the best; 0 for the weights themselves. Step t keeps
             t / (t + 9) at most, so that the first weights are soon forgotten (Polyak and Juditsky
             1992; that bound is usual).
-        reseed: whether components that have died begin anew; see `mdncli.training.reseeding`.
+        reseed: whether a collapsed mixture gets components back; see `mdncli.training.reseeding`.
     """
 
     network: Network

@@ -54,7 +54,7 @@ def test_cores_are_idle_where_nobody_else_uses_them(monkeypatch, own: float, idl
     after = "".join(f"cpu{core} 190 0 80 99 99 3 4 0 0 0\n" for core in range(6))
     files = iter([before, after])
     monkeypatch.setattr(machine, "_read", lambda path: f"cpu  9 9 9\n{next(files)}intr 1\n")
-    monkeypatch.setattr(machine, "_cores", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(machine, "cores", lambda: {0, 1, 2, 3})
     monkeypatch.setattr(machine.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(machine.time, "process_time", lambda: next(spent))
     monkeypatch.setattr(machine, "_since", [machine._usage()])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdncli import experiment, store
+from mdncli import experiment, machine, store
 from mdncli.commands.answer import Answer
 from mdncli.commands.sweep import planning
 from mdncli.commands.sweep.answering import answer_of
@@ -58,7 +57,7 @@ def sweep(
     with contextlib.ExitStack() as held:
         client = None
         if request.cluster is not None and not request.dry_run:
-            workers = request.workers or _cores()
+            workers = request.workers or len(machine.cores())
             client = held.enter_context(cluster.connected(request.cluster, workers, listener))
         return _swept(items, options, request, runs_dir, listener, client)
 
@@ -246,16 +245,10 @@ def _workers(
     cost = sum(sized.cost for sized in pending) * (1 + later / max(1, len(pending)))
     if cost < INLINE_COST:
         return 1
-    cores = max(1, _cores() // threads)
+    cores = max(1, len(machine.cores()) // threads)
     first = min((sized.trial.round for sized in pending), default=0)
     at_once = [sized for sized in pending if not together or sized.trial.round == first]
     return max(1, min(cores, len(stacked("", at_once, cores))))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _leave(folder: RunFolder, error: BaseException | None) -> None:
