@@ -176,6 +176,7 @@ def train(
     model.mixtures=20 train.learning_rate=1e-3.
     """
     console = _console(quiet, as_json)
+    machine.take_long_turns()
     from mdncli.commands import train as command
 
     options = _overrides(seed, epochs, name, data, target, device, threads)
@@ -418,6 +419,7 @@ def crossval(
     Each fold is an ordinary run in the new folder's folds/.
     """
     console = _console(quiet, as_json)
+    machine.take_long_turns()
     from mdncli.commands import crossval as command
 
     options = _overrides(seed, epochs, name, data, target, device, threads)
@@ -499,6 +501,7 @@ def sweep(
     continues the sweep that it began; nothing is ever trained twice.
     """
     console = _console(quiet, as_json)
+    machine.take_long_turns()
     from mdncli.commands import sweep as command
 
     if fail_fast and max_failures is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import time
 from collections.abc import Iterator
@@ -41,6 +42,29 @@ def keep_freed_memory() -> None:
     if hasattr(library, "mallopt"):  # glibc's; musl has none
         library.mallopt(_M_MMAP_THRESHOLD, _KEPT_ARRAY)
         library.mallopt(_M_TRIM_THRESHOLD, 4 * _KEPT_ARRAY)
+
+
+def take_long_turns() -> None:
+    """Asks Linux, since its version 6.12, to change less often between this process and others.
+
+    Where more processes train than there are cores, each finds the caches full of the others' work
+    at every turn: with turns of 4 milliseconds eight on two cores were measured to take a quarter
+    longer than one after another. It is no larger share of the cores, only in larger pieces.
+    """
+    import ctypes
+
+    number = _SCHED_SETATTR.get(os.uname().machine) if sys.platform == "linux" else None
+    if number is None or os.sched_getscheduler(0) not in (os.SCHED_OTHER, os.SCHED_BATCH):
+        return
+    policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
+    # struct sched_attr in its first version. Whoever refuses it leaves things as they are.
+    asked = struct.pack("IIQiIQQQ", 48, policy, 0, nice, 0, _TURN, 0, 0)
+    ctypes.CDLL(None).syscall(number, 0, asked, 0)
+
+
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_TURN = 100_000_000
+"""Nanoseconds; the longest that Linux grants."""
 
 
 def idle_cores() -> float:

@@ -42,6 +42,9 @@ _STEPS_AHEAD = 256
 
 Array = NDArray[Any]
 
+_without_warnings = np.errstate(all="ignore")
+"""numpy would warn of what a replica that diverges multiplies; its NLL says it."""
+
 
 def replicas_together(network: Network, rows: int) -> int:
     """How many replicas go through a step on so many rows together."""
@@ -94,6 +97,7 @@ class Engine:
         capture: makes of the work of a step what does it, from then on in the same memory; None
             where it may read its values wherever they lie.
         watch: counts the time of each part of a step.
+        products: who multiplies matrices, of `mdncli.training.forward.PRODUCTS`.
     """
 
     def __init__(
@@ -105,6 +109,7 @@ class Engine:
         arrays: Mapping[str, Array],
         capture: Capture | None = None,
         watch: Stopwatch | None = None,
+        products: str = "torch",
     ) -> None:
         def put(name: str) -> Tensor:
             return torch.from_numpy(np.array(arrays[name])).to(data.device)
@@ -133,6 +138,7 @@ class Engine:
         self._keys = None
         if by_chance:
             self._keys = Keys(replicas, hidden, data.device, still=self._still)
+        self._products = products
         wake_kernels()
         arena = Arena(data.device)
         self._crews = self._make_crews(data, arena)
@@ -142,6 +148,7 @@ class Engine:
         self._work = self._take_step if capture is None else capture(self._take_step)
 
     @torch.inference_mode()
+    @_without_warnings
     def advance(self) -> None:
         """Every replica takes a step."""
         # What a captured step reads is made ready before, as a capture must not wait for the host.
@@ -188,6 +195,7 @@ class Engine:
                 watch.over(tile.objective, gradient="loss")
 
     @torch.inference_mode()
+    @_without_warnings
     def validation_nll(self) -> NDArray[np.float64]:
         """The mean NLL of every replica on its validation rows; NaN where there are none."""
         nll = torch.full_like(self._nll, torch.nan)
@@ -279,7 +287,7 @@ class Engine:
                 replicas, own = self._replicas[start:stop], keys.now[start:stop]
                 chance = Chance(replicas, own, network, self._plan.head.targets, rows, arena)
                 activations = chance.activations(ACTIVATIONS[network.activation])
-            trunk = Trunk(layout, weights, gradient, rows, arena, activations)
+            trunk = Trunk(layout, weights, gradient, rows, arena, activations, self._products)
             objective = objective_of(self._plan.head, trunk.raw, arena, self._plan.loss)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], chance))
         return tiles

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from mdncli.data.streams import stream
 from mdncli.head import Head
@@ -109,6 +110,11 @@ class Stack:
         watch: Stopwatch | None = None,
     ) -> None:
         torch.set_num_threads(threads)
+        self._products = "torch"
+        if device == "cpu" and threads == 1:
+            self._products = "numpy"
+            # Of numpy itself: its own threads would add up in another order, and wait for cores.
+            ThreadpoolController().select(internal_api="openblas").limit(limits=1)
         self.plan = plan
         self.replicas = tuple(replicas)
         self._given = data
@@ -281,7 +287,14 @@ class Stack:
             replicas = [self.replicas[index] for index in ids]
             step = int(state["step"][0])
             self._engine = Engine(
-                self.plan, self._data, replicas, step, state, self._capture, self._watch
+                self.plan,
+                self._data,
+                replicas,
+                step,
+                state,
+                self._capture,
+                self._watch,
+                self._products,
             )
 
     def _suspects(self, index: int) -> tuple[int, int | None]:

@@ -80,7 +80,8 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -
     longest = max(longest, *(min(share.validation_rows, block) for share in shares))
     together = engine.replicas_together(network, longest) if device == "cpu" else replicas
     components = head.mixtures * (4 * head.targets + 3)
-    units = 4 * sum(network.hidden) + 3 * network.outputs + components
+    units = 4 * sum(network.hidden) + max(network.hidden, default=0)
+    units += 3 * network.outputs + components
     activations = 4 * min(replicas, together) * longest * units
     own = {share.data: share.rows + 2 * share.validation_rows for share in shares}
     return weights + gathered + shuffled + activations + 4 * features * sum(own.values())

@@ -7,6 +7,7 @@ streams, their own exit code.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import itertools
 import multiprocessing
@@ -77,7 +78,8 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         """Send it a signal; one that has ended already does not mind."""
         if self.process.exitcode is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it may end right now
+                os.kill(self.pid, number)
 
     def wait(self) -> Ended:
         """Wait until it has ended."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdncli.network import ACTIVATIONS, Network, forward
-from mdncli.training.forward import Arena, Trunk
+from mdncli.training.forward import PRODUCTS, Arena, Trunk
 from mdncli.training.layout import Layout
 
 FUNCTIONS = {
@@ -33,16 +33,20 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
 }
 
 ROWS = 64
+CPU = torch.device("cpu")
 
 
-def bound(network: Network, replicas: int = 3):
+each_product = pytest.mark.parametrize("products", PRODUCTS)
+
+
+def bound(network: Network, products: str, replicas: int = 3):
     """A trunk with its flat parameters and gradient."""
     layout = Layout(network)
     rng = np.random.default_rng(0)
     flat = np.stack([layout.flat(network.initial(rng)) for _ in range(replicas)])
     weights = torch.from_numpy(flat)
     gradient = torch.zeros_like(weights)
-    trunk = Trunk(layout, weights, gradient, ROWS, Arena(torch.device("cpu")))
+    trunk = Trunk(layout, weights, gradient, ROWS, Arena(CPU), products=products)
     return trunk, weights, gradient
 
 
@@ -71,9 +75,10 @@ def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: to
     return flat.grad.float()
 
 
+@each_product
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_forward_equals_the_numpy_network(network):
-    trunk, weights, _ = bound(network)
+def test_forward_equals_the_numpy_network(network, products):
+    trunk, weights, _ = bound(network, products)
     x = rows(network)
     trunk.forward(x)
     for r in range(3):
@@ -82,9 +87,10 @@ def test_forward_equals_the_numpy_network(network):
         np.testing.assert_allclose(trunk.raw[r], expected, atol=1e-5)
 
 
+@each_product
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_backward_equals_autograd(network):
-    trunk, weights, gradient = bound(network)
+def test_backward_equals_autograd(network, products):
+    trunk, weights, gradient = bound(network, products)
     x = rows(network)
     delta = torch.randn(3, network.outputs, ROWS)
     expected = autograd(network, weights, x, delta)
@@ -94,9 +100,10 @@ def test_backward_equals_autograd(network):
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_blocks_add_up():
+@each_product
+def test_blocks_add_up(products):
     network = NETWORKS["silu"]
-    trunk, _, gradient = bound(network)
+    trunk, _, gradient = bound(network, products)
     x, delta = rows(network), torch.randn(3, network.outputs, ROWS)
     for more in (False, True):
         trunk.forward(x)
@@ -105,6 +112,28 @@ def test_blocks_add_up():
         if not more:
             once = gradient.clone()
     torch.testing.assert_close(gradient, 2 * once)
+
+
+@each_product
+@pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
+def test_a_replica_is_multiplied_as_if_alone(network, products):
+    def step(chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
+        trunk, weights, gradient = bound(network, products, replicas=len(range(5)[chosen]))
+        weights.copy_(every[chosen])
+        trunk.forward(x[chosen])
+        raw = trunk.raw.clone()
+        trunk.raw.copy_(delta[chosen])
+        trunk.backward(x[chosen])
+        return raw, gradient
+
+    torch.set_num_threads(1)
+    x, delta = rows(network, replicas=5), torch.randn(5, network.outputs, ROWS)
+    every = torch.randn(5, Layout(network).size)
+    raw, gradient = step(slice(None))
+    for at in range(5):
+        alone = step(slice(at, at + 1))
+        assert torch.equal(alone[0], raw[at : at + 1])
+        assert torch.equal(alone[1], gradient[at : at + 1])
 
 
 def test_flat_storage_keeps_every_parameter():

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -59,3 +63,27 @@ def test_cores_are_idle_where_nobody_else_uses_them(monkeypatch, own: float, idl
     monkeypatch.setattr(machine.time, "process_time", lambda: next(spent))
     monkeypatch.setattr(machine, "_since", [machine._usage()])
     assert machine.idle_cores() == pytest.approx(idle)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a call of Linux")
+def test_long_turns_change_neither_policy_nor_priority():
+    program = """
+import ctypes, os, struct
+from mdncli import machine
+
+def attributes():
+    buffer = ctypes.create_string_buffer(48)
+    number = machine._SCHED_SETATTR[os.uname().machine] + 1
+    failed = ctypes.CDLL(None).syscall(number, 0, buffer, 48, 0)
+    return None if failed else struct.unpack("IIQiIQQQ", buffer.raw)
+
+os.nice(3)
+before = attributes()
+machine.take_long_turns()
+after = attributes()
+print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))
+print(before is None or (before[1:5] == after[1:5] and after[5] in (before[5], machine._TURN)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    nice = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 3)
+    assert done.stdout == f"{os.sched_getscheduler(0)} {nice}\nTrue\n", done.stderr
