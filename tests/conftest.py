@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -33,9 +34,15 @@ def mdn(tmp_path: Path) -> Mdn:
     return call
 
 
+@pytest.fixture
+def trained(once_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small finished run on the inverse sine, each test's own."""
+    return shutil.copytree(once_trained, tmp_path_factory.mktemp("own") / once_trained.name)
+
+
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a small finished run on the inverse sine; not to be changed."""
+def once_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that `trained` copies."""
     folder = tmp_path_factory.mktemp("trained")
     done = call_mdn(
         "train", "sine", "data.rows=600", "train.steps=300", "model.ensemble=2", cwd=folder

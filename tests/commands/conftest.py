@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,12 +28,6 @@ class Done:
 
 
 Here = Callable[..., Done]
-
-
-@pytest.fixture
-def trained(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished run that the tests share, in a copy that may be written into."""
-    return shutil.copytree(trained, tmp_path_factory.mktemp("own") / trained.name)
 MakeRun = Callable[..., RunFolder]
 
 
