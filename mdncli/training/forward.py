@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from mdncli.training.layout import Layout, Placed
@@ -318,12 +319,24 @@ class _NumpyLayer(_Layer):
         self._factor = (self._weight if self._scaled is None else self._scaled).numpy()
         self._delta_array = (self.delta.mT if self._turned else self.delta).numpy()
         self._product_array = self._weight_product.numpy()
+        _, units, inputs = self._product_array.shape
+        part = units if self._turned else _units_together(units, inputs, self.delta.shape[2])
+        if part < units:
+            # Products of stacks of stacks: of each part of the units with all inputs.
+            self._delta_array, self._product_array = (
+                array.reshape(len(array), units // part, part, -1)
+                for array in (self._delta_array, self._product_array)
+            )
+        self._split = part < units
 
     def taken(self, values: Tensor) -> Any:
         return values if self._thin else values.numpy()
 
     def taken_back(self, values: Tensor) -> Any:
-        return values if self._thin else super().taken_back(values).numpy()
+        if self._thin:
+            return values
+        array = super().taken_back(values).numpy()
+        return array[:, None] if self._split else array
 
     def descent(self, out: Tensor, *, added: bool) -> Callable[[], object]:
         weight, delta = self._weight.mT.numpy(), self.delta.numpy()
@@ -348,6 +361,30 @@ class _NumpyLayer(_Layer):
         left, right = (given, self._delta_array) if self._turned else (self._delta_array, given)
         np.matmul(left, right, self._product_array)
 
+
+@cache
+def _is_wide() -> bool:
+    """Whether numpy multiplies with OpenBLAS's kernels for AVX-512."""
+    found = ThreadpoolController().select(internal_api="openblas").info()
+    return any(each.get("architecture") in _WIDE for each in found)
+
+
+def _units_together(units: int, inputs: int, rows: int) -> int:
+    """Of how many units the products with the inputs are to be computed at a time.
+
+    OpenBLAS (0.3.31) multiplies two blocks of rows by its kernel for small matrices, which is up to
+    twice as fast with AVX-512, if the result has at most 1,024 values, each of which a limited
+    number of operations.
+    """
+    if not _is_wide():
+        return units
+    fitting = min(_MOST_VALUES // inputs, _MOST_OPERATIONS // (inputs * rows))
+    part = max((part for part in range(4, fitting + 1) if units % part == 0), default=units)
+    return units if units <= fitting else part
+
+
+_WIDE = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+_MOST_VALUES, _MOST_OPERATIONS = 1 << 10, 1 << 19
 
 PRODUCTS = {"torch": _Layer, "numpy": _NumpyLayer}
 """Who multiplies matrices."""

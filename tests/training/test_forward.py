@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdncli.network import ACTIVATIONS, Network, forward
-from mdncli.training.forward import PRODUCTS, Arena, Trunk
+from mdncli.training.forward import Arena, Trunk, _units_together
 from mdncli.training.layout import Layout
 
 FUNCTIONS = {
@@ -27,6 +27,8 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
     "narrow": Network(3, (6, 1, 4), "silu", 2),
     # Laid out as 16, 32 and 16 wide, the weights of the last in the other order.
     "nearly as wide as a register": Network(2, (15, 31, 20), "sigmoid", 14),
+    # Gradients of 48 and 30 units are computed 16 and 15 at a time with AVX-512.
+    "wide": Network(2, (64, 48), "silu", 30),
     "residual": Network(2, (9, 9, 9, 7, 7), "tanh", 5, residual=True),
     "residual, nearly as wide": Network(1, (15, 15, 15), "silu", 5, residual=True),
     "one input, nearly as wide": Network(1, (15,), "softplus", 30),
@@ -36,7 +38,12 @@ ROWS = 64
 CPU = torch.device("cpu")
 
 
-each_product = pytest.mark.parametrize("products", PRODUCTS)
+@pytest.fixture(params=["torch", "numpy", "numpy, AVX-512"])
+def products(request, monkeypatch) -> str:
+    """Who multiplies matrices, and how."""
+    name, _, wide = request.param.partition(", ")
+    monkeypatch.setattr("mdncli.training.forward._is_wide", lambda: bool(wide))
+    return name
 
 
 def bound(network: Network, products: str, replicas: int = 3):
@@ -75,7 +82,6 @@ def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: to
     return flat.grad.float()
 
 
-@each_product
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_forward_equals_the_numpy_network(network, products):
     trunk, weights, _ = bound(network, products)
@@ -87,7 +93,6 @@ def test_forward_equals_the_numpy_network(network, products):
         np.testing.assert_allclose(trunk.raw[r], expected, atol=1e-5)
 
 
-@each_product
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_backward_equals_autograd(network, products):
     trunk, weights, gradient = bound(network, products)
@@ -100,7 +105,6 @@ def test_backward_equals_autograd(network, products):
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
-@each_product
 def test_blocks_add_up(products):
     network = NETWORKS["silu"]
     trunk, _, gradient = bound(network, products)
@@ -114,7 +118,6 @@ def test_blocks_add_up(products):
     torch.testing.assert_close(gradient, 2 * once)
 
 
-@each_product
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
 def test_a_replica_is_multiplied_as_if_alone(network, products):
     def step(chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
@@ -134,6 +137,20 @@ def test_a_replica_is_multiplied_as_if_alone(network, products):
         alone = step(slice(at, at + 1))
         assert torch.equal(alone[0], raw[at : at + 1])
         assert torch.equal(alone[1], gradient[at : at + 1])
+
+
+def test_parts_of_a_layer_divide_it(monkeypatch):
+    def together(units: int, inputs: int, rows: int = ROWS, *, wide: bool = True) -> int:
+        monkeypatch.setattr("mdncli.training.forward._is_wide", lambda: wide)
+        return _units_together(units, inputs, rows)
+
+    assert together(64, 64) == 16
+    assert together(64, 64, wide=False) == 64
+    assert together(30, 64) == 15
+    assert together(16, 64) == 16, "few enough"
+    assert together(64, 64, rows=2048) == 4, "few operations"
+    assert together(31, 64) == 31, "a prime number"
+    assert together(64, 2000) == 64, "too many inputs"
 
 
 def test_flat_storage_keeps_every_parameter():

@@ -161,9 +161,9 @@ def test_replicas_at_different_steps_do_not_share_a_stack():
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_training_lowers_the_nll(optimizer):
-    rate = 0.01 if optimizer == "sgd" else 3e-3
+    # At higher rates SGD jumps about, and the last digit of a product decides where it ends.
     plan = a_plan(optimizer=optimizer, steps=300, gradient_clip=5.0)
-    _, said = finish(Stack(plan, DATA, [Replica(seed=s, learning_rate=rate) for s in range(3)]))
+    _, said = finish(Stack(plan, DATA, [Replica(seed=s, learning_rate=3e-3) for s in range(3)]))
     for lines in said.values():
         assert lines[-1][2] < lines[0][2] - 0.3
         assert lines[-1][3] < lines[0][3] - 0.3
