@@ -37,7 +37,9 @@ def mdn(tmp_path: Path) -> Mdn:
 @pytest.fixture
 def trained(once_trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small finished run on the inverse sine, each test's own."""
-    return shutil.copytree(once_trained, tmp_path_factory.mktemp("own") / once_trained.name)
+    return shutil.copytree(
+        once_trained, tmp_path_factory.mktemp("own") / "runs" / once_trained.name
+    )
 
 
 @pytest.fixture(scope="session")

@@ -376,7 +376,7 @@ def _units_together(units: int, inputs: int, rows: int) -> int:
     twice as fast with AVX-512, if the result has at most 1,024 values, each of which a limited
     number of operations.
     """
-    if not _is_wide():
+    if not inputs or not _is_wide():
         return units
     fitting = min(_MOST_VALUES // inputs, _MOST_OPERATIONS // (inputs * rows))
     part = max((part for part in range(4, fitting + 1) if units % part == 0), default=units)

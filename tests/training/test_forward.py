@@ -29,6 +29,7 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
     "nearly as wide as a register": Network(2, (15, 31, 20), "sigmoid", 14),
     # Gradients of 48 and 30 units are computed 16 and 15 at a time with AVX-512.
     "wide": Network(2, (64, 48), "silu", 30),
+    "no inputs": Network(0, (8,), "silu", 3),
     "residual": Network(2, (9, 9, 9, 7, 7), "tanh", 5, residual=True),
     "residual, nearly as wide": Network(1, (15, 15, 15), "silu", 5, residual=True),
     "one input, nearly as wide": Network(1, (15,), "softplus", 30),
@@ -151,6 +152,7 @@ def test_parts_of_a_layer_divide_it(monkeypatch):
     assert together(64, 64, rows=2048) == 4, "few operations"
     assert together(31, 64) == 31, "a prime number"
     assert together(64, 2000) == 64, "too many inputs"
+    assert together(64, 0) == 64
 
 
 def test_flat_storage_keeps_every_parameter():
