@@ -307,7 +307,8 @@ def cost_against_replicas(figure: Path | None) -> None:
     )
     curves: dict[str, list[float]] = {}
     for work in (FULL, BATCHED, DEFAULT):
-        sides = {str(c): (stack(work, c), min(600, 4096 // c)) for c in counts}
+        # Enough steps that what is made ready for many of them at once has been used up.
+        sides = {str(c): (stack(work, c), min(600, 65_536 // c)) for c in counts}
         taken = in_turns(sides)
         curves[work.name] = [float(np.median(taken[str(c)])) / c for c in counts]
         print(f"{work.name:<40}", *(f"{value:>7.1f}" for value in curves[work.name]), flush=True)
@@ -316,8 +317,8 @@ def cost_against_replicas(figure: Path | None) -> None:
 
         drawing = Figure(figsize=(6.4, 4.2), layout="constrained")
         axes = drawing.add_subplot()
-        for name, values in curves.items():
-            axes.loglog(counts, values, "o-", base=2, label=name)
+        for (name, values), marker in zip(curves.items(), "os^", strict=True):
+            axes.loglog(counts, values, f"{marker}-", base=2, label=name)
         axes.set(xlabel="replicas in the stack", ylabel="microseconds per step and replica")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter("{x:g}")
