@@ -53,6 +53,9 @@ EXPLODED = 1e4
 _SUSPECTS = 4096
 """At most so many training rows are searched for the one at fault."""
 
+_NUMPY_THREADS = 2
+"""Up to so many, one that multiplies with numpy is as fast as all of them with torch."""
+
 Array = NDArray[Any]
 State = Mapping[str, Array]
 """Everything an exact continuation needs: arrays with an entry per replica."""
@@ -111,9 +114,9 @@ class Stack:
     ) -> None:
         torch.set_num_threads(threads)
         self._products = "torch"
-        if device == "cpu" and threads == 1:
+        if device == "cpu" and threads <= _NUMPY_THREADS:
             self._products = "numpy"
-            # Of numpy itself: its own threads would add up in another order, and wait for cores.
+            # Its own threads would add up in another order, and wait for cores.
             ThreadpoolController().select(internal_api="openblas").limit(limits=1)
         self.plan = plan
         self.replicas = tuple(replicas)

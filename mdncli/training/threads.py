@@ -10,11 +10,7 @@ from mdncli.training.batches import rows_per_step
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 _WORTH_SHARING = 1e8
-"""Operations a step from which more threads save time."""
-
-_LEAST_SHARING = 3
-"""Threads from which they do: one multiplies matrices with numpy, twice as fast where there is
-AVX-512 as torch, which several use; two were measured to take as long there."""
+"""Operations a step from which a second idle core saved time: up to a third."""
 
 
 def choose_threads(
@@ -33,10 +29,8 @@ def choose_threads(
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     rows = [data[replica.data].x_train.shape[1] for replica in replicas]
-    if operations(plan, rows) < _WORTH_SHARING:
-        return 1
-    idle = round(idle_cores())
-    return idle if idle >= _LEAST_SHARING else 1
+    worth = operations(plan, rows) >= _WORTH_SHARING
+    return max(1, round(idle_cores())) if worth else 1
 
 
 def operations(plan: StackPlan, rows: Sequence[int]) -> float:
