@@ -9,7 +9,7 @@ import numpy as np
 
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.finding import find
+from mdncli.commands.finding import find_model
 from mdncli.errors import UsageError
 from mdncli.events import Listener
 from mdncli.experiment.material import Material
@@ -21,7 +21,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
     """Calibrate a run on its validation rows, or take that back."""
     from mdncli.experiment import calibrated, reopen
 
-    run = find(reference, runs_dir, listener)
+    run = find_model(reference, runs_dir, listener)
     with run.locked():
         predictor = predictors.load(run)
         if undo:

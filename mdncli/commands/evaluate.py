@@ -13,7 +13,7 @@ import numpy as np
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer, number, significant
 from mdncli.commands.answer import Table as Shown
-from mdncli.commands.finding import find
+from mdncli.commands.finding import find_model
 from mdncli.commands.invalid import Tally, drops, gaps, remedied
 from mdncli.commands.records import mapping_of
 from mdncli.data import table
@@ -41,7 +41,7 @@ def evaluate(
     """Score a run on its test rows, or on the rows of another table."""
     from mdncli.experiment import reopen, scored, spaced, unconditional
 
-    run = find(reference, runs_dir, listener)
+    run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
     if data is None:
         material = reopen(run)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mdncli import store
 from mdncli.commands import records
+from mdncli.errors import RunNotFoundError
 from mdncli.events import Listener, Note
 from mdncli.store import RunFolder
 
@@ -41,6 +42,30 @@ def find(
             note += f" (passed over {_excused(runs_dir, found.passed_over)})"
         listener(Note(note))
     return found.run
+
+
+def find_model(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
+    """The same, to predict with.
+
+    Raises:
+        RunNotFoundError: it is of a kind that never has a model of its own.
+    """
+    run = find(reference, runs_dir, listener)
+    if not has_model(run) and (where := _models_of(run)) is not None:
+        raise RunNotFoundError(f"{run.id}: {_flaw(run)}", hint=where)
+    return run
+
+
+def _models_of(run: RunFolder) -> str | None:
+    """Where the models are that a folder without one stands for; None where it should have one."""
+    record = records.read(run)
+    if run.trials.is_dir():
+        return "name that, or another of its trials"
+    if record is None or record.status != "completed" or record.nll["train"] is not None:
+        return None
+    if record.about.get("folds"):
+        return f"name a run in {run.path / 'folds'}"
+    return "name a run that was trained; see mdn runs list"
 
 
 def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer
-from mdncli.commands.finding import find
+from mdncli.commands.finding import find_model
 from mdncli.commands.invalid import Tally, drops, gaps, remedied
 from mdncli.commands.output import destination, free
 from mdncli.data import table
@@ -66,7 +66,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     asked = Asked.of(request)
     if request.output not in (None, "-"):
         free(Path(request.output), force=request.force)
-    run = find(reference, runs_dir, listener)
+    run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
     if predictor.classes:
         _refuse_of_numbers(request)

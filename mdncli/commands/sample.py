@@ -12,7 +12,7 @@ import numpy as np
 
 from mdncli import predictor as predictors
 from mdncli.commands.answer import Answer
-from mdncli.commands.finding import find
+from mdncli.commands.finding import find_model
 from mdncli.commands.invalid import gaps
 from mdncli.commands.output import destination, free
 from mdncli.data import table
@@ -59,7 +59,7 @@ def sample(reference: str, request: Request, runs_dir: Path, listener: Listener)
     """Draw, write the draws as a table in long form, and draw a picture of them."""
     temperatures = _temperatures(request.temperatures)
     _check(request)
-    run = find(reference, runs_dir, listener)
+    run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
     at = _where(run, predictor, request, listener)
     count = request.count or (1 if predictor.encoding.inputs else GRID_POINTS)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from mdncli.store import RunFolder
 
 Here = Callable[..., Any]
@@ -35,3 +37,28 @@ def test_the_newest_run_of_a_name_is_taken_and_told(here: Here, make_run: MakeRu
     second.path.rename(second.path.with_name("elsewhere"))
     done = here("runs", "path", "k5")
     assert (done.out.strip(), done.err) == (f"runs/{first.id}", "")
+
+
+@pytest.mark.parametrize("command", ["sample", "predict", "evaluate", "calibrate"])
+def test_a_folder_of_other_models_says_where_they_are(
+    here: Here, make_run: MakeRun, command: str
+) -> None:
+    sweep = make_run("wide", nll=None)
+    sweep.trials.mkdir()
+    crossed = make_run("crossed", nll=None, hours=1, folds=5)
+    data = make_run("data", nll=None, hours=2)
+    for named, why in (
+        (sweep, f"is a sweep: its best trial is {sweep.id}/@best"),
+        (crossed, "is a cross-validation: see its folds/"),
+        (data, "holds generated data only"),
+    ):
+        refused = here(command, named.id)
+        assert refused.code == 5
+        assert f"{named.id}: {why}; " in refused.err.replace("\n", " ")
+
+
+def test_a_run_that_lost_its_model_is_damaged(here: Here, make_run: MakeRun) -> None:
+    lost = make_run("lost")
+    refused = here("evaluate", lost.id)
+    assert refused.code != 5
+    assert "model.safetensors" in refused.err
