@@ -61,11 +61,11 @@ def _models_of(run: RunFolder) -> str | None:
     record = records.read(run)
     if run.trials.is_dir():
         return "name that, or another of its trials"
-    if record is None or record.status != "completed" or record.nll["train"] is not None:
+    if record is None or record.status != "completed":
         return None
     if record.about.get("folds"):
         return f"name a run in {run.path / 'folds'}"
-    return "name a run that was trained; see mdn runs list"
+    return "name one of those" if record.about.get("runs") else None
 
 
 def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:

@@ -46,11 +46,11 @@ def test_a_folder_of_other_models_says_where_they_are(
     sweep = make_run("wide", nll=None)
     sweep.trials.mkdir()
     crossed = make_run("crossed", nll=None, hours=1, folds=5)
-    data = make_run("data", nll=None, hours=2)
+    drawn = make_run("drawn", nll=None, hours=2, runs=["a", "b"])
     for named, why in (
         (sweep, f"is a sweep: its best trial is {sweep.id}/@best"),
         (crossed, "is a cross-validation: see its folds/"),
-        (data, "holds generated data only"),
+        (drawn, "holds figures of others"),
     ):
         refused = here(command, named.id)
         assert refused.code == 5
