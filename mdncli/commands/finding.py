@@ -51,9 +51,18 @@ def find_model(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
         RunNotFoundError: it is of a kind that never has a model of its own.
     """
     run = find(reference, runs_dir, listener)
+    require_own_model(run)
+    return run
+
+
+def require_own_model(run: RunFolder) -> None:
+    """Refuse a folder of a kind that never has a model of its own.
+
+    Raises:
+        RunNotFoundError: it is one.
+    """
     if not has_model(run) and (where := _models_of(run)) is not None:
         raise RunNotFoundError(f"{run.id}: {_flaw(run)}", hint=where)
-    return run
 
 
 def _models_of(run: RunFolder) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mdncli import predictor as predictors
 from mdncli import store
 from mdncli.commands.answer import Answer, Table
-from mdncli.commands.finding import find
+from mdncli.commands.finding import find, require_own_model
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
@@ -60,6 +60,8 @@ def plot(
     _check(runs, name)
     if any(map(is_sweep, runs)):
         return _sweep(runs, names)
+    for run in runs:
+        require_own_model(run)
     subjects = _subjects(runs, listener)
     applying = [key for key in FIGURES if all(map(FIGURES[key].applies, subjects))]
     for figure in names:

@@ -14,7 +14,7 @@ from mdncli import config as configs
 from mdncli import experiment
 from mdncli.commands import components, health
 from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.finding import anything, find
+from mdncli.commands.finding import anything, find, require_own_model
 from mdncli.config import Config
 from mdncli.errors import (
     ConfigError,
@@ -139,6 +139,11 @@ def resume(
         )
     with _nothing_begun():
         run = find(reference, runs_dir, listener, anything)
+        if run.trials.is_dir():
+            raise ResumeRefusedError(
+                f"{run.id}: is a sweep", hint=f"continue it with mdn sweep --resume {run.path}"
+            )
+        require_own_model(run)
     keys = [item.partition("=")[0] for item in overrides]
     keys += [key for key, value in options.items() if value is not None]
     for key in keys:

@@ -233,7 +233,7 @@ class Stack:
         yield from rolled
         for at, index in enumerate(ids.tolist()):
             if status[at] == DIVERGED:
-                detail = f"NLL {train[at]} in training, {validation[at]} in validation"
+                detail = f"NLL {train[at]:.6g} in training, {validation[at]:.6g} in validation"
                 yield Diverged(index, step, detail, *self._suspects(index))
             elif status[at] == STOPPED:
                 yield Stopped(index, step)

@@ -39,6 +39,20 @@ def test_the_newest_run_of_a_name_is_taken_and_told(here: Here, make_run: MakeRu
     assert (done.out.strip(), done.err) == (f"runs/{first.id}", "")
 
 
+def test_only_a_run_is_continued_by_train(here: Here, make_run: MakeRun) -> None:
+    sweep = make_run("wide", nll=None)
+    sweep.trials.mkdir()
+    refused = here("train", "--resume", sweep.id)
+    assert refused.code == 7
+    said = f"{sweep.id}: is a sweep; continue it with mdn sweep --resume runs/{sweep.id}"
+    assert said in refused.err.replace("\n", " ")
+    crossed = make_run("crossed", nll=None, hours=1, folds=5)
+    for command in (("train", "--resume"), ("plot",)):
+        refused = here(*command, crossed.id)
+        assert refused.code == 5
+        assert f"{crossed.id}: is a cross-validation: see its folds/; " in refused.err
+
+
 @pytest.mark.parametrize("command", ["sample", "predict", "evaluate", "calibrate"])
 def test_a_folder_of_other_models_says_where_they_are(
     here: Here, make_run: MakeRun, command: str
