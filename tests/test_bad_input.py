@@ -521,7 +521,7 @@ MODELS: dict[str, Case] = {
     "never made": Case(f"evaluate {CUT}", (f"{CUT}/{MODEL}: not found", f"--resume runs/{CUT}"), 1),
     "of generated data": Case(f"sample {GENERATED}", (MODEL, "mdn train runs/", "config.yaml"), 1),
     "newer": forged(
-        DRAW, f"{SINE}/{MODEL}", entry("format", value=9), "another version", "upgrade"
+        DRAW, f"{SINE}/{MODEL}", entry("format", value=9), "a newer version", "upgrade"
     ),
     "NaN weights": forged(
         DRAW, f"{SINE}/{MODEL}", every(lambda a: a * np.nan), f"{MODEL}: holds weights that are not"

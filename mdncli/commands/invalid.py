@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli import config as configs
 from mdncli.config import FileData
 from mdncli.data.encoding import Encoding
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
 from mdncli.errors import DataError
-from mdncli.store import RunFolder, plain_file
+from mdncli.experiment import config_of
+from mdncli.store import RunFolder
 
 REMEDY = "correct it, or leave such rows out with --skip-invalid"
 
@@ -47,7 +47,7 @@ def drops(run: RunFolder) -> bool:
     """Whether a run was trained without the rows that miss a value."""
     if not run.config.is_file():
         return False
-    data = configs.load(plain_file(run.config)).data
+    data = config_of(run).data
     return isinstance(data, FileData) and data.missing == "drop"
 
 

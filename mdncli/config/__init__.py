@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 from pydantic import ValidationError
 
-from mdncli.config import document, faults
+from mdncli.config import document, faults, history
 from mdncli.config.document import Mark, Marks, Tree
+from mdncli.config.history import as_recorded
 from mdncli.config.overrides import OVERRIDE, Setting, of_option, of_override, overlay
 from mdncli.config.rendering import dump, json_schema, written
 from mdncli.config.scalars import Text, clip, printable
@@ -43,6 +44,7 @@ __all__ = [
     "Scale",
     "SyntheticData",
     "Train",
+    "as_recorded",
     "builtin",
     "clip",
     "default_name",
@@ -91,6 +93,8 @@ def load(
     config: str | Path | None,
     overrides: Sequence[str] = (),
     options: Mapping[str, object] = _NO_OPTIONS,
+    *,
+    recorded: int | None = None,
 ) -> Config:
     """Read a config with what the command line adds to it.
 
@@ -98,6 +102,8 @@ def load(
         config: a YAML file, a table, or the name of a built-in example; None for the defaults.
         overrides: `key=value` arguments; relative paths in them are relative to the current folder.
         options: key path -> value of an option that stands for it; None where it was not given.
+        recorded: of the config of a run folder, the number of the folder's format: keys that came
+            later have the meaning that they had then.
 
     Returns:
         The config with every default filled in and every path absolute.
@@ -113,6 +119,8 @@ def load(
     else:
         path = locate(str(config))
         tree, marks, settings = _start(path, str(config))
+    if recorded is not None:
+        history.complete(tree, marks, recorded)
     found: list[str] = []
     given = [(key, value) for key, value in options.items() if value is not None]
     for read in (
@@ -135,13 +143,19 @@ def load(
     return loaded
 
 
-def loads(text: str) -> Config:
+def loads(text: str, *, recorded: int | None = None) -> Config:
     """Read a resolved config from its YAML or JSON; paths in it are absolute already.
+
+    Args:
+        text: the YAML or JSON.
+        recorded: the number of the format in which it was recorded, if it was; see `load`.
 
     >>> loads(dump(Config(seed=3))) == Config(seed=3)
     True
     """
     tree, marks = document.parse(text, lambda line: Mark("config", line), Path())
+    if recorded is not None:
+        history.complete(tree, marks, recorded)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

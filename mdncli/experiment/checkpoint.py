@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdncli import store
-from mdncli.config import Config
+from mdncli.config import Config, as_recorded
 from mdncli.errors import (
     MdnError,
     ResumeRefusedError,
@@ -57,7 +57,7 @@ def restore(job: Job) -> Restored:
         done = int(steps.max())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
         raise misfit(job.run) from None
-    if identity != identity_of(job.config):
+    if identity != identity_of(job.config, job.run.format):
         raise ResumeRefusedError(
             f"{job.run.config}: has changed since the checkpoint was written",
             hint="restore it or train a new run",
@@ -77,21 +77,25 @@ def reached(run: RunFolder, config: Config) -> int | None:
     """
     try:
         state, about = store.read_tensors(run.checkpoint)
-        if about["config"] != identity_of(config):
+        if about["config"] != identity_of(config, run.format):
             return None
         return int(state["step"].max())
     except (MdnError, KeyError, TypeError, ValueError, AttributeError):
         return None
 
 
-def identity_of(config: Config) -> str:
+def identity_of(config: Config, recorded: int) -> str:
     """The SHA-256 of what may not change in a config when its run is continued.
 
     Tables have fingerprints of their own, so their paths may.
+
+    Args:
+        config: of the run.
+        recorded: the number of the format of the run's folder.
     """
     train = {key.removeprefix("train.") for key in RESUMABLE}
     parts = {"name": True, "data": {"file", "splits"}, "train": train}
-    kept = config.model_dump(mode="json", exclude=parts)
+    kept = as_recorded(config.model_dump(mode="json", exclude=parts), recorded)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

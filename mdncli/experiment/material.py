@@ -462,4 +462,5 @@ def config_of(
     """
     if not run.config.is_file():
         raise RunFault(f"{run.config}: not found", hint="is this a complete run folder?")
-    return configs.load(store.plain_file(run.config), overrides, options or {})
+    path = store.plain_file(run.config)
+    return configs.load(path, overrides, options or {}, recorded=run.format)

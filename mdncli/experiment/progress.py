@@ -179,7 +179,7 @@ class Training:
                 "threads": self.threads,
                 "device": self.device,
                 "layout": LAYOUT,
-                "config": identity_of(job.config),
+                "config": identity_of(job.config, job.run.format),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
                 "latest": store.finite(job.latest.tolist()),
             }

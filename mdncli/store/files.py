@@ -19,7 +19,9 @@ from typing import Any
 from mdncli.errors import RunFault, refused
 
 FORMAT = 1
-"""Version of the run folder's layout; a newer one is refused, never guessed at."""
+"""Number of the run folder's format, which rises when the meaning of anything in it changes.
+
+Folders of all earlier numbers are read; a newer one is refused, never guessed at."""
 
 JSON_LIMIT = 16 << 20
 """Largest JSON document that is read; a real one has a few thousand bytes."""
@@ -49,6 +51,22 @@ def content(path: Path, limit: int | None = None) -> bytes:
         if limit is not None and about.st_size > limit:
             raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
         return file.read(about.st_size)
+
+
+def require_format(path: Path, found: object) -> int:
+    """The number of the format that a file says it has, if this version reads it.
+
+    Raises:
+        RunFault: it is newer, or no such number.
+    """
+    if type(found) is not int or found < 1:
+        raise RunFault(f"{path}: damaged, {found!r:.40} is not the number of a format")
+    if found > FORMAT:
+        raise RunFault(
+            f"{path}: written by a newer version (format {found}, this one reads up to {FORMAT})",
+            hint="upgrade mdncli",
+        )
+    return found
 
 
 def plain_file(path: Path) -> Path:

@@ -21,6 +21,7 @@ from mdncli.store.files import (
     is_shallow,
     json_of,
     plain_entries,
+    require_format,
     write_bytes,
     write_json,
     writing,
@@ -127,13 +128,18 @@ class RunFolder:
             raise RunFault(f"{path}: cannot be read ({error.strerror})") from None
         if not isinstance(value, dict) or not is_shallow(value):
             raise RunFault(f"{path}: damaged, not a JSON object as mdn writes it")
-        newest = value.get("format", FORMAT)
-        if not isinstance(newest, int) or newest > FORMAT:
-            raise RunFault(
-                f"{path}: written by a newer version (format {newest}, this one reads {FORMAT})",
-                hint="upgrade mdncli",
-            )
+        require_format(path, value.get("format", FORMAT))
         return value
+
+    @property
+    def format(self) -> int:
+        """The number of the format in which the run was recorded.
+
+        Raises:
+            RunFault: `run.json` is damaged or newer.
+        """
+        about = self.find_json(self.provenance) or {}
+        return int(about.get("format", FORMAT))
 
     def state(self) -> State:
         """What became of the run; a `running` whose process is gone is `interrupted`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli.errors import RunFault
-from mdncli.store.files import FORMAT, content, finite, write_bytes
+from mdncli.store.files import FORMAT, content, finite, require_format, write_bytes
 from mdncli.store.folder import remedy
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
         raise damaged from None
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise RunFault(
-            f"{path}: written by another version (this one reads format {FORMAT})",
-            hint="upgrade mdncli",
-        )
+    if not isinstance(about, dict):
+        raise damaged
+    require_format(path, about.get("format"))
     return arrays, about

@@ -102,7 +102,7 @@ class Book:
         return [*self._read()]
 
     def _read(self) -> Iterator[Trial]:
-        path = self.folder.trial_list
+        path, recorded = self.folder.trial_list, self.folder.format
         try:
             text = store.plain_file(path).read_bytes()
         except OSError as error:
@@ -110,7 +110,7 @@ class Book:
         # A last line without an end was being written when its writer was killed.
         for number, line in enumerate(text.split(b"\n")[:-1], 1):
             try:
-                yield Trial.of_json(json.loads(line))
+                yield Trial.of_json(json.loads(line), recorded)
             except (MdnError, ValueError, KeyError, TypeError, RecursionError):
                 raise RunFault(
                     f"{path}:{number}: damaged", hint="start the sweep again with --new"

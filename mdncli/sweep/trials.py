@@ -14,6 +14,7 @@ from typing import Any
 from mdncli import config as configs
 from mdncli.config import Config
 from mdncli.errors import ConfigError
+from mdncli.store import FORMAT
 from mdncli.sweep.space import Point
 
 MOST_FAULTS = 20
@@ -65,28 +66,37 @@ class Trial:
         }
 
     @classmethod
-    def of_json(cls, document: Mapping[str, Any]) -> Trial:
+    def of_json(cls, document: Mapping[str, Any], recorded: int) -> Trial:
         """Read a line of the sweep's list; the config is validated as any other.
+
+        Args:
+            document: the line.
+            recorded: the number of the format of the sweep's folder.
 
         Raises:
             ConfigError, KeyError, TypeError: it is damaged.
         """
-        config = configs.loads(json.dumps(document["config"]))
+        config = configs.loads(json.dumps(document["config"]), recorded=recorded)
         overrides, point = dict(document["overrides"]), dict(document.get("point", {}))
         number = int(document.get("round", 0))
         trial = cls(str(document["trial"]), overrides, config, point, number)
-        if identity(config) != trial.id:
+        # A later version may have added trials to the sweep.
+        if trial.id not in (identity(config, each) for each in range(recorded, FORMAT + 1)):
             raise KeyError("trial")
         return trial
 
 
-def identity(config: Config) -> str:
+def identity(config: Config, recorded: int = FORMAT) -> str:
     """What makes a trial the same trial: 12 digits of the SHA-256 of its config.
+
+    Args:
+        config: of the trial.
+        recorded: the number of the format in which the trial was recorded.
 
     >>> identity(Config(seed=1)) == identity(Config(seed=1, name="other")) != identity(Config())
     True
     """
-    document = config.model_dump(mode="json", exclude={"name"})
+    document = configs.as_recorded(config.model_dump(mode="json", exclude={"name"}), recorded)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -13,7 +13,8 @@ from mdncli.commands.finding import anything, find
 from mdncli.commands.records import KEYS, Record, read
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note, Warned
-from mdncli.store import RunFolder, plain_file
+from mdncli.experiment import config_of
+from mdncli.store import RunFolder
 
 Config = dict[str, Any]
 """Key path -> value of a config."""
@@ -114,9 +115,7 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
 
 def _config(run: RunFolder) -> Config:
     """Every key of a run's config but its name, as JSON values."""
-    from mdncli import config as configs
-
-    tree = configs.load(plain_file(run.config)).model_dump(mode="json")
+    tree = config_of(run).model_dump(mode="json")
     flat = _flattened(tree)
     del flat["name"]
     return flat

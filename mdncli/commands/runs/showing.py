@@ -15,7 +15,8 @@ from mdncli.commands.finding import anything, find
 from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
-from mdncli.store import RunFolder, finite, plain_file
+from mdncli.experiment import config_of
+from mdncli.store import RunFolder, finite
 from mdncli.sweep.book import Book, is_sweep
 
 Facts = Iterator[tuple[str, str]]
@@ -134,7 +135,6 @@ def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
 
 def _subject(run: RunFolder, record: Record) -> Facts:
     """What it learned from, and with what."""
-    from mdncli import config as configs
 
     data = mapping_of(record.about.get("data"))
     if record.source:
@@ -151,7 +151,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
         given = f" given {', '.join(map(str, inputs))}" if inputs else ", nothing given"
         yield "columns", f"{', '.join(map(str, targets))}{given}"
     try:
-        model = configs.load(plain_file(run.config)).model
+        model = config_of(run).model
     except MdnError:
         return
     if record.nll["train"] is not None or record.status != "completed":

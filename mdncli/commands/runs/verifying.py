@@ -9,7 +9,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
-from mdncli import config as configs
 from mdncli import predictor, store
 from mdncli.commands.answer import Answer, Table, shortened
 from mdncli.commands.finding import anything, find
@@ -17,7 +16,8 @@ from mdncli.commands.records import mapping_of, sequence_of
 from mdncli.config import Config
 from mdncli.errors import DataError, MdnError, RunFault, UsageError
 from mdncli.events import Listener, Note
-from mdncli.store import RunFolder, plain_file
+from mdncli.experiment import config_of
+from mdncli.store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class _Subject:
 
     @cached_property
     def config(self) -> Config:
-        return configs.load(plain_file(self.run.config))
+        return config_of(self.run)
 
     @cached_property
     def is_view(self) -> bool:
@@ -133,7 +133,7 @@ def _documents(subject: _Subject) -> str:
     read = [path.name for path in (run.provenance, run.status) if run.read_json(path)]
     if subject.result is not None:
         read.append(run.result.name)
-    return f"format {store.FORMAT}: {', '.join(read)}"
+    return f"format {run.format}: {', '.join(read)}"
 
 
 def _config(subject: _Subject) -> str | None:

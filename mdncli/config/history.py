@@ -1,0 +1,70 @@
+"""Keys that earlier formats of a run folder did not have, and what their absence meant.
+
+A run folder records the number of its format. When a config key is added, or a default changes its
+meaning, the number in `mdncli.store` rises by one and the key gets a line here with the value that
+stands for how runs were made until then. So an old `config.yaml` keeps its meaning, and an old
+checkpoint is continued as it was begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mdncli.config.document import Mark, Marks, Tree
+from mdncli.config.scalars import Text
+
+ADDED: dict[int, dict[str, str]] = {}
+"""Format -> the keys that came with it, each with the YAML text of its former meaning.
+
+Keys of `data` are those of tables: a synthetic dataset has parameters of its own.
+"""
+
+
+def complete(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
+    """Add to the tree of a recorded config the keys that came after its format.
+
+    Args:
+        tree: of the config as it was recorded; changed in place.
+        marks: the place of every key, for messages; changed in place.
+        recorded: the number of the format in which it was recorded.
+    """
+    for path, meaning in _later(recorded).items():
+        *parents, last = path.split(".")
+        place: Any = tree
+        for parent in parents:
+            place = place.get(parent) if isinstance(place, dict) else None
+        applies = path.partition(".")[0] != "data" or (isinstance(place, dict) and "file" in place)
+        if isinstance(place, dict) and applies and last not in place:
+            place[last] = Text(meaning)
+            marks[(*parents, last)] = Mark("config", key=(*parents, last))
+
+
+def as_recorded(document: dict[str, Any], recorded: int) -> dict[str, Any]:
+    """The JSON document of a config without the keys that came after a format.
+
+    Hashes of configs that were made in that format are of such documents.
+
+    >>> as_recorded({"seed": 0, "model": {"hidden": [8]}}, 1)
+    {'seed': 0, 'model': {'hidden': [8]}}
+    """
+    return _without(document, {tuple(path.split(".")) for path in _later(recorded)})
+
+
+def _later(recorded: int) -> dict[str, str]:
+    """The keys that came after a format, with their former meanings; of two, the earlier one."""
+    found: dict[str, str] = {}
+    for number in sorted(ADDED):
+        if number > recorded:
+            found = {**ADDED[number], **found}
+    return found
+
+
+def _without(document: Mapping[str, Any], paths: set[tuple[str, ...]]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, value in document.items():
+        if (key,) in paths:
+            continue
+        below = {path[1:] for path in paths if path[0] == key and len(path) > 1}
+        kept[key] = _without(value, below) if below and isinstance(value, dict) else value
+    return kept
