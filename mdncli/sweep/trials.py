@@ -66,7 +66,7 @@ class Trial:
         }
 
     @classmethod
-    def of_json(cls, document: Mapping[str, Any], recorded: int) -> Trial:
+    def of_json(cls, document: Mapping[str, Any], recorded: int = FORMAT) -> Trial:
         """Read a line of the sweep's list; the config is validated as any other.
 
         Args:
