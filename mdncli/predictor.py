@@ -198,8 +198,13 @@ class Predictor:
             rows = slice(start, min(start + size, table.rows))
             yield rows, self.predict(table[rows], **tempering)
 
-    def save(self, run: RunFolder) -> None:
-        """Write `model.safetensors`: one file with all a predictor needs."""
+    def save(self, run: RunFolder, recipe: Mapping[str, Any] | None = None) -> None:
+        """Write `model.safetensors`: one file with all a predictor needs.
+
+        Args:
+            run: its folder.
+            recipe: what was decided about the run before it was trained; None keeps what is there.
+        """
         about: dict[str, Any] = {
             "kind": self.head.kind,
             "network": asdict(self.network),
@@ -213,6 +218,10 @@ class Predictor:
         if self.calibration is not None:
             about["calibration"] = self.calibration.about()
             arrays |= self.calibration.arrays()
+        if recipe is None and run.model.exists():
+            recipe = read_tensors(run.model)[1].get("recipe")
+        if recipe is not None:
+            about["recipe"] = recipe
         write_tensors(run.model, arrays, about)
 
 

@@ -12,7 +12,7 @@ from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.finding import find_model
 from mdncli.errors import UsageError
 from mdncli.events import Listener
-from mdncli.experiment.material import Material
+from mdncli.experiment import Dataset
 from mdncli.predictor import Predictor
 from mdncli.store import finite
 
@@ -29,13 +29,13 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
                 raise UsageError(f"{run.path}: is not calibrated", hint="leave out --undo")
             replace(predictor, calibration=None).save(run)
             return Answer(lines=[str(run.path)], document={"run": str(run.path)})
-        material = reopen(run)
-        found = calibrated(material, predictor)
+        dataset = reopen(run)
+        found = calibrated(dataset, predictor)
         found.save(run)
     calibration = found.calibration
     assert calibration is not None
-    before = _nll(material, replace(found, calibration=None))
-    after = _nll(material, found)
+    before = _nll(dataset, replace(found, calibration=None))
+    after = _nll(dataset, found)
     document = {
         "run": str(run.path),
         **calibration.about(),
@@ -53,7 +53,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
     return Answer(document=finite(document), tables=[Table(run.id, ("", ""), lines)])
 
 
-def _nll(material: Material, predictor: Predictor) -> float | None:
-    chunks = material.chunks(predictor, material.split.test)
+def _nll(dataset: Dataset, predictor: Predictor) -> float | None:
+    chunks = dataset.chunks(predictor, dataset.split.test)
     each = [-chunk.predicted.log_prob(chunk.y) for chunk in chunks]
     return float(np.mean(np.concatenate(each))) if each else None

@@ -24,7 +24,7 @@ from mdncli.errors import InterruptedRunError, MdnError, UsageError
 from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note
-from mdncli.experiment import Material, Outcome
+from mdncli.experiment import Dataset, Outcome
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def crossval(
         for fold, way in enumerate(ways)
     ]
     first = experiment.prepare(cut[0], listener)
-    materials = [first, *(experiment.resplit(first, config) for config in cut[1:])]
+    datasets = [first, *(experiment.resplit(first, config) for config in cut[1:])]
     started = time.monotonic()
     about = {"fingerprints": first.fingerprints, "folds": len(ways)}
     with interruptible() as stop:
         view = experiment.begin_view(runs_dir, base.name, about, base)
         try:
-            outcomes = experiment.train(materials, view.path / "folds", listener, stop)
-            done = _scored(outcomes, materials)
+            outcomes = experiment.train(datasets, view.path / "folds", listener, stop)
+            done = _scored(outcomes, datasets)
             _draw(view, base.name, done)
             answer = _answer(view, base, outcomes, done, time.monotonic() - started)
             view.write_status("completed" if done else "failed", 0)
@@ -110,37 +110,37 @@ class _Fold:
     Args:
         number: which one, from 0.
         run: its folder.
-        material: its data.
+        dataset: its data.
         scores: on the rows that it tests.
     """
 
     number: int
     run: RunFolder
-    material: Material
+    dataset: Dataset
     scores: Mapping[str, Any]
 
     @property
     def document(self) -> dict[str, Any]:
         """What JSON says of it."""
-        scores = {key: self.scores.get(key) for key in ("rows", *_metrics(self.material))}
+        scores = {key: self.scores.get(key) for key in ("rows", *_metrics(self.dataset))}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         return {"fold": self.number, "run": str(self.run.path), **scores}
 
 
-def _scored(outcomes: Sequence[Outcome], materials: Sequence[Material]) -> list[_Fold]:
+def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
     """The folds that did not fail, with their scores on their own test rows."""
     done = []
-    for fold, (outcome, material) in enumerate(zip(outcomes, materials, strict=True)):
+    for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
         if outcome.error is None:
             predictor = predictors.load(outcome.run)
-            chunks = material.chunks(predictor, material.split.test)
+            chunks = dataset.chunks(predictor, dataset.split.test)
             scores = (
                 classification.evaluate(chunks)
-                if material.classes
-                else measure(chunks, material.targets)
+                if dataset.classes
+                else measure(chunks, dataset.targets)
             )
-            done.append(_Fold(fold, outcome.run, material, scores))
+            done.append(_Fold(fold, outcome.run, dataset, scores))
     return done
 
 
@@ -175,15 +175,15 @@ def _answer(
     )
 
 
-def _metrics(material: Material) -> Sequence[str]:
-    return METRICS_OF_CLASSES if material.classes else METRICS
+def _metrics(dataset: Dataset) -> Sequence[str]:
+    return METRICS_OF_CLASSES if dataset.classes else METRICS
 
 
 def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for key in _metrics(done[0].material) if done else METRICS:
+    for key in _metrics(done[0].dataset) if done else METRICS:
         values = [fold.scores.get(key) for fold in done]
         known = np.array([value for value in values if value is not None], np.float64)
         complete = bool(done) and len(known) == len(values)
@@ -223,14 +223,14 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
     from mdncli.commands.subjects import rows
     from mdncli.plots.subject import Rows, Subject
 
-    lead = done[0].material
-    tested = [rows(fold.material, fold.material.split.test) for fold in done]
+    lead = done[0].dataset
+    tested = [rows(fold.dataset, fold.dataset.split.test) for fold in done]
 
     def parts() -> list[Any]:
         parts = []
         for fold in done:
             predictor = predictors.load(fold.run)
-            chosen = fold.material.table[fold.material.split.test]
+            chosen = fold.dataset.table[fold.dataset.split.test]
             parts += [part for _, part in predictor.chunks(chosen)]
         return parts
 

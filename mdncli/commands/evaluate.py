@@ -27,7 +27,8 @@ from mdncli.predictor import Predictor
 from mdncli.store import RunFolder, finite
 
 if TYPE_CHECKING:
-    from mdncli.experiment import Material
+    from mdncli.density.conditional import Conditional
+    from mdncli.experiment import Dataset
 
 
 def evaluate(
@@ -39,13 +40,13 @@ def evaluate(
     skip_invalid: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import reopen, scored, spaced, unconditional
+    from mdncli.experiment import reopen, scored, spaced
 
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
     if data is None:
-        material = reopen(run)
-        test = material.split.test
+        dataset = reopen(run)
+        test = dataset.split.test
         if not len(test):
             raise DataError(
                 f"{run.path}: has no test rows",
@@ -54,12 +55,12 @@ def evaluate(
         rows = "test rows"
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
-            assert material is not None
-            return material.chunks(by, test if most is None else spaced(test, most), parts=True)
+            assert dataset is not None
+            return dataset.chunks(by, test if most is None else spaced(test, most), parts=True)
     else:
         _warn_of_own(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
-        material = _material(run, listener)
+        dataset = _dataset(run, listener)
         rows = f"rows of {data}"
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
@@ -70,8 +71,8 @@ def evaluate(
 
     def score(by: Predictor) -> dict[str, Any]:
         if by.classes:
-            return classification.evaluate(chunks(by), _shares(material, by))
-        unknowing, unit = ({}, None) if material is None else unconditional(material)
+            return classification.evaluate(chunks(by), _shares(dataset, by))
+        unknowing, unit = ({}, None) if dataset is None else _reference(run, dataset)
         return {"reference": None, **measure(chunks(by), targets, unknowing, unit)}
 
     with remedied() if data is not None else nullcontext():
@@ -87,15 +88,22 @@ def evaluate(
     return Answer(document=result, tables=shown)
 
 
-def _shares(material: Material | None, predictor: Predictor) -> np.ndarray | None:
+def _reference(run: RunFolder, dataset: Dataset) -> tuple[dict[str, Conditional], np.ndarray]:
+    """The distributions of the training targets without x, and their standard deviations (D,)."""
+    from mdncli.experiment import recall, unconditional
+
+    return unconditional(dataset, recall(run, dataset.config, dataset).scale_floor)
+
+
+def _shares(dataset: Dataset | None, predictor: Predictor) -> np.ndarray | None:
     """The shares of the classes among the training rows; None where these are gone."""
-    if material is None:
+    if dataset is None:
         return None
-    codes = material.y(material.split.train)[:, 0].astype(np.intp)
+    codes = dataset.y(dataset.split.train)[:, 0].astype(np.intp)
     return np.bincount(codes, minlength=len(predictor.classes)) / len(codes)
 
 
-def _material(run: RunFolder, listener: Listener) -> Material | None:
+def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
     """The data that the run was trained on, if it is still there."""
     from mdncli.experiment import reopen
 

@@ -15,7 +15,7 @@ from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.errors import UsageError
 from mdncli.events import Listener
-from mdncli.experiment import Material
+from mdncli.experiment import Dataset
 from mdncli.store import RunFolder
 
 
@@ -56,10 +56,10 @@ def generate(
         raise UsageError(f"{names[0]}: describes a file", hint="see mdn generate --list")
     if output is not None:
         writing.require_format(free(output, force=force))
-    material = experiment.prepare(config, listener)
-    run = experiment.begin(material, runs_dir)
+    dataset = experiment.prepare(config, listener)
+    run = experiment.begin(dataset, runs_dir)
     try:
-        files = [_table(material, run, output), _picture(material, run)]
+        files = [_table(dataset, run, output), _picture(dataset, run)]
         store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})
         run.write_status("completed", 0)
     except BaseException:
@@ -71,17 +71,17 @@ def generate(
     )
 
 
-def _table(material: Material, run: RunFolder, output: Path | None) -> Path:
+def _table(dataset: Dataset, run: RunFolder, output: Path | None) -> Path:
     if output is None:
         return run.data
-    experiment.write_rows(material, output)
+    experiment.write_rows(dataset, output)
     return output
 
 
-def _picture(material: Material, run: RunFolder) -> Path:
-    from mdncli.commands.subjects import of_material
+def _picture(dataset: Dataset, run: RunFolder) -> Path:
+    from mdncli.commands.subjects import of_dataset
     from mdncli.plots import FIGURES, save
 
     picture = store.subfolder(run.plots) / "data.png"
-    save(FIGURES["data"].load()(of_material(material, split=False)), picture)
+    save(FIGURES["data"].load()(of_dataset(dataset, split=False)), picture)
     return picture

@@ -28,7 +28,7 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import ignore
 
 if TYPE_CHECKING:
-    from mdncli.experiment import Material
+    from mdncli.experiment import Dataset
 
 COMMENTS_AT = 27
 """Column of the comments."""
@@ -122,8 +122,8 @@ def _of_table(source: str, target: str | None, file: Path) -> str:
     config = config.model_copy(update={"data": data})
     from mdncli.experiment import prepare
 
-    material = prepare(config, ignore)
-    return "\n".join(_lines(whole, draft, material, file)) + "\n"
+    dataset = prepare(config, ignore)
+    return "\n".join(_lines(whole, draft, dataset, file)) + "\n"
 
 
 # --------------------------------------------------------------------------- what to do about it
@@ -253,8 +253,10 @@ def _is_code(column: Column) -> bool:
 # ------------------------------------------------------------------------------------ the file
 
 
-def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterator[str]:
-    config, traps = material.config, material.coarse
+def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator[str]:
+    from mdncli.experiment import resolve
+
+    config, traps = dataset.config, resolve(dataset.config, dataset).coarse
     data = config.data
     assert isinstance(data, FileData)
     near = os.path.relpath(data.file, file.parent.absolute())
@@ -274,9 +276,9 @@ def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterat
     target = data.target[0] if len(data.target) == 1 else data.target
     described = "; ".join(_description(whole.column(name)) for name in data.target)
     yield _line(f"  target: {written(target)}", described)
-    if material.classes and whole.column(data.target[0]).kind != "text":
+    if dataset.classes and whole.column(data.target[0]).kind != "text":
         yield _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
-    if not material.classes and len(data.target) == 1 and _is_code(whole.column(data.target[0])):
+    if not dataset.classes and len(data.target) == 1 and _is_code(whole.column(data.target[0])):
         yield _line("  # task: classification", "uncomment if these numbers are classes")
     yield from _inputs(whole, draft)
     if draft.codes:
@@ -289,7 +291,7 @@ def _lines(whole: Table, draft: Draft, material: Material, file: Path) -> Iterat
     yield _line(f"  validation: {data.validation}", "share of the rows that picks the best step")
     yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
     yield "model:"
-    if not material.classes:
+    if not dataset.classes:
         yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
     yield _line(f"  ensemble: {config.model.ensemble}", "networks trained side by side, averaged")
     yield from _spikes(traps, len(data.target))

@@ -152,10 +152,10 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
     from mdncli.commands.subjects import of_run
     from mdncli.experiment import reopen
 
-    materials = [reopen(run) for run in runs]
+    datasets = [reopen(run) for run in runs]
     subjects = [
-        of_run(run, material, predictors.load(run))
-        for run, material in zip(runs, materials, strict=True)
+        of_run(run, dataset, predictors.load(run))
+        for run, dataset in zip(runs, datasets, strict=True)
     ]
     lead = subjects[0]
     for run, subject in zip(runs, subjects, strict=True):
@@ -172,7 +172,7 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
                 f"{run.path}: its classes are not those of {runs[0].path}",
                 hint="draw them one by one",
             )
-    if len({material.fingerprints["data"] for material in materials}) > 1:
+    if len({dataset.fingerprints["data"] for dataset in datasets}) > 1:
         listener(Note("the runs learned from different data: no exact density is drawn"))
         subjects = [
             replace(subject, exact=None, exact_classes=None, exact_nll=None) for subject in subjects

@@ -231,10 +231,10 @@ def _parts(
     if request.at is None:
         from mdncli.experiment import reopen
 
-        material = reopen(run)
-        if not len(material.split.test):
+        dataset = reopen(run)
+        if not len(dataset.split.test):
             raise DataError(f"{run.path}: has no test rows", hint="name rows with --at")
-        rows = material.table[material.split.test]
+        rows = dataset.table[dataset.split.test]
         listener(Note(f"predicting at the {rows.rows:,} test rows"))
         return _typed(rows)
     source = sys.stdin.buffer if request.at == "-" else request.at

@@ -148,10 +148,10 @@ def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Lis
     else:
         from mdncli.experiment import reopen
 
-        material = reopen(run)
-        if not len(material.split.test):
+        dataset = reopen(run)
+        if not len(dataset.split.test):
             raise DataError(f"{run.path}: has no test rows to draw at", hint="name rows with --at")
-        at = material.table[material.split.test]
+        at = dataset.table[dataset.split.test]
         listener(Note(f"drawing at the {at.rows:,} test rows"))
     return at
 
@@ -228,12 +228,12 @@ def _plot(
         what = "numbers" if predictor.classes else "one numeric input"
         listener(Note(f"no picture: that is for {what}; see mdn plot"))
         return False
-    from mdncli.commands.subjects import of_material
+    from mdncli.commands.subjects import of_dataset
     from mdncli.experiment import reopen
     from mdncli.plots import FIGURES, save
     from mdncli.plots.subject import Rows
 
-    data, subjects = of_material(reopen(run)), []
+    data, subjects = of_dataset(reopen(run)), []
     for temperature, parts in draws.items():
         x, y = (
             np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)

@@ -11,7 +11,7 @@ from mdncli.data.column import Column
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.density.conditional import Distribution
-from mdncli.experiment import Material
+from mdncli.experiment import Dataset
 from mdncli.plots.subject import Rows, Subject
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -20,25 +20,25 @@ DRAWS = 1000
 """Draws shown over the data."""
 
 
-def of_material(material: Material, *, split: bool = True) -> Subject:
+def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
     """The data alone, before anything is trained; `split` shows the training rows only."""
-    everything = np.arange(material.table.rows)
+    everything = np.arange(dataset.table.rows)
     return Subject(
-        name=material.config.name,
-        inputs=material.inputs,
-        targets=material.targets,
-        train=rows(material, material.split.train if split else everything),
-        categories=_categories(material),
-        classes=material.classes,
+        name=dataset.config.name,
+        inputs=dataset.inputs,
+        targets=dataset.targets,
+        train=rows(dataset, dataset.split.train if split else everything),
+        categories=_categories(dataset),
+        classes=dataset.classes,
     )
 
 
-def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
+def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
     """A trained run: its data, its predictions, its history and, where known, the truth."""
-    inputs, problem = material.inputs, material.problem
+    inputs, problem = dataset.inputs, dataset.problem
     single = len(inputs) == 1
     numeric = single and [*predictor.ranges] == inputs
-    test, whole = material.split.test, predictor.factorisation
+    test, whole = dataset.split.test, predictor.factorisation
     record = records.read(run)
 
     def rows_at(x: np.ndarray) -> Table:
@@ -50,7 +50,7 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
                     column.labels,
                 )
                 for name, values in zip(inputs, x.T, strict=True)
-                for column in [material.table.column(name)]
+                for column in [dataset.table.column(name)]
             }
         )
 
@@ -61,25 +61,25 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
         return predictor.encoding.decode(predictor.members(rows_at(x))[0])
 
     def predict_test() -> Distribution:
-        return predictor.predict(material.table[test])
+        return predictor.predict(dataset.table[test])
 
     def exact_test() -> Distribution:
-        known = material.exact(material.table[test])
+        known = dataset.exact(dataset.table[test])
         assert known is not None
         return known
 
     exact = None if problem is None else problem.exact
     of_its_kind: dict[str, Any]
-    if material.classes:
+    if dataset.classes:
         of_its_kind = {
-            "classes": material.classes,
+            "classes": dataset.classes,
             "classify": predict,
             "classify_test": predict_test if len(test) else None,
             "exact_classes": exact,
         }
     else:
         of_its_kind = {
-            "draws": _draws(predictor) if numeric else _test_draws(material, predictor),
+            "draws": _draws(predictor) if numeric else _test_draws(dataset, predictor),
             "predict": predict if single else None,
             "predict_member": predict_member if single and whole.name == "joint" else None,
             "predict_test": predict_test if len(test) else None,
@@ -87,52 +87,52 @@ def of_run(run: RunFolder, material: Material, predictor: Predictor) -> Subject:
             "exact_test": exact_test if exact is not None and len(test) else None,
         }
     return Subject(
-        name=material.config.name,
+        name=dataset.config.name,
         inputs=inputs,
-        targets=material.targets,
-        train=rows(material, material.split.train),
-        test=rows(material, test) if len(test) else None,
+        targets=dataset.targets,
+        train=rows(dataset, dataset.split.train),
+        test=rows(dataset, test) if len(test) else None,
         members=predictor.size // whole.parts,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],
-        categories=_categories(material),
+        categories=_categories(dataset),
         **of_its_kind,
     )
 
 
-def rows(material: Material, chosen: np.ndarray) -> Rows:
+def rows(dataset: Dataset, chosen: np.ndarray) -> Rows:
     """Some rows of the data; text becomes the index of its category, what is missing NaN."""
-    part = material.table[chosen]
-    x = np.empty((len(chosen), len(material.inputs)))
-    for values, name in zip(x.T, material.inputs, strict=True):
+    part = dataset.table[chosen]
+    x = np.empty((len(chosen), len(dataset.inputs)))
+    for values, name in zip(x.T, dataset.inputs, strict=True):
         column = part.column(name)
         values[:] = np.where(column.missing(), np.nan, column.values)
-    return Rows(x, material.y(chosen))
+    return Rows(x, dataset.y(chosen))
 
 
-def _categories(material: Material) -> dict[str, tuple[str, ...]]:
+def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     """What the numbers of `rows` stand for in columns of text and of truth values."""
-    columns = {name: material.table.column(name) for name in material.inputs}
+    columns = {name: dataset.table.column(name) for name in dataset.inputs}
     texts = {name: column.labels for name, column in columns.items() if column.kind == "text"}
     truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}
     return texts | truths
 
 
-def _test_draws(material: Material, predictor: Predictor) -> Rows | None:
+def _test_draws(dataset: Dataset, predictor: Predictor) -> Rows | None:
     """A draw at each test row, at most `DRAWS` of them; None where there are none.
 
     Without inputs all rows are alike, and there are `DRAWS`.
     """
-    if not material.inputs:
+    if not dataset.inputs:
         anywhere = predictor.predict(Table({}, counted=range(1, 2)))
         drawn = anywhere.sample(stream(predictor.seed, "sampling"), DRAWS)
         return Rows(np.empty((DRAWS, 0)), drawn[0])
-    chosen = material.split.test[:DRAWS]
+    chosen = dataset.split.test[:DRAWS]
     if not len(chosen):
         return None
-    drawn = predictor.predict(material.table[chosen]).sample(stream(predictor.seed, "sampling"))
-    return Rows(rows(material, chosen).x, drawn[:, 0])
+    drawn = predictor.predict(dataset.table[chosen]).sample(stream(predictor.seed, "sampling"))
+    return Rows(rows(dataset, chosen).x, drawn[:, 0])
 
 
 def _draws(predictor: Predictor) -> Rows:

@@ -24,7 +24,7 @@ from mdncli.errors import (
     UsageError,
 )
 from mdncli.events import Listener
-from mdncli.experiment import Material, Outcome
+from mdncli.experiment import Dataset, Outcome
 from mdncli.training.stopwatch import Stopwatch
 
 MOST_RUNS = 10_000
@@ -52,12 +52,12 @@ def train(
     """
     watch = Stopwatch() if profile else None
     with _nothing_begun(), watch.during("data") if watch is not None else nullcontext():
-        materials = _materials(items, options, listener, seeds)
+        datasets = _datasets(items, options, listener, seeds)
     with interruptible() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.started()
-        answer = _answer(experiment.train(materials, runs_dir, listener, stop, watch))
+        answer = _answer(experiment.train(datasets, runs_dir, listener, stop, watch))
     return answer if watch is None else _profiled(answer, watch)
 
 
@@ -75,9 +75,9 @@ def _profiled(answer: Answer, watch: Stopwatch) -> Answer:
     )
 
 
-def _materials(
+def _datasets(
     items: Sequence[str], options: Mapping[str, Any], listener: Listener, seeds: str | None
-) -> list[Material]:
+) -> list[Dataset]:
     """The data of every run that is asked for."""
     names, overrides = configs.divide(items)
     if not names and options.get("data.file") is not None:
@@ -93,14 +93,14 @@ def _materials(
             faults += [fault for fault in error.faults if fault not in faults]
     if faults:
         raise ConfigError(faults)
-    prepared: dict[str, Material] = {}
-    materials: list[Material] = []
+    prepared: dict[str, Dataset] = {}
+    datasets: list[Dataset] = []
     for config in [seeded for each in loaded for seeded in _seeded(each, seeds)]:
         data = config.data.model_dump_json()
         if data not in prepared:
             prepared[data] = experiment.prepare(config, listener)
-        materials.append(replace(prepared[data], config=config))
-    return materials
+        datasets.append(replace(prepared[data], config=config))
+    return datasets
 
 
 def _seeded(config: Config, seeds: str | None) -> list[Config]:

@@ -234,17 +234,29 @@ def flag_or(word: str) -> Callable[[object], object]:
     return read
 
 
-def number_or(word: str) -> Callable[[object], object]:
-    """A reader of a number or one word, such as `auto`."""
+def number_or(*words: str) -> Callable[[object], object]:
+    """A reader of a number or a word, such as `auto`."""
+    *others, last = words
+    due = f"{', '.join(['a number', *others])} or {last}"
 
     def read(value: object) -> object:
-        if value == word or (isinstance(value, Text) and value.text == word):
+        word = value.text if isinstance(value, Text) else value
+        if isinstance(word, str) and word in words:
             return word
         if isinstance(value, Text) and not _NUMBER.fullmatch(value.text):
-            raise refused(f"a number or {word}", value)
+            raise refused(due, value)
         return read_number(value)
 
     return read
+
+
+def each_or(read: Callable[[object], object]) -> Callable[[object], object]:
+    """A reader of a list in brackets, each by its own reader, or of what `read` takes."""
+
+    def read_all(value: object) -> object:
+        return tuple(value) if isinstance(value, list | tuple) else read(value)
+
+    return read_all
 
 
 def list_like(example: str) -> Callable[[object], object]:

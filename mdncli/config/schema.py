@@ -36,6 +36,7 @@ from mdncli.config.scalars import (
     FilePath,
     choice_of,
     clip,
+    each_or,
     fault,
     flag_or,
     list_like,
@@ -140,6 +141,11 @@ class Data(Section):
         int, Field(ge=0, lt=1000, description="which of the folds is tested, from 0"), WHOLE
     ] = 0
 
+    @property
+    def validation_share(self) -> float | None:
+        """The share of the validation rows; None where it is left to the number of rows."""
+        return None if self.validation == "auto" else self.validation
+
     @model_validator(mode="after")
     def _fold_is_one_of_them(self) -> Self:
         if self.folds is None and self.fold:
@@ -234,6 +240,11 @@ class FileData(Data):
         Field(description="table with a row per data row, a column per split: 1 test, 0 train"),
     ] = None
     split: Annotated[int, Field(ge=0, description="which column of splits, from 0"), WHOLE] = 0
+
+    @property
+    def asked_task(self) -> Literal["regression", "classification"] | None:
+        """The task; None where it is left to what the target holds."""
+        return None if self.task == "auto" else self.task
 
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
@@ -417,9 +428,11 @@ class Model(Section):
         Field(description="layers add to the values before them; auto: where they are 4 or more"),
     ] = "auto"
     mixtures: Annotated[
-        Annotated[int, Field(ge=1, le=1000)] | Literal["auto"],
-        BeforeValidator(whole_or("auto")),
-        Field(description="components of the mixture (K); auto: as few as suffice, of 1 to 20"),
+        Annotated[int, Field(ge=1, le=1000)]
+        | Annotated[tuple[Annotated[int, Field(ge=1, le=1000), WHOLE], ...], Field(min_length=1)]
+        | Literal["auto"],
+        BeforeValidator(each_or(whole_or("auto"))),
+        Field(description="components (K); a list: as few of these as suffice; auto: of 1 to 20"),
     ] = 10
     family: Annotated[
         Literal["gaussian", "laplace", "logistic", "student_t"],
@@ -442,8 +455,8 @@ class Model(Section):
     ] = "joint"
     scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
     background: Annotated[
-        Annotated[float, Field(ge=0, lt=1)] | Literal["auto"],
-        BeforeValidator(number_or("auto")),
+        Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "validation"],
+        BeforeValidator(number_or("auto", "validation")),
         Field(description="share of one component as wide as all rows; auto: by validation rows"),
     ] = "auto"
     ensemble: Annotated[
@@ -457,9 +470,9 @@ class Model(Section):
         >>> Model(mixtures="auto").counts
         (1, 2, 5, 10, 20)
         """
-        if self.mixtures != "auto":
-            return (self.mixtures,)
-        return COUNTS if self.kind == "mdn" else (1,)
+        if self.mixtures == "auto":
+            return COUNTS if self.kind == "mdn" else (1,)
+        return self.mixtures if isinstance(self.mixtures, tuple) else (self.mixtures,)
 
     @property
     def networks(self) -> int:
@@ -468,8 +481,11 @@ class Model(Section):
 
     @model_validator(mode="after")
     def _one_mixture_has_a_count(self) -> Self:
-        if self.kind == "gmm" and self.mixtures == "auto":
-            raise faults_at(mixtures="auto is for the kind mdn; of a gmm say how many")
+        if self.kind == "gmm" and not isinstance(self.mixtures, int):
+            what = "auto" if self.mixtures == "auto" else "a list"
+            raise faults_at(mixtures=f"{what} is for the kind mdn; of a gmm say how many")
+        if isinstance(self.mixtures, tuple) and list(self.mixtures) != sorted({*self.mixtures}):
+            raise faults_at(mixtures="must rise from one number of components to the next")
         return self
 
     @model_validator(mode="after")
@@ -541,9 +557,11 @@ class Train(Section):
     ] = 0.9
     learning_rate: Annotated[Positive, Field(description="at its highest")] = 0.01
     weight_decay: Annotated[
-        Annotated[float, Field(ge=0, le=1e9)] | Literal["auto"],
-        BeforeValidator(number_or("auto")),
-        Field(description="pull of the hidden weights towards zero; auto: by the rows, with adamw"),
+        Annotated[float, Field(ge=0, le=1e9)]
+        | Annotated[tuple[Annotated[float, Field(ge=0, le=1e9), NUMBER], ...], Field(min_length=1)]
+        | Literal["auto"],
+        BeforeValidator(each_or(number_or("auto"))),
+        Field(description="pull of the weights to 0, or a list by member; auto: by the rows"),
     ] = "auto"
     schedule: Annotated[
         Literal["constant", "cosine"],
@@ -593,6 +611,16 @@ class Train(Section):
         Field(description="CPU threads, or auto"),
     ] = "auto"
 
+    @property
+    def asked_threads(self) -> int | None:
+        """The threads asked for; None where as many are wanted as pay."""
+        return None if self.threads == "auto" else self.threads
+
+    @property
+    def asked_device(self) -> str | None:
+        """The device asked for; None where the faster one is wanted."""
+        return None if self.device == "auto" else self.device
+
     @model_validator(mode="before")
     @classmethod
     def _one_length(cls, section: object) -> object:
@@ -639,12 +667,25 @@ class Config(Section):
         if kind == "mdn" and loss in ("squared", "absolute"):
             what = f"{loss} is for the model.kind mlp or linear; an mdn learns by nll or crps"
             raise faults_at(**{"train.loss": what})
-        if kind in ("mlp", "linear") and loss in ("nll", "crps", "mixed"):
+        classes = isinstance(self.data, FileData) and self.data.task == "classification"
+        if (
+            kind in ("mlp", "linear")
+            and loss in ("nll", "crps", "mixed")
+            and not (classes and loss == "nll")
+        ):
             what = f"{loss} is for the model.kind mdn; for {kind} write squared or absolute"
             raise faults_at(**{"train.loss": what})
         if kind == "mdn" and loss in ("crps", "mixed") and self.model.family != "gaussian":
             what = f"{loss} is for the family gaussian; with {self.model.family} write nll"
             raise faults_at(**{"train.loss": what})
+        return self
+
+    @model_validator(mode="after")
+    def _every_member_has_a_decay(self) -> Self:
+        decay, members = self.train.weight_decay, self.model.ensemble
+        if isinstance(decay, tuple) and len(decay) != members:
+            what = f"lists {len(decay)} for {members} members of the ensemble; give one for each"
+            raise faults_at(**{"train.weight_decay": what})
         return self
 
 

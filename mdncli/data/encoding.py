@@ -44,7 +44,7 @@ from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
 Missing = Literal["error", "drop", "impute"]
-Task = Literal["auto", "regression", "classification"]
+Task = Literal["regression", "classification"]
 
 _EVERY = slice(None)
 
@@ -92,7 +92,7 @@ class Encoding:
         categorical: Collection[str] = (),
         transform: Mapping[str, str] | None = None,
         missing: Missing = "error",
-        task: Task = "auto",
+        task: Task | None = None,
     ) -> Self:
         """Learn the encoding from the training rows of a table, and check all its rows.
 
@@ -105,7 +105,7 @@ class Encoding:
             transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
             missing: `error` refuses missing values; `drop` takes it that rows outside `complete`
                 are not used; `impute` stands something in for those of inputs.
-            task: `auto` takes a target of text or truth values to mean classification.
+            task: what targets are; None takes one of text or truth values to mean classification.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -455,7 +455,7 @@ def _check_names(
         )
 
 
-def _classifies(table: Table, targets: Sequence[str], task: Task) -> bool:
+def _classifies(table: Table, targets: Sequence[str], task: Task | None) -> bool:
     """Whether the targets are classes.
 
     Raises:

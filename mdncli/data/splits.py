@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from mdncli.errors import DataError
 
 Index: TypeAlias = NDArray[np.int64]
 
-Share: TypeAlias = float | Literal["auto"]
+Share: TypeAlias = float | None
+"""Of the rows; None for as many as `validated` says."""
 
 VALIDATION_SHARE = 0.06
 """The share of the rows that was found to be enough to choose the best step by, and not too much
@@ -41,11 +42,14 @@ class Split:
         train: rows that the model and its encoding are fitted on.
         validation: rows that choose the best step.
         test: rows that nothing learns from.
+        share: the share of the rows by which the validation rows were drawn; of all rows where
+            test rows are a share, too, and of the others where they are given.
     """
 
     train: Index
     validation: Index
     test: Index
+    share: float = 0.0
 
     def __iter__(self) -> Iterator[Index]:
         return iter((self.train, self.validation, self.test))
@@ -70,7 +74,8 @@ class Split:
             return self
         if len(self.train) - len(moved) < LEAST_TRAINING_ROWS:
             return self
-        return _sorted(self.train[~twins], np.concatenate([self.validation, moved]), self.test)
+        joined = np.concatenate([self.validation, moved])
+        return _sorted(self.train[~twins], joined, self.test, self.share)
 
     def restricted(self, kept: NDArray[np.bool_], source: str = "table") -> Split:
         """The split without the rows that are not kept, such as those with missing values.
@@ -90,7 +95,7 @@ class Split:
                     hint="set data.missing to impute, or split in another way",
                 )
         _require(len(parts[0]), source, "without the rows that miss a value")
-        return Split(*parts)
+        return Split(*parts, share=self.share)
 
 
 def by_share(rows: int, validation: Share, test: float, seed: int, source: str = "table") -> Split:
@@ -98,7 +103,7 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
 
     Args:
         rows: how many rows there are.
-        validation: share of all rows, at least one row unless it is 0; or `auto`, see `validated`.
+        validation: share of all rows, at least one row unless it is 0; or None, see `validated`.
         test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
         source: what messages call the data.
@@ -112,10 +117,11 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
     order = stream(seed, "split").permutation(rows)
     tested = _count(rows, test)
     others = rows - tested
-    chosen = tested + (validated(others) if validation == "auto" else _count(rows, validation))
+    chosen = tested + (validated(others) if validation is None else _count(rows, validation))
     parts = f"{chosen - tested} for validation and {tested} for testing"
     _require(rows - chosen, source, f"of {rows} rows after {parts}")
-    return _sorted(order[chosen:], order[tested:chosen], order[:tested])
+    share = (chosen - tested) / rows
+    return _sorted(order[chosen:], order[tested:chosen], order[:tested], share)
 
 
 def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: int) -> Split:
@@ -125,7 +131,7 @@ def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: in
         path: the table; 1 marks a test row, 0 any other.
         rows: how many rows the data has.
         split: which column, counted from 0.
-        validation: share of the rows that are not tested; or `auto`, see `validated`.
+        validation: share of the rows that are not tested; or None, see `validated`.
         seed: of the data; draws the validation rows.
 
     Raises:
@@ -155,7 +161,7 @@ def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: in
     others = stream(seed, "split").permutation(np.flatnonzero(marks == 0))
     chosen = validated(len(others), validation)
     _require(len(others) - chosen, given.source, f"in split {split}")
-    return _sorted(others[chosen:], others[:chosen], test)
+    return _sorted(others[chosen:], others[:chosen], test, chosen / len(others))
 
 
 def by_fold(
@@ -167,7 +173,7 @@ def by_fold(
         rows: how many rows there are.
         folds: how many parts, at least 2.
         fold: which of them is tested, counted from 0.
-        validation: share of the rows that are not tested; or `auto`, see `validated`.
+        validation: share of the rows that are not tested; or None, see `validated`.
         seed: of the data.
         source: what messages call the data.
 
@@ -186,7 +192,7 @@ def by_fold(
     others = stream(seed, "folds", fold).permutation(others)
     chosen = validated(len(others), validation)
     _require(len(others) - chosen, source, f"in a fold of {rows} rows")
-    return _sorted(others[chosen:], others[:chosen], parts[fold])
+    return _sorted(others[chosen:], others[:chosen], parts[fold], chosen / len(others))
 
 
 def columns(path: str | Path) -> int:
@@ -194,13 +200,13 @@ def columns(path: str | Path) -> int:
     return len(table.read(path).columns)
 
 
-def validated(rows: int, share: Share = "auto") -> int:
+def validated(rows: int, share: Share = None) -> int:
     """How many of the rows that are not tested choose the best step.
 
     >>> [validated(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
     [4, 30, 60, 1200, 5000]
     """
-    if share != "auto":
+    if share is not None:
         return _count(rows, share)
     least = min(FEW_VALIDATED, max(1, rows // 5))
     return min(MANY_VALIDATED, max(least, _count(rows, VALIDATION_SHARE)))
@@ -218,5 +224,6 @@ def _require(training: int, source: str, where: str) -> None:
         )
 
 
-def _sorted(train: Index, validation: Index, test: Index) -> Split:
-    return Split(*(np.sort(part).astype(np.int64) for part in (train, validation, test)))
+def _sorted(train: Index, validation: Index, test: Index, share: float) -> Split:
+    parts = (np.sort(part).astype(np.int64) for part in (train, validation, test))
+    return Split(*parts, share=share)

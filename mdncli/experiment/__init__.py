@@ -6,16 +6,10 @@ run folders, drives the stacked loop and writes what it says; `reopen` finds a f
 again.
 """
 
-from mdncli.experiment.assigning import Assignment, Shape, shape_of, train_assigned
-from mdncli.experiment.beginning import begin, begin_view, provenance
-from mdncli.experiment.calibrating import calibrated
 from mdncli.experiment.checkpoint import RESUMABLE
-from mdncli.experiment.completing import Outcome
-from mdncli.experiment.fitting import require_rows
-from mdncli.experiment.material import (
-    Material,
+from mdncli.experiment.dataset import (
+    Dataset,
     config_of,
-    prepare,
     reopen,
     resplit,
     scored,
@@ -24,17 +18,25 @@ from mdncli.experiment.material import (
     usable,
     write_rows,
 )
-from mdncli.experiment.modelling import factorisation_of, head_of, network_of
-from mdncli.experiment.progress import Stop
+from mdncli.experiment.gmm import require_rows
+from mdncli.experiment.launch import prepare, train
+from mdncli.experiment.provenance import begin, begin_view, provenance
 from mdncli.experiment.pruning import Bars, best_until
-from mdncli.experiment.running import resume, train
+from mdncli.experiment.recipe import Recipe, expected_model, recall, recorded, resolve
+from mdncli.experiment.result import Outcome
+from mdncli.experiment.resume import resume
+from mdncli.experiment.selection import calibrated
+from mdncli.experiment.stacking import Shape, shape_of
+from mdncli.experiment.training import Stop
+from mdncli.experiment.trials import Assignment, train_assigned
 
 __all__ = [
     "RESUMABLE",
     "Assignment",
     "Bars",
-    "Material",
+    "Dataset",
     "Outcome",
+    "Recipe",
     "Shape",
     "Stop",
     "begin",
@@ -42,13 +44,14 @@ __all__ = [
     "best_until",
     "calibrated",
     "config_of",
-    "factorisation_of",
-    "head_of",
-    "network_of",
+    "expected_model",
     "prepare",
     "provenance",
+    "recall",
+    "recorded",
     "reopen",
     "require_rows",
+    "resolve",
     "resplit",
     "resume",
     "scored",

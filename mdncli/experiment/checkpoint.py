@@ -1,4 +1,4 @@
-"""What a run's last checkpoint holds, and whether training may go on from it."""
+"""The last checkpoint of a run: its state, and whether training may go on from it."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from mdncli.errors import RunFault, refused
 
-FORMAT = 1
+FORMAT = 2
 """Number of the run folder's format, which rises when the meaning of anything in it changes.
 
 Folders of all earlier numbers are read; a newer one is refused, never guessed at."""

@@ -99,6 +99,11 @@ class RunFolder:
         return self.path / "trials"
 
     @property
+    def recipe(self) -> Path:
+        """Every decision about the run that was made before it was trained."""
+        return self.path / "recipe.json"
+
+    @property
     def trial_list(self) -> Path:
         """Of a sweep: a line for each trial that is to be."""
         return self.path / "trials.jsonl"

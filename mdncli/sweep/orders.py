@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mdncli import __version__
 from mdncli.config import Config
-from mdncli.experiment import Bars, Material, Shape
+from mdncli.experiment import Bars, Dataset, Shape
 from mdncli.sweep.trials import Trial
 
 LEAST_REPLICAS = 32
@@ -91,20 +91,20 @@ class Library:
         read: prepares the data of a config.
     """
 
-    def __init__(self, read: Callable[[Config], Material]) -> None:
+    def __init__(self, read: Callable[[Config], Dataset]) -> None:
         self._read = read
-        self._materials: dict[str, Material] = {}
+        self._datasets: dict[str, Dataset] = {}
 
-    def material(self, config: Config) -> Material:
+    def dataset(self, config: Config) -> Dataset:
         """The data of a config."""
         section = section_of(config)
-        if section not in self._materials:
-            self._materials[section] = self._read(config)
-        return replace(self._materials[section], config=config)
+        if section not in self._datasets:
+            self._datasets[section] = self._read(config)
+        return replace(self._datasets[section], config=config)
 
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """`section_of` of what has been read -> the fingerprints of its data."""
-        return {section: each.fingerprints for section, each in self._materials.items()}
+        return {section: each.fingerprints for section, each in self._datasets.items()}
 
 
 def section_of(config: Config) -> str:

@@ -80,8 +80,8 @@ def _trained(order: Order, library: Library, steps: int) -> tuple[float, float]:
         for sized in order.runs:
             config = sized.trial.config
             train = config.train.model_copy(update={"steps": steps, "epochs": None})
-            material = library.material(config)
-            short = replace(material, config=config.model_copy(update={"train": train}))
+            dataset = library.dataset(config)
+            short = replace(dataset, config=config.model_copy(update={"train": train}))
             run = RunFolder(Path(folder, sized.folder.name))
             assigned.append(Assignment(short, run, {"trial": {"id": sized.trial.id}}))
         began = time.perf_counter()

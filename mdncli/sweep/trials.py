@@ -135,7 +135,7 @@ def trial_of(config: Config, point: Point, keys: Sequence[str]) -> Trial:
     On a machine with many cores it is still one thread's work, since its last bits depend on how
     many they are and the stacks of a sweep share the cores among them.
     """
-    if config.train.threads == "auto":
+    if config.train.asked_threads is None:
         config = config.model_copy(update={"train": config.train.model_copy(update={"threads": 1})})
     overrides = {key: _value(config, key) for key in keys if key in point}
     id_ = identity(config)

@@ -10,12 +10,12 @@ from mdncli import experiment, store
 from mdncli.config import Config
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, ignore
-from mdncli.experiment import Assignment, Material, Stop
+from mdncli.experiment import Assignment, Dataset, Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.book import Standing, standing_of
 from mdncli.sweep.orders import Order, Sized, section_of
 
-_read: dict[str, Material] = {}
+_read: dict[str, Dataset] = {}
 """The data that this process has read, by `section_of`."""
 
 
@@ -55,12 +55,12 @@ def train(
             continue
         about = {"id": sized.trial.id, "sweep": order.sweep, "overrides": sized.trial.overrides}
         try:
-            material = _material(sized)
+            dataset = _dataset(sized)
         except MdnError as error:
             fates[sized.trial.id] = _failed(sized, str(error))
         else:
             run = RunFolder(sized.folder)
-            assigned.append((sized, Assignment(material, run, {"trial": about}, order.bars)))
+            assigned.append((sized, Assignment(dataset, run, {"trial": about}, order.bars)))
     try:
         outcomes = experiment.train_assigned([each for _, each in assigned], listener, stop)
         for (sized, _), outcome in zip(assigned, outcomes, strict=True):
@@ -81,14 +81,14 @@ def train(
     return [Ended(sized.trial.id, fates[sized.trial.id]) for sized in order.runs], signal
 
 
-def _material(sized: Sized) -> Material:
+def _dataset(sized: Sized) -> Dataset:
     config: Config = sized.trial.config
     section = section_of(config)
     if section not in _read:
         _read[section] = experiment.prepare(config, ignore, sized.fingerprints)
-    material = replace(_read[section], config=config)
-    experiment.require_rows(material)
-    return material
+    dataset = replace(_read[section], config=config)
+    experiment.require_rows(dataset)
+    return dataset
 
 
 def _fail_all(assigned: Sequence[tuple[Sized, Assignment]], reason: str) -> None:

@@ -17,7 +17,7 @@ about a millisecond, and a graph of this many kernels at least a tenth of that o
 estimate; `tests/benchmarks/gpu.py` prints the table that it should be set by."""
 
 
-def require(device: str) -> None:
+def require(device: str | None) -> None:
     """Make sure that this machine can train on a device.
 
     Raises:
@@ -32,18 +32,18 @@ def require(device: str) -> None:
         )
 
 
-def choose_device(asked: str, plan: StackPlan, rows: Sequence[int]) -> str:
-    """`cpu` or `cuda`: what is asked for, or for `auto` what is faster.
+def choose_device(asked: str | None, plan: StackPlan, rows: Sequence[int]) -> str:
+    """`cpu` or `cuda`: what is asked for, or else what is faster.
 
     That is the CPU where there is no CUDA and for stacks whose step is so small that starting its
     kernels would take longest.
 
     Args:
-        asked: `auto`, `cpu` or `cuda`.
+        asked: `cpu`, `cuda` or None.
         plan: what the replicas of the stack share.
         rows: training rows of each replica.
     """
-    if asked != "auto":
+    if asked is not None:
         return asked
     large = operations(plan, rows) >= _WORTH_A_DEVICE
     return "cuda" if large and torch.cuda.is_available() else "cpu"

@@ -166,22 +166,19 @@ def _model(subject: _Subject) -> str | None:
     run = subject.run
     if subject.only_data or (subject.result is None and not run.model.exists()):
         return None
-    from mdncli.experiment import factorisation_of, head_of, network_of
+    from mdncli.experiment import expected_model
 
     model = predictor.load(run)
-    targets, classes, whole = len(model.encoding.targets), len(model.classes), model.factorisation
+    encoding, whole = model.encoding, model.factorisation
     members = model.size // whole.parts
-    head = head_of(subject.config, targets, classes)
-    network = network_of(subject.config, model.encoding.features, targets, classes)
+    shape = encoding.features, len(encoding.targets), len(model.classes)
+    factorisation, network, head = expected_model(subject.config, *shape)
     agree = {
         "kind": model.head.kind == head.kind,
-        "targets": whole == factorisation_of(subject.config, targets),
+        "targets": whole == factorisation,
         "hidden": model.network.hidden == network.hidden,
         "mixtures": model.head.mixtures == head.mixtures
-        or (
-            subject.config.model.mixtures == "auto"
-            and model.head.mixtures in subject.config.model.counts
-        ),
+        or model.head.mixtures in subject.config.model.counts,
         "activation": model.network.activation == network.activation,
         **{
             key: getattr(model.head, key, None) == getattr(head, key, None)
@@ -202,14 +199,24 @@ def _checkpoint(subject: _Subject) -> str | None:
         if run.state() in ("interrupted", "failed"):
             raise _Doubt(f"{run.checkpoint.name}: not there; the run can only start again")
         return None
-    from mdncli.experiment import factorisation_of
+    from mdncli.experiment import expected_model
 
     arrays, _ = store.read_tensors(run.checkpoint)
     config, recorded = subject.config, mapping_of(run.read_json(run.provenance).get("data"))
-    parts = factorisation_of(config, len(sequence_of(recorded.get("targets"))) or 1).parts
+    targets = len(sequence_of(recorded.get("targets"))) or 1
+    parts = expected_model(config, 1, targets, len(sequence_of(recorded.get("classes"))))[0].parts
     if {len(array) for array in arrays.values()} != {config.model.networks * parts}:
         raise RunFault(f"{run.checkpoint.name}: not what the config says: model.ensemble differs")
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
+
+
+def _recipe(subject: _Subject) -> str | None:
+    from mdncli.experiment import recorded
+
+    document = None if subject.is_view else recorded(subject.run)
+    if document is None:
+        return None
+    return f"{len(mapping_of(document.get('settled')))} settings decided"
 
 
 def _data(subject: _Subject) -> str | None:
@@ -236,6 +243,7 @@ CHECKS: dict[str, Callable[[_Subject], str | None]] = {
     "metrics": _metrics,
     "model": _model,
     "checkpoint": _checkpoint,
+    "recipe": _recipe,
     "data": _data,
 }
 """Name -> the check: what it found, None where it does not apply; it raises what is wrong."""

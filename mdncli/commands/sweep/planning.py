@@ -120,7 +120,7 @@ def require_no_rounds(folder: RunFolder) -> None:
         )
 
 
-def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> experiment.Material:
+def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> experiment.Dataset:
     """The data of a config; of a sweep that exists, only if they are what they were."""
     expected = None
     if folder is not None:

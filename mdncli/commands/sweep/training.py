@@ -79,7 +79,7 @@ def _swept(
     if folder is None:
         assert plan is not None
         for trial in plan.trials:
-            library.material(trial.config)
+            library.dataset(trial.config)
         if request.dry_run:
             nowhere = Book(RunFolder(runs_dir / "sweep"))
             sized = _sized(nowhere, plan.trials, {}, library)
@@ -219,10 +219,10 @@ def _sized(
     pending = []
     for trial in trials:
         if standings.get(trial.id, book.PENDING).fate == "pending":
-            material = library.material(trial.config)
-            shape = experiment.shape_of(material)
+            dataset = library.dataset(trial.config)
+            shape = experiment.shape_of(dataset)
             folder = ledger.run_of(trial).path
-            pending.append(Sized(trial, folder, material.fingerprints, shape))
+            pending.append(Sized(trial, folder, dataset.fingerprints, shape))
     return pending
 
 

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mdncli import store
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, ignore
-from mdncli.experiment.beginning import begin_trial
 from mdncli.experiment.checkpoint import reached
-from mdncli.experiment.completing import Outcome
-from mdncli.experiment.fitting import is_fitted, refit
-from mdncli.experiment.job import Job, stack_key
-from mdncli.experiment.material import Material
-from mdncli.experiment.progress import Stop
+from mdncli.experiment.dataset import Dataset
+from mdncli.experiment.gmm import refit
+from mdncli.experiment.job import Job
+from mdncli.experiment.launch import train_stack
+from mdncli.experiment.provenance import begin_trial
 from mdncli.experiment.pruning import Bars
-from mdncli.experiment.room import require_device
-from mdncli.experiment.running import stacks_of, train_stack
+from mdncli.experiment.recipe import Recipe, resolve
+from mdncli.experiment.result import Outcome
+from mdncli.experiment.stacking import require_device, stacks_of
+from mdncli.experiment.training import Stop
 from mdncli.store import RunFolder
 
 LET_GO_SECONDS = 5.0
-"""How long the lock of a run is waited for whose holder may have just been killed."""
-
-FIT_OPERATIONS = 1e9
-"""About what fitting a mixture at once takes, to be weighed against training."""
+"""Seconds to wait for the lock of a run whose holder may have just been killed."""
 
 
 @dataclass(frozen=True)
@@ -35,37 +33,16 @@ class Assignment:
     """A run that is to be in a folder of its own name, as those of a sweep are.
 
     Args:
-        material: its data.
+        dataset: its data.
         run: its folder, which may be there already.
         about: what its provenance says beside the usual.
         bars: what its validation NLL has to pass, or it is stopped early.
     """
 
-    material: Material
+    dataset: Dataset
     run: RunFolder
     about: Mapping[str, Any]
     bars: Bars = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What runs have in common that train in one stack, and how much work each is.
-
-    Args:
-        key: the same for such runs.
-        replicas: networks of one run.
-        steps: how long it trains.
-        validations: how often it is validated on the way.
-        operations: multiplications and additions of a step of one network, forward and back.
-        label: its network, for people.
-    """
-
-    key: Hashable
-    replicas: int
-    steps: int
-    validations: int
-    operations: float
-    label: str
 
 
 def train_assigned(
@@ -77,36 +54,36 @@ def train_assigned(
     work on fails, whatever becomes of it there.
 
     Returns:
-        What became of each run, in order.
+        The outcome of each run, in order.
 
     Raises:
         InterruptedRunError: `stop` said so.
         UsageError: this machine lacks the device or the memory.
     """
     started = time.monotonic()
-    materials = [assigned.material for assigned in assignments]
-    stacked = [index for index, material in enumerate(materials) if not is_fitted(material)]
+    datasets = [assigned.dataset for assigned in assignments]
+    runs = [(dataset, resolve(dataset.config, dataset)) for dataset in datasets]
+    stacked = [index for index, (_, recipe) in enumerate(runs) if recipe.plan is not None]
     for index in stacked:
-        require_device(materials[index].config)
+        require_device(runs[index][1])
     outcomes: dict[int, Outcome] = {}
-    for index, material in enumerate(materials):
-        if is_fitted(material):
-            outcomes[index] = _fitted(assignments[index], stop)
-    for plan, members in stacks_of(materials, stacked, listener):
+    for index, (_, recipe) in enumerate(runs):
+        if recipe.plan is None:
+            outcomes[index] = _fitted(assignments[index], recipe, stop)
+    for members in stacks_of(runs, stacked, listener):
         with contextlib.ExitStack() as held:
             begun: dict[int, list[int]] = {}
             for index in members:
                 try:
                     held.enter_context(_claimed(assignments[index].run))
-                    at = _taken_up(assignments[index])
+                    at = _taken_up(assignments[index], runs[index][1])
                     begun.setdefault(at, []).append(index)
                 except MdnError as error:
                     outcomes[index] = Outcome(assignments[index].run, {}, error)
             # What was interrupted in one stack is at one step, and goes on in one stack.
             for at, together in begun.items():
                 jobs = [
-                    Job(assignments[i].run, materials[i], plan, bars=assignments[i].bars)
-                    for i in together
+                    Job(assignments[i].run, *runs[i], bars=assignments[i].bars) for i in together
                 ]
                 done = train_stack(
                     jobs, listener, stop, started, resuming=at > 0, last_checkpoint=False
@@ -117,36 +94,17 @@ def train_assigned(
     return [outcomes[index] for index in range(len(assignments))]
 
 
-def shape_of(material: Material) -> Shape:
-    """The shape of a run, known without torch."""
-    config = material.config
-    mixtures = f"K = {config.model.mixtures}"
-    if is_fitted(material):
-        return Shape("fitted", 1, 1, 0, FIT_OPERATIONS, f"one mixture, {mixtures}")
-    plan, *_ = key = stack_key(material)
-    rows = min(len(material.split.train), plan.batch_size or len(material.split.train))
-    layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
-    return Shape(
-        key=key,
-        replicas=config.model.networks,
-        steps=plan.steps,
-        validations=-(-plan.steps // plan.validate_every),
-        operations=6.0 * plan.network.parameters * rows,
-        label=f"{layers}, {mixtures}" if config.model.kind == "mdn" else layers,
-    )
-
-
-def _fitted(assigned: Assignment, stop: Stop) -> Outcome:
+def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
     """Fit one run at once."""
     if (signal := stop()) is not None:
         raise InterruptedRunError("interrupted", signal=signal)
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_claimed(assigned.run))
-            _taken_up(assigned)
+            _taken_up(assigned, recipe)
         except MdnError as error:
             return Outcome(assigned.run, {}, error)
-        return refit(assigned.run, assigned.material, ignore)
+        return refit(assigned.run, assigned.dataset, recipe, ignore)
 
 
 @contextlib.contextmanager
@@ -169,12 +127,12 @@ def _claimed(run: RunFolder) -> Iterator[None]:
         yield
 
 
-def _taken_up(assigned: Assignment) -> int:
+def _taken_up(assigned: Assignment, recipe: Recipe) -> int:
     """The step from which a run goes on; where it is 0, its folder holds just what it is."""
     run = assigned.run
     run.remove_leftovers()
-    at = reached(run, assigned.material.config) if run.exists() else None
+    at = reached(run, assigned.dataset.config) if run.exists() else None
     if not at:
         store.clear(run)
-        begin_trial(assigned.material, run, assigned.about)
+        begin_trial(assigned.dataset, run, assigned.about, recipe)
     return at or 0

@@ -1,11 +1,10 @@
-"""A config and its data: read, checked, split and encoded, all without torch."""
+"""The rows of a config: read, checked, split and encoded, all without torch."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,13 @@ from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
 from mdncli.data.encoding import Encoding, complete
-from mdncli.data.naming import quoted
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional, Distribution
-from mdncli.errors import (
-    DataError,
-    RunFault,
-    UsageError,
-)
+from mdncli.errors import DataError, MdnError, RunFault
 from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
 from mdncli.events import (
@@ -38,12 +32,9 @@ from mdncli.events import (
     Warned,
     ignore,
 )
-from mdncli.experiment.modelling import LEAST_SCALE, SCORES, head_of
-from mdncli.experiment.room import require_memory
-from mdncli.head import ClassHead, Head, PointHead
+from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
-from mdncli.transforms import TRANSFORMS
 
 BYTES_PER_ROW = 64
 """Measured: the most that is held for each row of a file while it is split, fitted and shuffled,
@@ -66,11 +57,11 @@ BYTES_PER_CELL = 64
 
 
 @dataclass(frozen=True)
-class Material:
-    """A config and its data: read, checked, split and encoded, all without torch.
+class Dataset:
+    """The rows of a config: read, checked, split and encoded.
 
     Args:
-        config: the resolved config.
+        config: the config as it was asked for; see `mdncli.experiment.recipe` for what follows.
         table: all rows, in their own units.
         split: which rows train, validate and test.
         encoding: fitted on the training rows only.
@@ -86,8 +77,8 @@ class Material:
     fingerprints: dict[str, str]
     source: str
     problem: Synthetic | None
-    worked_out: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
-    """What follows from the rows and their split alone: configs that share these share it too."""
+    derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    """Results that follow from the rows and their split alone, shared by all configs on them."""
 
     @property
     def dropped(self) -> int:
@@ -109,45 +100,22 @@ class Material:
         """Names of the classes; empty where the targets are numbers."""
         return self.encoding.classes
 
-    @property
-    def spike_traps(self) -> dict[str, SpikeTrap]:
-        """The targets whose NLL rewards components as thin as the model's scale floor lets them."""
-        return {} if self.scale_floor > self._asked_floor else self.coarse
+    def coarse_targets(self, floor: float) -> dict[str, SpikeTrap]:
+        """Targets of few distinct values, on which a scale floor lets needles lower the NLL.
 
-    @cached_property
-    def scale_floor(self) -> float:
-        """The smallest scale of a component, in standardised units.
-
-        Unless the config says one, it is as small as makes no difference; but where all targets
-        take few distinct values it follows from their distance, so that needles gain nothing and
-        NLLs remain comparable.
+        Args:
+            floor: the smallest scale of a component, in standardised units.
         """
-        floors = [trap.floor for trap in self.coarse.values() if trap.floor is not None]
-        handled = self.config.model.scale.floor == "auto" and len(floors) == len(self.targets)
-        return max(floors) if handled else self._asked_floor
-
-    @property
-    def _asked_floor(self) -> float:
-        asked = self.config.model.scale.floor
-        return LEAST_SCALE if asked == "auto" else asked
-
-    @cached_property
-    def coarse(self) -> dict[str, SpikeTrap]:
-        """The targets whose NLL rewards needles unless a larger floor keeps them from it.
-
-        A constant scale cannot be thin for some rows only, and classes have none.
-        """
-        if self.problem is not None or self.classes or self.config.model.kind != "mdn":
-            return {}
-        rows = spaced(self.split.train, SIFTED_ROWS)
-        own = self.y(rows).T
-        standardised = self.encoding.encode_targets(self.table, rows)
-        floor = self._asked_floor
-        return {
-            name: trap
-            for name, y, seen in zip(self.targets, own, standardised, strict=True)
-            if (trap := spike_trap(y, seen, floor)) is not None
-        }
+        if ("coarse", floor) not in self.derived:
+            rows = spaced(self.split.train, SIFTED_ROWS)
+            own = self.y(rows).T
+            standardised = self.encoding.encode_targets(self.table, rows)
+            self.derived["coarse", floor] = {
+                name: trap
+                for name, y, seen in zip(self.targets, own, standardised, strict=True)
+                if (trap := spike_trap(y, seen, floor)) is not None
+            }
+        return self.derived["coarse", floor]
 
     def y(self, rows: np.ndarray) -> np.ndarray:
         """The targets of some rows, (n, D), in their own units."""
@@ -163,13 +131,13 @@ class Material:
         """The mean NLL of the exact density over the test rows; None of none or no such density."""
         if self.problem is None or not len(self.split.test):
             return None
-        if "exact_nll" not in self.worked_out:
+        if "exact_nll" not in self.derived:
             chosen = self.table[self.split.test]
             truth = self.exact(chosen)
             assert truth is not None
             log_prob = truth.log_prob(self.encoding.target_values(chosen))
-            self.worked_out["exact_nll"] = float(-np.mean(log_prob))
-        return self.worked_out["exact_nll"]
+            self.derived["exact_nll"] = float(-np.mean(log_prob))
+        return self.derived["exact_nll"]
 
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
@@ -185,17 +153,20 @@ class Material:
             self.table.release()
 
 
-def unconditional(material: Material) -> tuple[dict[str, Conditional], np.ndarray]:
-    """What the training targets say without x: one Gaussian, one mixture, and their spread (D,).
+def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional], np.ndarray]:
+    """The distributions of the training targets without x, and their standard deviations (D,).
 
     The Gaussian is one in the targets' own units, the mixture in those that the model learns in.
+
+    Args:
+        dataset: the rows.
+        floor: the smallest scale of a component, in standardised units.
     """
-    rows = spaced(material.split.train, REFERENCE_ROWS)
-    own = material.y(rows)
-    encoding = material.encoding
-    standardised = encoding.encode_targets(material.table, rows).T.astype(np.float64)
+    rows = spaced(dataset.split.train, REFERENCE_ROWS)
+    own = dataset.y(rows)
+    encoding = dataset.encoding
+    standardised = encoding.encode_targets(dataset.table, rows).T.astype(np.float64)
     alike = reference.gaussian(own)
-    floor = material.scale_floor
     mixture = reference.mixture(standardised, max(floor, 1e-3), np.random.default_rng(0))
     decoded = encoding.decode(mixture)
     assert isinstance(decoded, Conditional)
@@ -231,15 +202,19 @@ def scored(
         yield Chunk(predicted, y, exact(piece), variance)
 
 
-def prepare(
-    config: Config, listener: Listener, expected: Mapping[str, str] | None = None
-) -> Material:
-    """Read, check, split and encode the data of a config; nothing is created.
+def load(
+    config: Config,
+    listener: Listener,
+    expected: Mapping[str, str] | None = None,
+    encoding: Encoding | None = None,
+) -> Dataset:
+    """Read, check, split and encode the data of a config.
 
     Args:
-        config: what to prepare.
+        config: names the data.
         listener: hears what is peculiar about the data.
         expected: the fingerprints of the very data that it must be.
+        encoding: what was fitted on its training rows before; None to fit it now.
 
     Raises:
         DataError: the data cannot be used as it is, or is not the expected one.
@@ -283,62 +258,29 @@ def prepare(
                 f"{changed}: has changed since the run was trained",
                 hint="restore it or train again",
             )
-    split, encoding = _learned(data, whole, inputs, targets)
-    material = Material(config, whole, split, encoding, fingerprints, source, problem)
-    if material.dropped:
-        left_out = f"left out {material.dropped:,} of {whole.rows:,} rows for missing values"
+    split = _parted(data, whole, inputs, targets)
+    if encoding is None:
+        encoding = _fitted(data, whole, inputs, targets, split)
+    dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem)
+    if dataset.dropped:
+        left_out = f"left out {dataset.dropped:,} of {whole.rows:,} rows for missing values"
         listener(Note(f"{source}: {left_out}"))
-    for warning in (*material.encoding.warnings, *_peculiarities(material)):
+    for warning in dataset.encoding.warnings:
         listener(Warned(warning))
-    return material
+    return dataset
 
 
-def _peculiarities(material: Material) -> Iterator[str]:
-    """What to say of a model before it is trained.
-
-    Raises:
-        DataError: it is not for classes.
-    """
-    loss, kind = material.config.train.loss, material.config.model.kind
-    if material.classes and kind == "gmm":
-        raise DataError(
-            f"{material.source}: column {quoted(material.targets[0])} holds classes, and a gmm is "
-            "a density of numbers",
-            hint="choose another model.kind",
-        )
-    if material.classes and loss not in ("auto", "nll"):
-        yield f"train.loss: {loss} is for numbers; classes are learned by their NLL, cross-entropy"
-    head = head_of(material.config, len(material.targets), len(material.classes))
-    if loss in SCORES and isinstance(head, Head) and head.targets > 1:
-        raise UsageError(
-            f"train.loss: {loss} is for one target at a time, and there are {head.targets}",
-            hint="set model.targets to independent or chain, or train.loss to nll",
-        )
-    if not isinstance(head, ClassHead):
-        yield from _without_mean(material, head)
-
-
-def _without_mean(material: Material, head: Head | PointHead) -> Iterator[str]:
-    """What to say of targets whose predicted mean is infinite, whatever the network learns."""
-    moments = head.density.moments
-    for column in material.encoding.scaled_targets:
-        # Of families with all moments, an exponential may have a mean: it depends on the scale.
-        if moments < math.inf and TRANSFORMS[column.transform].growth >= moments:
-            yield (
-                f"{column.name}: with the transform {column.transform} and the family "
-                f"{head.family} every predicted mean is infinite; look at quantiles instead"
-            )
-
-
-def resplit(material: Material, config: Config) -> Material:
-    """The same rows, split as another config says, with what is learned from its training rows.
+def resplit(dataset: Dataset, config: Config) -> Dataset:
+    """The same rows, split as another config says, with an encoding of its training rows.
 
     Args:
-        material: the data.
-        config: differs from the material's own in how rows are split, and not in what they are.
+        dataset: the rows.
+        config: differs from the dataset's own in how rows are split, and not in what they are.
     """
-    split, encoding = _learned(config.data, material.table, material.inputs, material.targets)
-    return replace(material, config=config, split=split, encoding=encoding, worked_out={})
+    columns = config.data, dataset.table, dataset.inputs, dataset.targets
+    split = _parted(*columns)
+    encoding = _fitted(*columns, split)
+    return replace(dataset, config=config, split=split, encoding=encoding, derived={})
 
 
 def _read(data: FileData, listener: Listener) -> tuple[Table, str]:
@@ -374,20 +316,18 @@ def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
     return kept
 
 
-def write_rows(material: Material, path: Path) -> None:
+def write_rows(dataset: Dataset, path: Path) -> None:
     """Write the rows of a synthetic dataset as a table."""
-    names = (*material.inputs, *material.targets)
-    writing.write(path, {name: material.table.column(name).array() for name in names})
+    names = (*dataset.inputs, *dataset.targets)
+    writing.write(path, {name: dataset.table.column(name).array() for name in names})
 
 
-def _learned(
-    data: Data, whole: Table, inputs: list[str], targets: list[str]
-) -> tuple[Split, Encoding]:
-    """The split, and the encoding that is fitted on its training rows."""
+def _parted(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> Split:
+    """The split of the rows, with no copy of a validation row among the training rows."""
     split = _split(data, whole, [*inputs, *targets])
     if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
         split = split.apart(lambda rows: _alike(whole, [*inputs, *targets], rows))
-    return split, _encoding(data, whole, inputs, targets, split)
+    return split
 
 
 def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
@@ -403,22 +343,22 @@ def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
 
 def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     """Split the rows in use; a file of splits has a line for the others, too."""
-    used = np.ones(whole.rows, np.bool_)
+    used, share = np.ones(whole.rows, np.bool_), data.validation_share
     if isinstance(data, FileData) and data.missing == "drop":
         used = usable(whole, names)
     if isinstance(data, FileData) and data.splits is not None:
-        every = splits.by_file(data.splits, whole.rows, data.split, data.validation, data.seed)
+        every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
         return every.restricted(used, whole.source)
     rows = np.flatnonzero(used)
     size, seed = len(rows), data.seed
     if data.folds is None:
-        parts = splits.by_share(size, data.validation, data.test, seed, whole.source)
+        parts = splits.by_share(size, share, data.test, seed, whole.source)
     else:
-        parts = splits.by_fold(size, data.folds, data.fold, data.validation, seed, whole.source)
-    return Split(*(rows[part] for part in parts))
+        parts = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
+    return Split(*(rows[part] for part in parts), share=parts.share)
 
 
-def _encoding(
+def _fitted(
     data: Data, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
     if not isinstance(data, FileData):
@@ -431,12 +371,18 @@ def _encoding(
         categorical=data.categorical or (),
         transform=data.transform,
         missing=data.missing,
-        task=data.task,
+        task=data.asked_task,
     )
 
 
-def reopen(run: RunFolder) -> Material:
+def reopen(run: RunFolder, config: Config | None = None) -> Dataset:
     """The data of a run that exists, checked to be the data it was trained on.
+
+    Its rows are read again; their encoding is the one that the run was trained with.
+
+    Args:
+        run: its folder.
+        config: of the run, with what may change when it is continued; None for its own.
 
     Raises:
         DataError: the data is gone or has changed.
@@ -448,7 +394,20 @@ def reopen(run: RunFolder) -> Material:
             f"{run.provenance}: damaged, it lacks the fingerprints of the data",
             hint=f"train again with mdn train {run.config}",
         )
-    return prepare(config_of(run), ignore, fingerprints)
+    return load(config or config_of(run), ignore, fingerprints, _recorded_encoding(run))
+
+
+def _recorded_encoding(run: RunFolder) -> Encoding | None:
+    """The encoding in a run's model or, before it has one, in its checkpoint.
+
+    None of a run that has neither, or an older checkpoint: it is fitted anew, to the same.
+    """
+    for path in (run.model, run.checkpoint):
+        with contextlib.suppress(MdnError, ValueError):
+            document = store.read_tensors(path)[1].get("encoding")
+            if isinstance(document, dict):
+                return Encoding.from_json(document)
+    return None
 
 
 def config_of(

@@ -22,8 +22,8 @@ from mdncli.events import (
     TrainingStarted,
 )
 from mdncli.experiment.checkpoint import LAYOUT, Restored, identity_of, misfit, restore
+from mdncli.experiment.dataset import PIECE_ROWS, Dataset
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
-from mdncli.experiment.material import PIECE_ROWS, Material
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Diverged, Replica, RolledBack, TrainingData, Validated
@@ -66,17 +66,17 @@ class Training:
         self.plan = jobs[0].plan
         replicas: list[Replica] = []
         # Runs that differ in their seed only share their data; folds share a table, not its split.
-        shared = {id(job.material.split): job.material for job in jobs}
+        shared = {id(job.dataset.split): job for job in jobs}
         data: list[TrainingData] = []
         placed: dict[int, int] = {}
-        for key, material in shared.items():
+        for key, job in shared.items():
             placed[key] = len(data)
-            data += training_data(material)
-        offsets = {key: _offsets(material) for key, material in shared.items()}
+            data += training_data(job.dataset, job.factorisation)
+        offsets = {key: _offsets(job.dataset) for key, job in shared.items()}
         for job in jobs:
-            own = replicas_of(job, placed[id(job.material.split)])
+            own = replicas_of(job, placed[id(job.dataset.split)])
             job.replicas = list(range(len(replicas), len(replicas) + len(own)))
-            job.offsets = offsets[id(job.material.split)]
+            job.offsets = offsets[id(job.dataset.split)]
             replicas += own
         self.latest = np.full((2, len(replicas)), np.nan)
         for job in jobs:
@@ -182,6 +182,8 @@ class Training:
                 "config": identity_of(job.config, job.run.format),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
                 "latest": store.finite(job.latest.tolist()),
+                "encoding": job.dataset.encoding.to_json(),
+                "recipe": job.recipe.to_json(),
             }
             own = {name: values[job.replicas] for name, values in state.items()}
             store.write_tensors(job.run.checkpoint, own, about)
@@ -245,10 +247,10 @@ class Training:
         """Why a network diverged, and the row and the component that may be at fault."""
         if event.row is None:
             return event.detail
-        material = self.owner[event.replica].material
-        row = int(material.split.train[event.row])
+        dataset = self.owner[event.replica].dataset
+        row = int(dataset.split.train[event.row])
         thin = "" if event.component is None else f", where component {event.component} is thinnest"
-        return f"{event.detail}; hardest is {material.table.at(row)}{thin}"
+        return f"{event.detail}; hardest is {dataset.table.at(row)}{thin}"
 
     def _write_metrics(self) -> None:
         """Write what has been measured; many lines at once, for there may be many runs."""
@@ -287,15 +289,15 @@ def _restored(jobs: Sequence[Job]) -> Restored:
     return each[0]._replace(state=whole, seconds=max(one.seconds for one in each))
 
 
-def _offsets(material: Material) -> tuple[float, float]:
+def _offsets(dataset: Dataset) -> tuple[float, float]:
     """What turns a standardised NLL of training and of validation rows into own units."""
     train, validation = (
         -math.fsum(
-            len(part) / len(rows) * float(np.mean(material.encoding.log_jacobian(material.y(part))))
+            len(part) / len(rows) * float(np.mean(dataset.encoding.log_jacobian(dataset.y(part))))
             for part in np.array_split(rows, max(1, -(-len(rows) // PIECE_ROWS)))
             if len(part)
         )
-        for rows in (material.split.train, material.split.validation)
+        for rows in (dataset.split.train, dataset.split.validation)
     )
     return train, validation
 

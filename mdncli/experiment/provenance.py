@@ -1,4 +1,4 @@
-"""A new run folder that says what the run is and where it comes from."""
+"""The origin of a run: what made it, from which data, in a new run folder that says so."""
 
 from __future__ import annotations
 
@@ -16,35 +16,46 @@ from typing import Any
 from mdncli import __version__, store
 from mdncli import config as configs
 from mdncli.config import Config
-from mdncli.experiment.material import Material, write_rows
+from mdncli.experiment.dataset import Dataset, write_rows
+from mdncli.experiment.recipe import Recipe
 from mdncli.store import RunFolder
 
 
-def begin(material: Material, root: Path) -> RunFolder:
-    """A new run folder that says what the run is: config, provenance, synthetic rows."""
+def begin(dataset: Dataset, root: Path, recipe: Recipe | None = None) -> RunFolder:
+    """A new run folder that says what the run is: config, provenance, recipe, synthetic rows.
+
+    Args:
+        dataset: its data.
+        root: the folder that holds the runs.
+        recipe: of a run that is to be trained.
+    """
 
     def fill(run: RunFolder) -> None:
-        store.write_bytes(run.config, configs.dump(material.config).encode())
-        store.write_json(run.provenance, provenance(material))
-        if material.problem is not None:
-            write_rows(material, run.data)
+        store.write_bytes(run.config, configs.dump(dataset.config).encode())
+        store.write_json(run.provenance, provenance(dataset))
+        if recipe is not None:
+            store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()})
+        if dataset.problem is not None:
+            write_rows(dataset, run.data)
 
-    return _begun(root, material.config.name, fill)
+    return _begun(root, dataset.config.name, fill)
 
 
-def begin_trial(material: Material, run: RunFolder, about: Mapping[str, Any]) -> None:
+def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], recipe: Recipe) -> None:
     """Make a run of a folder that is there, is locked and holds nothing.
 
     Synthetic rows are left out: every run of a sweep on the same data would have the same. Nothing
     is synced: a run that a power failure leaves without one of these files is begun anew.
 
     Args:
-        material: its data.
+        dataset: its data.
         run: the folder.
         about: what else its provenance says.
+        recipe: what was decided about it.
     """
-    store.write_bytes(run.config, configs.dump(material.config).encode(), sync=False)
-    store.write_json(run.provenance, {**provenance(material), **about}, sync=False)
+    store.write_bytes(run.config, configs.dump(dataset.config).encode(), sync=False)
+    store.write_json(run.provenance, {**provenance(dataset), **about}, sync=False)
+    store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()}, sync=False)
     run.write_status("running", 0)
 
 
@@ -80,21 +91,21 @@ def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> RunFolde
     return run
 
 
-def provenance(material: Material) -> dict[str, Any]:
+def provenance(dataset: Dataset) -> dict[str, Any]:
     """Where a run comes from: enough to tell what made it, and to notice changed data."""
-    config, split = material.config, material.split
+    config, split = dataset.config, dataset.split
     return {
         **_origin(config.name),
         "seed": config.seed,
         "data": {
-            "source": material.source,
-            "rows": material.table.rows,
-            "dropped": material.dropped,
-            "inputs": material.inputs,
-            "targets": material.targets,
-            "classes": list(material.classes) or None,
+            "source": dataset.source,
+            "rows": dataset.table.rows,
+            "dropped": dataset.dropped,
+            "inputs": dataset.inputs,
+            "targets": dataset.targets,
+            "classes": list(dataset.classes) or None,
         },
-        "fingerprints": material.fingerprints,
+        "fingerprints": dataset.fingerprints,
         "split": {
             "seed": config.data.seed,
             "train": len(split.train),

@@ -1,0 +1,87 @@
+"""Runs whose model is fitted without gradients: one Gaussian mixture for all rows."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+from mdncli import baselines
+from mdncli.data.streams import stream
+from mdncli.errors import MdnError, UsageError
+from mdncli.events import Listener, Note, Warned
+from mdncli.experiment.dataset import Dataset, spaced
+from mdncli.experiment.provenance import begin
+from mdncli.experiment.recipe import Recipe
+from mdncli.experiment.result import Course, Outcome, conclude, nothing, predictor_of
+from mdncli.head import Head
+from mdncli.store import RunFolder, abandon
+
+FITTED_ROWS = 200_000
+"""A mixture is fitted to at most so many training rows, evenly spaced."""
+
+
+def fit(dataset: Dataset, recipe: Recipe, root: Path, listener: Listener) -> Outcome:
+    """Fit one run in a new folder under `root`."""
+    run = begin(dataset, root, recipe)
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(run.locked())
+        except BaseException:
+            abandon(run)
+            raise
+        return refit(run, dataset, recipe, listener)
+
+
+def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) -> Outcome:
+    """Fit a run in its folder, which is locked; an earlier fit of it is not needed."""
+    started = time.monotonic()
+    head, network = recipe.head, recipe.network
+    assert isinstance(head, Head)
+    if dataset.inputs:
+        listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored(dataset)}"))
+    try:
+        rows = spaced(dataset.split.train, FITTED_ROWS)
+        fitted = baselines.gaussian_mixture(
+            head,
+            network,
+            dataset.encoding.encode_targets(dataset.table, rows),
+            stream(dataset.config.seed, "init"),
+            floor=recipe.scale_floor,
+        )
+        trained = time.monotonic() - started
+        if not fitted.converged:
+            listener(Warned(f"{run.path}: EM has not come to rest; use fewer model.mixtures"))
+        predictor = predictor_of(dataset, recipe, network, head, fitted.parameters)
+        course = Course(0, 0, None, trained, time.monotonic() - started)
+        return Outcome(run, conclude(run, dataset, recipe, predictor, course))
+    except MdnError as error:
+        with contextlib.suppress(MdnError):
+            run.write_status("failed", 0, str(error))
+        seconds = time.monotonic() - started
+        return Outcome(run, {**nothing(run, dataset, seconds), "status": "failed"}, error)
+    except BaseException as error:
+        with contextlib.suppress(MdnError):
+            run.write_status("interrupted", 0, str(error) or type(error).__name__)
+        raise
+
+
+def _ignored(dataset: Dataset) -> str:
+    count = len(dataset.inputs)
+    return (
+        f"the input {dataset.inputs[0]} is ignored" if count == 1 else f"{count} inputs are ignored"
+    )
+
+
+def require_rows(dataset: Dataset) -> None:
+    """Refuse more components than there are rows to fit them to.
+
+    Raises:
+        UsageError: there are more.
+    """
+    model, rows = dataset.config.model, len(dataset.split.train)
+    if model.kind in ("mdn", "gmm") and isinstance(model.mixtures, int) and model.mixtures > rows:
+        raise UsageError(
+            f"model.mixtures: {model.mixtures} components are more than the {rows} training rows",
+            hint=f"set it to {rows} at most",
+        )

@@ -1,0 +1,162 @@
+"""New runs from their data to their results, those of one shape in one stack."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mdncli import store
+from mdncli.config import Config
+from mdncli.errors import InterruptedRunError, MdnError
+from mdncli.events import (
+    Listener,
+    Note,
+    TrainingEnded,
+    Warned,
+)
+from mdncli.experiment.checkpoint import with_remedy
+from mdncli.experiment.dataset import Dataset, load
+from mdncli.experiment.gmm import fit, require_rows
+from mdncli.experiment.job import Job
+from mdncli.experiment.provenance import begin
+from mdncli.experiment.recipe import Recipe, resolve, warnings_of
+from mdncli.experiment.result import Outcome, outcome_of
+from mdncli.experiment.selection import require_calibratable
+from mdncli.experiment.stacking import Member, require_device, stacks_of
+from mdncli.experiment.training import Stop, Training
+
+if TYPE_CHECKING:
+    from mdncli.training.stopwatch import Stopwatch
+
+
+def prepare(
+    config: Config, listener: Listener, expected: Mapping[str, str] | None = None
+) -> Dataset:
+    """Read, check, split and encode the data of a config; nothing is created.
+
+    Args:
+        config: names the data and the model that is to be trained on it.
+        listener: hears what is peculiar about the two.
+        expected: the fingerprints of the very data that it must be.
+
+    Raises:
+        DataError: the data cannot be used as it is, or is not the expected one.
+        UsageError: a dataset is larger than the memory, or the model is not for it.
+    """
+    dataset = load(config, listener, expected)
+    for warning in warnings_of(resolve(config, dataset), dataset):
+        listener(Warned(warning))
+    return dataset
+
+
+def train(
+    datasets: Sequence[Dataset],
+    root: Path,
+    listener: Listener,
+    stop: Stop = lambda: None,
+    watch: Stopwatch | None = None,
+) -> list[Outcome]:
+    """Train one run for each dataset, in new run folders under `root`.
+
+    Runs whose networks have one shape and train for as long share a stack, at a fraction of the
+    cost; each ends as it would have alone. One that fails does not stop the others. A `watch`
+    counts where the time goes.
+
+    Returns:
+        The outcome of each run, in order.
+
+    Raises:
+        InterruptedRunError: `stop` said so; the runs that have begun can be resumed.
+        UsageError: this machine lacks the device or the memory; nothing is created.
+    """
+    started = time.monotonic()
+    for dataset in datasets:
+        require_rows(dataset)
+        if dataset.config.train.calibrate:
+            require_calibratable(dataset)
+    runs = [(dataset, resolve(dataset.config, dataset)) for dataset in datasets]
+    stacked = [index for index, (_, recipe) in enumerate(runs) if recipe.plan is not None]
+    for index in stacked:
+        require_device(runs[index][1])
+    stacks = stacks_of(runs, stacked, listener)
+    _heed(stop)
+    traps = (trap.warning(name) for _, each in runs for name, trap in each.spike_traps.items())
+    for warning in dict.fromkeys(traps):
+        listener(Warned(warning))
+    for said in dict.fromkeys(note for _, recipe in runs for note in _floors(recipe)):
+        listener(Note(said))
+    outcomes: dict[int, Outcome] = {}
+    for members in stacks:
+        with _begun([runs[index] for index in members], root) as jobs:
+            trained = train_stack(jobs, listener, stop, started, watch=watch)
+        outcomes |= zip(members, trained, strict=True)
+    for index, run in enumerate(runs):
+        if index not in outcomes:
+            _heed(stop)
+            outcomes[index] = fit(*run, root, listener)
+    return [outcomes[index] for index in range(len(runs))]
+
+
+def _floors(recipe: Recipe) -> Iterator[str]:
+    """Notes on a scale floor that follows from the few values of the targets."""
+    if not recipe.spike_traps:
+        for name, trap in recipe.coarse.items():
+            yield trap.remark(name, recipe.scale_floor)
+
+
+def _heed(stop: Stop) -> None:
+    if (signal := stop()) is not None:
+        raise InterruptedRunError("interrupted before any training", signal=signal)
+
+
+@contextlib.contextmanager
+def _begun(runs: Sequence[Member], root: Path) -> Iterator[list[Job]]:
+    """New runs of one stack, each in a folder that is locked; if one cannot be, none is left."""
+    jobs: list[Job] = []
+    with contextlib.ExitStack() as held:
+        try:
+            for dataset, recipe in runs:
+                jobs.append(Job(begin(dataset, root, recipe), dataset, recipe))
+                held.enter_context(jobs[-1].run.locked())
+        except BaseException:
+            for job in reversed(jobs):
+                store.abandon(job.run)
+            raise
+        yield jobs
+
+
+def train_stack(
+    jobs: Sequence[Job],
+    listener: Listener,
+    stop: Stop,
+    started: float,
+    *,
+    resuming: bool = False,
+    watch: Stopwatch | None = None,
+    last_checkpoint: bool = True,
+) -> list[Outcome]:
+    """Train runs of one shape in one stack and complete their folders, which are locked."""
+    try:
+        training = Training(
+            jobs, listener, resuming=resuming, watch=watch, last_checkpoint=last_checkpoint
+        )
+        try:
+            training.drive(stop)
+        finally:
+            listener(TrainingEnded(time.monotonic() - started))
+        with watch.during("results") if watch is not None else contextlib.nullcontext():
+            return [outcome_of(job, training, listener, started) for job in jobs]
+    except BaseException as error:
+        interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
+        state = "interrupted" if interrupted else "failed"
+        reason = None if interrupted else str(error) or type(error).__name__
+        begun = [job for job in jobs if job.run.state() == "running"]
+        for job in begun:
+            with contextlib.suppress(MdnError):
+                job.run.write_status(state, job.epoch, reason)
+        if isinstance(error, MdnError) and begun:
+            raise with_remedy(error, begun[0].run) from None
+        raise

@@ -1,0 +1,635 @@
+"""The recipe of a run: every setting that a config leaves to us, decided once, with its reason.
+
+`resolve` is the only place that asks whether a setting is `auto`. What it decides is a frozen value
+that training, scoring and reporting read; it is written into the run folder as `recipe.json` and
+into the metadata of model and checkpoint. What is chosen after training, from the validation rows,
+stands in `result.json`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mdncli.config import Config, FileData
+from mdncli.data.naming import quoted
+from mdncli.data.spikes import SpikeTrap
+from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
+from mdncli.experiment.dataset import Dataset
+from mdncli.factorisation import Factorisation
+from mdncli.head import AnyHead, ClassHead, Head, PointHead
+from mdncli.network import Network
+from mdncli.store import RunFolder, finite, read_tensors
+from mdncli.training.plan import StackPlan, steps_per_epoch
+from mdncli.transforms import TRANSFORMS
+
+POINT_FAMILIES = {"squared": "gaussian", "absolute": "laplace"}
+"""The density around point predictions, by the loss that they are trained on."""
+
+SCORES = ("crps", "mixed")
+"""Losses of mixtures of Gaussian components of one target beside their NLL."""
+
+LAYERLESS = ("linear", "gmm")
+"""Kinds of model without hidden layers."""
+
+MOST_CORRELATED = 3
+"""Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
+few they were found to cost more than they bring, so that it has to be asked for."""
+
+LEAST_SCALE = 0.001
+"""The smallest scale of a component, in standardised units, where nothing speaks against it."""
+
+DEEP = 4
+"""From so many hidden layers on each was found to do better by adding to the values before it."""
+
+VALIDATIONS = 200
+"""About how often `train.validate_every: auto` validates in a run of many short epochs."""
+
+DECAY_ROWS = 140
+"""The weight decay of a network, times its training rows."""
+
+STRONGEST_DECAY = 0.2
+"""More would keep networks from learning."""
+
+ROWS_PER_STEP = {0: 64, 1_000: 128, 20_000: 256, 200_000: 1024}
+"""Training rows from which on so many are in a step."""
+
+FEW_STEPS, STEPPED_ROWS = 3000, 1000
+"""So many steps for as many training rows or fewer."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A column of the table and its part in the model.
+
+    Args:
+        name: of the column.
+        role: `input` or `target`.
+        kind: `numeric`, `categorical`, `boolean`, `classes` or another word of the encoding.
+        transform: of a number; None of anything else.
+    """
+
+    name: str
+    role: str
+    kind: str
+    transform: str | None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every decision about a run that is made before it is trained.
+
+    Args:
+        config: the config with every `auto` settled but that of the device and the threads, which
+            depend on the runs that train beside it.
+        reasons: the keys that were settled, each with its reason.
+        columns: the columns in use and their parts in the model.
+        factorisation: how networks share the targets.
+        network: the shape of every network.
+        head: the head on every network, before it is trained.
+        plan: how the stack trains; None of a model that is fitted without gradients.
+        coarse: targets whose few distinct values reward needles, unless a larger scale floor keeps
+            components from that.
+    """
+
+    config: Config
+    reasons: Mapping[str, str]
+    columns: tuple[Role, ...]
+    factorisation: Factorisation
+    network: Network
+    head: AnyHead
+    plan: StackPlan | None
+    coarse: Mapping[str, SpikeTrap] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def scale_floor(self) -> float:
+        """The smallest scale of a component, in standardised units."""
+        floor = self.config.model.scale.floor
+        assert not isinstance(floor, str)
+        return floor
+
+    @property
+    def spike_traps(self) -> Mapping[str, SpikeTrap]:
+        """The targets whose NLL rewards components as thin as the scale floor lets them."""
+        raised = "model.scale.floor" in self.reasons and self.scale_floor > LEAST_SCALE
+        return {} if raised else self.coarse
+
+    @property
+    def threads(self) -> int | None:
+        """The threads asked for; None for as many as pay, once the stack is known."""
+        return self.config.train.asked_threads
+
+    @property
+    def device(self) -> str | None:
+        """The device asked for; None for the faster one, once the stack is known."""
+        return self.config.train.asked_device
+
+    @property
+    def stack_key(self) -> tuple[StackPlan | None, str | None, int | None]:
+        """What runs have in common that train in one stack: a plan, a device and threads."""
+        return self.plan, self.device, self.threads
+
+    def weight_decay(self, member: int) -> float:
+        """The weight decay of a member of the ensemble."""
+        decay = self.config.train.weight_decay
+        assert not isinstance(decay, str)
+        return decay[member] if isinstance(decay, tuple) else decay
+
+    def settled(self) -> dict[str, Any]:
+        """The keys that were settled, each with its value."""
+        return {key: _value(self.config, key) for key in self.reasons}
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as a JSON document; paths are left out, so that equal runs have equal ones."""
+        plan = None
+        if self.plan is not None:
+            plan = {key: getattr(self.plan, key) for key in _PLANNED}
+        document = {
+            "settled": {
+                key: {"value": value, "reason": self.reasons[key]}
+                for key, value in self.settled().items()
+            },
+            "columns": [asdict(column) for column in self.columns],
+            "factorisation": asdict(self.factorisation),
+            "network": asdict(self.network),
+            "head": {"kind": self.head.kind, **asdict(self.head)},
+            "plan": plan,
+            "threads": self.threads,
+            "device": self.device,
+        }
+        return _plain(finite(document))
+
+
+_PLANNED = (
+    *("steps", "batch_size", "validate_every", "optimizer", "momentum", "gradient_clip"),
+    *("averaging", "reseed", "loss"),
+)
+"""Parts of a `StackPlan` that a recipe records beside network and head."""
+
+_LENGTH = ("train.steps", "train.validate_every")
+"""Settled keys that follow from how long a run trains, which may change when it is continued."""
+
+
+def resolve(config: Config, dataset: Dataset) -> Recipe:
+    """Decide whatever a config leaves open, from the rows that train.
+
+    Args:
+        config: as it was asked for.
+        dataset: its rows, split and encoded.
+
+    Returns:
+        The recipe. Training from its config gives the same bits as from the one asked for.
+
+    Raises:
+        DataError, UsageError: the model cannot be one of this data.
+    """
+    settled = _Settled(config)
+    _settle_data(settled, dataset)
+    coarse = _settle_scale(settled, dataset)
+    _settle_model(settled, len(dataset.targets), len(dataset.classes))
+    _settle_training(settled, len(dataset.split.train))
+    return _recipe(settled, dataset, coarse)
+
+
+def _recipe(settled: _Settled, dataset: Dataset, coarse: Mapping[str, SpikeTrap]) -> Recipe:
+    """The recipe of a settled config."""
+    config, rows = settled.config, len(dataset.split.train)
+    shape = len(dataset.targets), len(dataset.classes)
+    head = head_of(config, *shape)
+    network = network_of(config, dataset.encoding.features, *shape)
+    _require_fit(dataset, config, head)
+    return Recipe(
+        config=config,
+        reasons=settled.reasons,
+        columns=tuple(_roles(dataset)),
+        factorisation=factorisation_of(config, len(dataset.targets)),
+        network=network,
+        head=head,
+        plan=None if config.model.kind == "gmm" else _plan(config, network, head, rows),
+        coarse=coarse,
+    )
+
+
+def expected_model(
+    config: Config, features: int, targets: int, classes: int
+) -> tuple[Factorisation, Network, AnyHead]:
+    """The model that a config asks for, but for a scale floor that follows from the rows.
+
+    Args:
+        config: as it was asked for.
+        features: inputs of a network that stand for columns.
+        targets: the number of targets.
+        classes: the number of classes; 0 where targets are numbers.
+    """
+    settled = _Settled(config)
+    settled.settle("model.scale.floor", "auto", LEAST_SCALE, "")
+    _settle_model(settled, targets, classes)
+    return (
+        factorisation_of(settled.config, targets),
+        network_of(settled.config, features, targets, classes),
+        head_of(settled.config, targets, classes),
+    )
+
+
+def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
+    """The recipe that a run was begun with, for the config that it is opened or continued with.
+
+    Args:
+        run: its folder; one of a format without recipes is resolved anew.
+        config: its own, or with another length of training.
+        dataset: its rows.
+
+    Raises:
+        RunFault: what is recorded is damaged.
+    """
+    fresh = resolve(config, dataset)
+    document = recorded(run)
+    if document is None:
+        return fresh
+    settled = _Settled(config)
+    try:
+        for key, decision in document["settled"].items():
+            if key in _LENGTH:  # follows from a length that may have changed
+                decision = {"value": _value(fresh.config, key), "reason": fresh.reasons[key]}
+            if key in fresh.reasons:
+                value = decision["value"]
+                value = tuple(value) if isinstance(value, list) else value
+                settled.config = _with(settled.config, key.split("."), value)
+                settled.reasons[key] = str(decision["reason"])
+        Config.model_validate(settled.config.model_dump())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise RunFault(
+            f"{run.recipe}: damaged, not a recipe as mdn writes it", hint="delete it"
+        ) from None
+    for key in fresh.reasons.keys() - settled.reasons.keys():
+        settled.settle(key, _value(config, key), _value(fresh.config, key), fresh.reasons[key])
+    return _recipe(settled, dataset, fresh.coarse)
+
+
+def require_same_model(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse to continue a run whose config now asks for another model than it was begun with.
+
+    Raises:
+        ResumeRefusedError: it does.
+    """
+    document, now = recorded(run), recipe.to_json()
+    for key in ("columns", "factorisation", "network", "head"):
+        if document is not None and document.get(key) != now[key]:
+            what = _difference(key, now[key], document.get(key))
+            raise ResumeRefusedError(
+                f"{run.config}: has changed since the run began: {what}",
+                hint="restore it or train a new run",
+            )
+
+
+def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
+    """Warnings about a model, to be said before it is trained."""
+    asked = dataset.config.train.loss
+    if dataset.classes and asked not in ("auto", "nll"):
+        yield f"train.loss: {asked} is for numbers; classes are learned by their NLL, cross-entropy"
+    if not isinstance(recipe.head, ClassHead):
+        yield from _without_mean(dataset, recipe.head)
+
+
+def recorded(run: RunFolder) -> dict[str, Any] | None:
+    """The recipe that a run was begun with; None of one of a format that had none.
+
+    Raises:
+        RunFault: `recipe.json` is damaged, or is not the recipe that the run's model has.
+    """
+    document = run.find_json(run.recipe)
+    for path in (run.model, run.checkpoint):
+        if path.exists():
+            signed = read_tensors(path)[1].get("recipe")
+            if document is not None and signed is not None:
+                _require_same(run, document, signed, path.name)
+            return signed if document is None else document
+    return document
+
+
+def _require_same(
+    run: RunFolder, document: Mapping[str, Any], signed: Mapping[str, Any], name: str
+) -> None:
+    for key, value in signed.items():
+        if document.get(key) != value:
+            raise RunFault(
+                f"{run.recipe}: contradicts {name}: {_difference(key, document.get(key), value)}",
+                hint=f"delete it; {name} holds the recipe",
+            )
+
+
+def _difference(key: str, found: object, signed: object) -> str:
+    """The first place in which two parts of a recipe differ, in words."""
+    if isinstance(found, Mapping) and isinstance(signed, Mapping):
+        for inner in (*signed, *found):
+            if found.get(inner) != signed.get(inner):
+                return _difference(f"{key}.{inner}", found.get(inner), signed.get(inner))
+    return f"{key} is {found!r:.40}, not {signed!r:.40}"
+
+
+# ---------------------------------------------------------------------------- settling a config
+
+
+class _Settled:
+    """A config whose keys are settled one after another."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.reasons: dict[str, str] = {}
+
+    def settle(self, key: str, open_value: object, value: object, reason: str) -> None:
+        """Give a key a value if the config leaves it open."""
+        if type(found := _value(self.config, key)) is type(open_value) and found == open_value:
+            self.config = _with(self.config, key.split("."), value)
+            self.reasons[key] = reason
+
+
+def _value(config: Any, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), config)
+
+
+def _with(section: Any, path: Sequence[str], value: object) -> Any:
+    """A copy of a section in which a key below it has another value, known to be valid."""
+    first, *rest = path
+    inner = _with(getattr(section, first), rest, value) if rest else value
+    return section.model_copy(update={first: inner})
+
+
+def _settle_data(settled: _Settled, dataset: Dataset) -> None:
+    split, data = dataset.split, dataset.config.data
+    drawn = len(split.validation)
+    settled.settle(
+        "data.validation",
+        "auto",
+        split.share,
+        f"{drawn:,} of {sum(map(len, split)):,} rows: 6%, of few rows more, of many at most 5,000",
+    )
+    if not isinstance(data, FileData):
+        return
+    kind = "classification" if dataset.classes else "regression"
+    held = "text or truth values" if dataset.classes else "numbers"
+    settled.settle("data.task", "auto", kind, f"the target holds {held}")
+    settled.settle("data.inputs", None, tuple(dataset.inputs), "every column that is not a target")
+
+
+def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
+    model = settled.config.model
+    layers = f"{len(model.hidden)} hidden layers, and from {DEEP} on they add to those before them"
+    settled.settle("model.residual", "auto", len(model.hidden) >= DEEP, layers)
+    each = factorisation_of(settled.config, targets).each
+    full = (model.kind == "gmm" or model.family == "gaussian") and 1 < each <= MOST_CORRELATED
+    settled.settle(
+        "model.covariance",
+        "auto",
+        "full" if full else "diagonal",
+        f"{each} target{'s' * (each != 1)} of a network; full where 2 or 3 are Gaussian",
+    )
+    counts = model.counts if len(model.counts) > 1 else max(model.counts)
+    settled.settle(
+        "model.mixtures", "auto", counts, "the validation rows choose the fewest that suffice"
+    )
+    settled.settle(
+        "model.background", "auto", "validation", "its share follows from the validation rows"
+    )
+    losses = {"mlp": "squared", "linear": "squared"}
+    loss = "nll" if classes else losses.get(model.kind, "nll")
+    learned = "classes" if classes else f"the kind {model.kind}"
+    settled.settle("train.loss", "auto", loss, f"the usual one of {learned}")
+
+
+def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap]:
+    """Settle the scale floor; the targets of few distinct values are returned.
+
+    Unless the config says one, it is as small as makes no difference; but where all targets take
+    few distinct values it follows from their distance, so that needles gain nothing and NLLs remain
+    comparable.
+    """
+    model = settled.config.model
+    asked = LEAST_SCALE if model.scale.floor == "auto" else model.scale.floor
+    # A constant scale cannot be thin for some rows only, and classes have none.
+    applies = dataset.problem is None and not dataset.classes and model.kind == "mdn"
+    coarse = dataset.coarse_targets(asked) if applies else {}
+    floors = [trap.floor for trap in coarse.values() if trap.floor is not None]
+    floor, reason = LEAST_SCALE, "small enough to make no difference"
+    if len(floors) == len(dataset.targets):
+        floor = max(floors)
+        reason = f"every target takes few values, as {_few(coarse)}: needles on them gain nothing"
+    settled.settle("model.scale.floor", "auto", floor, reason)
+    return coarse
+
+
+def _few(coarse: Mapping[str, SpikeTrap]) -> str:
+    name, trap = next(iter(coarse.items()))
+    return f"the {trap.distinct:,} of {quoted(name)}"
+
+
+def _settle_training(settled: _Settled, rows: int) -> None:
+    settled.settle(
+        "train.batch_size",
+        "auto",
+        [each for least, each in ROWS_PER_STEP.items() if rows >= least][-1],
+        f"{rows:,} training rows",
+    )
+    batch = batch_rows(settled.config)
+    epoch = steps_per_epoch(rows, batch)
+    settled.settle(
+        "train.steps",
+        "auto",
+        steps_for(rows),
+        f"{rows:,} training rows: {FEW_STEPS:,}, from {STEPPED_ROWS:,} rows on more",
+    )
+    steps = _steps(settled.config, rows)
+    settled.settle(
+        "train.validate_every",
+        "auto",
+        max(epoch, -(-steps // VALIDATIONS)),
+        f"after every pass over the rows, {VALIDATIONS} times in all at most",
+    )
+    members = settled.config.model.ensemble
+    decays = tuple(_decay(settled.config, rows, member) for member in range(members))
+    settled.settle(
+        "train.weight_decay",
+        "auto",
+        decays if len({*decays}) > 1 else decays[0],
+        f"{DECAY_ROWS} / {rows:,} training rows, {STRONGEST_DECAY} at most; less for later members"
+        if any(decays)
+        else "for hidden layers under adamw only",
+    )
+
+
+def _decay(config: Config, rows: int, member: int) -> float:
+    """The weight decay of one member of an ensemble, if the config leaves it to us.
+
+    It is the prior of a network, which counts the less the more rows there are: inversely. As
+    nobody knows how smooth the truth is, the last members of an ensemble have less of it. Where
+    all fit equally well nothing is lost; where some are too stiff, or too loose, the others are
+    likelier and so say more. Chosen on validation rows of the datasets `arm` and `inverse_sine`
+    and of tables of 250 to 830 training rows.
+
+    >>> [round(_decay(Config(), 1400, member), 3) for member in range(5)]
+    [0.1, 0.1, 0.1, 0.06, 0.02]
+    >>> _decay(Config(model=Model(ensemble=1)), 100, 0)
+    0.2
+    """
+    model, training = config.model, config.train
+    if training.optimizer != "adamw" or not model.hidden or model.kind == "linear":
+        return 0.0
+    share = min(1.0, 2 * (1 - (member + 0.5) / model.ensemble))
+    return min(STRONGEST_DECAY, DECAY_ROWS / rows) * share
+
+
+def steps_for(rows: int) -> int:
+    """The steps that were found to be enough for so many training rows.
+
+    They come in powers of the square root of 2: tables of nearly as many rows share a stack.
+
+    >>> [steps_for(rows) for rows in (300, 2000, 8_000, 8_001, 200_000)]
+    [3000, 4243, 6000, 6000, 24000]
+    """
+    wanted = max(1.0, (rows / STEPPED_ROWS) ** 0.4)
+    return round(FEW_STEPS * 2 ** (round(2 * math.log2(wanted)) / 2))
+
+
+# -------------------------------------------------------------- from a settled config to a model
+
+
+def factorisation_of(config: Config, targets: int) -> Factorisation:
+    """How many networks share the targets; regression and one mixture for all rows know one way."""
+    model = config.model
+    alone = targets == 1 or model.kind != "mdn"
+    return Factorisation("joint" if alone else model.targets, targets)
+
+
+def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
+    """The head of every network before it is trained.
+
+    Args:
+        config: settled.
+        every_target: how many targets the model has.
+        classes: how many classes the target has; 0 where targets are numbers.
+    """
+    model, targets = config.model, factorisation_of(config, every_target).each
+    floor = model.scale.floor
+    assert isinstance(floor, (int, float))
+    if classes:
+        return ClassHead(classes)
+    if model.kind == "gmm":
+        # EM has no need of a floor in the map: it adds one to the variances.
+        return Head(
+            mixtures=max(model.counts),
+            targets=targets,
+            covariance=model.covariance,
+            scale_map="exp",
+            scale_floor=0.0,
+        )
+    if model.kind != "mdn":
+        return PointHead(targets, POINT_FAMILIES[config.train.loss], scale_floor=floor)
+    return Head(
+        mixtures=max(model.counts),
+        targets=targets,
+        family=model.family,
+        degrees_of_freedom=model.degrees_of_freedom,
+        covariance=model.covariance,
+        scale_map=model.scale.map,
+        scale_floor=floor,
+        scale_cap=model.scale.cap,
+    )
+
+
+def network_of(config: Config, features: int, targets: int, classes: int = 0) -> Network:
+    """The shape of every network of a model, by its settled config: linear ones have no layers."""
+    model = config.model
+    assert isinstance(model.residual, bool)
+    return Network(
+        inputs=features + factorisation_of(config, targets).told,
+        hidden=() if model.kind in LAYERLESS else model.hidden,
+        activation=model.activation,
+        outputs=head_of(config, targets, classes).outputs,
+        residual=model.residual,
+    )
+
+
+def batch_rows(config: Config) -> int | None:
+    """The rows of a step, by a settled config; None for all."""
+    asked = config.train.batch_size
+    return asked if isinstance(asked, int) else None
+
+
+def _steps(config: Config, rows: int) -> int:
+    training = config.train
+    if training.epochs is not None:
+        return training.epochs * steps_per_epoch(rows, batch_rows(config))
+    assert isinstance(training.steps, int)
+    return training.steps
+
+
+def _plan(config: Config, network: Network, head: AnyHead, rows: int) -> StackPlan:
+    training = config.train
+    every = training.validate_every
+    assert isinstance(every, int)
+    return StackPlan(
+        network=network,
+        head=head,
+        steps=_steps(config, rows),
+        batch_size=batch_rows(config),
+        validate_every=every,
+        optimizer=training.optimizer,
+        momentum=training.momentum,
+        gradient_clip=training.gradient_clip,
+        averaging=training.averaging,
+        reseed=training.reseed,
+        loss=training.loss if isinstance(head, Head) and training.loss in SCORES else "nll",
+    )
+
+
+def _roles(dataset: Dataset) -> Iterator[Role]:
+    encoding = dataset.encoding
+    for role, columns in (("input", encoding.input_columns), ("target", encoding.target_columns)):
+        for column in columns:
+            kind = getattr(column, "kind", "numeric")
+            yield Role(column.name, role, kind, getattr(column, "transform", None))
+
+
+# ------------------------------------------------------------------------- what does not go along
+
+
+def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
+    """Refuse a model that is not for classes, and a loss that is not for so many targets.
+
+    Raises:
+        DataError, UsageError: it is not.
+    """
+    if dataset.classes and config.model.kind == "gmm":
+        raise DataError(
+            f"{dataset.source}: column {quoted(dataset.targets[0])} holds classes, and a gmm is "
+            "a density of numbers",
+            hint="choose another model.kind",
+        )
+    if config.train.loss in SCORES and isinstance(head, Head) and head.targets > 1:
+        raise UsageError(
+            f"train.loss: {config.train.loss} is for one target at a time, and there are "
+            f"{head.targets}",
+            hint="set model.targets to independent or chain, or train.loss to nll",
+        )
+
+
+def _without_mean(dataset: Dataset, head: Head | PointHead) -> Iterator[str]:
+    """Warnings of targets whose predicted mean is infinite, whatever the network learns."""
+    moments = head.density.moments
+    for column in dataset.encoding.scaled_targets:
+        # Of families with all moments, an exponential may have a mean: it depends on the scale.
+        if moments < math.inf and TRANSFORMS[column.transform].growth >= moments:
+            yield (
+                f"{column.name}: with the transform {column.transform} and the family "
+                f"{head.family} every predicted mean is infinite; look at quantiles instead"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value with lists for tuples, as it is read back."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value

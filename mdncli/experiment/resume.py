@@ -1,0 +1,96 @@
+"""Continuing a run that was begun, from its last checkpoint."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from mdncli import predictor as predictors
+from mdncli import store
+from mdncli.config import Config
+from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
+from mdncli.events import Listener, Note
+from mdncli.experiment.dataset import config_of, reopen, write_rows
+from mdncli.experiment.gmm import refit
+from mdncli.experiment.job import Job
+from mdncli.experiment.launch import train_stack
+from mdncli.experiment.recipe import recall, require_same_model
+from mdncli.experiment.result import Outcome
+from mdncli.experiment.stacking import parted, require_device
+from mdncli.experiment.training import Stop
+from mdncli.store import RunFolder
+
+
+def resume(
+    run: RunFolder, overrides: Config | None, listener: Listener, stop: Stop = lambda: None
+) -> Outcome:
+    """Continue a run from its last checkpoint, bit for bit; a complete one is left as it is.
+
+    Args:
+        run: its folder.
+        overrides: its config with a longer training, or None to change nothing.
+
+    Raises:
+        ResumeRefusedError: the data or the config has changed.
+        RunLockedError: another process is at work on it.
+        RunFault: its checkpoint is damaged.
+        UsageError: it was never to be trained, or this machine cannot.
+    """
+    started = time.monotonic()
+    if (done := _completed(run, overrides)) is not None:
+        return _already(run, done, listener)
+    with run.locked():
+        # Who held the lock a moment ago may have completed it.
+        if (done := _completed(run, overrides)) is not None:
+            return _already(run, done, listener)
+        run.remove_leftovers()
+        try:
+            dataset = reopen(run, overrides)
+        except DataError as error:
+            raise ResumeRefusedError(error.message, hint=error.hint) from None
+        _require_origin(run)
+        recipe = recall(run, dataset.config, dataset)
+        require_same_model(run, recipe)
+        store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()})
+        if recipe.plan is None:
+            return refit(run, dataset, recipe, listener)
+        require_device(recipe)
+        parted([(dataset, recipe)])
+        if dataset.problem is not None and not run.data.exists():
+            write_rows(dataset, run.data)
+        job = Job(run, dataset, recipe)
+        return train_stack([job], listener, stop, started, resuming=True)[0]
+
+
+def _require_origin(run: RunFolder) -> None:
+    """Refuse a run whose provenance lacks what its result is to repeat, before it trains for it."""
+    about = run.read_json(run.provenance)
+    data = about.get("data")
+    if "started" not in about or not isinstance(data, dict) or not {"source", "targets"} <= {*data}:
+        raise RunFault(
+            f"{run.provenance}: damaged, it does not say when and on what the run began",
+            hint=f"train again with mdn train {run.config}",
+        )
+
+
+def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
+    """The result of a run to which nothing is to be added; None of one that is to go on."""
+    if not run.result.exists() or wanted not in (None, config_of(run)):
+        return None
+    try:
+        result = run.read_json(run.result)
+        if "nll" not in result:
+            raise UsageError(
+                f"{run.path}: holds generated data and no training",
+                hint=f"train on it with mdn train {run.config}",
+            )
+        predictors.load(run)
+    except RunFault:
+        return None  # what is damaged is made again from the checkpoint
+    return result
+
+
+def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
+    run.remove_leftovers()  # of one that was killed while it said that it was complete
+    listener(Note(f"{run.path} is complete already"))
+    return Outcome(run, {**result, "run": str(run.path)}, trained=False)

@@ -1,0 +1,238 @@
+"""Choices made after training, from the validation rows: components, background, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mdncli.calibration import Calibration, fit_temperatures, scores
+from mdncli.density.conditional import Conditional
+from mdncli.errors import DataError
+from mdncli.experiment.dataset import Dataset, scored, spaced
+from mdncli.experiment.recipe import Recipe
+from mdncli.head import AnyHead, Head
+from mdncli.network import Network, forward
+from mdncli.predictor import Predictor
+
+EVIDENCE_ROWS = 20_000
+"""Heads learn from at most so many rows once training is over, evenly spaced."""
+
+TEMPERED_ROWS = 5_000
+"""Temperatures are fitted to at most so many validation rows, evenly spaced."""
+
+CONFORMAL_ROWS = 5_000
+"""Scores of intervals are taken of at most so many others."""
+
+LEAST_ROWS = 20
+
+
+Parameters = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The number of components that was taken, and the reason.
+
+    Args:
+        mixtures: the count.
+        nll: of the validation rows, by the count, in the target's own units.
+        best: the count of the lowest of them.
+        error: the standard error of the difference between the chosen and the best.
+    """
+
+    mixtures: int
+    nll: Mapping[int, float]
+    best: int
+    error: float
+
+    def remark(self) -> str:
+        """The choice in a sentence.
+
+        >>> Choice(1, {1: 0.5, 2: 0.49}, 2, 0.02).remark()
+        'one component suffices: validation NLL 0.5000, with 2 0.4900 (0.0100 +- 0.0200 less)'
+        """
+        count = f"{self.mixtures} components suffice"
+        count = "one component suffices" if self.mixtures == 1 else count
+        chosen, lowest = self.nll[self.mixtures], self.nll[self.best]
+        if self.mixtures == self.best:
+            return f"{count}: validation NLL {chosen:.4f}, the lowest of {_listed(self.nll)}"
+        less = f"{chosen - lowest:.4f} +- {self.error:.4f} less"
+        return f"{count}: validation NLL {chosen:.4f}, with {self.best} {lowest:.4f} ({less})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice as a run's result records it."""
+        return {"chosen": self.mixtures, "nll": {str(k): v for k, v in self.nll.items()}}
+
+
+def _listed(counts: Mapping[int, float]) -> str:
+    return ", ".join(map(str, counts))
+
+
+def choose(nll: Mapping[int, np.ndarray]) -> Choice:
+    """The smallest count that is as good as the best one, to a standard error.
+
+    The error is that of the mean difference between the two on the same rows (the one-standard-
+    error rule of Breiman et al. 1984 for paired samples).
+
+    Args:
+        nll: count of components -> the NLL of every validation row, (n,).
+
+    >>> rows = np.linspace(0, 1, 100)
+    >>> choose({1: rows + 0.3, 2: rows + 0.001 * (-1) ** np.arange(100), 5: rows}).mixtures
+    2
+    """
+    means = {count: float(each.mean()) for count, each in nll.items()}
+    best = min(means, key=means.__getitem__)
+    for count in sorted(nll):
+        difference = nll[count] - nll[best]
+        error = float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
+        if means[count] - means[best] <= error or count == best:
+            return Choice(count, means, best, error)
+    raise AssertionError("the best count is as good as itself")
+
+
+def narrowed(
+    network: Network, head: Head, parameters: Mapping[str, np.ndarray], mixtures: int
+) -> tuple[Network, Head, dict[str, np.ndarray]]:
+    """Networks of which only the first components are in use, without the others.
+
+    Args:
+        network: their shape.
+        head: of all components.
+        parameters: by name, each with a leading R.
+        mixtures: how many are in use.
+
+    >>> head = Head(mixtures=3, targets=1)
+    >>> network = Network(2, (4,), "tanh", head.outputs)
+    >>> one = {n: v[None] for n, v in network.initial(np.random.default_rng(0)).items()}
+    >>> narrowed(network, head, one, 2)[2]["1.weight"].shape
+    (1, 6, 4)
+    """
+    small = replace(head, mixtures=mixtures)
+    kept = np.concatenate(head.first(small))
+    last = len(network.layers) - 1
+    cut = {
+        name: values[:, kept] if name.startswith(f"{last}.") else values
+        for name, values in parameters.items()
+    }
+    return replace(network, outputs=small.outputs), small, cut
+
+
+def choose_components(
+    dataset: Dataset, recipe: Recipe, predictors: Mapping[int, Predictor]
+) -> Choice | None:
+    """The number of components that suffices; None where there was nothing to choose from."""
+    model, split = recipe.config.model, dataset.split
+    if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
+        return None
+    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    return choose({count: -log_prob(dataset, each, rows) for count, each in predictors.items()})
+
+
+def settled_head(
+    dataset: Dataset, recipe: Recipe, network: Network, head: AnyHead, parameters: Parameters
+) -> AnyHead:
+    """The head once training is over, with the share of its background.
+
+    Args:
+        dataset: of the run.
+        recipe: of the run.
+        network: the shape of the networks.
+        head: of all of them while they trained.
+        parameters: of the networks, by name, each with a leading R.
+    """
+
+    def evidence() -> list[tuple[np.ndarray, np.ndarray]]:
+        return _evidence(dataset, recipe, network, parameters)
+
+    asked = recipe.config.model.background
+    if isinstance(head, Head) and not isinstance(asked, str):
+        return replace(head, background=asked)
+    return head.settled(evidence)
+
+
+def _evidence(
+    dataset: Dataset, recipe: Recipe, network: Network, parameters: Parameters
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Raw outputs and standardised targets of each part: of validation rows, if there are any."""
+    split, encoding = dataset.split, dataset.encoding
+    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    x = encoding.encode_inputs(dataset.table, rows)
+    y = encoding.encode_targets(dataset.table, rows)
+    whole = recipe.factorisation
+    members = len(next(iter(parameters.values()))) // whole.parts
+    return [
+        (
+            forward(
+                network,
+                {
+                    n: values[part * members : (part + 1) * members]
+                    for n, values in parameters.items()
+                },
+                whole.seen(x, y, part),
+            ),
+            whole.answered(y, part),
+        )
+        for part in range(whole.parts)
+    ]
+
+
+def log_prob(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> np.ndarray:
+    """The log density of the targets of some rows, in their own units, (n,)."""
+    scores = [
+        predicted.log_prob(dataset.encoding.target_values(chosen[part]))
+        for chosen in dataset.pieces(rows)
+        for part, predicted in predictor.chunks(chosen)
+    ]
+    return np.concatenate(scores)
+
+
+def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
+    """The predictor with temperatures and conformal scores of validation rows, never of test rows.
+
+    Every other validation row serves the temperatures, the rest the scores: so these are of rows
+    that no temperature has seen.
+
+    Raises:
+        DataError: there are too few validation rows.
+    """
+    require_calibratable(dataset)
+    rows = dataset.split.validation
+    plain = replace(predictor, calibration=None)
+    fitted = spaced(rows[::2], TEMPERED_ROWS)
+    if plain.classes:
+        y = dataset.y(fitted)
+    else:
+        y = dataset.encoding.encode_targets(dataset.table, fitted).T.astype(np.float64)
+    said, parts = plain.members(dataset.table[fitted]), plain.factorisation.parts
+    weights, scale = fit_temperatures(said, y, parts)
+    empty = np.zeros((0, 0))
+    found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
+    if plain.classes:
+        return found
+    parts = list(_scores(dataset, found, spaced(rows[1::2], CONFORMAL_ROWS)))
+    central, regions = (
+        np.sort(np.concatenate(each, axis=1), axis=1) for each in zip(*parts, strict=True)
+    )
+    return replace(found, calibration=Calibration(weights, scale, len(fitted), central, regions))
+
+
+def require_calibratable(dataset: Dataset) -> None:
+    """Refuse to calibrate on too few validation rows."""
+    if len(dataset.split.validation) < LEAST_ROWS:
+        raise DataError(
+            f"{dataset.source}: {len(dataset.split.validation)} validation rows are too few to "
+            "calibrate on",
+            hint="train with a larger data.validation",
+        )
+
+
+def _scores(
+    dataset: Dataset, predictor: Predictor, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for chunk in scored(predictor, dataset.table[rows]):
+        assert isinstance(chunk.predicted, Conditional)
+        yield scores(chunk.predicted, chunk.y)

@@ -1,0 +1,148 @@
+"""Stacks: the runs that train together, their shape, and the memory and device they need."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mdncli import machine
+from mdncli.events import Listener, Note
+from mdncli.experiment.dataset import Dataset
+from mdncli.experiment.memory import too_large
+from mdncli.experiment.recipe import Recipe, resolve
+
+if TYPE_CHECKING:
+    from mdncli.training.memory import Share
+    from mdncli.training.plan import StackPlan
+
+FIT_OPERATIONS = 1e9
+"""About what fitting a mixture at once takes, to be weighed against training."""
+
+
+Member = tuple[Dataset, Recipe]
+"""A run that is to be trained: its rows and its recipe."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What runs have in common that train in one stack, and how much work each is.
+
+    Args:
+        key: the same for such runs.
+        replicas: networks of one run.
+        steps: how long it trains.
+        validations: how often it is validated on the way.
+        operations: multiplications and additions of a step of one network, forward and back.
+        label: its network, for people.
+    """
+
+    key: Hashable
+    replicas: int
+    steps: int
+    validations: int
+    operations: float
+    label: str
+
+
+def stacks_of(
+    runs: Sequence[Member], stacked: Sequence[int], listener: Listener
+) -> list[list[int]]:
+    """The runs that train together, by their indices: those of one shape, as memory allows."""
+    alike: dict[Hashable, list[int]] = {}
+    for index in stacked:
+        alike.setdefault(runs[index][1].stack_key, []).append(index)
+    stacks: list[list[int]] = []
+    for members in alike.values():
+        parts = parted([runs[index] for index in members])
+        if len(parts) > 1:
+            said = f"{len(members)} runs need more memory than is free"
+            listener(Note(f"{said}: they train in {len(parts)} stacks, one after another"))
+        stacks += [[members[i] for i in part] for part in parts]
+    return stacks
+
+
+def shape_of(dataset: Dataset) -> Shape:
+    """The shape of a run, known without torch."""
+    config, recipe = dataset.config, resolve(dataset.config, dataset)
+    mixtures = f"K = {config.model.mixtures}"
+    if (plan := recipe.plan) is None:
+        return Shape("fitted", 1, 1, 0, FIT_OPERATIONS, f"one mixture, {mixtures}")
+    rows = min(len(dataset.split.train), plan.batch_size or len(dataset.split.train))
+    layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
+    return Shape(
+        key=recipe.stack_key,
+        replicas=config.model.networks,
+        steps=plan.steps,
+        validations=-(-plan.steps // plan.validate_every),
+        operations=6.0 * plan.network.parameters * rows,
+        label=f"{layers}, {mixtures}" if config.model.kind == "mdn" else layers,
+    )
+
+
+def require_device(recipe: Recipe) -> None:
+    """Refuse a device that this machine lacks.
+
+    Raises:
+        UsageError: it has none of the kind that is asked for.
+    """
+    from mdncli.training.devices import require
+
+    require(recipe.device)
+
+
+def parted(members: Sequence[Member]) -> list[list[int]]:
+    """Runs of one shape in as few stacks as there is memory for, by their indices and in order.
+
+    All of them ask for the same device.
+
+    Raises:
+        UsageError: there is not enough for one of them alone.
+    """
+    from mdncli.training.devices import choose_device, free_memory
+    from mdncli.training.memory import stack_bytes
+
+    plan = members[0][1].plan
+    assert plan is not None
+    shares = [_shares(*member) for member in members]
+    rows = [part.rows for parts in shares for part in parts for _ in range(part.replicas)]
+    device = choose_device(members[0][1].device, plan, rows)
+    spare = machine.spare_memory()
+    if device == "cuda":
+        # All of it goes to the device, and nearly as much comes back for a checkpoint.
+        spare = min(spare, free_memory())
+    for own in shares:
+        _require_room(plan, own, device, spare)
+    parts: list[list[int]] = [[]]
+    for index in range(len(shares)):
+        together = [part for i in (*parts[-1], index) for part in shares[i]]
+        if parts[-1] and stack_bytes(plan, together, device) > spare:
+            parts.append([])
+        parts[-1].append(index)
+    return parts
+
+
+def _require_room(plan: StackPlan, shares: list[Share], device: str, spare: int) -> None:
+    """Refuse a run that is too large by itself."""
+    from mdncli.training.memory import BYTES_PER_WEIGHT, stack_bytes
+
+    replicas = sum(share.replicas for share in shares)
+    weights = plan.network.parameters * replicas
+    if weights * BYTES_PER_WEIGHT > spare:
+        what = f"model.hidden: {weights:,} weights in training"
+        raise too_large(weights * BYTES_PER_WEIGHT, spare, what, "use fewer or narrower layers")
+    needed = stack_bytes(plan, shares, device)
+    if needed > spare:
+        rows = min(shares[0].rows, plan.batch_size or shares[0].rows)
+        what = f"train.batch_size: {rows:,} rows a step for {replicas} networks"
+        raise too_large(needed, spare, what, "use smaller batches or a smaller model.ensemble")
+
+
+def _shares(dataset: Dataset, recipe: Recipe) -> list[Share]:
+    """The networks and rows that a run brings into a stack, for each part of its targets."""
+    from mdncli.training.memory import Share
+
+    split, members = dataset.split, recipe.config.model.networks
+    parts = recipe.factorisation.parts
+    rows = len(split.train), len(split.validation)
+    return [Share(members, *rows, (id(dataset.table), part)) for part in range(parts)]
