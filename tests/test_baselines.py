@@ -34,8 +34,8 @@ BANDS = [(0.5, 300, 100), (0.3, 1100, 100), (0.2, 2000, 200)]
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The gallery's mixture of watches' prices; its folder is not to be changed but for figures."""
-    material = experiment.prepare(configs.load("watches-gmm"), ignore)
-    (outcome,) = experiment.train([material], tmp_path_factory.mktemp("runs"), ignore)
+    dataset = experiment.prepare(configs.load("watches-gmm"), ignore)
+    (outcome,) = experiment.train([dataset], tmp_path_factory.mktemp("runs"), ignore)
     return outcome
 
 
@@ -90,8 +90,8 @@ def test_a_run_without_inputs_goes_the_whole_way(fitted: Outcome, tmp_path: Path
 
 def test_a_network_learns_without_inputs_too(tmp_path: Path) -> None:
     overrides = ["model.kind=mdn", "model.ensemble=2", "train.steps=200", "train.warmup=20"]
-    material = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
-    (outcome,) = experiment.train([material], tmp_path, ignore)
+    dataset = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
+    (outcome,) = experiment.train([dataset], tmp_path, ignore)
     assert outcome.error is None
     assert outcome.result["excess_nll"] < 0.1
     assert outcome.result["components"] is None
@@ -99,11 +99,11 @@ def test_a_network_learns_without_inputs_too(tmp_path: Path) -> None:
 
 def test_inputs_are_ignored_and_that_is_said(tmp_path: Path) -> None:
     said: list[object] = []
-    material = experiment.prepare(configs.load("sine", ["model.kind=gmm"]), ignore)
-    (outcome,) = experiment.train([material], tmp_path, said.append)
+    dataset = experiment.prepare(configs.load("sine", ["model.kind=gmm"]), ignore)
+    (outcome,) = experiment.train([dataset], tmp_path, said.append)
     assert any(isinstance(e, Note) and "the input x is ignored" in e.text for e in said)
     model = predictor.load(outcome.run)
-    mixture = model.predict(material.table[:5])
+    mixture = model.predict(dataset.table[:5])
     assert isinstance(mixture, Mixture)
     assert np.ptp(mixture.mean(), axis=0) == 0
     assert outcome.result["components"]["exact"] is None
@@ -153,9 +153,9 @@ def test_a_point_is_no_component() -> None:
 
 def test_more_components_than_rows_are_refused_before_anything_is_made(tmp_path: Path) -> None:
     overrides = ["data.rows=10", "data.validation=0.15", "model.mixtures=8"]
-    material = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
+    dataset = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
     with pytest.raises(UsageError, match="8 components are more than the 6 training rows"):
-        experiment.train([material], tmp_path / "runs", ignore)
+        experiment.train([dataset], tmp_path / "runs", ignore)
     assert not (tmp_path / "runs").exists()
 
 

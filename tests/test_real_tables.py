@@ -139,7 +139,7 @@ def run_of(*items: str, target: str | None = "price") -> tuple[RunFolder, dict[s
     return RunFolder(Path(heard.lines[0])), heard.document
 
 
-def material_of(*items: str, target: str = "price") -> tuple[experiment.Material, list[Event]]:
+def dataset_of(*items: str, target: str = "price") -> tuple[experiment.Dataset, list[Event]]:
     """The data of a config as training sees it, and what was said of it."""
     heard: list[Event] = []
     loaded = config.load(items[0], items[1:], {"data.target": target})
@@ -189,12 +189,12 @@ def test_a_run_on_a_messy_table_can_be_drawn_and_sampled() -> None:
 
 
 def test_names_of_categories_are_drawn() -> None:
-    from mdncli.commands.subjects import of_material
+    from mdncli.commands.subjects import of_dataset
     from mdncli.plots.data import data
 
     write_excel(Path("a.csv"), flats())
-    material, _ = material_of("a.csv", "data.missing=impute", "data.categorical=[zone]")
-    figure = data(of_material(material))
+    dataset, _ = dataset_of("a.csv", "data.missing=impute", "data.categorical=[zone]")
+    figure = data(of_dataset(dataset))
     labels = [[tick.get_text() for tick in ax.get_xticklabels()] for ax in figure.axes[:4]]
     assert labels[1][0] == "Bergen"
     assert labels[2:] == [["false", "true"], ["11", "20", "30"]]
@@ -206,7 +206,7 @@ def test_names_of_categories_are_drawn() -> None:
 def test_missing_values_are_refused_by_name() -> None:
     write_excel(Path("a.csv"), flats())
     with pytest.raises(DataError, match=r"'Fläche': 8 values are missing.*; set data.missing to"):
-        material_of("a.csv")
+        dataset_of("a.csv")
 
 
 def test_rows_with_gaps_are_dropped_and_counted() -> None:
@@ -215,30 +215,30 @@ def test_rows_with_gaps_are_dropped_and_counted() -> None:
     write_excel(Path("a.csv"), columns)
     full = [i for i in range(ROWS) if all(values[i] is not None for values in columns.values())]
     shares = ("data.validation=0.15", "data.test=0.2")
-    material, heard = material_of("a.csv", "data.missing=drop", *shares)
+    dataset, heard = dataset_of("a.csv", "data.missing=drop", *shares)
     lost = ROWS - len(full)
     assert (
         Note(f"{Path('a.csv').absolute()}: left out {lost} of {ROWS} rows for missing values")
         in heard
     )
-    assert sorted(np.concatenate([*material.split]).tolist()) == full
-    assert [len(part) for part in material.split][1:] == [
+    assert sorted(np.concatenate([*dataset.split]).tolist()) == full
+    assert [len(part) for part in dataset.split][1:] == [
         round(share * len(full)) for share in (0.15, 0.2)
     ]
-    assert experiment.provenance(material)["data"]["dropped"] == lost
+    assert experiment.provenance(dataset)["data"]["dropped"] == lost
 
 
 def test_no_row_that_chooses_the_best_step_has_a_copy_that_trains() -> None:
     columns = flats(gaps=False)
     twice = {name: [*values, *values[:100]] for name, values in columns.items()}
     Path("a.csv").write_text(delimited(twice))
-    material, _ = material_of("a.csv", "data.test=0.2")
-    train, validation, test = (set(part.tolist()) for part in material.split)
+    dataset, _ = dataset_of("a.csv", "data.test=0.2")
+    train, validation, test = (set(part.tolist()) for part in dataset.split)
     assert not {row % ROWS for row in train} & {row % ROWS for row in validation}
     assert sorted(train | validation | test) == list(range(ROWS + 100))
     # Where rows are alike because there are few different values, all stay where they are.
     Path("b.csv").write_text("x,y\n" + "1,2\n2,3\n3,1\n" * 60)
-    coarse, _ = material_of("b.csv", "data.test=0.2", target="y")
+    coarse, _ = dataset_of("b.csv", "data.test=0.2", target="y")
     assert len(coarse.split.validation) == splits.validated(144)
 
 
@@ -257,15 +257,15 @@ def test_a_file_of_splits_counts_the_dropped_rows() -> None:
     write_excel(Path("a.csv"), flats())
     marks = [int(i % 5 == 3) for i in range(ROWS)]
     Path("splits.csv").write_text("first\n" + "".join(f"{mark}\n" for mark in marks))
-    material, _ = material_of("a.csv", "data.missing=drop", "data.splits=splits.csv")
+    dataset, _ = dataset_of("a.csv", "data.missing=drop", "data.splits=splits.csv")
     columns = flats()
     expected = [
         i
         for i in range(ROWS)
         if marks[i] and columns["Fläche"][i] is not None and columns["city"][i] is not None
     ]
-    assert material.split.test.tolist() == expected
-    assert material.dropped == GAPS
+    assert dataset.split.test.tolist() == expected
+    assert dataset.dropped == GAPS
 
 
 def test_a_column_of_gaps_alone_is_named() -> None:
@@ -274,7 +274,7 @@ def test_a_column_of_gaps_alone_is_named() -> None:
     with pytest.raises(
         DataError, match=r"every one of the 150 rows misses .*\('notes' misses 150\)"
     ):
-        material_of("a.csv", "data.missing=drop")
+        dataset_of("a.csv", "data.missing=drop")
 
 
 def test_imputed_inputs_may_be_missing_later() -> None:
@@ -296,10 +296,10 @@ def test_codes_keep_their_zeros_when_they_are_categories() -> None:
     columns = flats(gaps=False)
     columns["zone"] = [("7", "007", "11")[i % 3] for i in range(ROWS)]
     Path("a.csv").write_text(delimited(columns))
-    as_numbers, _ = material_of("a.csv")
+    as_numbers, _ = dataset_of("a.csv")
     assert as_numbers.encoding.features == 1 + 4 + 1 + 1
-    material, _ = material_of("a.csv", "data.categorical=[zone]")
-    assert material.encoding.input_columns[-1].categories == ("007", "11", "7")
+    dataset, _ = dataset_of("a.csv", "data.categorical=[zone]")
+    assert dataset.encoding.input_columns[-1].categories == ("007", "11", "7")
     run, _ = run_of("a.csv", "data.categorical=[zone]")
     assert predictor.load(run).encoding.text_columns == ["city", "zone"]
     Path("new.csv").write_text("Fläche,city,balcony,zone\n50,Oslo,true,007\n50,Oslo,true,7\n")
@@ -312,7 +312,7 @@ def test_codes_keep_their_zeros_when_they_are_categories() -> None:
 def test_a_misspelt_category_is_guessed() -> None:
     write_excel(Path("a.csv"), flats(gaps=False))
     with pytest.raises(DataError, match="no column 'zonee'; did you mean 'zone'"):
-        material_of("a.csv", "data.categorical=[zonee]")
+        dataset_of("a.csv", "data.categorical=[zonee]")
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_what_cannot_be_learned_is_refused(
 ) -> None:
     write_excel(Path("a.csv"), flats(gaps=False))
     with pytest.raises(DataError, match=said):
-        material_of("a.csv", *options, target=target)
+        dataset_of("a.csv", *options, target=target)
 
 
 # --------------------------------------------------------------------------------- transforms
@@ -348,9 +348,9 @@ def test_the_nll_of_a_log_target_is_in_its_own_units() -> None:
     Path("a.csv").write_text(delimited(flats(gaps=False)))
     run, result = run_of("a.csv", "data.transform.price=log", "data.transform.Fläche=sqrt")
     model = predictor.load(run)
-    material = experiment.reopen(run)
+    dataset = experiment.reopen(run)
     for part in ("train", "validation", "test"):
-        chosen = material.table[getattr(material.split, part)]
+        chosen = dataset.table[getattr(dataset.split, part)]
         price = chosen.numbers("price")
         (column,) = model.encoding.target_columns
         z = (np.log(price) - column.mean) / column.scale

@@ -24,7 +24,7 @@ from mdncli.commands.sample import Request, sample
 from mdncli.data import table
 from mdncli.errors import InterruptedRunError, UsageError
 from mdncli.events import ignore
-from mdncli.experiment import Material, Outcome
+from mdncli.experiment import Dataset, Outcome
 from mdncli.factorisation import FACTORISATIONS, Factorisation
 from mdncli.predictor import Predictor
 from mdncli.transforms import TRANSFORMS
@@ -40,19 +40,19 @@ BRIEF = (
     "model.activation=tanh",
     "model.mixtures=2",
 )
-Runs = dict[str, tuple[Material, Outcome]]
+Runs = dict[str, tuple[Dataset, Outcome]]
 
 
-def material(name: str, *overrides: str) -> Material:
+def dataset(name: str, *overrides: str) -> Dataset:
     return experiment.prepare(configs.load(name, [*BRIEF, *overrides]), ignore)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     """The four targets of the gallery, each way; the folders are not to be changed."""
-    materials = [material("multi-output", f"model.targets={way}") for way in FACTORISATIONS]
-    outcomes = experiment.train(materials, tmp_path_factory.mktemp("runs"), ignore)
-    return dict(zip(FACTORISATIONS, zip(materials, outcomes, strict=True), strict=True))
+    datasets = [dataset("multi-output", f"model.targets={way}") for way in FACTORISATIONS]
+    outcomes = experiment.train(datasets, tmp_path_factory.mktemp("runs"), ignore)
+    return dict(zip(FACTORISATIONS, zip(datasets, outcomes, strict=True), strict=True))
 
 
 def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.ndarray:
@@ -135,7 +135,7 @@ def after(count: int) -> Callable[[], int | None]:
 
 
 def test_networks_of_a_chain_stop_one_by_one_and_resume_to_the_same_bits(tmp_path: Path) -> None:
-    prepared = material(
+    prepared = dataset(
         "multi-output",
         "model.targets=chain",
         "train.patience=2",
@@ -157,7 +157,7 @@ def test_networks_of_a_chain_stop_one_by_one_and_resume_to_the_same_bits(tmp_pat
 
 
 def test_one_target_is_one_however_it_is_said(tmp_path: Path) -> None:
-    chosen = [material("sine", f"model.targets={way}") for way in ("joint", "chain")]
+    chosen = [dataset("sine", f"model.targets={way}") for way in ("joint", "chain")]
     one, two = experiment.train(chosen, tmp_path, ignore)
     assert one.result["nll"] == two.result["nll"]
     assert predictor.load(two.run).factorisation == Factorisation("joint", 1)
@@ -165,7 +165,7 @@ def test_one_target_is_one_however_it_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["mlp", "gmm"])
 def test_other_kinds_of_model_know_one_way(kind: str, tmp_path: Path) -> None:
-    chosen = material("multi-output", "model.targets=chain", f"model.kind={kind}")
+    chosen = dataset("multi-output", "model.targets=chain", f"model.kind={kind}")
     (outcome,) = experiment.train([chosen], tmp_path, ignore)
     assert predictor.load(outcome.run).factorisation.name == "joint"
 

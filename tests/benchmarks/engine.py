@@ -35,7 +35,7 @@ from mdncli import experiment
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
 from mdncli.events import ignore
-from mdncli.experiment.job import Job, plan_of, replicas_of, training_data
+from mdncli.experiment.job import Job, replicas_of, training_data
 from mdncli.head import Head
 from mdncli.network import Network, forward
 from mdncli.store import RunFolder
@@ -254,16 +254,18 @@ def reach(rows: int = 1000, steps: int = 10_000, turns: int = 5) -> None:
     That is the median test NLL of its loop from some seeds; the default recipe has as many.
     """
     chosen = ["data.dataset=inverse_sine", f"data.rows={rows}", "data.test=0"]
-    material = experiment.prepare(configs.load(None, chosen, {"name": "reach"}), ignore)
-    plan, (data,) = plan_of(material), training_data(material)
+    dataset = experiment.prepare(configs.load(None, chosen, {"name": "reach"}), ignore)
+    recipe = experiment.resolve(dataset.config, dataset)
+    plan, (data,) = recipe.plan, training_data(dataset, recipe.factorisation)
+    assert plan is not None
     x, y = (
         np.concatenate(parts, axis=1)
         for parts in ((data.x_train, data.x_validation), (data.y_train, data.y_validation))
     )
-    assert isinstance(material.problem, Synthetic)
-    drawn = material.problem.draw(np.random.default_rng(1), 20_000)
+    assert isinstance(dataset.problem, Synthetic)
+    drawn = dataset.problem.draw(np.random.default_rng(1), 20_000)
     fresh = Table.of(dict(zip("xy", (part[:, 0] for part in drawn), strict=True)))
-    encoding = material.encoding
+    encoding = dataset.encoding
     test_x, test_y = (
         encode(fresh, slice(None)) for encode in (encoding.encode_inputs, encoding.encode_targets)
     )
@@ -280,8 +282,8 @@ def reach(rows: int = 1000, steps: int = 10_000, turns: int = 5) -> None:
         """Milliseconds until the test NLL is as low."""
         job = Job(
             RunFolder(Path()),
-            replace(material, config=configs.revised(material.config, [f"seed={seed}"])),
-            plan,
+            replace(dataset, config=configs.revised(dataset.config, [f"seed={seed}"])),
+            recipe,
         )
         made = Stack(plan, [data], replicas_of(job, 0))
         total, began = 0.0, perf_counter()

@@ -34,7 +34,7 @@ from mdncli.config import Config, SyntheticData
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.events import ignore
-from mdncli.experiment import Material, Outcome, scored
+from mdncli.experiment import Dataset, Outcome, scored
 from mdncli.transforms import TRANSFORMS
 
 GALLERY = Path(__file__).parents[2] / "configs" / "gallery"
@@ -60,35 +60,35 @@ def table(
     chosen: Sequence[Config], bounds: Sequence[float], root: Path, *, recipes: bool = False
 ) -> int:
     """Train configs together and print a line for each; how many are above their bound."""
-    materials = [experiment.prepare(config, ignore) for config in chosen]
-    outcomes = experiment.train(materials, root, ignore)
+    datasets = [experiment.prepare(config, ignore) for config in chosen]
+    outcomes = experiment.train(datasets, root, ignore)
     above = 0
-    for material, outcome, bound in zip(materials, outcomes, bounds, strict=True):
-        exact, nll, error = score(material, outcome)
+    for dataset, outcome, bound in zip(datasets, outcomes, bounds, strict=True):
+        exact, nll, error = score(dataset, outcome)
         above += not nll - exact <= bound
         print(
-            f"{'ok   ' if nll - exact <= bound else 'ABOVE'} {material.config.name:28}"
+            f"{'ok   ' if nll - exact <= bound else 'ABOVE'} {dataset.config.name:28}"
             f" exact {exact:8.4f}  test {nll:8.4f}  excess {nll - exact:7.4f} +- {error:.4f}"
             f" <= {bound:g}  {outcome.result['seconds']['train']:6.1f} s"
-            + (f"  recipe {recipe(material, exact)}" if recipes else ""),
+            + (f"  recipe {recipe(dataset, exact)}" if recipes else ""),
             flush=True,
         )
     return above
 
 
-def fresh_rows(material: Material) -> Table:
+def fresh_rows(dataset: Dataset) -> Table:
     """Rows that nothing has seen."""
-    problem, seed = material.problem, material.config.data.seed
+    problem, seed = dataset.problem, dataset.config.data.seed
     assert problem is not None
     return problem.table(*problem.draw(stream(seed, "fresh rows"), FRESH_ROWS))
 
 
-def score(material: Material, outcome: Outcome) -> tuple[float, float, float]:
+def score(dataset: Dataset, outcome: Outcome) -> tuple[float, float, float]:
     """The exact and the model's NLL on fresh rows, and the standard error of their difference."""
     if outcome.error is not None:
         raise outcome.error
     exact, nll = [], []
-    for chunk in scored(predictors.load(outcome.run), fresh_rows(material), material.exact):
+    for chunk in scored(predictors.load(outcome.run), fresh_rows(dataset), dataset.exact):
         assert chunk.exact is not None
         exact.append(-chunk.exact.log_prob(chunk.y))
         nll.append(-chunk.predicted.log_prob(chunk.y))
@@ -121,19 +121,19 @@ def classic(overrides: Sequence[str]) -> Iterator[tuple[Config, float]]:
 # ------------------------------------------------------------------------------------- recipes
 
 
-def recipe(material: Material, exact: float) -> str:
+def recipe(dataset: Dataset, exact: float) -> str:
     """What a tutorial's plain loop makes of a config, in words."""
     import torch
     from torch import nn
 
-    config, split = material.config, material.split
+    config, split = dataset.config, dataset.split
     model, how = config.model, config.train
     plain = model.kind == "mdn" and (model.family, model.targets) == ("gaussian", "joint")
-    if material.classes or not (plain or model.kind == "mlp"):
+    if dataset.classes or not (plain or model.kind == "mlp"):
         return "-"
     began = time.perf_counter()
     torch.manual_seed(config.seed)
-    learned, fresh = (_plain_numbers(material, t) for t in (material.table, fresh_rows(material)))
+    learned, fresh = (_plain_numbers(dataset, t) for t in (dataset.table, fresh_rows(dataset)))
     x, y = (part[np.sort(np.concatenate([split.train, split.validation]))] for part in learned[:2])
     k, d = (model.mixtures if model.kind == "mdn" else 0), y.shape[1]
     shape = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU}[model.activation]
@@ -184,11 +184,11 @@ def recipe(material: Material, exact: float) -> str:
     return f"excess {excess:.4f}, {time.perf_counter() - began:.1f} s{cut}"
 
 
-def _plain_numbers(material: Material, rows: Table) -> tuple:
+def _plain_numbers(dataset: Dataset, rows: Table) -> tuple:
     """Inputs, transformed targets and the log-Jacobian of these, neither of them standardised."""
     import torch
 
-    encoding = material.encoding
+    encoding = dataset.encoding
     own = encoding.target_values(rows)
     t, jacobian = np.empty_like(own), np.zeros(len(own))
     for d, column in enumerate(encoding.scaled_targets):
@@ -210,9 +210,9 @@ def many_seeds(chosen: Sequence[Config], count: int, root: Path) -> int:
     lost = 0
     for config in chosen:
         began = time.perf_counter()
-        material = experiment.prepare(config, ignore)
+        dataset = experiment.prepare(config, ignore)
         seeds = (config.model_copy(update={"seed": config.seed + i}) for i in range(count))
-        seeded = [replace(material, config=each) for each in seeds]
+        seeded = [replace(dataset, config=each) for each in seeds]
         results = [outcome.result for outcome in experiment.train(seeded, root, ignore)]
         nll = [r["nll"]["test"] for r in results]
         bad = sum(value is None or not math.isfinite(value) for value in nll)

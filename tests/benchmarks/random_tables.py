@@ -127,7 +127,7 @@ def judged(seeds: Sequence[int], more: Sequence[str]) -> dict[int, float]:
 
 
 def _judged(laws: Mapping[int, Law], root: Path, more: Sequence[str]) -> dict[int, float]:
-    materials, excess = {}, {}
+    datasets, excess = {}, {}
     for seed, each in laws.items():
         x, y = each.draw(np.random.default_rng([seed, 1]), each.rows)
         names = [f"x{i}" for i in range(each.columns)]
@@ -137,13 +137,13 @@ def _judged(laws: Mapping[int, Law], root: Path, more: Sequence[str]) -> dict[in
         options = {"data.target": "y", "data.test": "0.01"}
         try:
             config = configs.load(str(path), more, options)
-            materials[seed] = experiment.prepare(config, ignore)
+            datasets[seed] = experiment.prepare(config, ignore)
         except MdnError as error:
             constant = np.ptp(y) == 0
             print(f"table {seed}: {'constant target: ' if constant else ''}{error}", flush=True)
             excess[seed] = 0.0 if constant else np.nan
-    outcomes = experiment.train(list(materials.values()), root / "runs", ignore)
-    for (seed, material), outcome in zip(materials.items(), outcomes, strict=True):
+    outcomes = experiment.train(list(datasets.values()), root / "runs", ignore)
+    for (seed, dataset), outcome in zip(datasets.items(), outcomes, strict=True):
         if outcome.error is not None:
             print(f"table {seed}: {outcome.error}", flush=True)
             excess[seed] = np.nan
@@ -155,9 +155,7 @@ def _judged(laws: Mapping[int, Law], root: Path, more: Sequence[str]) -> dict[in
         own = fresh[:, -1:]
         predictor = predictors.load(outcome.run)
         nll = [-p.log_prob(own[part]) for part, p in predictor.chunks(rows)]
-        seen = material.y(
-            np.sort(np.concatenate([material.split.train, material.split.validation]))
-        )
+        seen = dataset.y(np.sort(np.concatenate([dataset.split.train, dataset.split.validation])))
         gaussian = Mixture(
             np.zeros((1, len(own))),
             np.full((1, 1, len(own)), seen.mean()),

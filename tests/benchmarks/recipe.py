@@ -86,20 +86,20 @@ def tables(
 def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
     """Mean NLL (excess, where the truth is known), RMSE and CRPS, and the failed runs."""
     first = experiment.prepare(cases[0], ignore)
-    materials = [first, *(experiment.resplit(first, config) for config in cases[1:])]
+    datasets = [first, *(experiment.resplit(first, config) for config in cases[1:])]
     found, failed = [], 0
-    for outcome, material in zip(experiment.train(materials, root, ignore), materials, strict=True):
+    for outcome, dataset in zip(experiment.train(datasets, root, ignore), datasets, strict=True):
         if outcome.error is not None:
             failed += 1
             continue
-        predictor, problem = predictors.load(outcome.run), material.problem
+        predictor, problem = predictors.load(outcome.run), dataset.problem
         if problem is None:
-            chunks = material.chunks(predictor, material.split.test)
+            chunks = dataset.chunks(predictor, dataset.split.test)
         else:
-            random = stream(material.config.data.seed, "fresh rows")
+            random = stream(dataset.config.data.seed, "fresh rows")
             fresh = problem.table(*replaced(problem, FRESH_ROWS).draw(random))
-            chunks = scored(predictor, fresh, material.exact)
-        result = evaluate(chunks, material.targets)
+            chunks = scored(predictor, fresh, dataset.exact)
+        result = evaluate(chunks, dataset.targets)
         nll = result["nll"] if problem is None else result["excess_nll"]
         found.append([nll, result.get("rmse") or math.nan, result.get("crps") or math.nan])
     return np.array(found).mean(0) if found else np.full(3, math.nan), failed

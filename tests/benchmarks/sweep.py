@@ -302,17 +302,19 @@ def _engine(words: list[str], shapes: int, runs: int) -> float:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", "import mdncli.training.loop"], check=True)
     seconds = time.perf_counter() - began
-    from mdncli.experiment.job import Job, plan_of, replicas_of, training_data
+    from mdncli.experiment.job import Job, replicas_of, training_data
     from mdncli.training.loop import Stack
 
     for shape in range(shapes):
         config = configs.load(words[0], [*words[1:], f"model.mixtures={shape + 1}"])
-        material = experiment.prepare(config, ignore)
-        plan, data = plan_of(material), training_data(material)
+        dataset = experiment.prepare(config, ignore)
+        recipe = experiment.resolve(config, dataset)
+        plan, data = recipe.plan, training_data(dataset, recipe.factorisation)
+        assert plan is not None
         replicas = [
             replace(replica, seed=seed)
             for seed in range(runs)
-            for replica in replicas_of(Job(RunFolder(Path()), material, plan), 0)
+            for replica in replicas_of(Job(RunFolder(Path()), dataset, recipe), 0)
         ]
         began = time.perf_counter()
         for _ in Stack(plan, data, replicas).run():

@@ -186,8 +186,8 @@ def test_its_files_train(target: str) -> None:
     assert isinstance(loaded.data, FileData)
     assert loaded.data.file == Path("a.csv").absolute()
     heard: list[Event] = []
-    material = experiment.prepare(loaded, heard.append)
-    (outcome,) = experiment.train([material], Path("runs"), heard.append)
+    dataset = experiment.prepare(loaded, heard.append)
+    (outcome,) = experiment.train([dataset], Path("runs"), heard.append)
     warned = [event for event in heard if isinstance(event, Warned)]
     assert len(warned) == (target == "rain"), "but for atoms it leaves nothing to warn of"
     assert np.isfinite(list(outcome.result["nll"].values())).all()

@@ -17,7 +17,7 @@ import pytest
 from mdncli import machine, store
 from mdncli.data import binary, column, encoding, spool, table, watching
 from mdncli.errors import InterruptedRunError
-from mdncli.experiment import job, material, progress
+from mdncli.experiment import dataset, job, training
 
 ROWS = 3000
 OPTIONS = ("--target", "y", "model.ensemble=2", "model.hidden=8,8", "model.mixtures=3")
@@ -58,7 +58,7 @@ def forced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
         monkeypatch.setattr(job, "CACHED_BYTES", 0)
         monkeypatch.setattr(job, "MATRIX_SHARE", 0.0)
         monkeypatch.setattr(encoding, "_TILE", 100)
-        monkeypatch.setattr(material, "PIECE_ROWS", 1000)
+        monkeypatch.setattr(dataset, "PIECE_ROWS", 1000)
         return made
 
     return force
@@ -118,17 +118,17 @@ def test_an_interrupted_run_goes_on_with_mapped_rows(here, forced, tmp_path, mon
     plain = trained(here, *arguments)
     forced()
     with monkeypatch.context() as patched:
-        patched.setattr(progress, "CHECKPOINT_SECONDS", 0.0)
-        save, saved = progress.Training.save, []
+        patched.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        save, saved = training.Training.save, []
 
-        def dying(training) -> None:
-            save(training)
-            training.saving = 0.0
-            saved.append(training.stack.state()["step"].max())
+        def dying(stack) -> None:
+            save(stack)
+            stack.saving = 0.0
+            saved.append(stack.stack.state()["step"].max())
             if len(saved) == 2:
                 raise InterruptedRunError("interrupted", signal=2)
 
-        patched.setattr(progress.Training, "save", dying)
+        patched.setattr(training.Training, "save", dying)
         assert here("train", *arguments).code == 130
     assert 0 < saved[1] < 200
     assert_equal(trained(here, "--resume", "@latest"), plain)

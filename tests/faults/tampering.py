@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from mdncli import cli, store
 from mdncli.data import binary
-from mdncli.experiment import beginning, material, progress
+from mdncli.experiment import dataset, provenance, training
 from mdncli.store import RunFolder, lifecycle
 from mdncli.training.engine import Engine
 from tests.faults.processes import pass_gate
@@ -29,8 +29,8 @@ from tests.faults.processes import pass_gate
 
 def eager() -> None:
     """Write a checkpoint at every event instead of every few seconds."""
-    progress.CHECKPOINT_SECONDS = 0.0
-    progress.SAVING_SHARE = math.inf
+    training.CHECKPOINT_SECONDS = 0.0
+    training.SAVING_SHARE = math.inf
 
 
 def die_while_saving(number: int, share: float, tally: Path | None = None) -> None:
@@ -106,22 +106,22 @@ def signal_while_saving(count: int, number: signal.Signals) -> None:
 
 def signal_while_reading(number: signal.Signals) -> None:
     """Send itself a signal while the data are being read."""
-    read = material.table.read_once
+    read = dataset.table.read_once
 
     def signalling(*source: Any, **more: Any) -> Any:
         os.kill(os.getpid(), number)
         return read(*source, **more)
 
-    material.table.read_once = signalling
+    dataset.table.read_once = signalling
 
 
 def hang_while_saving(gate: Path) -> None:
     """Wait at a gate as soon as a checkpoint is to be written."""
 
-    def hanging(_: progress.Training) -> None:
+    def hanging(_: training.Training) -> None:
         pass_gate(gate)
 
-    progress.Training.save = hanging
+    training.Training.save = hanging
 
 
 def hang_decoder(gate: Path) -> None:
@@ -189,7 +189,7 @@ def set_clock(seconds: float) -> None:
 
     time.time = lambda: seconds
     lifecycle.create.__defaults__ = (time.time,)
-    beginning.datetime = Frozen
+    provenance.datetime = Frozen
 
 
 def _die() -> NoReturn:

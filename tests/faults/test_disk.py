@@ -30,8 +30,8 @@ def inside(
 ) -> Callable[..., Ended]:
     """Run `mdn` in this process, with a checkpoint at every event."""
     monkeypatch.chdir(here)
-    monkeypatch.setattr("mdncli.experiment.progress.CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr("mdncli.experiment.progress.SAVING_SHARE", float("inf"))
+    monkeypatch.setattr("mdncli.experiment.training.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("mdncli.experiment.training.SAVING_SHARE", float("inf"))
 
     def call(*arguments: str | Path) -> Ended:
         code = cli.run([str(argument) for argument in arguments])

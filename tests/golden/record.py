@@ -69,9 +69,9 @@ INTERRUPTED = (*TRAINED["complete"], "train.averaging=0.9")
 _STOP_AT_STEP = """
 import os, signal, sys
 from mdncli.cli import run
-from mdncli.experiment import progress
+from mdncli.experiment import training
 from mdncli.training.engine import Engine
-progress.CHECKPOINT_SECONDS = 0.0
+training.CHECKPOINT_SECONDS = 0.0
 advance = Engine.advance
 def advance_and_stop(engine):
     advance(engine)

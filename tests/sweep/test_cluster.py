@@ -29,9 +29,9 @@ def order_in(sweep: Path, seeds: int = 2) -> Order:
     runs = []
     for seed in range(seeds):
         trial = trial_of(configs.load("sine", [*WORDS, f"seed={seed}"]), {}, [])
-        material = experiment.prepare(trial.config, ignore)
+        dataset = experiment.prepare(trial.config, ignore)
         folder = sweep / "trials" / f"20261120-141503-{trial.name}"
-        runs.append(Sized(trial, folder, material.fingerprints, experiment.shape_of(material)))
+        runs.append(Sized(trial, folder, dataset.fingerprints, experiment.shape_of(dataset)))
     return Order(sweep.name, runs)
 
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from mdncli.experiment.choosing import narrowed
 
 from mdncli.density.families import FAMILIES
+from mdncli.experiment.selection import narrowed
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
 from mdncli.training.layout import Layout
