@@ -92,7 +92,7 @@ def narrowed(
     (1, 6, 4)
     """
     small = replace(head, mixtures=mixtures)
-    kept = np.concatenate(head.first(small))
+    kept = np.concatenate(head.first_components(mixtures))
     last = len(network.layers) - 1
     cut = {
         name: values[:, kept] if name.startswith(f"{last}.") else values

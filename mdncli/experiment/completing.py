@@ -297,7 +297,7 @@ def _settled(head: AnyHead, material: Material, evidence: Evidence) -> AnyHead:
     asked = material.config.model.background
     if isinstance(head, Head) and asked != "auto":
         return replace(head, background=asked)
-    return head.settled(evidence)
+    return head.fitted(evidence)
 
 
 def _bare(predictor: Predictor) -> Predictor:

@@ -73,7 +73,7 @@ class Diagonal:
         self._scale_map = SCALE_MAPS[head.scale_map]
         self._location = view(location, d)
         self._raw_scale = view(raw_scale, head.scales)
-        self._links = view(links, head.links)
+        self._links = view(links, head.off_diagonal)
         self._scale, self._slope = (buffer(name, head.scales) for name in ("scale", "slope"))
         self._z, self._work = (buffer(name, d) for name in ("residual", "work"))
         self._floor = arena.constant(head.scale_floor)

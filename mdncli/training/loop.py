@@ -397,7 +397,7 @@ def _first_weights(
         named[bias] = head.initial_bias(targets, random)
         return Layout(plan.network).flat(named)
     small = dataclasses.replace(head, mixtures=replica.mixtures)
-    logits, *others = head.first(small)
+    logits, *others = head.first_components(replica.mixtures)
     used = np.concatenate([logits, *others])
     first = np.zeros(head.outputs, np.float32)
     # No gradient reaches a component whose weight is exactly 0, so that it stays where it is.

@@ -79,7 +79,7 @@ def reseeded(
     worst = np.argsort(log_prob)[: max(1, int(_WORST * len(rows)))]
     reach = mixture.scale[source][:, worst].mean(axis=1)
     logits, location, *others = head.parts()
-    counts = 1, head.targets, head.scales, head.links
+    counts = 1, head.targets, head.scales, head.off_diagonal
     weight, bias = list(named)[-2:]
     changed = {name: np.zeros_like(values[0]) for name, values in named.items()}
 
