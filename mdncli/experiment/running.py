@@ -39,7 +39,7 @@ from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
     from mdncli.training.plan import StackPlan
-    from mdncli.training.stopwatch import Stopwatch
+    from mdncli.training.profiling import Profiler
 
 
 def train(
@@ -47,7 +47,7 @@ def train(
     root: Path,
     listener: Listener,
     stop: Stop = lambda: None,
-    watch: Stopwatch | None = None,
+    watch: Profiler | None = None,
 ) -> list[Outcome]:
     """Train one run for each material, in new run folders under `root`.
 
@@ -214,7 +214,7 @@ def train_stack(
     started: float,
     *,
     resuming: bool = False,
-    watch: Stopwatch | None = None,
+    watch: Profiler | None = None,
     last_checkpoint: bool = True,
 ) -> list[Outcome]:
     """Train runs of one shape in one stack and complete their folders, which are locked."""
@@ -226,7 +226,7 @@ def train_stack(
             training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
-        with watch.during("results") if watch is not None else contextlib.nullcontext():
+        with watch.measure("results") if watch is not None else contextlib.nullcontext():
             return [outcome_of(job, training, listener, started) for job in jobs]
     except BaseException as error:
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)

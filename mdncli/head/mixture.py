@@ -132,18 +132,23 @@ class Head:
         return self.targets * (self.targets - 1) // 2 if self.covariance == "full" else 0
 
     @property
+    def sizes(self) -> tuple[int, int, int, int]:
+        """Numbers of raw outputs of a component: logit, locations, scales, off-diagonal."""
+        return 1, self.targets, self.scales, self.off_diagonal
+
+    @property
     def outputs(self) -> int:
         """Number of raw outputs, P.
 
         >>> [Head(10, 3, covariance=covariance).outputs for covariance in COVARIANCES]
         [50, 70, 100]
         """
-        return self.mixtures * (1 + self.targets + self.scales + self.off_diagonal)
+        return self.mixtures * sum(self.sizes)
 
     def parts(self) -> tuple[slice, slice, slice, slice]:
         """Slices of the raw outputs: logits, locations, raw scales, off-diagonal entries."""
         k, ends = self.mixtures, [0]
-        for each in (1, self.targets, self.scales, self.off_diagonal):
+        for each in self.sizes:
             ends.append(ends[-1] + k * each)
         logits, location, scale, off_diagonal = (slice(*pair) for pair in pairwise(ends))
         return logits, location, scale, off_diagonal
@@ -154,10 +159,9 @@ class Head:
         >>> [part.tolist() for part in Head(3, 1).first_components(2)]
         [[0, 1], [3, 4], [6, 7], []]
         """
-        each = 1, self.targets, self.scales, self.off_diagonal
         return [
             np.arange(part.start, part.start + count * size)
-            for part, size in zip(self.parts(), each, strict=True)
+            for part, size in zip(self.parts(), self.sizes, strict=True)
         ]
 
     def component(self, index: int) -> NDArray[np.intp]:
@@ -166,10 +170,9 @@ class Head:
         >>> Head(3, 2, covariance="full").component(1)
         array([ 1,  5,  6, 11, 12, 16])
         """
-        each = 1, self.targets, self.scales, self.off_diagonal
         parts = (
             part.start + index * size + np.arange(size)
-            for part, size in zip(self.parts(), each, strict=True)
+            for part, size in zip(self.parts(), self.sizes, strict=True)
         )
         return np.concatenate([*parts])
 
