@@ -85,8 +85,9 @@ def gaussian_mixture(
     )
     factor = _factors(covariances, head)
     scale = np.einsum("kdd->kd", factor)[:, : head.scales]
-    links = factor[:, *np.tril_indices(head.targets, -1)] if head.links else np.empty(0)
-    parts = (np.log(weights), means, np.log(scale), links)
+    below = np.tril_indices(head.targets, -1)
+    off_diagonal = factor[:, *below] if head.off_diagonal else np.empty(0)
+    parts = (np.log(weights), means, np.log(scale), off_diagonal)
     bias = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
     weight = np.zeros((1, network.outputs, network.inputs), np.float32)
     return Fitted({"0.weight": weight, "0.bias": bias[None]}, bool(model.converged_))

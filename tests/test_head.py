@@ -86,7 +86,7 @@ def test_isotropic_components_have_one_scale():
     np.testing.assert_allclose(head(raw).scale[..., 0], [[0.5] * 3, [2.0] * 3])
 
 
-def test_links_are_the_cholesky_factor_below_the_diagonal():
+def test_off_diagonal_outputs_are_the_cholesky_factor_below_the_diagonal():
     head = Head(1, 3, covariance="full", scale_map="exp", scale_floor=0.01)
     raw = np.array([0, 1, 2, 3, -100, 0, 0, 4, 5, 6], float)[:, None]
     factor = np.array([[0.01, 0, 0], [4, 1.01, 0], [5, 6, 1.01]])
@@ -108,7 +108,7 @@ ERRORS = np.random.default_rng(0).normal(size=(2, 3, 500)) * np.array([0.1, 1.0,
 
 @pytest.mark.parametrize("family", ["gaussian", "laplace"])
 def test_a_point_heads_scales_fit_the_errors_best(family):
-    head = PointHead(3, family).settled(
+    head = PointHead(3, family).fitted(
         lambda: [(ERRORS.astype(np.float32), np.zeros(ERRORS.shape[1:], np.float32))]
     )
 
@@ -125,31 +125,31 @@ def test_a_point_heads_scales_fit_the_errors_best(family):
 
 
 def test_a_point_heads_scale_has_a_floor():
-    head = PointHead(2, scale_floor=0.01).settled(
+    head = PointHead(2, scale_floor=0.01).fitted(
         lambda: [(np.zeros((1, 2, 9), np.float32), np.zeros((2, 9), np.float32))]
     )
     assert head.scale == (0.01, 0.01)
 
 
-def settled(y: np.ndarray, *, members: int = 2, off: float = 0.0) -> Head:
-    """A head settled on rows where every network says N(off, 0.1)."""
+def fitted(y: np.ndarray, *, members: int = 2, off: float = 0.0) -> Head:
+    """A head fitted on held-out rows where every network predicts N(off, 0.1)."""
     head = Head(1, 1, scale_map="exp", scale_floor=0.0)
     raw = np.zeros((members, 3, len(y)), np.float32)
     raw[:, 1], raw[:, 2] = off, np.log(0.1)
-    return head.settled(lambda: [(raw, y[None].astype(np.float32))])
+    return head.fitted(lambda: [(raw, y[None].astype(np.float32))])
 
 
 def test_the_background_is_the_share_of_surprises():
     rng = np.random.default_rng(0)
     surprised = rng.random(20_000) < 0.2
     y = np.where(surprised, rng.normal(size=20_000), 0.1 * rng.normal(size=20_000))
-    assert settled(y).background == pytest.approx(0.2, abs=0.01)
+    assert fitted(y).background == pytest.approx(0.2, abs=0.01)
     # What never surprises leaves hardly any of it, and the less the more rows say so.
-    calm = [settled(0.1 * rng.normal(size=rows)).background for rows in (10, 20_000)]
+    calm = [fitted(0.1 * rng.normal(size=rows)).background for rows in (10, 20_000)]
     assert 0.02 < calm[0] < 0.2
     assert 0 < calm[1] < 0.001
     # Networks that know nothing right are hardly listened to.
-    assert settled(rng.normal(size=200), off=50.0).background == pytest.approx(0.99)
+    assert fitted(rng.normal(size=200), off=50.0).background == pytest.approx(0.99)
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full", "isotropic"])

@@ -25,7 +25,7 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Dataset, Outcome
-from mdncli.training.stopwatch import Stopwatch
+from mdncli.training.profiling import Profiler
 
 MOST_RUNS = 10_000
 """A command that trains more is taken for a mistake."""
@@ -50,18 +50,18 @@ def train(
         seeds: train each config with these seeds; `8` or `3,5,8`.
         profile: say where the time went.
     """
-    watch = Stopwatch() if profile else None
-    with _nothing_begun(), watch.during("data") if watch is not None else nullcontext():
+    watch = Profiler() if profile else None
+    with _nothing_begun(), watch.measure("data") if watch is not None else nullcontext():
         datasets = _datasets(items, options, listener, seeds)
     with interruptible() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
-            watch.started()
+            watch.end_start_up()
         answer = _answer(experiment.train(datasets, runs_dir, listener, stop, watch))
     return answer if watch is None else _profiled(answer, watch)
 
 
-def _profiled(answer: Answer, watch: Stopwatch) -> Answer:
+def _profiled(answer: Answer, watch: Profiler) -> Answer:
     """An answer that also says where the time went."""
     report = watch.report()
     rows = [

@@ -29,7 +29,7 @@ from mdncli.experiment.stacking import Member, require_device, stacks_of
 from mdncli.experiment.training import Stop, Training
 
 if TYPE_CHECKING:
-    from mdncli.training.stopwatch import Stopwatch
+    from mdncli.training.profiling import Profiler
 
 
 def prepare(
@@ -57,7 +57,7 @@ def train(
     root: Path,
     listener: Listener,
     stop: Stop = lambda: None,
-    watch: Stopwatch | None = None,
+    watch: Profiler | None = None,
 ) -> list[Outcome]:
     """Train one run for each dataset, in new run folders under `root`.
 
@@ -135,7 +135,7 @@ def train_stack(
     started: float,
     *,
     resuming: bool = False,
-    watch: Stopwatch | None = None,
+    watch: Profiler | None = None,
     last_checkpoint: bool = True,
 ) -> list[Outcome]:
     """Train runs of one shape in one stack and complete their folders, which are locked."""
@@ -147,7 +147,7 @@ def train_stack(
             training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
-        with watch.during("results") if watch is not None else contextlib.nullcontext():
+        with watch.measure("results") if watch is not None else contextlib.nullcontext():
             return [outcome_of(job, training, listener, started) for job in jobs]
     except BaseException as error:
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)

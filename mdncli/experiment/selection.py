@@ -112,7 +112,7 @@ def narrowed(
     (1, 6, 4)
     """
     small = replace(head, mixtures=mixtures)
-    kept = np.concatenate(head.first(small))
+    kept = np.concatenate(head.first_components(mixtures))
     last = len(network.layers) - 1
     cut = {
         name: values[:, kept] if name.startswith(f"{last}.") else values
@@ -151,7 +151,7 @@ def settled_head(
     asked = recipe.config.model.background
     if isinstance(head, Head) and not isinstance(asked, str):
         return replace(head, background=asked)
-    return head.settled(evidence)
+    return head.fitted(evidence)
 
 
 def _evidence(

@@ -27,7 +27,7 @@ from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, train
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Diverged, Replica, RolledBack, TrainingData, Validated
-    from mdncli.training.stopwatch import Stopwatch
+    from mdncli.training.profiling import Profiler
 
 
 TOLD_SECONDS = 1.0
@@ -55,7 +55,7 @@ class Training:
         listener: Listener,
         *,
         resuming: bool,
-        watch: Stopwatch | None = None,
+        watch: Profiler | None = None,
         last_checkpoint: bool = True,
     ) -> None:
         from mdncli.training.loop import Stack
@@ -86,7 +86,7 @@ class Training:
         state, self.seconds = before.state, before.seconds
         self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
-            watch.over(self, save="saving", _validated="saving")
+            watch.measure_calls(self, save="saving", _validated="saving")
         self.device = device_of(jobs[0], replicas, data, before.device)
         try:
             self.stack = Stack(
@@ -94,7 +94,7 @@ class Training:
                 data,
                 replicas,
                 device=self.device,
-                watch=watch,
+                profiler=watch,
                 threads=self.threads,
                 state=state,
             )

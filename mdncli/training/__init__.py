@@ -1,1 +1,1 @@
-"""The training loop: the only room that imports torch."""
+"""Stacked training of many networks at once; the only room that imports torch."""

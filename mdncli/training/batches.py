@@ -1,4 +1,4 @@
-"""Which rows a replica sees at which step, gathered ahead for many steps at once."""
+"""Batches: the rows that a replica sees at a step, gathered ahead for many steps at once."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mdncli.data.streams import stream
-from mdncli.training.capture import Cursor, sent
+from mdncli.training.capture import Cursor, to_device
 from mdncli.training.layout import aligned
 from mdncli.training.plan import Replica, steps_per_epoch
 
-_WINDOW_STEPS = 64
+WINDOW_STEPS = 64
+"""Most steps whose batches are gathered at once."""
+
 WINDOW_VALUES = {"cpu": 1 << 20, "cuda": 1 << 24}
-"""Batches are gathered for so many steps, or so many values, at once."""
+"""Most values that are gathered at once, by device, unless a single step has more."""
 
 SHUFFLED_TOGETHER = 1 << 13
+"""Rows that are shuffled from one stream, over as many epochs as they make."""
 
-_SCATTERED_ROWS = 1 << 20
-"""So many rows outgrow the cache, and are shuffled by parts that do not."""
+BUCKETED_ROWS = 1 << 20
+"""Rows that outgrow the cache and are shuffled bucket by bucket from here on."""
 
-_PARTS = 256
+BUCKETS = 256
+"""Number of buckets, each of which fits the cache; at most 256, as a byte numbers them."""
 
 Indices = NDArray[np.int64]
 
 
 def rows_per_step(rows: int, batch_size: int | None) -> int:
-    """The rows of one batch."""
+    """Number of rows in a batch."""
     return rows if batch_size is None else min(rows, batch_size)
 
 
 class Order:
-    """The batches of one replica, a stateless function of its seed, member and the step.
+    """Row order of one replica: a stateless function of its seed, member and the step.
 
-    Rows are shuffled anew in every epoch, every order being as likely as any other; those left over
-    after its last whole batch are not seen in it.
+    Rows are shuffled anew in every epoch, all orders being equally likely; those left over after
+    its last whole batch are not seen in it.
 
     >>> order = Order(Replica(seed=3), rows=10, batch_size=4)
     >>> order.steps_per_epoch, order.batches(first=7, count=2).shape
@@ -49,13 +53,13 @@ class Order:
         self.batch = rows_per_step(rows, batch_size)
         self.steps_per_epoch = steps_per_epoch(rows, batch_size)
         self._key = replica.seed, replica.member
-        # To open a stream takes as long as to shuffle thousands of rows.
+        # Opening a stream takes as long as shuffling thousands of rows.
         self._epochs = max(1, SHUFFLED_TOGETHER // rows)
-        self._era = -1
-        self._shuffles: list[Indices | _Scattered] = []
+        self._group = -1
+        self._shuffles: list[Indices | _BucketShuffle] = []
 
     def batches(self, first: int, count: int) -> Indices:
-        """The rows of the steps `first`, `first + 1`, ..., (count, batch)."""
+        """Rows of the steps `first`, `first + 1`, ..., (count, batch)."""
         if self.batch == self.rows:
             return np.broadcast_to(np.arange(self.rows), (count, self.rows))
         parts: list[Indices] = []
@@ -68,57 +72,58 @@ class Order:
             first += some
         return np.concatenate(parts)
 
-    def _shuffled(self, epoch: int) -> Indices | _Scattered:
-        era, offset = divmod(epoch, self._epochs)
-        if era != self._era:
+    def _shuffled(self, epoch: int) -> Indices | _BucketShuffle:
+        """Row order of an epoch."""
+        group, offset = divmod(epoch, self._epochs)
+        if group != self._group:
             seed, member = self._key
             self._shuffles.clear()  # the old one first: together they may be too large
-            if self.rows >= _SCATTERED_ROWS:
-                self._shuffles = [_Scattered(self.rows, (seed, member, era))]
+            if self.rows >= BUCKETED_ROWS:
+                self._shuffles = [_BucketShuffle(self.rows, (seed, member, group))]
             else:
-                random = stream(seed, "batches", member, era)
+                random = stream(seed, "batches", member, group)
                 self._shuffles = [random.permutation(self.rows) for _ in range(self._epochs)]
-            self._era = era
+            self._group = group
         return self._shuffles[offset]
 
 
-class _Scattered:
-    """A random order of many rows, made as it is read.
+class _BucketShuffle:
+    """Random permutation of many rows, drawn lazily.
 
-    Every row is first thrown into one of a few parts, and each part is shuffled when its turn
-    comes. All orders are as likely as each other, as if all rows had been shuffled at once, which
-    takes several times as long: every swap of two rows would miss the cache. (C. R. Rao, 1961:
-    Generation of random permutations of given number of elements using random sampling numbers.)
+    Every row is first assigned to a random bucket, and each bucket is shuffled when it is read. All
+    orders are equally likely, as if all rows had been shuffled at once, which takes several times
+    as long: every swap of two rows would miss the cache. (C. R. Rao, 1961: Generation of random
+    permutations of given number of elements using random sampling numbers.)
 
     Args:
-        rows: how many.
+        rows: number of rows.
         key: seed, member and epoch.
     """
 
     def __init__(self, rows: int, key: tuple[int, int, int]) -> None:
         self._key = key
         seed, *more = key
-        thrown = stream(seed, "batches", *more).integers(0, _PARTS, rows, np.uint8)
-        self._ends = np.cumsum(np.bincount(thrown, minlength=_PARTS))
-        self._order = np.argsort(thrown, kind="stable")
-        self._unshuffled = set(range(_PARTS))
+        bucket = stream(seed, "batches", *more).integers(0, BUCKETS, rows, np.uint8)
+        self._ends = np.cumsum(np.bincount(bucket, minlength=BUCKETS))
+        self._order = np.argsort(bucket, kind="stable")
+        self._unshuffled = set(range(BUCKETS))
 
     def __getitem__(self, cut: slice) -> Indices:
         first, last = np.searchsorted(self._ends, [cut.start, cut.stop - 1], side="right").tolist()
         seed, *more = self._key
-        for part in self._unshuffled.intersection(range(first, last + 1)):
-            begin = self._ends[part - 1] if part else 0
-            stream(seed, "batches", *more, part).shuffle(self._order[begin : self._ends[part]])
-            self._unshuffled.remove(part)
+        for bucket in self._unshuffled.intersection(range(first, last + 1)):
+            begin = self._ends[bucket - 1] if bucket else 0
+            stream(seed, "batches", *more, bucket).shuffle(self._order[begin : self._ends[bucket]])
+            self._unshuffled.remove(bucket)
         return self._order[cut]
 
 
 Block = tuple[Tensor, Tensor, Tensor]
-"""Some rows for some replicas: x (R, d, rows), y (R, 1, D, rows), weight (R, 1, rows)."""
+"""Rows for some replicas: x (R, d, rows), y (R, 1, D, rows), weight (R, 1, rows)."""
 
 
 class Batches:
-    """The batches of replicas whose batches have one padded length.
+    """Batches of replicas with equal padded batch sizes.
 
     Rows are padded by repeating a real row with weight 0, so that every row of every array is
     treated by the same vector instructions.
@@ -126,11 +131,11 @@ class Batches:
     Args:
         data: per replica, the training inputs (d, n) and targets (D, n).
         orders: per replica, its order.
-        parts: the replicas that work together; a batch is given to each part.
-        blocks: how many blocks a batch is cut into.
+        parts: slices of the replicas that are computed together; each gets its own blocks.
+        blocks: number of blocks that a batch is cut into.
         length: rows of a block, padding included.
         device: where the batches go.
-        still: whether a batch must lie in the same memory in every step.
+        static: whether a batch must lie in the same memory in every step.
     """
 
     def __init__(
@@ -142,21 +147,21 @@ class Batches:
         length: int,
         device: torch.device,
         *,
-        still: bool = False,
+        static: bool = False,
     ) -> None:
         self.orders = orders
         self._data = data
         self._full = all(order.batch == order.rows for order in orders)
         rows, count = blocks * length, len(orders)
         values = count * rows * sum(part.shape[0] for part in data[0])
-        fitting = min(_WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
+        fitting = min(WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
         self._steps = 1 if self._full else max(1, fitting)
         self._window, self._offset = -1, 0
         self._indices = np.zeros((self._steps, count, rows), np.int64)
         self._x, self._y = (
             torch.empty(self._steps, count, part.shape[0], rows, device=device) for part in data[0]
         )
-        self._cursor = Cursor([self._x, self._y]) if still and not self._full else None
+        self._cursor = Cursor([self._x, self._y]) if static and not self._full else None
         where = (self._x, self._y) if self._cursor is None else self._cursor.now
         weight = torch.zeros(count, 1, rows)
         for index, order in enumerate(orders):
@@ -173,7 +178,7 @@ class Batches:
         ]
 
     def seek(self, step: int) -> None:
-        """Makes the batch of a step the next one; those of the steps after it follow."""
+        """Make the batch of a step the next one; those of the steps after it follow."""
         window, self._offset = divmod(0 if self._full else step, self._steps)
         if window != self._window:
             self._gather(window * self._steps)
@@ -182,7 +187,7 @@ class Batches:
                 self._cursor.move(self._offset)
 
     def blocks(self) -> list[list[Block]]:
-        """The batch of the step sought: for each part, its blocks."""
+        """Batch of the step sought: for each part, its blocks."""
         if self._cursor is None:
             return self._views[self._offset]
         self._cursor.read()
@@ -193,25 +198,27 @@ class Batches:
             chosen = self._indices[:, index]
             chosen[:, : order.batch] = order.batches(first, self._steps)
             chosen[:, order.batch :] = chosen[:, :1]
-        for lo, hi in runs([id(x) for x, _ in self._data]):
+        for lo, hi in equal_runs([id(x) for x, _ in self._data]):
             x, y = self._data[lo]
-            chosen = sent(torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])), x.device)
-            self._x[:, lo:hi] = _picked(x, chosen)
-            self._y[:, lo:hi] = _picked(y, chosen)
+            chosen = to_device(
+                torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])), x.device
+            )
+            self._x[:, lo:hi] = _gathered(x, chosen)
+            self._y[:, lo:hi] = _gathered(y, chosen)
 
 
-def _picked(source: Tensor, rows: Tensor) -> Tensor:
-    """Some rows of (features, n) by their indices (steps, R, rows): (steps, R, features, rows)."""
+def _gathered(source: Tensor, rows: Tensor) -> Tensor:
+    """Rows of (features, n) by their indices (steps, R, rows): (steps, R, features, rows)."""
     if source.is_contiguous():
         return source.index_select(1, rows.view(-1)).view(-1, *rows.shape).permute(1, 2, 0, 3)
-    # A matrix stored row by row, seen turned: each row is in one place, to be read at once.
+    # A transposed view of a matrix stored row by row: each row is contiguous.
     return source.mT.index_select(0, rows.view(-1)).view(*rows.shape, -1).mT
 
 
-def runs(keys: Sequence[object]) -> list[tuple[int, int]]:
-    """Where equal neighbours begin and end.
+def equal_runs(keys: Sequence[object]) -> list[tuple[int, int]]:
+    """Start and end of every run of equal neighbours.
 
-    >>> runs("aabccc")
+    >>> equal_runs("aabccc")
     [(0, 2), (2, 3), (3, 6)]
     """
     starts = [i for i in range(len(keys)) if i == 0 or keys[i] != keys[i - 1]]
@@ -219,7 +226,7 @@ def runs(keys: Sequence[object]) -> list[tuple[int, int]]:
 
 
 def padded_blocks(total: int, largest: int) -> tuple[int, int]:
-    """How many blocks to cut rows into, and the aligned length of each.
+    """Number of blocks to cut rows into, and the aligned length of each.
 
     >>> padded_blocks(1000, 2048), padded_blocks(3000, 2048)
     ((1, 1024), (2, 1504))
@@ -229,7 +236,7 @@ def padded_blocks(total: int, largest: int) -> tuple[int, int]:
     return -(-total // length), length
 
 
-def whole(x: Tensor, y: Tensor, blocks: int, length: int) -> list[Block]:
+def all_rows(x: Tensor, y: Tensor, blocks: int, length: int) -> list[Block]:
     """All rows of a dataset, (d, n) and (D, n), as blocks for any replica, weighted for a mean."""
     rows = x.shape[1]
     parts: list[Block] = []

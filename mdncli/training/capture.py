@@ -1,4 +1,9 @@
-"""How the work of a step is run again and again: call by call, or captured once and replayed."""
+"""Repetition of a training step: call by call, or captured once as a CUDA graph and replayed.
+
+A CUDA graph replays kernels on the same memory and must not synchronise with the host. What changes
+from step to step is therefore computed for many steps at once, ahead of time, and a step copies its
+own share into static buffers.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +12,35 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-Work = Callable[[], None]
+Step = Callable[[], None]
 
-Capture = Callable[[Work], Work]
-"""Makes of the work of a step what does it; in between, only the values that it reads change."""
+Capture = Callable[[Step], Step]
+"""Wrapper of a step function that is called once per step; between calls only the values in the
+buffers change that the step reads."""
 
 _WARM_UP = 3
 """Steps before the capture: libraries set themselves up in the first ones."""
 
 
-def eager(work: Work) -> Work:
-    """The twin of `Graph` that captures nothing: for tests, and where parts of a step are timed."""
-    return work
+def eager(step: Step) -> Step:
+    """Capture nothing, but use static buffers: for tests, and where parts of a step are timed."""
+    return step
 
 
-class Graph:
-    """A step as a CUDA graph: a single call on the host starts all kernels of a step.
+class CudaGraph:
+    """Training step as a CUDA graph: a single call on the host starts all its kernels.
 
     The first steps are done call by call, on a stream of their own as a capture demands; then one
-    is captured, which does nothing yet, and from there on replayed. The work must read and write
-    the same memory in every step and must not wait for the device. (CUDA C++ Programming Guide,
+    is captured, which executes nothing yet, and from there on replayed. The step must read and
+    write the same memory every time and must not wait for the device. (CUDA C++ Programming Guide,
     "CUDA Graphs"; https://docs.pytorch.org/docs/stable/notes/cuda.html#cuda-graphs.)
 
     Args:
-        work: of a step.
+        step: the step function.
     """
 
-    def __init__(self, work: Work) -> None:
-        self._work = work
+    def __init__(self, step: Step) -> None:
+        self._step = step
         self._warm = 0
         self._side = torch.cuda.Stream()
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -44,28 +50,28 @@ class Graph:
             self._warm += 1
             self._side.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(self._side):
-                self._work()
+                self._step()
             torch.cuda.current_stream().wait_stream(self._side)
             return
         if self._graph is None:
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):
-                self._work()
+                self._step()
         self._graph.replay()
 
 
-CAPTURES: dict[str, Capture | None] = {"cpu": None, "cuda": Graph}
-"""By device; None where a step may read its values wherever they lie."""
+CAPTURES: dict[str, Capture | None] = {"cpu": None, "cuda": CudaGraph}
+"""Capture by device; None where a step needs no static buffers."""
 
 
 class Cursor:
-    """Which of the steps that lie ready a captured step is to read: a number on the device.
+    """Position in precomputed values, on the device, so that a captured step can advance it.
 
     Args:
-        sources: what lies ready, each (steps, ...).
+        sources: the values of many steps, each (steps, ...).
 
     Attributes:
-        now: the values of one step, each (1, ...), always in the same memory.
+        now: static buffers of the values of one step, each (1, ...).
     """
 
     def __init__(self, sources: Sequence[Tensor]) -> None:
@@ -74,55 +80,55 @@ class Cursor:
         self.now = [torch.empty_like(source[:1]) for source in sources]
 
     def move(self, offset: int) -> None:
-        """Makes a step the next to be read."""
+        """Set which step is read next."""
         self._at.fill_(offset)
 
     def read(self) -> None:
-        """Writes the values of the next step into `now`, and moves on."""
+        """Copy the values of the next step into `now`, and advance."""
         for source, now in zip(self._sources, self.now, strict=True):
             torch.index_select(source, 0, self._at, out=now)
         self._at.add_(1)
 
 
-class Ahead:
-    """Small values that change from step to step, made for many steps at once.
+class Prefetcher:
+    """Small values that change from step to step, computed for many steps at once.
 
     Args:
-        make: (first, count) -> the values of so many steps, each (count, ...).
-        count: steps to make at once.
-        still: whether the values of a step must always lie in the same memory.
+        make: (first, count) -> the values of that many steps, each (count, ...).
+        count: steps computed at once.
+        static: whether the values of every step must lie in the same memory.
 
-    >>> ahead = Ahead(lambda first, count: [torch.arange(first, first + count)], 4, still=False)
+    >>> ahead = Prefetcher(lambda first, count: [torch.arange(first, first + count)], 4)
     >>> ahead.seek(6)
     >>> ahead.values()
     (tensor(6),)
     """
 
     def __init__(
-        self, make: Callable[[int, int], Sequence[Tensor]], count: int, *, still: bool
+        self, make: Callable[[int, int], Sequence[Tensor]], count: int, *, static: bool = False
     ) -> None:
-        self._make, self._count, self._still = make, count, still
+        self._make, self._count, self._static = make, count, static
         self._window, self._offset = -1, 0
         self._rows: list[tuple[Tensor, ...]] = []
         self._sources: Sequence[Tensor] = ()
         self._cursor: Cursor | None = None
 
     def seek(self, step: int) -> None:
-        """Makes the values of a step the next ones; the steps after it follow by themselves."""
+        """Make the values of a step the next ones; static ones then advance by themselves."""
         window, self._offset = divmod(step, self._count)
         if window != self._window:
             self._window = window
             self._fill(self._make(window * self._count, self._count))
 
     def values(self) -> tuple[Tensor, ...]:
-        """The values of the step sought."""
+        """Values of the step sought."""
         if self._cursor is None:
             return self._rows[self._offset]
         self._cursor.read()
         return self._rows[0]
 
     def _fill(self, made: Sequence[Tensor]) -> None:
-        if not self._still:
+        if not self._static:
             self._rows = list(zip(*(values.unbind() for values in made), strict=True))
             return
         if self._cursor is None:
@@ -134,6 +140,6 @@ class Ahead:
         self._cursor.move(self._offset)
 
 
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device; the CPU does not wait for its arrival."""
+def to_device(values: Tensor, device: torch.device) -> Tensor:
+    """Copy a CPU tensor to a device without waiting for its arrival; on the CPU return it."""
     return values if device.type == "cpu" else values.pin_memory().to(device, non_blocking=True)

@@ -1,49 +1,22 @@
-"""Components in training: their log densities at the targets, and the gradient of their energies,
-which are minus these."""
+"""Mixture components in place: log densities at the targets, and gradients of their energies.
+
+The energy of a component is its negative log density.
+"""
 
 from __future__ import annotations
-
-import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from mdncli.head import Head
+from mdncli.training.buffers import Arena
 from mdncli.training.families import family_of
-from mdncli.training.forward import Arena
-
-LOG2_E = math.log2(math.e)
-"""Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp."""
-
-_softplus_out = torch.ops.aten.softplus.out
-
-
-def _softplus(raw: Tensor, scale: Tensor, slope: Tensor) -> None:
-    _softplus_out(raw, out=scale)
-    torch.sigmoid(raw, out=slope)
-
-
-def _exp(raw: Tensor, scale: Tensor, slope: Tensor) -> None:
-    torch.exp(raw, out=scale)
-    slope.copy_(scale)
-
-
-def _elu(raw: Tensor, scale: Tensor, slope: Tensor) -> None:
-    torch.clamp(raw, max=0, out=slope).exp_()
-    torch.clamp(raw, min=0, out=scale).add_(slope)
-
-
-SCALE_MAPS: dict[str, Callable[[Tensor, Tensor, Tensor], None]] = {
-    "softplus": _softplus,
-    "exp": _exp,
-    "elu": _elu,
-}
-"""Twins of `mdncli.head.SCALE_MAPS`: (raw, scale, slope) writes the map and its derivative."""
+from mdncli.training.numerics import LOG2_E
+from mdncli.training.scale_maps import SCALE_MAPS
 
 
 class Diagonal:
-    r"""Components with a scale for each target.
+    r"""Components with one scale per target.
 
     With residuals :math:`z = (\mu - y) / \sigma` and the family's score
     :math:`\psi = -(\log f)'`, the gradient of the energy is :math:`\psi(z) / \sigma` in the
@@ -51,17 +24,17 @@ class Diagonal:
 
     Args:
         head: the head.
-        raw: where the raw outputs will be and the gradient goes, (R, P, N).
+        raw: buffer of the raw outputs, later of their gradient, (R, P, N).
         arena: gives the buffers.
     """
 
-    density: Tensor | None = None
-    """What the density is to be multiplied by, (R, K, N); None for 1."""
+    density_factor: Tensor | None = None
+    """Factor of the densities that `add_log2_density` leaves out, (R, K, N); None for 1."""
 
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         replicas, _, rows = raw.shape
         k, d = head.mixtures, head.targets
-        _, location, raw_scale, links = head.parts()
+        _, location, raw_scale, off_diagonal = head.parts()
 
         def view(part: slice, each: int) -> Tensor:
             return raw[:, part].view(replicas, k, each, rows)
@@ -70,17 +43,17 @@ class Diagonal:
             return arena.take(name, replicas, k, each, rows)
 
         self._family = family_of(head.family, head.degrees_of_freedom)
-        self._scale_map = SCALE_MAPS[head.scale_map]
+        self._write_scale = SCALE_MAPS[head.scale_map].write
         self._location = view(location, d)
         self._raw_scale = view(raw_scale, head.scales)
-        self._links = view(links, head.links)
+        self._off_diagonal = view(off_diagonal, head.off_diagonal)
         self._scale, self._slope = (buffer(name, head.scales) for name in ("scale", "slope"))
         self._z, self._work = (buffer(name, d) for name in ("residual", "work"))
         self._floor = arena.constant(head.scale_floor)
         self._cap = None if head.scale_cap is None else arena.constant(head.scale_cap)
 
     def add_log2_density(self, y: Tensor, out: Tensor) -> None:
-        """Adds log2 of the components' densities, up to a constant and `density`, to `out`.
+        """Add log2 of the components' densities, up to a constant and `density_factor`, to `out`.
 
         Args:
             y: targets, (R, 1, D, N) or (1, 1, D, N).
@@ -89,34 +62,34 @@ class Diagonal:
         out.sub_(self._energy(y).sum(2), alpha=LOG2_E)
 
     def _energy(self, y: Tensor) -> Tensor:
-        """-log of the components' densities, up to a constant, to be summed over targets."""
-        self._scales()
+        """Energies of the components, up to a constant, to be summed over targets."""
+        self._update_scales()
         torch.sub(self._location, y, out=self._z).div_(self._scale)
         torch.log(self._scale, out=self._work)
-        # The locations are not needed again: their place is free.
+        # The locations are not needed again: their memory serves as the spare buffer.
         self._family.add_energy(self._work, self._z, self._location, 1.0)
         return self._work
 
     def gradient(self, responsibility: Tensor) -> None:
-        """Writes the gradient of the energy, times the responsibility (R, K, 1, N)."""
+        """Write the gradient of the energies times the responsibilities (R, K, 1, N)."""
         z, work = self._z, self._work
-        self._by_scale(responsibility, work)
+        self._divide_by_scale(responsibility, work)
         torch.mul(work, self._family.score(z, self._location), out=self._location)
         torch.addcmul(work, self._location, z, value=-1, out=work)
         torch.mul(work, self._slope, out=self._raw_scale)
 
     def scales(self) -> tuple[Tensor, Tensor]:
-        """The scales and their derivatives in the raw values, (R, K, D, N)."""
-        self._scales()
+        """Scales and their derivatives in the raw values, (R, K, D, N)."""
+        self._update_scales()
         return self._scale, self._slope
 
-    def _by_scale(self, values: Tensor, out: Tensor) -> None:
+    def _divide_by_scale(self, values: Tensor, out: Tensor) -> None:
         torch.div(values, self._scale, out=out)
 
-    def _scales(self) -> None:
-        """Writes the scales and their derivatives in the raw values."""
+    def _update_scales(self) -> None:
+        """Write the scales and their derivatives in the raw values."""
         scale, slope = self._scale, self._slope
-        self._scale_map(self._raw_scale, scale, slope)
+        self._write_scale(self._raw_scale, scale, slope)
         scale.add_(self._floor)
         if self._cap is not None:
             # sigma = s shrink, and its derivative in s is shrink^3.
@@ -126,33 +99,33 @@ class Diagonal:
 
 
 class Single(Diagonal):
-    """Components of a single target: their densities are divided by the scale.
+    """Components of a single target, whose densities are divided by the scale at the end.
 
-    That spares its logarithm, which takes longer than all else here.
+    That saves its logarithm, which takes longer than all else here.
     """
 
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         super().__init__(head, raw, arena)
-        self._over_scale = arena.take("over scale", *self._scale.shape)
-        self.density = self._over_scale[:, :, 0]
+        self._inverse_scale = arena.take("inverse scale", *self._scale.shape)
+        self.density_factor = self._inverse_scale[:, :, 0]
         self._residual, self._spare = self._z[:, :, 0], self._location[:, :, 0]
 
     def add_log2_density(self, y: Tensor, out: Tensor) -> None:
-        self._scales()
-        torch.reciprocal(self._scale, out=self._over_scale)
-        self._by_scale(torch.sub(self._location, y, out=self._z), self._z)
-        # The locations are not needed again: their place is free.
+        self._update_scales()
+        torch.reciprocal(self._scale, out=self._inverse_scale)
+        self._divide_by_scale(torch.sub(self._location, y, out=self._z), self._z)
+        # The locations are not needed again: their memory serves as the spare buffer.
         self._family.add_energy(out, self._residual, self._spare, -LOG2_E)
 
-    def _by_scale(self, values: Tensor, out: Tensor) -> None:
-        torch.mul(values, self._over_scale, out=out)
+    def _divide_by_scale(self, values: Tensor, out: Tensor) -> None:
+        torch.mul(values, self._inverse_scale, out=out)
 
 
 class Isotropic(Diagonal):
-    """Components with one scale for all targets: its gradient is the sum over them."""
+    """Components with one scale for all targets, whose gradient is the sum over them."""
 
     def _energy(self, y: Tensor) -> Tensor:
-        self._scales()
+        self._update_scales()
         torch.sub(self._location, y, out=self._z).div_(self._scale)
         self._work.copy_(torch.log(self._scale).expand_as(self._work))
         self._family.add_energy(self._work, self._z, self._location, 1.0)
@@ -177,14 +150,14 @@ class Full(Diagonal):
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         super().__init__(head, raw, arena)
         self._each = range(head.targets)
-        self._u = arena.take("turned residual", *self._z.shape)
+        self._u = arena.take("back-substituted residual", *self._z.shape)
 
     def _energy(self, y: Tensor) -> Tensor:
-        self._scales()
+        self._update_scales()
         w = torch.sub(self._location, y, out=self._z)
         for i in self._each:
             for j in range(i):
-                w[:, :, i].addcmul_(self._link(i, j), w[:, :, j], value=-1)
+                w[:, :, i].addcmul_(self._entry(i, j), w[:, :, j], value=-1)
             w[:, :, i].div_(self._scale[:, :, i])
         torch.log(self._scale, out=self._work)
         return self._work.addcmul_(w, w, value=0.5)
@@ -193,7 +166,7 @@ class Full(Diagonal):
         w, u = self._z, self._u.copy_(self._z)
         for i in reversed(self._each):
             for j in range(i + 1, len(self._each)):
-                u[:, :, i].addcmul_(self._link(j, i), u[:, :, j], value=-1)
+                u[:, :, i].addcmul_(self._entry(j, i), u[:, :, j], value=-1)
             u[:, :, i].div_(self._scale[:, :, i])
         torch.div(responsibility, self._scale, out=self._work)
         torch.mul(responsibility, u, out=self._location)
@@ -201,12 +174,12 @@ class Full(Diagonal):
         torch.mul(self._work, self._slope, out=self._raw_scale)
         for i in self._each:
             for j in range(i):
-                link = self._link(i, j)
-                torch.mul(self._location[:, :, i], w[:, :, j], out=link).neg_()
+                entry = self._entry(i, j)
+                torch.mul(self._location[:, :, i], w[:, :, j], out=entry).neg_()
 
-    def _link(self, i: int, j: int) -> Tensor:
-        """The entry of row i and column j of the factors, below the diagonal, (R, K, N)."""
-        return self._links[:, :, i * (i - 1) // 2 + j]
+    def _entry(self, i: int, j: int) -> Tensor:
+        """Entry of row i and column j of the factors, below the diagonal, (R, K, N)."""
+        return self._off_diagonal[:, :, i * (i - 1) // 2 + j]
 
 
 COVARIANCES: dict[str, type[Diagonal]] = {
@@ -214,10 +187,10 @@ COVARIANCES: dict[str, type[Diagonal]] = {
     "diagonal": Diagonal,
     "full": Full,
 }
-"""How components of several targets are trained, by `mdncli.head.COVARIANCES`."""
+"""Components of several targets, by the names in `mdncli.head.COVARIANCES`."""
 
 
 def components_of(head: Head, raw: Tensor, arena: Arena) -> Diagonal:
-    """The components of a head, bound to raw outputs (R, P, N)."""
+    """Components of a head, bound to raw outputs (R, P, N)."""
     kind = Single if head.targets == 1 else COVARIANCES[head.covariance]
     return kind(head, raw, arena)

@@ -1,4 +1,4 @@
-"""Which device trains a stack."""
+"""Choice of the device that trains a stack."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mdncli.training.plan import StackPlan
 from mdncli.training.threads import operations
 
 _WORTH_A_DEVICE = 3e7
-"""Operations of a step from which CUDA is taken to be faster than a CPU: such a step takes a core
+"""Operations per step from which CUDA is assumed to be faster than a CPU: such a step takes a core
 about a millisecond, and a graph of this many kernels at least a tenth of that on any device. An
-estimate; `tests/benchmarks/gpu.py` prints the table that it should be set by."""
+estimate; `tests/benchmarks/gpu.py` prints the table to set it by."""
 
 
 def require(device: str | None) -> None:
@@ -33,10 +33,10 @@ def require(device: str | None) -> None:
 
 
 def choose_device(asked: str | None, plan: StackPlan, rows: Sequence[int]) -> str:
-    """`cpu` or `cuda`: what is asked for, or else what is faster.
+    """Device to train on, `cpu` or `cuda`: the one asked for, or else the faster one.
 
-    That is the CPU where there is no CUDA and for stacks whose step is so small that starting its
-    kernels would take longest.
+    That is the CPU without CUDA, and for stacks whose step is so small that starting its kernels
+    would take longest.
 
     Args:
         asked: `cpu`, `cuda` or None.
@@ -50,13 +50,13 @@ def choose_device(asked: str | None, plan: StackPlan, rows: Sequence[int]) -> st
 
 
 def free_memory() -> int:
-    """How many bytes of the CUDA device are free."""
+    """Free bytes of the CUDA device."""
     return torch.cuda.mem_get_info()[0]
 
 
 @contextmanager
-def short_of_memory() -> Iterator[None]:
-    """Torch's own error where memory is short becomes one that people can act on.
+def memory_errors() -> Iterator[None]:
+    """Translate torch's out-of-memory errors into ones that a user can act on.
 
     Raises:
         MemoryError: there is not enough on the CPU.

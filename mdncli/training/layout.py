@@ -1,9 +1,9 @@
-"""Where a replica's parameters lie in the stack's flat storage, and how wide its layers are there.
+"""Layout of a replica's parameters in the stack's flat storage, and padded layer widths.
 
-The product of two blocks of rows that gives the gradient of a weight runs at full speed only where
-one of its sides is a whole number of vector registers wide: with 15 units it was measured to take
-two to three times as long as with 16. A layer that is nearly that wide is therefore given a few
-units more. Their weights are 0 on either side, so that they say nothing and learn nothing.
+The matrix product that gives the gradient of a weight runs at full speed only where one of its
+sides is a whole number of vector registers wide: with 15 units it was measured to take two to three
+times as long as with 16. A layer that is nearly that wide is therefore padded by a few units. Their
+incoming and outgoing weights are 0 and stay 0.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from mdncli.network import Network
 
 _ALIGNMENT = 32
 """Replicas start at multiples of this many values: torch's vectorised loops treat the last few
-values of an array in another way, and that way must not depend on the company."""
+values of an array in another way, and which values these are must not depend on the stack."""
 
 _LANES = 16
-"""Values of a vector register, or of two."""
+"""Number of values in a vector register, or in two."""
 
-_MOST_ADDED = 1 / 6
-"""The share by which a layer may grow."""
+_MOST_PADDING = 1 / 6
+"""Most padded units of a layer, as a share of its own."""
 
 Array = NDArray[np.float32]
 
 
 def aligned(count: int) -> int:
-    """The next multiple of the alignment.
+    """Next multiple of the alignment.
 
     >>> aligned(32), aligned(33)
     (32, 64)
@@ -39,35 +39,35 @@ def aligned(count: int) -> int:
     return -(-count // _ALIGNMENT) * _ALIGNMENT
 
 
-def rounded(width: int) -> int:
-    """How wide a layer is laid out.
+def padded_width(width: int) -> int:
+    """Width of a layer in flat storage.
 
-    >>> rounded(15), rounded(20), rounded(30), rounded(64)
+    >>> padded_width(15), padded_width(20), padded_width(30), padded_width(64)
     (16, 20, 32, 64)
     """
     whole = -(-width // _LANES) * _LANES
-    return whole if whole - width <= _MOST_ADDED * width else width
+    return whole if whole - width <= _MOST_PADDING * width else width
 
 
 @dataclass(frozen=True)
-class Placed:
-    """One layer of R networks in flat storage.
+class LayerParameters:
+    """Views of one layer of R networks in flat storage.
 
     Attributes:
-        weight: (R, out, into), both as wide as they are laid out.
+        weight: (R, out, into), padding included.
         bias: (R, out).
-        out: the units of the layer that are real.
-        turned: whether the weight lies in memory as (R, into, out).
+        out: units of the layer without the padding.
+        transposed: whether the weight lies in memory as (R, into, out).
     """
 
     weight: Tensor
     bias: Tensor
     out: int
-    turned: bool
+    transposed: bool
 
 
 class Layout:
-    """The order of parameters in a flat row, (R, size); a few unused values pad its end.
+    """Order of the parameters in a flat row, (R, size); a few unused values pad its end.
 
     >>> layout = Layout(Network(1, (20,), "tanh", 15))
     >>> layout.parameters, layout.size
@@ -79,35 +79,37 @@ class Layout:
         into = network.inputs
         self._shapes: list[tuple[int, int, bool]] = []
         for out, _ in network.layers:
-            wide = rounded(out)
+            wide = padded_width(out)
             self._shapes.append((wide, into, into % _LANES > 0 and wide % _LANES == 0 and into > 1))
             into = wide
         self.parameters = sum(out * (into + 1) for out, into, _ in self._shapes)
-        """The values of one replica, those of added units included."""
+        """Number of values of one replica, those of padded units included."""
         self.size = aligned(self.parameters)
 
-    def layers(self, flat: Tensor) -> list[Placed]:
+    def layers(self, flat: Tensor) -> list[LayerParameters]:
         """Views of flat storage (R, size) as the weight and bias of every layer."""
-        layers: list[Placed] = []
+        layers: list[LayerParameters] = []
         start = 0
-        for (out, into, turned), (real, _) in zip(self._shapes, self.network.layers, strict=True):
+        for (out, into, transposed), (real, _) in zip(
+            self._shapes, self.network.layers, strict=True
+        ):
             middle = start + out * into
             stop = middle + out
             part = flat[:, start:middle]
-            if turned:
+            if transposed:
                 weight = part.view(len(flat), into, out).mT
             else:
                 weight = part.view(len(flat), out, into)
-            layers.append(Placed(weight, flat[:, middle:stop], real, turned))
+            layers.append(LayerParameters(weight, flat[:, middle:stop], real, transposed))
             start = stop
         return layers
 
     def decayed(self, flat: Tensor) -> list[Tensor]:
-        """Views of the parameters that weight decay is for, (R, ...).
+        """Views of the parameters that weight decay applies to, (R, ...).
 
-        These are the weights of hidden layers, which make a function rough: what the last layer
-        says when all are 0, and where units bend, is nothing to be pulled to zero. Without hidden
-        layers they are the weights of the only one.
+        These are the weights of hidden layers, which make a function rough. Biases and the last
+        layer are left alone: neither the outputs at zero activations nor the places where units
+        bend have a reason to be near zero. Without hidden layers the only layer decays.
         """
         parts: list[Tensor] = []
         start = 0
@@ -121,23 +123,23 @@ class Layout:
         return {name: values.copy() for name, values in self._views(flat).items()}
 
     def flat(self, named: Mapping[str, Array]) -> Array:
-        """The flat row, (size,), of one replica's parameters."""
+        """Flat row, (size,), of one replica's parameters."""
         rows = np.zeros((1, self.size), np.float32)
-        for name, place in self._views(rows).items():
-            place[0] = named[name]
+        for name, view in self._views(rows).items():
+            view[0] = named[name]
         return rows[0]
 
     def _views(self, flat: Array) -> dict[str, Array]:
-        """The real parameters where they lie, by name, each with a leading R."""
+        """Views of the parameters without padding, by name, each with a leading R."""
         views: dict[str, Array] = {}
         start = 0
-        for index, (out, into, turned) in enumerate(self._shapes):
+        for index, (out, into, transposed) in enumerate(self._shapes):
             real_out, real_into = self.network.layers[index]
             middle = start + out * into
             weight = flat[:, start:middle].reshape(
-                len(flat), *((into, out) if turned else (out, into))
+                len(flat), *((into, out) if transposed else (out, into))
             )
-            weight = weight.swapaxes(1, 2) if turned else weight
+            weight = weight.swapaxes(1, 2) if transposed else weight
             views[f"{index}.weight"] = weight[:, :real_out, :real_into]
             views[f"{index}.bias"] = flat[:, middle : middle + real_out]
             start = middle + out

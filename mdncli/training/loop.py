@@ -1,23 +1,20 @@
-"""The training loop: a stack of replicas in, events out; it prints nothing and writes nothing."""
+"""Training loop: a stack of replicas in, events out; it prints nothing and writes nothing."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from mdncli.data.streams import stream
 from mdncli.head import Head
 from mdncli.network import forward
 from mdncli.training import reseeding
 from mdncli.training.capture import CAPTURES, Capture, eager
-from mdncli.training.devices import short_of_memory
+from mdncli.training.devices import memory_errors
 from mdncli.training.engine import Datasets, Engine
 from mdncli.training.layout import Layout
 from mdncli.training.optimizers import OPTIMIZERS
@@ -33,59 +30,60 @@ from mdncli.training.plan import (
     TrainingData,
     Validated,
 )
-from mdncli.training.stopwatch import Stopwatch
+from mdncli.training.profiling import Profiler
+from mdncli.training.state import (
+    DIVERGED,
+    STOPPED,
+    TRAINING,
+    Array,
+    State,
+    check_state,
+    initial_state,
+    weight_names,
+)
 
-TRAINING, STOPPED, DIVERGED = 0, 1, 2
-"""The values of `status` in a state."""
-
-_PROGRESS_SECONDS = 0.1
-_COUNTS = ("step", "status", "waited", "best.step", "train.count", "rollbacks", "rolled.step")
+PROGRESS_SECONDS = 0.1
+"""Least seconds between progress reports."""
 
 MOST_ROLLBACKS = 2
-"""How often a replica may go back to its best weights before it counts as diverged."""
-
-UNUSED = -1e4
-"""The logit of a component that is not in use: the exponential of its distance to others is 0."""
+"""Rollbacks to its best weights after which a replica counts as diverged."""
 
 EXPLODED = 1e4
-"""A training NLL, in nats per row of standardised targets, that no honest step leads to."""
+"""Training NLL, in nats per row of standardised targets, from which a loss counts as exploded."""
 
-_SUSPECTS = 4096
-"""At most so many training rows are searched for the one at fault."""
+_SEARCHED_ROWS = 4096
+"""Most training rows that are searched for the least likely one of a diverged replica."""
 
 _NUMPY_THREADS = 2
-"""Up to so many, one that multiplies with numpy is as fast as all of them with torch."""
-
-Array = NDArray[Any]
-State = Mapping[str, Array]
-"""Everything an exact continuation needs: arrays with an entry per replica."""
+"""Most threads of torch that a single one of numpy was measured to be as fast as."""
 
 _Replaced = dict[int, list[Array]]
-"""Place of a replica -> new parameters, and which of them differ from its own."""
+"""Position of a replica -> its new parameters, and a mask of those that differ from the old."""
 
 
 class Stack:
     """R networks of one shape in one training loop.
 
     A replica's trajectory does not depend on the others in the stack, to the last bit on one
-    thread of one machine. One whose NLL explodes, or is no number, goes back to its best weights
-    and on at half its learning rate, twice at most. One that stops early or diverges all the same
-    leaves the stack and costs nothing. Components that have died may begin anew.
+    thread of one machine. One whose NLL explodes or is not finite is rolled back to its best
+    weights and continues at half its learning rate, at most twice. One that stops early or diverges
+    nevertheless leaves the stack and takes no more time. Dead components of a collapsed mixture may
+    be reinitialised.
 
     Args:
-        plan: what the replicas share.
+        plan: settings that the replicas share.
         data: the datasets that they refer to.
-        replicas: what they differ in.
+        replicas: the replicas.
         device: `cpu` or `cuda`.
-        threads: of the CPU; they are torch's for the whole process.
-        state: where to go on from, as `state` gave it for these replicas; None to begin.
-        capture: how a step is run again and again; None for what suits the device.
-        watch: counts the time of each part of a step, which is then not captured.
+        threads: number of CPU threads, which torch then uses in the whole process.
+        state: state to continue from, as `state` returned it for these replicas; None to begin.
+        capture: wraps the step function, e.g. as a CUDA graph; None for the device's default.
+        profiler: counts the time of each part of a step, which is then not captured.
 
     Raises:
-        ValueError: the state is not one of such replicas.
-        MemoryError: there is not enough of it on the CPU.
-        RunFault: there is not enough of it on the device.
+        ValueError: the state does not fit these replicas, or the loss does not fit the head.
+        MemoryError: the CPU's memory does not suffice.
+        RunFault: the device's memory does not suffice.
 
     >>> from mdncli.head import Head
     >>> from mdncli.network import Network
@@ -99,7 +97,7 @@ class Stack:
     (2, 6)
     """
 
-    @short_of_memory()
+    @memory_errors()
     def __init__(
         self,
         plan: StackPlan,
@@ -110,70 +108,72 @@ class Stack:
         threads: int = 1,
         state: State | None = None,
         capture: Capture | None = None,
-        watch: Stopwatch | None = None,
+        profiler: Profiler | None = None,
     ) -> None:
         torch.set_num_threads(threads)
-        self._products = "torch"
+        self._backend = "torch"
         if device == "cpu" and threads <= _NUMPY_THREADS:
-            self._products = "numpy"
-            # Its own threads would add up in another order, and wait for cores.
+            self._backend = "numpy"
+            # With threads of its own it would add up in another order, and wait for cores.
             ThreadpoolController().select(internal_api="openblas").limit(limits=1)
         self.plan = plan
         self.replicas = tuple(replicas)
-        self._given = data
+        self._host_data = data
         self._data = Datasets(data, torch.device(device))
         self._capture = capture or CAPTURES[device]
-        self._watch = watch
-        if watch is not None and device == "cuda":
+        self._profiler = profiler
+        if profiler is not None and device == "cuda":
             self._capture = eager
-            watch.settle_with(torch.cuda.synchronize)
+            profiler.synchronise_with(torch.cuda.synchronize)
         if state is None:
-            state = _first_state(plan, data, replicas)
+            state = initial_state(plan, data, replicas)
         else:
-            _check_state(state, plan, len(replicas))
+            check_state(state, plan, len(replicas))
         live = np.flatnonzero(state["status"] == TRAINING)
         self._left = {
             index: {name: values[index] for name, values in state.items()}
             for index in np.flatnonzero(state["status"] != TRAINING).tolist()
         }
-        order = self._data.arranged([replicas[index] for index in live.tolist()], plan.batch_size)
-        self._go_on(live[order], {name: values[live[order]] for name, values in state.items()})
+        order = self._data.order([replicas[index] for index in live.tolist()], plan.batch_size)
+        self._continue_with(
+            live[order], {name: values[live[order]] for name, values in state.items()}
+        )
 
     def run(self) -> Iterator[Event]:
-        """Trains to the end. Whenever an event is out, the state may be taken.
+        """Train to the end; between events `state`, `best` and `stop` may be called.
 
         Raises:
-            MemoryError: there is not enough of it on the CPU.
-            RunFault: there is not enough of it on the device.
+            MemoryError: the CPU's memory does not suffice.
+            RunFault: the device's memory does not suffice.
         """
-        with short_of_memory():
+        with memory_errors():
             yield from self._run()
 
     def _run(self) -> Iterator[Event]:
-        began = spoke = perf_counter()
+        began = reported = perf_counter()
         steps, every = self.plan.steps, self.plan.validate_every
-        while self._engine is not None and self._engine.step < steps:
-            _advance(self._engine)
+        while self.engine is not None and self.engine.step < steps:
+            _advance(self.engine)
             self._counted += 1
-            step = self._engine.step
+            step = self.engine.step
             if step % every == 0 or step == steps:
-                yield from self._validate(self._engine, began)
-                spoke = perf_counter()
-            elif perf_counter() - spoke >= _PROGRESS_SECONDS:
+                yield from self._validate(self.engine, began)
+                reported = perf_counter()
+            elif perf_counter() - reported >= PROGRESS_SECONDS:
                 yield Progress(step, steps)
-                spoke = perf_counter()
+                reported = perf_counter()
         yield Finished()
 
     def stop(self, replicas: Sequence[int]) -> None:
-        """Have some of them leave with what they have; whenever an event is out."""
+        """Stop some replicas with their present state; to be called between events."""
         status = np.where(np.isin(self._ids, replicas), STOPPED, TRAINING)
-        self._settle(status, np.zeros(len(status), bool), {})
+        self._update_replicas(status, np.zeros(len(status), bool), {})
 
     def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
-        """Everything an exact continuation needs, by name, each with an entry per replica.
+        """Arrays for an exact continuation, by name, each with an entry per replica.
 
         Args:
-            replicas: which, in which order; None for all.
+            replicas: indices of the replicas, in the order of the entries; None for all.
         """
         chosen = range(len(self.replicas)) if replicas is None else replicas
         live = self._live_state()
@@ -187,7 +187,7 @@ class Stack:
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
     def best(self, replicas: Sequence[int] | None = None) -> dict[str, NDArray[np.float32]]:
-        """The parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
+        """Parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
         return Layout(self.plan.network).named(self.state(replicas)["best.weights"])
 
     def _validate(self, engine: Engine, began: float) -> Iterator[Event]:
@@ -198,16 +198,16 @@ class Stack:
         held_out = np.array([self._data.validation[r.data][0].shape[1] > 0 for r in replicas])
         lost = ~np.isfinite(train) | (held_out & ~np.isfinite(validation))
         improved = ~lost & (~held_out | (validation < self._best_nll))
-        # Where nothing is left to train, the best weights are what remains in any case.
-        again = (lost | (train > EXPLODED) & ~improved) & (self._rollbacks < MOST_ROLLBACKS)
+        rolled_back = (lost | (train > EXPLODED) & ~improved) & (self._rollbacks < MOST_ROLLBACKS)
         if step == self.plan.steps:
-            again &= lost & (self._best_step > 0)
-        diverged = lost & ~again
+            # There is nothing left to train: the best weights are the result in any case.
+            rolled_back &= lost & (self._best_step > 0)
+        diverged = lost & ~rolled_back
         self._best_nll[improved] = validation[improved]
         self._best_step[improved] = step
         self._waited = np.where(improved, 0, self._waited + 1)
         engine.keep_best(improved)
-        counts, replaced = self._reseeded(step, ~(again | diverged))
+        counts, replaced = self._reseed(step, ~(rolled_back | diverged))
         validated = Validated(
             step=step,
             replicas=ids,
@@ -222,45 +222,45 @@ class Stack:
         patience = [np.inf if r.patience is None else r.patience for r in replicas]
         status = np.where(self._waited >= patience, STOPPED, TRAINING)
         status[diverged] = DIVERGED
-        self._rollbacks[again] += 1
-        self._rolled_step[again] = step
-        rolled = [
+        self._rollbacks[rolled_back] += 1
+        self._rolled_step[rolled_back] = step
+        rollbacks = [
             RolledBack(int(ids[at]), step, int(self._best_step[at]), int(self._rollbacks[at]))
-            for at in np.flatnonzero(again)
+            for at in np.flatnonzero(rolled_back)
         ]
-        self._settle(status, again, replaced)
+        self._update_replicas(status, rolled_back, replaced)
         yield validated
-        yield from rolled
+        yield from rollbacks
         for at, index in enumerate(ids.tolist()):
             if status[at] == DIVERGED:
                 detail = f"NLL {train[at]:.6g} in training, {validation[at]:.6g} in validation"
-                yield Diverged(index, step, detail, *self._suspects(index))
+                yield Diverged(index, step, detail, *self._least_likely(index))
             elif status[at] == STOPPED:
                 yield Stopped(index, step)
 
-    def _reseeded(self, step: int, sound: NDArray[np.bool_]) -> tuple[NDArray[np.int64], _Replaced]:
-        """How many components of the sound replicas begin anew now, and the parameters for it."""
+    def _reseed(self, step: int, sound: NDArray[np.bool_]) -> tuple[NDArray[np.int64], _Replaced]:
+        """Numbers of components of the sound replicas to reinitialise, and the new parameters."""
         counts = np.zeros(len(self._ids), np.int64)
         replaced: _Replaced = {}
         if reseeding.is_due(self.plan, step):
             weights = self._live_state()["weights"]
             for at in np.flatnonzero(sound).tolist():
                 replica = self.replicas[self._ids[at]]
-                data = self._given[replica.data]
-                count, *new = reseeding.reseeded(self.plan, data, replica, weights[at])
+                data = self._host_data[replica.data]
+                count, *new = reseeding.reseed_components(self.plan, data, replica, weights[at])
                 if count:
                     counts[at], replaced[at] = count, new
         return counts, replaced
 
-    def _settle(
-        self, status: NDArray[np.int64], again: NDArray[np.bool_], replaced: _Replaced
+    def _update_replicas(
+        self, status: NDArray[np.int64], rolled_back: NDArray[np.bool_], replaced: _Replaced
     ) -> None:
-        """Lets those leave whose status is no longer `TRAINING`, and puts others back.
+        """Remove replicas that no longer train, roll others back, and replace parameters.
 
-        The rest closes ranks. What the optimizer remembers of the way to an explosion is forgotten,
-        and what it does of parameters that are `replaced`.
+        The optimizer's moments are reset for a replica that is rolled back, and for parameters that
+        are replaced.
         """
-        if not (status.any() or again.any() or replaced):
+        if not (status.any() or rolled_back.any() or replaced):
             return
         state = {**self._live_state(), "status": status}
         for at, (weights, changed) in replaced.items():
@@ -268,56 +268,58 @@ class Stack:
                 state[name][at, changed] = weights[changed]
             for name in OPTIMIZERS[self.plan.optimizer].moments:
                 state[f"moment.{name}"][at, changed] = 0
-        for name in _weights_of(self.plan):
-            state[name][again] = state["best.weights"][again]
+        for name in weight_names(self.plan):
+            state[name][rolled_back] = state["best.weights"][rolled_back]
         for name in OPTIMIZERS[self.plan.optimizer].moments:
-            state[f"moment.{name}"][again] = 0
+            state[f"moment.{name}"][rolled_back] = 0
         for at in np.flatnonzero(status):
             self._left[int(self._ids[at])] = {name: values[at] for name, values in state.items()}
         staying = status == TRAINING
-        self._go_on(self._ids[staying], {name: values[staying] for name, values in state.items()})
+        staying_state = {name: values[staying] for name, values in state.items()}
+        self._continue_with(self._ids[staying], staying_state)
 
-    def _go_on(self, ids: NDArray[np.int64], state: State) -> None:
-        """Makes replicas the ones that train, from arrays in their order."""
+    def _continue_with(self, ids: NDArray[np.int64], state: State) -> None:
+        """Build the engine of the replicas that train on, from arrays in their order."""
         self._ids = ids
         self._waited, self._best_step, self._best_nll, self._rollbacks, self._rolled_step = (
             state[name].copy()
             for name in ("waited", "best.step", "best.nll", "rollbacks", "rolled.step")
         )
-        self._engine = None
+        self.engine: Engine | None = None
+        """Engine of the replicas that still train; None when all have left."""
         if len(ids):
             self._counted = int(state["train.count"][0])
             replicas = [self.replicas[index] for index in ids]
             step = int(state["step"][0])
-            self._engine = Engine(
+            self.engine = Engine(
                 self.plan,
                 self._data,
                 replicas,
                 step,
                 state,
                 self._capture,
-                self._watch,
-                self._products,
+                self._profiler,
+                self._backend,
             )
 
-    def _suspects(self, index: int) -> tuple[int, int | None]:
-        """The training row least likely to a replica's best weights, and a component there."""
+    def _least_likely(self, index: int) -> tuple[int, int | None]:
+        """Least likely training row under a replica's best weights, and its thinnest component."""
         plan, (x, y) = self.plan, self._data.training[self.replicas[index].data]
-        rows = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _SUSPECTS)).astype(int)
-        seen = [values.cpu().numpy()[:, rows] for values in (x, y)]
-        raw = forward(plan.network, self.best([index]), seen[0])[0]
+        rows = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _SEARCHED_ROWS)).astype(int)
+        x, y = (values.cpu().numpy()[:, rows] for values in (x, y))
+        raw = forward(plan.network, self.best([index]), x)[0]
         if not isinstance(plan.head, Head):
             return int(rows[np.argmax(np.abs(raw).max(0))]), None
         mixture = plan.head(raw)
-        at = int(np.argmin(mixture.log_prob(seen[1].T)))
+        at = int(np.argmin(mixture.log_prob(y.T)))
         return int(rows[at]), int(np.argmin(mixture.scale[:, :, at].min(1)))
 
     def _live_state(self) -> dict[str, Array]:
-        if self._engine is None:
+        if self.engine is None:
             return {}
         count = len(self._ids)
         return {
-            "step": np.full(count, self._engine.step),
+            "step": np.full(count, self.engine.step),
             "status": np.full(count, TRAINING),
             "waited": self._waited.copy(),
             "best.step": self._best_step.copy(),
@@ -325,84 +327,18 @@ class Stack:
             "rollbacks": self._rollbacks.copy(),
             "rolled.step": self._rolled_step.copy(),
             "train.count": np.full(count, self._counted),
-            **self._engine.arrays(),
+            **self.engine.arrays(),
         }
 
 
 def _advance(engine: Engine) -> None:
-    """A step, in which numbers too small for full precision count as 0.
+    """Take a step with denormal numbers flushed to 0.
 
     Rows far from a component have such gradients, and a processor takes a hundred times as long
-    to multiply one. Other code must not feel it: numpy warns of such a processor.
+    to multiply one. Other code keeps them: numpy warns of a processor that flushes.
     """
     torch.set_flush_denormal(True)
     try:
         engine.advance()
     finally:
         torch.set_flush_denormal(False)
-
-
-def _first_state(
-    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
-) -> dict[str, Array]:
-    count = len(replicas)
-    weights = np.stack([_first_weights(plan, data[r.data].y_train, r) for r in replicas])
-    return {
-        "step": np.zeros(count, np.int64),
-        "status": np.full(count, TRAINING),
-        "waited": np.zeros(count, np.int64),
-        "best.step": np.zeros(count, np.int64),
-        "best.nll": np.full(count, np.inf),
-        "train.count": np.zeros(count, np.int64),
-        "rollbacks": np.zeros(count, np.int64),
-        "rolled.step": np.zeros(count, np.int64),
-        "train.nll": np.zeros(count, np.float32),
-        **dict.fromkeys(_weights_of(plan), weights),
-        **{f"moment.{name}": np.zeros_like(weights) for name in OPTIMIZERS[plan.optimizer].moments},
-    }
-
-
-def _weights_of(plan: StackPlan) -> list[str]:
-    """What of a state are weights: the present ones, the best and their running average."""
-    return ["weights", "best.weights", *(["average"] if plan.averaging else [])]
-
-
-def _check_state(state: State, plan: StackPlan, count: int) -> None:
-    """Refuse what is not the state of `count` replicas of a plan: it may come from a file."""
-    each, flat = (count,), (count, Layout(plan.network).size)
-    moments = [f"moment.{name}" for name in OPTIMIZERS[plan.optimizer].moments]
-    due = dict.fromkeys(_COUNTS, ("int64", each))
-    due |= {"best.nll": ("float64", each), "train.nll": ("float32", each)}
-    due |= dict.fromkeys((*_weights_of(plan), *moments), ("float32", flat))
-    found = {name: (values.dtype.name, values.shape) for name, values in state.items()}
-    if misfits := {name for name, _ in due.items() ^ found.items()}:
-        raise ValueError(f"a state does not fit its stack: {', '.join(sorted(misfits))}")
-    if any((state[name] < 0).any() for name in _COUNTS) or (state["status"] > DIVERGED).any():
-        raise ValueError("a state has counts that are none")
-    if not np.isfinite(state["best.weights"]).all():
-        raise ValueError("a state has best weights that are not finite")
-    steps = set(state["step"][state["status"] == TRAINING].tolist())
-    if len(steps) > 1:
-        raise ValueError(f"replicas of one stack must be at one step, not at {sorted(steps)}")
-
-
-def _first_weights(
-    plan: StackPlan, targets: NDArray[np.float32], replica: Replica
-) -> NDArray[np.float32]:
-    random = stream(replica.seed, "init", replica.member)
-    named = plan.network.initial(random)
-    weight, bias = list(named)[-2:]
-    head = plan.head
-    if replica.mixtures is None or not isinstance(head, Head):
-        named[bias] = head.initial_bias(targets, random)
-        return Layout(plan.network).flat(named)
-    small = dataclasses.replace(head, mixtures=replica.mixtures)
-    logits, *others = head.first(small)
-    used = np.concatenate([logits, *others])
-    first = np.zeros(head.outputs, np.float32)
-    # No gradient reaches a component whose weight is exactly 0, so that it stays where it is.
-    first[head.parts()[0]] = UNUSED
-    first[used] = small.initial_bias(targets, random)
-    named[bias] = first
-    named[weight][np.setdiff1d(np.arange(head.outputs), used)] = 0
-    return Layout(plan.network).flat(named)

@@ -1,4 +1,4 @@
-"""How much memory a stack takes, before it is made."""
+"""Memory estimate of a stack, before it is created."""
 
 from __future__ import annotations
 
@@ -7,30 +7,36 @@ from dataclasses import dataclass
 
 from mdncli.training import batches, engine
 from mdncli.training.layout import Layout
+from mdncli.training.objectives import objective_of
 from mdncli.training.plan import StackPlan
 
 BYTES_PER_WEIGHT = 96
-"""Measured: the most that is held for each weight of a stack, while its checkpoint is written."""
+"""Peak bytes per weight of a stack, measured while its checkpoint is written."""
 
 _BYTES_PER_AVERAGE = 16
-"""What a running average adds to that: itself, and copies of it."""
+"""Bytes per weight that the EMA of the weights adds: itself, and copies of it."""
 
 _BYTES_PER_BATCH_VALUE = 12
-"""A batch itself, and twice as much while it is gathered."""
+"""Bytes per value of a batch: itself, and twice as much while it is gathered."""
 
 _BYTES_PER_SHUFFLED_ROW = 20
-"""Measured: an index of 8 bytes, and as much again while the rows are shuffled."""
+"""Bytes per shuffled row, measured: an index of 8 bytes, and as much again while shuffling."""
+
+
+_AUTOGRAD_COPIES = 10
+"""Values per raw output that autograd keeps for a loss without a fused implementation; 4 to 9 were
+measured for losses that treat each component by itself."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one run brings into a stack.
+    """Replicas and rows that one run adds to a stack.
 
     Args:
-        replicas: how many.
-        rows: of its training data.
-        validation_rows: likewise.
-        data: the same for runs that share their data.
+        replicas: number of replicas.
+        rows: number of training rows.
+        validation_rows: number of validation rows.
+        data: key of the dataset, equal for runs that share it.
     """
 
     replicas: int
@@ -40,11 +46,11 @@ class Share:
 
 
 def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -> int:
-    """An upper bound on the bytes a stack takes; a third to a half less were measured.
+    """Upper bound on the bytes that a stack takes; a third to a half less were measured.
 
     Args:
-        plan: what its replicas share.
-        shares: the runs in it.
+        plan: shared by its replicas.
+        shares: one for each of its runs.
         device: `cpu` or `cuda`.
 
     >>> from mdncli.head import Head
@@ -82,6 +88,8 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -
     components = head.mixtures * (4 * head.targets + 3)
     units = 4 * sum(network.hidden) + max(network.hidden, default=0)
     units += 3 * network.outputs + components
+    if objective_of(plan.loss, head).fused is None:
+        units += _AUTOGRAD_COPIES * network.outputs
     activations = 4 * min(replicas, together) * longest * units
     own = {share.data: share.rows + 2 * share.validation_rows for share in shares}
     return weights + gathered + shuffled + activations + 4 * features * sum(own.values())

@@ -1,7 +1,7 @@
 """Optimizers and learning-rate schedules, by name.
 
-`torch.optim` computes the step of unit learning rate for all replicas at once; each replica takes
-it at its own rate. So learning rates and weight decays may differ inside a stack at no cost.
+`torch.optim` computes the step of unit learning rate for all replicas at once, and each replica
+scales it by its own rate: learning rates and weight decays may differ within a stack at no cost.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Moments = Mapping[str, Tensor]
 Steps = NDArray[np.float64]
 
 BETAS = 0.9, 0.999
-"""How much of the mean and of the square of the gradient Adam remembers from step to step."""
+"""Decay rates of Adam's moving averages of the gradient and of its square."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,14 @@ class Optimizer:
     """An algorithm of `torch.optim` on flat tensors.
 
     Attributes:
-        moments: names of what it remembers, each shaped like the parameters and 0 at first.
+        moments: names of its state tensors, each shaped like the parameters and 0 at first.
         step: (target, gradient, moments, count, momentum): subtracts the step of unit learning
             rate from `target` and updates the moments; it is the `count`th step, from 1.
         decoupled: whether weight decay shrinks the parameters themselves (Loshchilov and Hutter
             2019) or is added to the gradient.
-        correction: of the `count`th step, for moments that were 0 at first; what `step` does by
-            itself as long as a replica has not begun anew.
+        correction: factor on the `count`th step that corrects for moments that were 0 at first.
+            `step` applies it itself, for moments as old as the stack; those of a replica that was
+            rolled back are younger.
     """
 
     moments: tuple[str, ...]
@@ -47,7 +48,7 @@ class Optimizer:
 def _adam(
     target: Tensor, gradient: Tensor, moments: Moments, count: Tensor, momentum: float
 ) -> None:
-    # What torch.optim.Adam does if `fused`, without its checks, which take four times as long.
+    # The kernel of torch.optim.Adam(fused=True), without its checks, which take four times as long.
     torch._fused_adam_(  # pyright: ignore[reportPrivateImportUsage]
         [target],
         [gradient],
@@ -104,7 +105,7 @@ def _sgd(
 
 
 def _bias_correction(count: Steps) -> Steps:
-    """Of Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""
+    """Bias correction of Adam (Kingma and Ba 2015, https://arxiv.org/abs/1412.6980)."""
     mean, square = BETAS
     return np.sqrt(1 - square**count) / (1 - mean**count)
 
@@ -120,13 +121,13 @@ SCHEDULES: dict[str, Callable[[Steps], Steps]] = {
     "constant": lambda done: np.ones_like(done),
     "cosine": lambda done: 0.5 * (1 + np.cos(np.pi * done)),
 }
-"""The share of the learning rate left when a share of the steps is done."""
+"""Learning-rate schedules: fraction of the steps done -> fraction of the learning rate."""
 
 
 def learning_rates(
     schedule: str, rate: float, warmup: int, steps: int, first: int, count: int
 ) -> Steps:
-    """The learning rates of `count` steps from step number `first` on, counted from 0.
+    """Learning rates of `count` steps from step number `first` on, counted from 0.
 
     >>> learning_rates("cosine", 1.0, warmup=2, steps=6, first=0, count=6).round(3)
     array([0.5  , 1.   , 1.   , 0.854, 0.5  , 0.146])
@@ -138,7 +139,7 @@ def learning_rates(
 
 
 def clip_(gradient: Tensor, norm: Tensor, work: Tensor) -> None:
-    """Shrinks each replica's gradient (R, P) to at most a Euclidean norm; spoils `work`."""
+    """Scale each replica's gradient (R, P) down to a Euclidean norm; overwrites `work`."""
     # torch.linalg.vector_norm takes ten times as long.
     norms = torch.mul(gradient, gradient, out=work).sum(1, keepdim=True)
     gradient.mul_(norms.rsqrt_().mul_(norm).clamp_(max=1))

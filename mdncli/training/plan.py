@@ -1,4 +1,4 @@
-"""What a stack of replicas is asked to do, and what it reports while doing it."""
+"""Input and output of the training loop: the plan of a stack, its replicas and data, its events."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Replica:
-    """What may differ between the networks of one stack.
+    """One network of a stack: the settings in which replicas may differ.
 
     Args:
         data: index into the stack's datasets.
         seed: the run's seed.
-        member: which member of its run's ensemble it is.
-        mixtures: how many of the head's components are in use; None for all. The others have a
-            weight of 0 from first to last.
+        member: index of the network in its run's ensemble.
+        mixtures: number of the head's components in use; None for all. The others have a weight of
+            0 throughout.
         learning_rate: the largest learning rate of the schedule.
         weight_decay: decay of the hidden layers' weights, decoupled or not as the optimizer has it.
         schedule: a key of `mdncli.training.optimizers.SCHEDULES`.
         warmup: steps over which the learning rate first rises linearly.
         patience: validations without improvement after which it stops; None for never.
-        dropout: the share of hidden units dropped in training, in [0, 1), to 2^-16; those kept
-            are scaled up so that their mean stays (Srivastava et al. 2014).
+        dropout: probability of dropping a hidden unit in training, in [0, 1), to 2^-16; the others
+            are scaled up so that the mean stays (Srivastava et al. 2014).
         noise_inputs: standard deviation of fresh Gaussian noise on the inputs of every batch.
         noise_targets: likewise on the targets.
     """
@@ -68,30 +68,32 @@ class Replica:
     noise_targets: float = 0.0
 
     @property
-    def by_chance(self) -> bool:
-        """Whether its steps are random in more than their batches."""
+    def has_noise(self) -> bool:
+        """True with dropout, or with noise on inputs or targets."""
         return max(self.dropout, self.noise_inputs, self.noise_targets) > 0
 
 
 @dataclass(frozen=True)
 class StackPlan:
-    """What all replicas of a stack share.
+    """Settings that all replicas of a stack share.
 
     Args:
         network: the shape of every network.
         head: the head on every network; its `outputs` are the network's.
-        steps: optimizer steps in all.
-        batch_size: rows a step, or None for all of them; never more than there are.
+        steps: total number of optimizer steps.
+        batch_size: rows per step, or None for all of them; never more than there are.
         validate_every: steps between validations; the last step always validates.
         optimizer: a key of `mdncli.training.optimizers.OPTIMIZERS`.
         momentum: of sgd; the others have none.
         gradient_clip: the largest Euclidean norm of a replica's gradient; None for any.
-        loss: what mixtures are trained for: `nll`, `crps` or the sum of both, `mixed`.
-        averaging: the share that every step keeps of a running average of the weights, which is
-            what is validated and kept as the best; 0 for the weights themselves. Step t keeps
-            t / (t + 9) at most, so that the first weights are soon forgotten (Polyak and Juditsky
-            1992; that bound is usual).
-        reseed: whether a collapsed mixture gets components back; see `mdncli.training.reseeding`.
+        loss: a key of `mdncli.training.objectives.OBJECTIVES` that trains the head; `nll` is that
+            of any head's predictions, for a point head its squared or absolute errors.
+        averaging: decay of the exponential moving average (EMA) of the weights, which is then what
+            is validated and kept as the best; 0 disables it. The decay of step t is t / (t + 9) at
+            most, so that the first weights are soon forgotten (Polyak and Juditsky 1992; that bound
+            is usual).
+        reseed: whether a collapsed mixture's dead components are reinitialised; see
+            `mdncli.training.reseeding`.
     """
 
     network: Network
@@ -108,7 +110,7 @@ class StackPlan:
 
 
 def steps_per_epoch(rows: int, batch_size: int | None) -> int:
-    """The steps that pass once over the training rows; a last part of a batch is left out.
+    """Steps of one pass over the training rows; a last incomplete batch is left out.
 
     >>> steps_per_epoch(2550, 128), steps_per_epoch(100, 128), steps_per_epoch(100, None)
     (19, 1, 1)
@@ -118,7 +120,7 @@ def steps_per_epoch(rows: int, batch_size: int | None) -> int:
 
 @dataclass(frozen=True)
 class Progress:
-    """A sign of life, about ten times a second."""
+    """Progress report, about ten times a second."""
 
     step: int
     steps: int
@@ -126,7 +128,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Validated:
-    """One validation of all replicas still in the stack; arrays have an entry for each of them.
+    """Validation of all replicas still in the stack; arrays have an entry for each of them.
 
     Attributes:
         step: steps done.
@@ -137,7 +139,7 @@ class Validated:
         improved: whether this is their best so far.
         learning_rate: of their last step.
         seconds: since `Stack.run` began.
-        reseeded: how many of their components have begun anew just now.
+        reseeded: number of components reinitialised at this validation.
     """
 
     step: int
@@ -153,7 +155,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A replica left the stack early, out of patience."""
+    """Early stopping: a replica has left the stack, out of patience."""
 
     replica: int
     step: int
@@ -161,13 +163,13 @@ class Stopped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A replica exploded: it goes on from its best weights at half its learning rate.
+    """Rollback: a replica's loss exploded, and it continues from its best weights at half the rate.
 
     Attributes:
         replica: its index.
         step: steps done.
         since: the step of the weights that it went back to.
-        times: how often this has happened to it.
+        times: number of its rollbacks so far.
     """
 
     replica: int
@@ -178,14 +180,15 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Diverged:
-    """A replica left the stack because its NLL is no longer a number, however slow it learns.
+    """Divergence: a replica has left the stack, its NLL not finite even after rollbacks.
 
     Attributes:
         replica: its index.
         step: steps done.
         detail: its last NLLs.
-        row: the training row, counted from 0, that its best weights find the least likely.
-        component: their thinnest one at that row, counted from 0; None where there are none.
+        row: the training row, counted from 0, with the lowest likelihood under its best weights.
+        component: the one of the smallest scale at that row, counted from 0; None without
+            components.
     """
 
     replica: int
@@ -197,7 +200,7 @@ class Diverged:
 
 @dataclass(frozen=True)
 class Finished:
-    """The stack is done: all its steps are, or nobody is left in it."""
+    """End of training: all steps are done, or no replica is left."""
 
 
 Event = Progress | Validated | Stopped | RolledBack | Diverged | Finished

@@ -1,9 +1,9 @@
-"""Components that have died in training begin anew.
+"""Reinitialisation of the dead components of a collapsed mixture.
 
-A component to which no row gives any weight gets no gradient either: it stays dead. Most mixtures
-are none the worse for that: they had more than they need, and to revive them was measured to gain
-nothing. But where a single component is left the mixture has collapsed, and cannot tell whether it
-would need more. Some of the dead then become parts of it, side by side, and learn from there on.
+A component with no weight at any row gets no gradient and stays dead. Most mixtures are none the
+worse for that: they had more components than they need, and reviving them was measured to gain
+nothing. But a mixture with a single component left has collapsed, and cannot learn whether it would
+need more. Some of its dead components are then reinitialised as shifted copies of that one.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ from mdncli.network import forward
 from mdncli.training.layout import Layout
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
-MOMENTS = 0.1, 0.2, 0.4
-"""The shares of all steps after which the dead are looked for, at the next validation."""
+CHECKS = 0.1, 0.2, 0.4
+"""Fractions of all steps after which the next validation looks for dead components."""
 
 _ROWS = 512
-"""At most so many training rows are asked, evenly spaced."""
+"""Most training rows that are looked at, evenly spaced."""
 
 _WORST = 0.1
-"""The parts go as far from each other as the scale is at this share of them."""
+"""Fraction of least likely rows; the copies are shifted by up to the mean scale there."""
 
-_REVIVED = 0.3
-"""The share of all components that begins anew."""
+_MOST_REVIVED = 0.3
+"""Largest fraction of all components that is reinitialised."""
 
 Flat = NDArray[np.float32]
 
 
 def is_due(plan: StackPlan, step: int) -> bool:
-    """Whether dead components are to be looked for at a validation.
+    """Decide whether a validation looks for dead components.
 
     >>> from mdncli.network import Network
     >>> network, head = Network(1, (8,), "tanh", 6), Head(2, 1)
@@ -40,64 +40,56 @@ def is_due(plan: StackPlan, step: int) -> bool:
     >>> [is_due(plan, step) for step in (90, 120, 150, 210)]
     [False, True, False, True]
     """
-    moments = [share * plan.steps for share in MOMENTS]
+    checks = [fraction * plan.steps for fraction in CHECKS]
     before = step - plan.validate_every
-    return plan.reseed and any(before < moment <= step < plan.steps for moment in moments)
+    return plan.reseed and any(before < check <= step < plan.steps for check in checks)
 
 
-def reseeded(
+def reseed_components(
     plan: StackPlan, data: TrainingData, replica: Replica, weights: Flat
 ) -> tuple[int, Flat, NDArray[np.bool_]]:
-    """A network with some of its dead components alive again, if all but one are dead.
+    """Reinitialise some dead components of a network, if all but one are dead.
 
     Args:
-        plan: what its stack has in common.
+        plan: shared by the stack.
         data: its rows.
-        replica: which network it is.
-        weights: its parameters as they lie in the stack, (size,).
+        replica: the network.
+        weights: its parameters in flat storage, (size,).
 
     Returns:
-        How many components begin anew; all parameters, (size,); and which of them were changed.
+        The number of reinitialised components, all parameters (size,), and a mask of the changed
+        ones.
     """
     head, layout = plan.head, Layout(plan.network)
     used = replica.mixtures or (head.mixtures if isinstance(head, Head) else 1)
-    nothing = 0, weights, np.zeros(len(weights), np.bool_)
+    unchanged = 0, weights, np.zeros(len(weights), np.bool_)
     if not isinstance(head, Head) or used == 1:
-        return nothing
+        return unchanged
     rows = np.linspace(0, data.x_train.shape[1] - 1, min(data.x_train.shape[1], _ROWS)).astype(int)
     named = layout.named(weights[None])
     raw = forward(plan.network, named, data.x_train[:, rows])[0]
     if not np.isfinite(raw).all():
-        return nothing
+        return unchanged
     mixture = head(raw)
     heaviest = mixture.weights[:used].max(axis=1)
     dead = np.flatnonzero(heaviest < USED)
     if len(dead) < used - 1:
-        return nothing
-    dead, source = dead[: max(1, round(_REVIVED * used))], int(np.argmax(heaviest))
+        return unchanged
+    dead, source = dead[: max(1, round(_MOST_REVIVED * used))], int(np.argmax(heaviest))
     log_prob = mixture.log_prob(data.y_train[:, rows].T.astype(np.float64))
     worst = np.argsort(log_prob)[: max(1, int(_WORST * len(rows)))]
-    reach = mixture.scale[source][:, worst].mean(axis=1)
-    logits, location, *others = head.parts()
-    counts = 1, head.targets, head.scales, head.links
+    shift = mixture.scale[source][:, worst].mean(axis=1)
     weight, bias = list(named)[-2:]
     changed = {name: np.zeros_like(values[0]) for name, values in named.items()}
-
-    def outputs_of(component: int) -> NDArray[np.intp]:
-        parts = (
-            part.start + component * count + np.arange(count)
-            for part, count in zip((logits, location, *others), counts, strict=True)
-        )
-        return np.concatenate([*parts])
-
-    theirs = outputs_of(source)
-    equal = named[bias][0, theirs].copy()
-    equal[0] -= np.log(1 + len(dead))
+    theirs = head.component(source)
+    # All copies share the weight of the source.
+    shared = named[bias][0, theirs].copy()
+    shared[0] -= np.log(1 + len(dead))
     for component, side in zip([source, *dead], np.linspace(-1, 1, 1 + len(dead)), strict=True):
-        own = outputs_of(component)
+        own = head.component(component)
         named[weight][0, own] = named[weight][0, theirs]
-        named[bias][0, own] = equal
-        named[bias][0, own[1 : 1 + head.targets]] += side * reach
+        named[bias][0, own] = shared
+        named[bias][0, own[1 : 1 + head.targets]] += side * shift
         changed[weight][own] = changed[bias][own] = 1
     flat = layout.flat({name: values[0] for name, values in named.items()})
     mask = layout.flat(changed) > 0

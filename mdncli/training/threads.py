@@ -1,4 +1,4 @@
-"""How many CPU threads a stack should have."""
+"""Choice of the number of CPU threads of a stack."""
 
 from __future__ import annotations
 
@@ -10,20 +10,22 @@ from mdncli.training.batches import rows_per_step
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 _WORTH_SHARING = 1e8
-"""Operations a step from which a second idle core saved time: up to a third."""
+"""Operations per step from which a second idle core was measured to save time, up to a third."""
 
 
 def choose_threads(
     plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
 ) -> int:
-    """One thread, unless the steps are large and cores are idle; `OMP_NUM_THREADS` overrides.
+    """Number of threads: one, unless steps are large and cores idle; `OMP_NUM_THREADS` overrides.
 
     Threads that have to share a core wait for each other: beside one other busy process, two
     threads on two cores were measured to take up to a hundred times as long as one. Small steps
     gain little from a second thread even where a core is free for it.
 
     Args:
-        plan, data, replicas: of the stack.
+        plan: shared by the replicas.
+        data: the datasets that they refer to.
+        replicas: the replicas of the stack.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
@@ -34,10 +36,10 @@ def choose_threads(
 
 
 def operations(plan: StackPlan, rows: Sequence[int]) -> float:
-    """Multiplications and additions of a step: forward, and twice that back.
+    """Multiplications and additions of a step: forward, and twice as many backward.
 
     Args:
-        plan: what the replicas share.
+        plan: shared by the replicas.
         rows: training rows of each replica.
     """
     return 6.0 * plan.network.parameters * sum(rows_per_step(n, plan.batch_size) for n in rows)

@@ -79,7 +79,7 @@ def main() -> None:
                 for _ in range(TURNS)
             ]
             taken = [statistics.median(times) for times in zip(*turns, strict=True)]
-            chosen = choose_device("auto", plan, [ROWS] * replicas)
+            chosen = choose_device(None, plan, [ROWS] * replicas)
             figures = f"{taken[0]:>10.0f}"
             if there:
                 ratio = statistics.median(cpu / cuda for cpu, cuda in turns)

@@ -1,4 +1,4 @@
-"""Which rows are seen when."""
+"""Batches: order, coverage, reproducibility and weights of the rows."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def test_batches_do_not_depend_on_how_they_are_asked_for():
         np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
 
 
-def test_many_rows_are_shuffled_by_parts_into_each_order_equally_often(monkeypatch):
-    monkeypatch.setattr(batches_module, "_SCATTERED_ROWS", 4)
-    monkeypatch.setattr(batches_module, "_PARTS", 3)
+def test_many_rows_are_shuffled_by_buckets_into_each_order_equally_often(monkeypatch):
+    monkeypatch.setattr(batches_module, "BUCKETED_ROWS", 4)
+    monkeypatch.setattr(batches_module, "BUCKETS", 3)
     monkeypatch.setattr(batches_module, "SHUFFLED_TOGETHER", 1)
     order = Order(Replica(seed=1), rows=4, batch_size=2)
     seen = order.batches(0, 2 * 4800).reshape(-1, 4)
@@ -44,7 +44,7 @@ def test_many_rows_are_shuffled_by_parts_into_each_order_equally_often(monkeypat
 
 
 def test_batches_of_many_rows_do_not_depend_on_how_they_are_asked_for(monkeypatch):
-    monkeypatch.setattr(batches_module, "_SCATTERED_ROWS", 1000)
+    monkeypatch.setattr(batches_module, "BUCKETED_ROWS", 1000)
     whole = Order(Replica(seed=1), 10_000, 64).batches(0, 500)
     assert len(np.unique(whole[:156])) == 156 * 64
     order = Order(Replica(seed=1), 10_000, 64)

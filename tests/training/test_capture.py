@@ -12,8 +12,10 @@ from torch.utils._pytree import tree_flatten
 
 from mdncli.head import Head
 from mdncli.network import Network
-from mdncli.training.capture import Ahead, Work, eager
+from mdncli.training.capture import Prefetcher, Step, eager
 from mdncli.training.loop import Stack
+from mdncli.training.objectives import OBJECTIVES
+from mdncli.training.objectives.base import Objective
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import Progress, Replica, StackPlan, TrainingData, Validated
 
@@ -55,8 +57,16 @@ PLANS = {
     "clipped": a_plan(gradient_clip=0.5),
     "tanh": a_plan(network=Network(1, (16,), "tanh", 9)),
     "several blocks": a_plan(batch_size=None),
+    "autograd": a_plan(loss="autograd"),
     **{name: a_plan(optimizer=name) for name in OPTIMIZERS},
 }
+
+
+@pytest.fixture(autouse=True)
+def plain_loss(monkeypatch):
+    """A loss without a fused implementation."""
+    nll = OBJECTIVES["nll"]
+    monkeypatch.setitem(OBJECTIVES, "autograd", Objective(nll.trains, nll.loss))
 
 
 class Recorder(TorchDispatchMode):
@@ -89,15 +99,15 @@ class Recorder(TorchDispatchMode):
 
 
 def recording(into: list[list[list[tuple]]]):
-    """A capture that runs the work as it is; into the list goes what each engine's steps did."""
+    """A capture that calls the step as it is, and records the operations of each engine's steps."""
 
-    def capture(work: Work) -> Work:
+    def capture(step: Step) -> Step:
         steps: list[list[tuple]] = []
         into.append(steps)
 
         def run() -> None:
             with Recorder() as recorder:
-                work()
+                step()
             steps.append(recorder.calls)
 
         return run
@@ -116,8 +126,8 @@ def test_every_step_is_the_same_work_in_the_same_memory(plan, monkeypatch):
     if plan is PLANS["several blocks"]:
         monkeypatch.setattr("mdncli.training.engine.BLOCK_ROWS", {"cpu": 256})
     # Short windows, so that a few steps cross several of them.
-    monkeypatch.setattr("mdncli.training.batches._WINDOW_STEPS", 7)
-    monkeypatch.setattr("mdncli.training.engine._STEPS_AHEAD", 11)
+    monkeypatch.setattr("mdncli.training.batches.WINDOW_STEPS", 7)
+    monkeypatch.setattr("mdncli.training.schedule.STEPS_AHEAD", 11)
     engines: list[list[list[tuple]]] = []
     trained(plan, capture=recording(engines))
     # The replica out of patience leaves, and what remains is captured anew.
@@ -144,7 +154,7 @@ def test_the_recorder_notices_what_a_graph_could_not_replay():
 
 
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
-def test_still_memory_changes_no_bit(plan):
+def test_static_buffers_change_no_bit(plan):
     expected, told = trained(plan)
     found, told_too = trained(plan, capture=eager)
     for name, values in expected.items():
@@ -153,8 +163,8 @@ def test_still_memory_changes_no_bit(plan):
         np.testing.assert_array_equal(one, other)
 
 
-def test_still_memory_resumes_in_the_middle_of_a_window(monkeypatch):
-    monkeypatch.setattr("mdncli.training.loop._PROGRESS_SECONDS", 0)
+def test_static_buffers_resume_in_the_middle_of_a_window(monkeypatch):
+    monkeypatch.setattr("mdncli.training.loop.PROGRESS_SECONDS", 0)
     expected, _ = trained(a_plan())
     stack = Stack(a_plan(), DATA, REPLICAS, capture=eager)
     for event in stack.run():
@@ -165,9 +175,9 @@ def test_still_memory_resumes_in_the_middle_of_a_window(monkeypatch):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-@pytest.mark.parametrize("still", [False, True])
-def test_values_made_ahead_are_those_of_their_step(still):
-    ahead = Ahead(lambda first, count: [torch.arange(first, first + count)], 5, still=still)
+@pytest.mark.parametrize("static", [False, True])
+def test_prefetched_values_are_those_of_their_step(static):
+    ahead = Prefetcher(lambda first, count: [torch.arange(first, first + count)], 5, static=static)
     for step in (3, 4, 5, 6, 7, 8, 9, 10):
         ahead.seek(step)
         assert [int(value) for value in ahead.values()] == [step]

@@ -1,4 +1,4 @@
-"""Which device trains a stack, and what is said where its memory does not suffice."""
+"""Choice of a device, and the errors where its memory does not suffice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from mdncli.errors import RunFault, UsageError
 from mdncli.head import Head
 from mdncli.network import Network
-from mdncli.training.devices import choose_device, require, short_of_memory
+from mdncli.training.devices import choose_device, memory_errors, require
 from mdncli.training.plan import StackPlan
 
 HEAD = Head(10, 1)
@@ -26,10 +26,10 @@ def test_what_is_asked_for_is_taken(there, monkeypatch):
 
 def test_auto_takes_cuda_for_large_stacks_where_there_is_one(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert choose_device("auto", PLAN, LARGE) == "cuda"
-    assert choose_device("auto", PLAN, SMALL) == "cpu"
+    assert choose_device(None, PLAN, LARGE) == "cuda"
+    assert choose_device(None, PLAN, SMALL) == "cpu"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert choose_device("auto", PLAN, LARGE) == "cpu"
+    assert choose_device(None, PLAN, LARGE) == "cpu"
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch):
@@ -41,9 +41,9 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
 
 def test_short_memory_is_one_clear_error():
     told = r"^train\.device: .*memory.*; use train\.device=cpu"
-    with pytest.raises(RunFault, match=told), short_of_memory():
+    with pytest.raises(RunFault, match=told), memory_errors():
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    with pytest.raises(MemoryError), short_of_memory():
+    with pytest.raises(MemoryError), memory_errors():
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-    with pytest.raises(RuntimeError, match="another"), short_of_memory():
+    with pytest.raises(RuntimeError, match="another"), memory_errors():
         raise RuntimeError("another")

@@ -1,4 +1,4 @@
-"""The training loop: what replicas become, alone, together, interrupted and in bad company."""
+"""Training loop: replicas alone, in stacks, interrupted, diverging and reseeded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mdncli.experiment.selection import narrowed
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
 from mdncli.training.layout import Layout
-from mdncli.training.loop import DIVERGED, STOPPED, Stack
+from mdncli.training.loop import Stack
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -27,6 +27,7 @@ from mdncli.training.plan import (
     TrainingData,
     Validated,
 )
+from mdncli.training.state import DIVERGED, STOPPED
 
 
 def some_data(seed: int, rows: int, inputs: int = 1, targets: int = 1) -> TrainingData:
@@ -140,7 +141,7 @@ def test_resuming_changes_nothing(stop_at, optimizer):
 
 
 def test_one_replica_may_go_on_without_the_others_from_any_step(monkeypatch):
-    monkeypatch.setattr("mdncli.training.loop._PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("mdncli.training.loop.PROGRESS_SECONDS", 0)
     plan = a_plan()
     undisturbed, _ = finish(Stack(plan, DATA, MIXED))
     stack = Stack(plan, DATA, MIXED)
@@ -208,7 +209,7 @@ def test_a_bad_replica_stays_alone():
 
 
 def collapsed(plan: StackPlan, replicas: Sequence[Replica], data: TrainingData):
-    """The first state of replicas of which all components but the last are dead."""
+    """The initial state of replicas of which all components but the last are dead."""
     state = Stack(plan, [data], replicas).state()
     names = Layout(plan.network)
     for name in ("weights", "best.weights", "average"):
@@ -275,8 +276,7 @@ def test_a_replica_that_explodes_goes_on_from_its_best_weights_at_half_its_rate(
     assert_same(resumed, state, [0, 1])
 
 
-def test_adam_begins_anew_as_it_began():
-    # Moments that are 0 again are corrected for as such: the first steps are no longer than ever.
+def test_adam_corrects_for_reset_moments_as_for_new_ones():
     plan = a_plan(steps=20, validate_every=10, gradient_clip=None)
     replica = Replica(seed=1, learning_rate=0.01)
     first, _ = finish(Stack(plan, DATA, [replica]))
@@ -430,7 +430,7 @@ def test_with_dropout_and_noise_too_resuming_changes_nothing(stop_at):
         assert said[index][-len(lines) :] == lines
 
 
-def test_validation_knows_no_chance():
+def test_validation_has_no_noise():
     plan = a_plan(hidden=(16,), steps=13)
     still = Replica(learning_rate=0.0)
     _, expected = finish(Stack(plan, DATA, [still]))
@@ -446,7 +446,7 @@ def test_small_numbers_count_for_others_whenever_the_loop_is_left():
         assert (torch.from_numpy(small) * 1.5 > 0).all()
 
 
-def test_what_is_validated_is_the_running_average():
+def test_the_moving_average_of_the_weights_is_validated():
     plan, data, replicas = a_plan(validate_every=1), some_data(1, 200), [Replica(seed=3)]
     alone = Stack(plan, [data], replicas)
     average = alone.state()["weights"].astype(np.float64)

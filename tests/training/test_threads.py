@@ -1,4 +1,4 @@
-"""How many threads a stack gets."""
+"""Choice of the number of threads of a stack."""
 
 from __future__ import annotations
 

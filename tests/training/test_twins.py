@@ -1,4 +1,4 @@
-"""Each table of a torch-free room has a twin in the training room: same names, values, slopes."""
+"""Tables of torch-free rooms and their torch twins: the same names, values and derivatives."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from mdncli import head as heads
 from mdncli import network as networks
 from mdncli.density import families
-from mdncli.training import components, forward
+from mdncli.training import activations, scale_maps
 from mdncli.training import families as twins
 
 X = np.linspace(-8, 8, 321)
@@ -21,8 +21,8 @@ def slope(function, x):
 
 
 def test_the_tables_have_the_same_names():
-    assert forward.ACTIVATIONS.keys() == networks.ACTIVATIONS.keys()
-    assert components.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
+    assert activations.ACTIVATIONS.keys() == networks.ACTIVATIONS.keys()
+    assert scale_maps.SCALE_MAPS.keys() == heads.SCALE_MAPS.keys()
     assert twins.FAMILIES.keys() == families.FAMILIES.keys()
     assert twins.PARAMETRIC.keys() == families.PARAMETRIC.keys()
 
@@ -31,7 +31,7 @@ def test_the_tables_have_the_same_names():
 def test_activations(name):
     function = networks.ACTIVATIONS[name].function
     away_from_kinks = np.abs(X) > 2 * STEP
-    twin = forward.ACTIVATIONS[name]
+    twin = activations.ACTIVATIONS[name]
     pre, post = torch.from_numpy(X * twin.gain), torch.empty(len(X), dtype=torch.float64)
     twin.forward(pre, post)
     np.testing.assert_allclose(post, function(X), atol=1e-12)
@@ -49,8 +49,10 @@ def test_scale_maps(name):
     function = heads.SCALE_MAPS[name].forward
     raw = torch.from_numpy(X)
     scale, derivative = torch.empty_like(raw), torch.empty_like(raw)
-    components.SCALE_MAPS[name](raw, scale, derivative)
+    twin = scale_maps.SCALE_MAPS[name]
+    twin.write(raw, scale, derivative)
     np.testing.assert_allclose(scale, function(X), rtol=1e-12)
+    np.testing.assert_allclose(twin.forward(raw), function(X), rtol=1e-12)
     np.testing.assert_allclose(derivative, slope(function, X), rtol=1e-5, atol=1e-6)
 
 
@@ -69,6 +71,7 @@ def test_families(name, degrees):
     energy = torch.full_like(z, twin.constant)
     twin.add_energy(energy, z, spare, 1.0)
     np.testing.assert_allclose(energy, -log_density(X), atol=1e-12)
+    np.testing.assert_allclose(twin.energy(z) + twin.constant, -log_density(X), atol=1e-12)
     twin.add_energy(energy, z, spare, -1.0)
     np.testing.assert_allclose(energy, twin.constant, atol=1e-12)
     np.testing.assert_allclose(

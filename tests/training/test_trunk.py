@@ -1,4 +1,4 @@
-"""Forward and backward of the stacked network against numpy and autograd."""
+"""Forward and backward pass of the stacked network against numpy and autograd."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from mdncli.network import ACTIVATIONS, Network, forward
-from mdncli.training.forward import Arena, Trunk, _units_together
+from mdncli.training.buffers import Arena
 from mdncli.training.layout import Layout
+from mdncli.training.matmul import units_together
+from mdncli.training.trunk import Trunk
 
 FUNCTIONS = {
     "relu": torch.relu,
@@ -25,7 +27,7 @@ NETWORKS = {name: Network(2, (9, 7), name, 5) for name in ACTIVATIONS} | {
     "linear": Network(2, (), "tanh", 3),
     "linear with one input": Network(1, (), "tanh", 3),
     "narrow": Network(3, (6, 1, 4), "silu", 2),
-    # Laid out as 16, 32 and 16 wide, the weights of the last in the other order.
+    # Padded to widths of 16, 32 and 16, the weights of the last transposed.
     "nearly as wide as a register": Network(2, (15, 31, 20), "sigmoid", 14),
     # Gradients of 48 and 30 units are computed 16 and 15 at a time with AVX-512.
     "wide": Network(2, (64, 48), "silu", 30),
@@ -40,21 +42,21 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(params=["torch", "numpy", "numpy, AVX-512"])
-def products(request, monkeypatch) -> str:
-    """Who multiplies matrices, and how."""
+def backend(request, monkeypatch) -> str:
+    """Matrix-multiplication backend, by name."""
     name, _, wide = request.param.partition(", ")
-    monkeypatch.setattr("mdncli.training.forward._is_wide", lambda: bool(wide))
+    monkeypatch.setattr("mdncli.training.matmul.multiplies_with_avx512", lambda: bool(wide))
     return name
 
 
-def bound(network: Network, products: str, replicas: int = 3):
+def bound(network: Network, backend: str, replicas: int = 3):
     """A trunk with its flat parameters and gradient."""
     layout = Layout(network)
     rng = np.random.default_rng(0)
     flat = np.stack([layout.flat(network.initial(rng)) for _ in range(replicas)])
     weights = torch.from_numpy(flat)
     gradient = torch.zeros_like(weights)
-    trunk = Trunk(layout, weights, gradient, ROWS, Arena(CPU), products=products)
+    trunk = Trunk(layout, weights, gradient, ROWS, Arena(CPU), backend=backend)
     return trunk, weights, gradient
 
 
@@ -64,9 +66,9 @@ def rows(network: Network, replicas: int = 3) -> torch.Tensor:
 
 
 def real_layers(network: Network, flat: torch.Tensor):
-    """The weight and bias of every layer, without what it is laid out wider."""
-    for placed, (out, into) in zip(Layout(network).layers(flat), network.layers, strict=True):
-        yield placed.weight[:, :out, :into], placed.bias[:, :out]
+    """The weight and bias of every layer, without padding."""
+    for layer, (out, into) in zip(Layout(network).layers(flat), network.layers, strict=True):
+        yield layer.weight[:, :out, :into], layer.bias[:, :out]
 
 
 def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: torch.Tensor):
@@ -84,8 +86,8 @@ def autograd(network: Network, weights: torch.Tensor, x: torch.Tensor, delta: to
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_forward_equals_the_numpy_network(network, products):
-    trunk, weights, _ = bound(network, products)
+def test_forward_equals_the_numpy_network(network, backend):
+    trunk, weights, _ = bound(network, backend)
     x = rows(network)
     trunk.forward(x)
     for r in range(3):
@@ -95,8 +97,8 @@ def test_forward_equals_the_numpy_network(network, products):
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_backward_equals_autograd(network, products):
-    trunk, weights, gradient = bound(network, products)
+def test_backward_equals_autograd(network, backend):
+    trunk, weights, gradient = bound(network, backend)
     x = rows(network)
     delta = torch.randn(3, network.outputs, ROWS)
     expected = autograd(network, weights, x, delta)
@@ -106,23 +108,23 @@ def test_backward_equals_autograd(network, products):
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_blocks_add_up(products):
+def test_blocks_add_up(backend):
     network = NETWORKS["silu"]
-    trunk, _, gradient = bound(network, products)
+    trunk, _, gradient = bound(network, backend)
     x, delta = rows(network), torch.randn(3, network.outputs, ROWS)
-    for more in (False, True):
+    for add in (False, True):
         trunk.forward(x)
         trunk.raw.copy_(delta)
-        trunk.backward(x, more=more)
-        if not more:
+        trunk.backward(x, add=add)
+        if not add:
             once = gradient.clone()
     torch.testing.assert_close(gradient, 2 * once)
 
 
 @pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS)
-def test_a_replica_is_multiplied_as_if_alone(network, products):
+def test_a_replica_is_multiplied_as_if_alone(network, backend):
     def step(chosen: slice) -> tuple[torch.Tensor, torch.Tensor]:
-        trunk, weights, gradient = bound(network, products, replicas=len(range(5)[chosen]))
+        trunk, weights, gradient = bound(network, backend, replicas=len(range(5)[chosen]))
         weights.copy_(every[chosen])
         trunk.forward(x[chosen])
         raw = trunk.raw.clone()
@@ -142,8 +144,8 @@ def test_a_replica_is_multiplied_as_if_alone(network, products):
 
 def test_parts_of_a_layer_divide_it(monkeypatch):
     def together(units: int, inputs: int, rows: int = ROWS, *, wide: bool = True) -> int:
-        monkeypatch.setattr("mdncli.training.forward._is_wide", lambda: wide)
-        return _units_together(units, inputs, rows)
+        monkeypatch.setattr("mdncli.training.matmul.multiplies_with_avx512", lambda: wide)
+        return units_together(units, inputs, rows)
 
     assert together(64, 64) == 16
     assert together(64, 64, wide=False) == 64

@@ -1,4 +1,4 @@
-"""Where the time of a command goes, part by part; nobody who does not ask for it pays for it."""
+"""Profiling: seconds spent in each part of a command, measured only where asked for."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ PARTS = (
     "saving",
     "results",
 )
-"""The parts that are told apart; the rest is `other`."""
+"""Parts that are measured separately; the rest is `other`."""
 
 
-class Stopwatch:
-    """Seconds spent in each part of a command; it starts with the process.
+class Profiler:
+    """Seconds spent in each part of a command, from the start of the process.
 
-    >>> watch = Stopwatch()
-    >>> with watch.during("data"):
+    >>> profiler = Profiler()
+    >>> with profiler.measure("data"):
     ...     _ = sum(range(1000))
-    >>> watch.seconds["data"] > 0, watch.report()["total"] > 0
+    >>> profiler.seconds["data"] > 0, profiler.report()["total"] > 0
     (True, True)
     """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
         self._began = perf_counter() - _process_age()
-        self._settle: Callable[[], object] | None = None
+        self._synchronise: Callable[[], object] | None = None
 
-    def started(self) -> None:
-        """Says that everything so far but the data was start-up."""
+    def end_start_up(self) -> None:
+        """Count all time so far, except reading data, as start-up."""
         self.seconds["start-up"] = perf_counter() - self._began - self.seconds["data"]
 
-    def settle_with(self, settle: Callable[[], object]) -> None:
-        """Waits with this for a device before a time is taken: its work goes on by itself."""
-        self._settle = settle
+    def synchronise_with(self, synchronise: Callable[[], object]) -> None:
+        """Wait for a device by this function whenever a time is taken: it works asynchronously."""
+        self._synchronise = synchronise
 
     @contextmanager
-    def during(self, part: str) -> Iterator[None]:
-        """Counts what is done meanwhile."""
+    def measure(self, part: str) -> Iterator[None]:
+        """Count the time of the block for a part."""
         began = self._now()
         try:
             yield
         finally:
             self.seconds[part] += self._now() - began
 
-    def over(self, whom: object, **parts: str) -> None:
-        """Counts calls of an object's methods from now on, as method=part."""
+    def measure_calls(self, owner: object, **parts: str) -> None:
+        """Count the calls of an object's methods from now on, given as method=part."""
         for method, part in parts.items():
-            setattr(whom, method, self._timed(part, getattr(whom, method)))
+            setattr(owner, method, self._timed(part, getattr(owner, method)))
 
     def report(self) -> dict[str, float]:
         """Seconds of every part, of the rest and in total."""
@@ -68,14 +68,14 @@ class Stopwatch:
 
     def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.during(part):
+            with self.measure(part):
                 return function(*args, **kwargs)
 
         return timed
 
     def _now(self) -> float:
-        if self._settle is not None:
-            self._settle()
+        if self._synchronise is not None:
+            self._synchronise()
         return perf_counter()
 
 

@@ -1,4 +1,4 @@
-"""Dropout and noise: their statistics, their gradient, and that no replica feels its company."""
+"""Dropout and noise: statistics, gradients, and independence of replicas."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import torch
 from scipy import stats
 
 from mdncli.network import Network
-from mdncli.training.chance import Chance, Keys
-from mdncli.training.forward import ACTIVATIONS, Arena, Trunk
+from mdncli.training.activations import ACTIVATIONS
+from mdncli.training.buffers import Arena
 from mdncli.training.layout import Layout
+from mdncli.training.noise import DropoutAndNoise, Keys
 from mdncli.training.plan import Replica
+from mdncli.training.trunk import Trunk
 
 CPU = torch.device("cpu")
 RANDOM = [Replica(seed=0, dropout=0.3), Replica(seed=1, noise_inputs=0.1)]
@@ -32,18 +34,18 @@ def test_the_keys_of_a_step_do_not_depend_on_how_it_was_reached():
     assert not torch.equal(walked.now, jumped.now)
 
 
-def chance(replicas, network, rows, targets=1, step=0, dtype=torch.float32):
+def drawn_noise(replicas, network, rows, targets=1, step=0, dtype=torch.float32):
     keys = Keys(replicas, len(network.hidden), CPU)
     keys.seek(step)
     keys.load()
-    return Chance(replicas, keys.now, network, targets, rows, Arena(CPU, dtype))
+    return DropoutAndNoise(replicas, keys.now, network, targets, rows, Arena(CPU, dtype))
 
 
 def masks(replicas, step=0, block=0, rows=2048) -> np.ndarray:
     """The masks of both layers of a network, (2, R, 64, rows)."""
     network = Network(1, (64, 64), "relu", 3)
-    made = chance(replicas, network, rows, step=step)
-    made.disturbed(block, torch.zeros(len(replicas), 1, rows), torch.zeros(len(replicas), 1, 1, 1))
+    made = drawn_noise(replicas, network, rows, step=step)
+    made.apply(block, torch.zeros(len(replicas), 1, rows), torch.zeros(len(replicas), 1, 1, 1))
     pre = torch.ones(len(replicas), 64, rows)
     activations = made.activations(ACTIVATIONS["relu"])
     assert activations is not None
@@ -97,9 +99,9 @@ def test_noise_is_gaussian_of_the_size_asked_for():
     network = Network(4, (8,), "tanh", 3)
     sizes = [(0.5, 0.1), (0.0, 2.0)]
     replicas = [Replica(seed=1, noise_inputs=x, noise_targets=y) for x, y in sizes]
-    made = chance(replicas, network, 8192, targets=4)
+    made = drawn_noise(replicas, network, 8192, targets=4)
     x, y = torch.ones(2, 4, 8192), torch.full((2, 1, 4, 8192), -1.0)
-    noisy_x, noisy_y = made.disturbed(0, x, y)
+    noisy_x, noisy_y = made.apply(0, x, y)
     assert (x == 1).all()
     assert (noisy_x[1] == 1).all()
     drawn = [(noisy_x[0] - 1) / 0.5, (noisy_y[0, 0] + 1) / 0.1, (noisy_y[1, 0] + 1) / 2.0]
@@ -119,9 +121,9 @@ def test_the_gradient_through_fixed_masks_is_autograds(name):
     flat = np.stack([layout.flat(network.initial(rng)) for _ in members])
     weights = torch.from_numpy(flat)
     gradient = torch.zeros_like(weights)
-    made = chance(members, network, rows)
+    made = drawn_noise(members, network, rows)
     x = torch.from_numpy(rng.standard_normal((replicas, 2, rows)).astype("f4"))
-    x, _ = made.disturbed(0, x, torch.zeros(replicas, 1, 1, rows))
+    x, _ = made.apply(0, x, torch.zeros(replicas, 1, 1, rows))
     activations = made.activations(ACTIVATIONS[name])
     trunk = Trunk(layout, weights, gradient, rows, Arena(CPU), activations)
     trunk.forward(x)
@@ -136,8 +138,8 @@ def test_the_gradient_through_fixed_masks_is_autograds(name):
     )
     values = x.double()
     *hidden, last = layout.layers(own)
-    for layer, dropout in zip(hidden, made._dropouts, strict=True):
-        values = function(layer.weight @ values + layer.bias[..., None]) * dropout.mask
+    for layer, mask in zip(hidden, made.masks, strict=True):
+        values = function(layer.weight @ values + layer.bias[..., None]) * mask
     expected = last.weight @ values + last.bias[..., None]
     torch.testing.assert_close(raw, expected.float(), rtol=1e-4, atol=1e-4)
     (expected * delta).sum().backward()
