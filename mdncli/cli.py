@@ -566,13 +566,22 @@ def config_check(
 @config_app.command("show")
 def config_show(
     items: Annotated[list[str], typer.Argument(metavar="CONFIG [KEY=VALUE]...")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="Read the data and settle every auto, with reasons.")
+    ] = False,
+    target: Target = None,
     quiet: Quiet = False,
 ) -> None:
-    """Print the resolved config with every default."""
+    """Print a config with every default.
+
+    With --resolved no key is auto, and each that was says why it is what it is;
+    the printed config trains the same model.
+    """
     console = _console(quiet)
     from mdncli.commands import config as command
 
-    _finish(console, command.show(items))
+    options = {"data.target": target}
+    _finish(console, command.show(items, options, console, resolved=resolved))
 
 
 @config_app.command("schema")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mdncli.commands.answer import Answer
 from mdncli.config import divide, dump, json_schema, load
 from mdncli.errors import ConfigError, UsageError
+from mdncli.events import Listener
 
 
 def check(items: Sequence[str]) -> Answer:
@@ -31,17 +32,37 @@ def check(items: Sequence[str]) -> Answer:
     return Answer([f"{config}: ok" for config in configs])
 
 
-def show(items: Sequence[str]) -> Answer:
-    """The resolved config as YAML: every key, its value and what it does.
+def show(
+    items: Sequence[str],
+    options: Mapping[str, object],
+    listener: Listener,
+    *,
+    resolved: bool = False,
+) -> Answer:
+    """The config as YAML: every key, its value and a comment.
+
+    Args:
+        items: the config, and overrides.
+        options: key path -> value of an option that stands for it; None where it was not given.
+        listener: hears what is peculiar about the data, which is read to resolve the config.
+        resolved: settle every `auto`, with the reason beside it: the config that is printed trains
+            the same model to the last bit.
 
     Raises:
         ConfigError: the config is not valid.
-        UsageError: not exactly one config was given.
+        UsageError: not exactly one config was given, or the model is not for the data.
+        DataError: the data cannot be used as it is.
     """
     configs, overrides = divide(items)
     if len(configs) != 1:
         raise UsageError(f"{len(configs)} configs given", hint="name one, such as sine")
-    return Answer(dump(load(configs[0], overrides), comments=True).splitlines())
+    config = load(configs[0], overrides, options)
+    if not resolved:
+        return Answer(dump(config, comments=True).splitlines())
+    from mdncli import experiment
+
+    settled, reasons = experiment.settle(config, experiment.prepare(config, listener))
+    return Answer(dump(settled, notes=reasons).splitlines())
 
 
 def schema() -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -17,12 +18,13 @@ COMMENTS_AT = 32
 """Column of the comments, further right where a value is long."""
 
 
-def dump(config: Config, *, comments: bool = False) -> str:
+def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | None = None) -> str:
     r"""The config as YAML with every key, which `load` reads as the same config.
 
     Args:
         config: a config with its defaults filled in.
         comments: say beside each key what it does.
+        notes: key path -> a remark that stands beside the key.
 
     >>> print(*dump(Config(seed=3)).splitlines()[:4], sep="\n")
     name: run
@@ -40,6 +42,8 @@ def dump(config: Config, *, comments: bool = False) -> str:
                 choices = ", ".join(_choices(field.annotation))
                 note = f"{field.description}: {choices}" if choices else field.description
                 line = f"{line:<{COMMENTS_AT - 2}}  # {note}"
+            elif notes and ".".join(key) in notes:
+                line = f"{line:<{COMMENTS_AT - 2}}  # {notes['.'.join(key)]}"
         lines.append(line)
     return "\n".join(lines) + "\n"
 

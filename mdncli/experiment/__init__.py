@@ -19,7 +19,7 @@ from mdncli.experiment.dataset import (
     write_rows,
 )
 from mdncli.experiment.gmm import require_rows
-from mdncli.experiment.launch import prepare, train
+from mdncli.experiment.launch import prepare, settle, train
 from mdncli.experiment.provenance import begin, begin_view, provenance
 from mdncli.experiment.pruning import Bars, best_until
 from mdncli.experiment.recipe import Recipe, expected_model, recall, recorded, resolve
@@ -55,6 +55,7 @@ __all__ = [
     "resplit",
     "resume",
     "scored",
+    "settle",
     "shape_of",
     "spaced",
     "train",

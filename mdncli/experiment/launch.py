@@ -20,13 +20,14 @@ from mdncli.events import (
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.dataset import Dataset, load
 from mdncli.experiment.gmm import fit, require_rows
-from mdncli.experiment.job import Job
+from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
 from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe, resolve, warnings_of
 from mdncli.experiment.result import Outcome, outcome_of
 from mdncli.experiment.selection import require_calibratable
 from mdncli.experiment.stacking import Member, require_device, stacks_of
 from mdncli.experiment.training import Stop, Training
+from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
     from mdncli.training.profiling import Profiler
@@ -50,6 +51,36 @@ def prepare(
     for warning in warnings_of(resolve(config, dataset), dataset):
         listener(Warned(warning))
     return dataset
+
+
+def settle(config: Config, dataset: Dataset) -> tuple[Config, dict[str, str]]:
+    """The config without any `auto` that trains the same model, and the reason for each setting.
+
+    The device and the threads are those that a stack of this run alone would have now.
+
+    Args:
+        config: as it was asked for.
+        dataset: its rows.
+    """
+    recipe = resolve(config, dataset)
+    train, reasons = recipe.config.train, dict(recipe.reasons)
+    if recipe.plan is None:
+        settled = {"device": "cpu", "threads": 1}
+        alone = "expectation-maximisation runs on one thread of the CPU"
+    else:
+        job = Job(RunFolder(Path()), dataset, recipe)
+        data = training_data(dataset, recipe.factorisation)
+        replicas = replicas_of(job, 0)
+        settled = {
+            "device": device_of(job, replicas, data, None),
+            "threads": threads_of(job, data, replicas, None),
+        }
+        alone = "what pays for a step of this size on this machine, as it is now"
+    for key, asked in (("device", recipe.device), ("threads", recipe.threads)):
+        if asked is None:
+            train = train.model_copy(update={key: settled[key]})
+            reasons[f"train.{key}"] = alone
+    return recipe.config.model_copy(update={"train": train}), reasons
 
 
 def train(

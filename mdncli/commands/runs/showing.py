@@ -15,7 +15,7 @@ from mdncli.commands.finding import anything, find
 from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
-from mdncli.experiment import config_of
+from mdncli.experiment import config_of, recorded
 from mdncli.store import RunFolder, finite
 from mdncli.sweep.book import Book, is_sweep
 
@@ -42,17 +42,35 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
         *_origin(run),
         ("files", _grouped(files)),
     )
+    recipe: Mapping[str, Any] = {}
+    try:
+        recipe = recorded(run) or {}
+    except RunFault as fault:
+        facts = (*facts, ("recipe", str(fault)))
     document = {
         **record.document(),
         "reason": text_of(status.get("reason")),
         "provenance": finite(_found(run, run.provenance)),
         "result": finite(record.result),
+        "recipe": recipe or None,
         "files": files,
         **({} if swept is None else {"sweep": swept}),
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
-    tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
-    return Answer(document=document, tables=tables)
+    decisions = [*_decisions(recipe)]
+    tables = [Table(run.id, ("", ""), rows)]
+    if decisions:
+        tables.append(Table("Decided for this run", ("setting", "value", "because"), decisions))
+    return Answer(document=document, tables=[*tables, *components.tables(record.result)])
+
+
+def _decisions(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The settings that the config left open: each with its value and its reason."""
+    for key, decision in mapping_of(recipe.get("settled")).items():
+        value = mapping_of(decision).get("value")
+        listed = value if isinstance(value, list) else [value]
+        shown = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in listed)
+        yield str(key), shortened(shown, 60), str(mapping_of(decision).get("reason") or "")
 
 
 def _found(run: RunFolder, path: Path) -> Mapping[str, Any]:
