@@ -4,6 +4,7 @@ from mdncli.store.addressing import Found, find, runs
 from mdncli.store.files import (
     FORMAT,
     finite,
+    parsed,
     plain_file,
     subfolder,
     write_bytes,
@@ -35,6 +36,7 @@ __all__ = [
     "discard",
     "find",
     "finite",
+    "parsed",
     "plain_file",
     "point_latest",
     "read_tensors",
