@@ -199,7 +199,9 @@ class TestManyBlocks:
         assert texts(read("n,t\n" + "\n".join(rows)))["t"] == [row[2:] for row in rows]
 
     def test_an_open_quote_is_named(self):
-        with pytest.raises(DataError, match=r"^t\.csv:52: unexpected end of data$"):
+        with pytest.raises(
+            DataError, match=r"^t\.csv:52: a quote is opened and never closed; close it$"
+        ):
             read("n,t\n" + "1,a\n" * 50 + '2,"b\n' + "3,c\n" * 20)
 
     def test_the_line_of_a_fault_is_counted_across_blocks(self):
@@ -299,8 +301,26 @@ BAD = {
         "t.csv:5: 1 field, but the header has 2",
     ),
     "a cut last row": ("t.csv", GOOD + b"5", "t.csv:4: 1 field, but the header has 2"),
-    "an open quote": ("t.csv", b'a,b\n1,2\n3,"4\n5,6\n', "t.csv:3: unexpected end of data"),
-    "text after a quote": ("t.csv", b'a,b\n1,2\n"3"x,4\n', "t.csv:3: ',' expected after '\"'"),
+    "an open quote": (
+        "t.csv",
+        b'a,b\n1,2\n"3,"",",4"\n5,"6"",\n7,8\n',
+        "t.csv:4: a quote is opened and never closed; close it",
+    ),
+    "text after a quote": (
+        "t.csv",
+        b'a,b\n1,2\n"3"x,4\n',
+        "t.csv:3: text follows a closing quote; write a quote within a field twice",
+    ),
+    "text after the last quote": (
+        "t.tsv",
+        b'a\tb\n1,"\t"2"\n3\t"4"x\n',
+        "t.tsv:3: text follows a closing quote; write a quote within a field twice",
+    ),
+    "a field without end": (
+        "t.csv",
+        b'a,b\n1,"' + b"2" * 200_000 + b'"\n3\n',
+        "t.csv:2: a field of more than 131,072 characters; shorten it",
+    ),
     "duplicate names": (
         "t.csv",
         b"a,b,a\n1,2,3\n",
