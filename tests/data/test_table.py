@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import math
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -626,15 +628,32 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path.write_text("old")
 
     def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFault, match=r"t\.csv: cannot be written: no space left on device"):
+    with pytest.raises(RunFault, match=r"t\.csv: cannot be written: no room; free some space$"):
         table.write(path, {"x": [1]})
     with pytest.raises(ZeroDivisionError), table.appending(path) as append:
         append({"x": [1 / 0]})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_the_system_refuses_is_told_in_its_words(suffix, tmp_path):
+    path = tmp_path / f"t{suffix}"
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    reason = os.strerror(errno.EFBIG).lower()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        with pytest.raises(RunFault) as error:
+            table.write(path, {"x": np.random.default_rng(0).random(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert str(error.value) == (
+        f"{path}: cannot be written: {reason}; raise the limit with ulimit -f"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_nothing_can_be_written(tmp_path):
