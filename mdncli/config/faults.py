@@ -92,7 +92,7 @@ def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) ->
         case "model_type" | "dict_type":
             return f"must be a section of keys, got {shown(value)}"
         case "literal_error":
-            return choice_of(plain(value), words_of(schema[key]))
+            return choice_of(plain(value), words_of(schema[tuple(map(str, key))]))
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
             words, bound = _BOUNDS[kind]
             return f"must be {words} {_written(context[bound])}, got {shown(value)}"

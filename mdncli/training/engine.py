@@ -68,8 +68,9 @@ class Datasets:
     def _put(self, values: NDArray[np.float32]) -> Tensor:
         with warnings.catch_warnings():
             # Of memory that must not be written to, such as a mapped file; nobody does.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(values).to(self.device)
+            warnings.simplefilter("ignore", UserWarning)
+            tensor = torch.from_numpy(values)
+        return tensor.to(self.device)
 
     def cut(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """How many blocks the batch of a replica is cut into, and their length."""

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import threshold_  # pyright: ignore[reportAttributeAccessIssue]
 
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.training.components import LOG2_E, components_of
 from mdncli.training.families import family_of
 from mdncli.training.forward import Arena
-
-_threshold_ = torch.ops.aten.threshold_.default
 
 _NEGLIGIBLE = 2.0**-64
 """Probabilities so small, next to the largest of their row, count as 0: nothing that is added up in
@@ -123,7 +122,7 @@ class MixtureNLL:
         torch.mul(self._logits_twice, self._log2_e, out=both)
         self.components.add_log2_density(y, self._posterior)
         torch.amax(both, 2, keepdim=True, out=self._top)
-        _threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
+        threshold_(both.sub_(self._top).exp2_(), _NEGLIGIBLE, 0.0)
         if self._density is not None:
             self._posterior.mul_(self._density)
         torch.sum(both, 2, out=self._mass)
@@ -207,7 +206,7 @@ class CrossEntropy:
         # The logit of the true class; those of all are not needed again: their place is free.
         torch.mul(self._true, self._each, out=self._raw)
         torch.sum(self._raw, 1, keepdim=True, out=self._nll)
-        _threshold_(self._each.exp2_(), _NEGLIGIBLE, 0.0)
+        threshold_(self._each.exp2_(), _NEGLIGIBLE, 0.0)
         torch.sum(self._each, 1, keepdim=True, out=self._mass)
         torch.log2(self._mass, out=self._top)
         torch.sub(self._top, self._nll, out=self._nll)
