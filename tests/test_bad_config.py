@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mdncli import config
+from mdncli.config import document
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError
 from mdncli.transforms import TRANSFORMS
@@ -67,6 +72,34 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         'data: {file: "C:\\data.csv", target: y}\n',
         [":1: holds an unknown escape; use single quotes, or double the backslash"],
     ),
+    "unknown escape over lines": (
+        'name: "a\n  \\q"\n',
+        [":2: holds an unknown escape; use single quotes, or double the backslash"],
+    ),
+    "escape cut short": (
+        'name: "\\x1"\n',
+        [":1: holds an unknown escape; use single quotes, or double the backslash"],
+    ),
+    "unclosed double quote": (
+        'seed: 1\nname: "a\\"b\nmodel: {}\n',
+        [":2: the quote opened here is never closed; close it"],
+    ),
+    "quote over documents": (
+        'name: "a\n---\nb"\n',
+        [":1: the quote opened here is never closed; close it"],
+    ),
+    "key without a colon": (
+        "seed: 1\nname\nmodel: {}\n",
+        [":2: is no key, as no ':' follows; write key: value"],
+    ),
+    "list in a line": (
+        "name: - b\n",
+        [":1: a '-' stands where no item can; check the indentation, or quote the text"],
+    ),
+    "nothing between commas": (
+        "model: {hidden: [64, , 64]}\n",
+        [":1: is not valid YAML; check its quotes, brackets and indentation"],
+    ),
     "python tag": (
         "seed: !!python/object/apply:os.system ['true']\n",
         [
@@ -107,7 +140,23 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
         [":3: model.mixtures: is given twice, first in line 2; remove one"],
     ),
     "list as a key": ("? [a, b]\n: 1\n", [":1: a key must be a plain word"]),
-    "nesting": ("a: " + "[" * 5000, [":1: a[1][1]: is nested too deeply"]),
+    "nested brackets": ("a: " + "[" * 5000, [":1: is nested too deeply; keep to 8 levels"]),
+    "nested braces": (
+        "seed: 1\n" + "{a: " * 500 + "}" * 500,
+        [":2: is nested too deeply; keep to 8 levels"],
+    ),
+    "nested lists": (
+        "a: \n" + "- " * 5000,
+        [":2: a[1][1]: is nested too deeply; keep to 8 levels"],
+    ),
+    "nested sections": (
+        "".join(f"{' ' * level}a:\n" for level in range(1200)),
+        [":10: a.a.a: is nested too deeply; keep to 8 levels"],
+    ),
+    "brackets that nest nothing": (
+        "a: ['[[[', '{{{', \"[[\\\"[[\", 'it''s [', [[1]]] # [[[[[[[[[\n# {{{{{{{{{{\n",
+        [":1: a: unknown key; known here: name, seed, data, model, train"],
+    ),
     "many values": (
         f"data: {{inputs: [{'x,' * 20000}]}}\n",
         [":1: holds more than 10000 keys and values; this is no config"],
@@ -517,6 +566,28 @@ def test_text(case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert faults("bad.yaml") == [f"bad.yaml{line}" for line in expected]
 
 
+@pytest.mark.parametrize("loader", [document.LOADER, yaml.SafeLoader], ids=["C", "Python"])
+@pytest.mark.parametrize("case", TEXTS)
+def test_no_message_repeats_the_words_of_the_parser(
+    case: str, loader: type[yaml.SafeLoader], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def muted(text: str, *, Loader: type[yaml.SafeLoader]) -> Iterator[yaml.Event]:
+        try:
+            yield from parse(text, Loader=Loader)
+        except yaml.MarkedYAMLError as error:
+            error.context = error.problem = error.note = None
+            raise
+
+    parse = yaml.parse
+    text, expected = TEXTS[case]
+    Path("bad.yaml").write_text(text)
+    plain = faults("bad.yaml")
+    monkeypatch.setattr(document, "LOADER", loader)
+    monkeypatch.setattr(yaml, "parse", muted)
+    assert faults("bad.yaml") == plain
+    assert len(plain) == len(expected)
+
+
 # Arguments after the built-in `sine`, and all that is said of them.
 ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "no equals sign": (
@@ -830,7 +901,8 @@ def test_no_path(name: str) -> None:
 
 
 def test_name_too_long() -> None:
-    assert faults("a" * 5000) == [f"{'a' * 57}...: cannot be read: File name too long"]
+    reason = os.strerror(errno.ENAMETOOLONG)
+    assert faults("a" * 5000) == [f"{'a' * 57}...: cannot be read: {reason}"]
 
 
 def test_unreadable_file(monkeypatch: pytest.MonkeyPatch) -> None:

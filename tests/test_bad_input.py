@@ -376,7 +376,7 @@ TABLES = {
     "NUL": table("x,y\n1,\0\n", "t.csv:2: binary data"),
     "no header": table("1.5,2.5\n" * 30, "t.csv:1: numbers where the columns' names", "first line"),
     "column twice": table("x,x,y\n1,2,3\n", "t.csv:1: column 'x' occurs more than once", "rename"),
-    "unclosed quote": table('x,y\n1,"2\n3,4\n', "t.csv:2: unexpected end of data"),
+    "unclosed quote": table('x,y\n1,"2\n3,4\n', "t.csv:2: a quote is opened and never"),
     "prose": table("Dear all,\nsee below.\n", "t.csv:2: 1 field, but the header has 2"),
     "escape in a name": table("x\x1b[2J,z\n1,2\n", r"no column 'y'; it has 'x\x1b[2J'"),
     "splits of other rows": splits("a\n1\n0\n", "s.csv: has 2 rows, but the data has 30"),

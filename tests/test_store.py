@@ -13,6 +13,7 @@ import pytest
 from mdncli import store
 from mdncli.errors import MdnError, RunFault, RunLockedError, RunNotFoundError, UsageError
 from mdncli.store import RunFolder
+from mdncli.store.files import JSON_DEPTH
 
 NOON = 1_763_640_000.0
 
@@ -173,6 +174,25 @@ def test_json_that_is_damaged_or_newer_is_named(tmp_path: Path) -> None:
         run.provenance.write_text(text)
         with pytest.raises(RunFault, match=r"run\.json"):
             run.read_json(run.provenance)
+
+
+def test_the_depth_of_json_is_known_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deep(levels: int, inner: str = "1") -> bytes:
+        text = inner
+        for level in range(levels):
+            text = f'{{"a[": {text}}}' if level % 2 else f"[{text}]"
+        return text.encode()
+
+    assert store.parsed(json.dumps([["[" * 60, '\\"[{', "]"]] * 60).encode())
+    for text in (deep(JSON_DEPTH), deep(JSON_DEPTH - 1, "[]"), b'"[[' + b"[" * 100 + b'"'):
+        assert store.parsed(text) == json.loads(text)
+    for text in (b'["[" [', b'"' + b"[" * 100, b"\xff", b"[}" * 100, b"]" * 100 + b"[" * 100):
+        with pytest.raises(ValueError):
+            store.parsed(text)
+    monkeypatch.setattr(json, "loads", lambda _: pytest.fail("it is parsed"))
+    for text in (deep(JSON_DEPTH + 1), b"[" * 100_000, b'{"a":' * 100_000):
+        with pytest.raises(ValueError):
+            store.parsed(text)
 
 
 def test_a_tensor_file_reads_as_it_was_written_or_not_at_all(

@@ -3,6 +3,9 @@
 Built from the parser's events rather than by a loader, for what a loader does silently: it keeps
 the last of two equal keys, guesses the type of a scalar, follows aliases and obeys tags. The tree
 has dictionaries, lists, `Text` and None, and its depth is bounded.
+
+Syntax errors are told by their class and by what stands at their marks: the parser's own words
+differ between its versions and its builds.
 """
 
 from __future__ import annotations
@@ -11,10 +14,12 @@ import codecs
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from yaml.scanner import ScannerError
 
 from mdncli.config.scalars import Text, clip
 from mdncli.errors import ConfigError
@@ -28,11 +33,13 @@ DEPTH = 8
 SIZE = 10_000
 """Most keys and values that are read."""
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast build of the parser, or the one in Python where PyYAML comes without it."""
+
 Key = tuple[str | int, ...]
 Tree = Any
 """`dict[str, Tree] | list[Tree] | Text | None`"""
 
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NULLS = ("", "~", "null", "Null", "NULL")
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -119,15 +126,16 @@ def parse(
         line = text.count("\n", 0, found.start()) + 1
         what = f"holds the control character U+{ord(found.group()):04X}; remove it"
         raise ConfigError([mark(line).says(what)])
+    _refuse_nesting(text, mark)
     builder = _Builder(mark, folder, commas)
-    events = yaml.parse(text, Loader=_LOADER)
+    events = yaml.parse(text, Loader=LOADER)
     try:
         return builder.document(events, key), builder.marks
     except yaml.MarkedYAMLError as error:
         line, what = _explained(error, text)
         raise ConfigError([mark(line).says(what)]) from None
     except yaml.YAMLError:
-        raise ConfigError([mark(1).says("is not valid YAML")]) from None
+        raise ConfigError([mark(1).says(_INVALID)]) from None
 
 
 # --------------------------------------------------------------------------- bytes to text
@@ -219,7 +227,7 @@ class _Builder:
         if tag := getattr(event, "tag", None):
             self._refuse(event, key, f"the tag {clip(tag)} is not supported; remove it")
         if len(key) > DEPTH:
-            self._refuse(event, key[:3], "is nested too deeply")
+            self._refuse(event, key[:3], _TOO_DEEP)
         if len(self.marks) > SIZE:
             self._refuse(event, (), f"holds more than {SIZE} keys and values; this is no config")
 
@@ -235,19 +243,36 @@ def _node_event(event: yaml.Event) -> yaml.NodeEvent:
     return event
 
 
-_UNALIGNED = "does not fit the lines above; check the indentation"
-_SYNTAX = (
-    ("mapping values", "a ':' stands where no key can; check the indentation, or quote the text"),
-    ("violates indentation", "a tab is used for indentation; use spaces"),
-    ("cannot start any token", "a value cannot start like this; quote it"),
-    ("found unexpected end of stream", "the quote opened here is never closed; close it"),
-    ("escape", "holds an unknown escape; use single quotes, or double the backslash"),
-    ("expected ',' or", "the bracket opened here is not closed, or a comma is missing"),
-    ("expected '-'", _UNALIGNED),
-    ("expected key", _UNALIGNED),
-    ("expected <block end>", _UNALIGNED),
-    ("document start", "more follows where the value ends; quote all of it"),
+# ------------------------------------------------------------------------------------- nesting
+
+_TOO_DEEP = f"is nested too deeply; keep to {DEPTH} levels"
+_NEVER_NESTS = re.compile(
+    # Within a word, a quote or a # is a character like any other.
+    r"""(?<![^\s,:\[\]{}])(?:"(?:[^"\\]|\\[\s\S])*+"|'(?:[^']|'')*+')|(?<!\S)#.*"""
 )
+"""Quoted text and comments."""
+
+
+def _refuse_nesting(text: str, mark: Callable[[int], Mark]) -> None:
+    """Refuse deep brackets on one line, which the parser reads to its end before it says anything.
+
+    What is nested over several lines is refused while the tree grows.
+    """
+    if text.count("[") + text.count("{") <= DEPTH:
+        return
+    bare = _NEVER_NESTS.sub(lambda found: "\n" * found[0].count("\n"), text)
+    for number, line in enumerate(bare.split("\n"), 1):
+        steps = (1 if found[0] in "[{" else -1 for found in re.finditer(r"[\[\]{}]", line))
+        if any(depth > DEPTH for depth in accumulate(steps)):
+            raise ConfigError([mark(number).says(_TOO_DEEP)])
+
+
+# -------------------------------------------------------------------------------------- syntax
+
+_INVALID = "is not valid YAML; check its quotes, brackets and indentation"
+_INTRODUCED = {":": "key", "?": "key", "-": "item"}
+_WHOLE_QUOTE = re.compile(r"""'(?:[^']|'')*+'|"(?:[^"\\]|\\[\s\S])*+\"""")
+_WRONG_ESCAPE = re.compile(r"\\.?[0-9A-Fa-f]*.?\Z")
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
@@ -255,12 +280,48 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
 
     An error of something left open is where it was opened, not where the file ends.
     """
-    problem = error.problem or ""
-    what = next((said for part, said in _SYNTAX if part in problem), None)
-    opened = what is not None and "opened here" in what
-    mark = (error.context_mark if opened else error.problem_mark) or error.context_mark
-    line = mark.line if mark else 0
+    at = error.problem_mark or error.context_mark
+    if at is None:
+        return 1, _INVALID
+    since = error.context_mark or at
+    if isinstance(error, ScannerError):
+        mark, what = _misread(text, since, at)
+    elif error.context_mark is None:
+        directive = text.startswith("%", at.index)
+        more = "more follows where the value ends; quote all of it"
+        mark, what = at, _INVALID if directive else more
+    elif since.index == at.index:
+        mark, what = at, _INVALID
+    elif text.startswith(("[", "{"), since.index):
+        mark, what = since, "the bracket opened here is not closed, or a comma is missing"
+    else:
+        mark, what = at, "does not fit the lines above; check the indentation"
     lines = text.splitlines()
-    if line < len(lines) and re.match(r" *\t", lines[line]):
-        return line + 1, "a tab is used for indentation; use spaces"
-    return line + 1, what or f"is not valid YAML ({clip(problem)})"
+    if mark.line < len(lines) and re.match(r" *\t", lines[mark.line]):
+        what = "a tab is used for indentation; use spaces"
+    return mark.line + 1, what
+
+
+def _misread(text: str, since: yaml.Mark, at: yaml.Mark) -> tuple[yaml.Mark, str]:
+    """Where characters make no words of YAML, and why.
+
+    Args:
+        text: all of it.
+        since: where begins what was being read.
+        at: where that failed.
+    """
+    first, last = text[since.index : since.index + 1], text[at.index : at.index + 1]
+    if first == '"' and last and _WRONG_ESCAPE.search(text, since.index, at.index + 1):
+        return at, "holds an unknown escape; use single quotes, or double the backslash"
+    if first in ("'", '"'):
+        whole = _WHOLE_QUOTE.match(text, since.index)
+        if whole is None or at.index < whole.end():
+            return since, "the quote opened here is never closed; close it"
+    if since.line < at.line and last != "\t":
+        return since, "is no key, as no ':' follows; write key: value"
+    if since.index == at.index and last in _INTRODUCED:
+        what = f"a '{last}' stands where no {_INTRODUCED[last]} can"
+        return at, f"{what}; check the indentation, or quote the text"
+    if since.index == at.index and last in ("@", "`", "%", "\t"):
+        return at, "a value cannot start like this; quote it"
+    return at, _INVALID

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import ValidationError
 
 from mdncli.config.document import Key, Mark, Marks, Tree, spelled
 from mdncli.config.scalars import choice_of, nearest, plain, shown
-from mdncli.config.schema import PARAMETERS, Fields, FileData, fields, kind_of_data
+from mdncli.config.schema import PARAMETERS, Fields, FileData, fields, kind_of_data, words_of
 
 MOST = 50
 """Faults of one config that are told one by one."""
@@ -93,8 +92,7 @@ def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) ->
         case "model_type" | "dict_type":
             return f"must be a section of keys, got {shown(value)}"
         case "literal_error":
-            options = re.findall(r"'([^']*)'", context["expected"])
-            return choice_of(plain(value), options)
+            return choice_of(plain(value), words_of(schema[tuple(map(str, key))]))
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
             words, bound = _BOUNDS[kind]
             return f"must be {words} {_written(context[bound])}, got {shown(value)}"
@@ -106,7 +104,7 @@ def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) ->
             due = "must be 1 to 100 letters, digits, '.', '_' or '-', the first a letter or digit"
             return f"{due}, got {shown(value)}"
         case _:
-            return f"is not valid: {detail['msg']}"
+            return f"is not valid, got {shown(value)}; mdn config schema tells what is"
 
 
 _BOUNDS = {

@@ -6,12 +6,12 @@ import functools
 import operator
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, create_model
 
-from mdncli.config.schema import Config, FileData, fields, synthetic_data
+from mdncli.config.schema import Config, FileData, fields, synthetic_data, words_of
 from mdncli.data.synthetic import DATASETS
 
 COMMENTS_AT = 32
@@ -39,8 +39,10 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
         if not isinstance(value, BaseModel):
             line += f" {written(value)}"
             if comments:
-                choices = ", ".join(_choices(field.annotation))
-                note = f"{field.description}: {choices}" if choices else field.description
+                choices = words_of(field)
+                note = field.description
+                if len(choices) > 1:
+                    note = f"{note}: {', '.join(choices)}"
                 line = f"{line:<{COMMENTS_AT - 2}}  # {note}"
             elif notes and ".".join(key) in notes:
                 line = f"{line:<{COMMENTS_AT - 2}}  # {notes['.'.join(key)]}"
@@ -75,12 +77,6 @@ def _scalar(text: object) -> str:
     return listed.strip()[1:-1]
 
 
-def _choices(annotation: Any) -> list[str]:
-    """The words of a `Literal` that offers a choice."""
-    words = get_args(annotation) if get_origin(annotation) is Literal else ()
-    return list(words) if len(words) > 1 else []
-
-
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a config, with every dataset's parameters.
 
@@ -91,5 +87,5 @@ def json_schema() -> dict[str, Any]:
     description = Config.model_fields["data"].description
     whole = create_model("Config", __base__=Config, data=(kinds, Field(description=description)))
     schema = whole.model_json_schema()
-    del schema["properties"]["data"]["title"]
+    schema["properties"]["data"].pop("title", None)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

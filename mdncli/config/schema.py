@@ -10,7 +10,16 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Self,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import (
     BaseModel,
@@ -687,6 +696,16 @@ class Config(Section):
             what = f"lists {len(decay)} for {members} members of the ensemble; give one for each"
             raise faults_at(**{"train.weight_decay": what})
         return self
+
+
+def words_of(field: FieldInfo) -> tuple[str, ...]:
+    """The words that a field offers; none where it takes other values.
+
+    >>> words_of(Train.model_fields["schedule"])
+    ('constant', 'cosine')
+    """
+    is_choice = get_origin(field.annotation) is Literal
+    return get_args(field.annotation) if is_choice else ()
 
 
 Fields = dict[tuple[str, ...], FieldInfo]

@@ -26,7 +26,21 @@ if TYPE_CHECKING:
     import polars as pl
 
 _DAMAGED = "damaged or truncated"
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    zlib.error,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    TypeError,
+    ValueError,
+    SyntaxError,
+)
+"""What a damaged archive may come to."""
+
 _RECEIVED_BYTES = 16 << 20
+_Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -212,7 +226,12 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
                 name = member.removesuffix(".npy")
                 place = f"{source}: array {quoted(name)}"
                 with archive.open(member) as file:
-                    large = _large_columns(file, archive.getinfo(member).file_size)
+                    header = _header(file)
+                    if header is not None and header[2].hasobject:
+                        raise DataError(
+                            f"{place} holds Python objects", hint="save it as numbers or text"
+                        )
+                    large = _large_columns(file, header, archive.getinfo(member).file_size)
                 if large is not None:
                     yield from ((name + suffix, array) for suffix, array in large.items())
                     continue
@@ -220,25 +239,29 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
                     yield name, np.lib.format.read_array(file, allow_pickle=False)
     except zipfile.BadZipFile:
         raise DataError(f"{place}: {_DAMAGED}, or not an NPZ file") from None
-    except (OSError, EOFError, zlib.error, LookupError, RuntimeError, MemoryError, TypeError):
-        raise DataError(f"{place}: {_DAMAGED}") from None
-    except (ValueError, SyntaxError) as error:
-        if "Object arrays" in str(error):
-            raise DataError(
-                f"{place} holds Python objects", hint="save it as numbers or text"
-            ) from None
+    except _UNREADABLE:
         raise DataError(f"{place}: {_DAMAGED}") from None
 
 
-def _large_columns(file: IO[bytes], size: int) -> dict[str, NDArray[Any]] | None:
+def _header(file: IO[bytes]) -> _Header | None:
+    """Shape, whether its first axis is the fastest, and type of an array.
+
+    None where its type has fields with foreign names, of which no columns can be made anyway.
+    """
+    read = _HEADERS.get(np.lib.format.read_magic(file))
+    return None if read is None else read(file)
+
+
+def _large_columns(
+    file: IO[bytes], header: _Header | None, size: int
+) -> dict[str, NDArray[Any]] | None:
     """The columns of an array too large for memory, by what its name is followed by.
 
     None of any other array, which is then to be read as a whole.
     """
-    header = _HEADERS.get(np.lib.format.read_magic(file))
     if header is None:
         return None
-    shape, fortran, dtype = header(file)
+    shape, fortran, dtype = header
     largest = math.prod(shape) * dtype.itemsize
     if dtype.kind not in "iuf" or len(shape) not in (1, 2) or not LARGE_BYTES < largest <= size:
         return None

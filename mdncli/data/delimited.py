@@ -468,14 +468,28 @@ class _Parser:
                     records.append(record)
                     lines.append(start)
                 start = line + reader.line_num
-        except csv.Error as error:
-            raise DataError(f"{self.source}:{start}: {error}") from None
+        except csv.Error:
+            fault, hint = self._fault(_without_lines(text, start - line).decode())
+            raise DataError(f"{self.source}:{start}: {fault}", hint=hint) from None
         columns = {
             name: pl.Series(name, [record[i] for record in records], pl.String)
             for i, name in enumerate(names)
             if name in types
         }
         return columns, np.array(lines, np.int64)
+
+    def _fault(self, text: str) -> tuple[str, str]:
+        """Why no record can be read from the start of a text, and what to do."""
+        end = re.escape(self.layout.separator)
+        sound = re.match(rf'(?:(?:"(?:[^"]|"")*+"|[^"{end}\n][^{end}\n]*+)?{end})*+', text)
+        rest = text[sound.end() if sound else 0 :]
+        if rest.startswith('"'):
+            quoted = re.match(r'"(?:[^"]|"")*+"', rest)
+            if quoted is None:
+                return "a quote is opened and never closed", "close it"
+            if not rest.startswith("\n", quoted.end()):
+                return "text follows a closing quote", "write a quote within a field twice"
+        return f"a field of more than {csv.field_size_limit():,} characters", "shorten it"
 
     def _block(
         self,

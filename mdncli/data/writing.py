@@ -12,12 +12,11 @@ import csv
 import io
 import os
 import queue
-import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TextIO, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +25,6 @@ from mdncli.errors import UsageError, refused
 
 if TYPE_CHECKING:
     import polars as pl
-    from polars._typing import CsvQuoteStyle
 
 Columns: TypeAlias = Mapping[str, ArrayLike]
 Append: TypeAlias = Callable[[Columns], None]
@@ -199,7 +197,7 @@ def _by_hand(rows: Iterable[Iterable[Any]], separator: str) -> memoryview:
 
 
 def _by_polars(
-    frame: pl.DataFrame, separator: str, quote_style: CsvQuoteStyle = "necessary"
+    frame: pl.DataFrame, separator: str, quote_style: Literal["necessary", "never"] = "necessary"
 ) -> memoryview:
     file = io.BytesIO()
     frame.write_csv(file, separator=separator, include_header=False, quote_style=quote_style)
@@ -281,13 +279,39 @@ def _write_parquet(
         while (frame := frames.get()) is not None:
             yield frame
 
+    heard = _Heard(file)
     try:
-        register_io_source(source, schema=schema).sink_parquet(file, compression=_COMPRESSION)
-    except pl.exceptions.ComputeError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        if number is None:
+        register_io_source(source, schema=schema).sink_parquet(
+            cast("BinaryIO", heard), compression=_COMPRESSION
+        )
+    except pl.exceptions.PolarsError:
+        if heard.error is None:
             raise
-        raise OSError(int(number[1]), os.strerror(int(number[1]))) from None
+        raise heard.error from None
+
+
+class _Heard:
+    """A file that remembers what the system refused: polars makes a sentence of it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        with self._remembering():
+            return self._file.write(data)
+
+    def flush(self) -> None:
+        with self._remembering():
+            self._file.flush()
+
+    @contextlib.contextmanager
+    def _remembering(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
+            raise
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from mdncli.store.addressing import Found, find, runs
 from mdncli.store.files import (
     FORMAT,
     finite,
+    parsed,
     plain_file,
     require_format,
     subfolder,
@@ -36,6 +37,7 @@ __all__ = [
     "discard",
     "find",
     "finite",
+    "parsed",
     "plain_file",
     "point_latest",
     "read_tensors",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Callable, Hashable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdncli.errors import RunFault, RunNotFoundError, UsageError
-from mdncli.store.files import JSON_LIMIT, content
+from mdncli.store.files import JSON_LIMIT, content, parsed
 from mdncli.store.folder import RunFolder
 
 FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,119})")
@@ -222,6 +221,6 @@ def _started(path: Path) -> str:
 def _recorded(path: Path, key: str) -> str:
     """What a run's provenance says; nothing where it cannot be read."""
     try:
-        return str(json.loads(content(path / "run.json", JSON_LIMIT))[key])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return str(parsed(content(path / "run.json", JSON_LIMIT))[key])
+    except (OSError, ValueError, KeyError, TypeError):
         return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import time
@@ -18,8 +17,8 @@ from mdncli.store.files import (
     FORMAT,
     JSON_LIMIT,
     content,
-    is_shallow,
     json_of,
+    parsed,
     plain_entries,
     require_format,
     write_bytes,
@@ -124,14 +123,14 @@ class RunFolder:
     def find_json(self, path: Path) -> dict[str, Any] | None:
         """`read_json`, or None where there is no such file."""
         try:
-            value = json.loads(content(path, JSON_LIMIT))
+            value = parsed(content(path, JSON_LIMIT))
         except FileNotFoundError:
             return None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise RunFault(f"{path}: damaged, not valid JSON") from None
         except OSError as error:
             raise RunFault(f"{path}: cannot be read ({error.strerror})") from None
-        if not isinstance(value, dict) or not is_shallow(value):
+        if not isinstance(value, dict):
             raise RunFault(f"{path}: damaged, not a JSON object as mdn writes it")
         require_format(path, value.get("format", FORMAT))
         return value
@@ -174,8 +173,8 @@ class RunFolder:
             raise RunFault(f"{self.metrics}: cannot be read ({error.strerror})") from None
         for line in lines[:-1]:
             try:
-                record = json.loads(line)
-            except (ValueError, RecursionError):
+                record = parsed(line)
+            except ValueError:
                 break
             if not isinstance(record, dict):
                 break

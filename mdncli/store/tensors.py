@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli.errors import RunFault
-from mdncli.store.files import FORMAT, content, finite, require_format, write_bytes
+from mdncli.store.files import FORMAT, content, finite, parsed, require_format, write_bytes
 from mdncli.store.folder import remedy
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise damaged
     try:
         size = int.from_bytes(data[:8], "little")
-        about = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["mdncli"])
+        about = parsed(parsed(data[8 : 8 + size])["__metadata__"]["mdncli"].encode())
         arrays = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError):
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None
     if not isinstance(about, dict):
         raise damaged

@@ -110,8 +110,8 @@ class Book:
         # A last line without an end was being written when its writer was killed.
         for number, line in enumerate(text.split(b"\n")[:-1], 1):
             try:
-                yield Trial.of_json(json.loads(line), recorded)
-            except (MdnError, ValueError, KeyError, TypeError, RecursionError):
+                yield Trial.of_json(store.parsed(line), recorded)
+            except (MdnError, ValueError, KeyError, TypeError):
                 raise RunFault(
                     f"{path}:{number}: damaged", hint="start the sweep again with --new"
                 ) from None

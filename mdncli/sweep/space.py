@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import itertools
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +17,7 @@ from mdncli.config.overrides import OVERRIDE
 from mdncli.config.schema import FileData, synthetic_data
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError, UsageError
+from mdncli.store import parsed
 from mdncli.sweep.axes import Axis, Interval, Values, kind_of, read
 
 Point = Mapping[str, str]
@@ -209,8 +209,8 @@ def _json_points(text: str, label: str) -> list[Point]:
         if not line.strip():
             continue
         try:
-            found = json.loads(line)
-        except (ValueError, RecursionError):
+            found = parsed(line.encode(errors="surrogatepass"))
+        except ValueError:
             what = "is not valid JSON; write an object a line"
             raise ConfigError([f"{label}:{number}: {what}"]) from None
         rows += [(at, row) for at, row in enumerate(found, 1)] if whole else [(number, found)]

@@ -71,8 +71,9 @@ class Datasets:
     def _put(self, values: NDArray[np.float32]) -> Tensor:
         with warnings.catch_warnings():
             # Of read-only memory, such as a mapped file; nothing writes to it.
-            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            return torch.from_numpy(values).to(self.device)
+            warnings.simplefilter("ignore", UserWarning)
+            tensor = torch.from_numpy(values)
+        return tensor.to(self.device)
 
     def blocks(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """Number of blocks that a replica's batch is cut into, and their length."""

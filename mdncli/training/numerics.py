@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-
 LOG2_E = math.log2(math.e)
 """Exponentials and logarithms are to base 2: torch's exp2 takes a third of the time of its exp."""
 
@@ -14,5 +12,3 @@ NEGLIGIBLE = 2.0**-64
 single precision notices them, but products of them would be denormal numbers, each of which holds
 up the processor for a hundred cycles. One in a hundred was measured to triple the time of a step.
 """
-
-threshold_ = torch.ops.aten.threshold_.default

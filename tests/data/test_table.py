@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import gzip
 import io
 import math
 import os
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -199,7 +201,9 @@ class TestManyBlocks:
         assert texts(read("n,t\n" + "\n".join(rows)))["t"] == [row[2:] for row in rows]
 
     def test_an_open_quote_is_named(self):
-        with pytest.raises(DataError, match=r"^t\.csv:52: unexpected end of data$"):
+        with pytest.raises(
+            DataError, match=r"^t\.csv:52: a quote is opened and never closed; close it$"
+        ):
             read("n,t\n" + "1,a\n" * 50 + '2,"b\n' + "3,c\n" * 20)
 
     def test_the_line_of_a_fault_is_counted_across_blocks(self):
@@ -299,8 +303,26 @@ BAD = {
         "t.csv:5: 1 field, but the header has 2",
     ),
     "a cut last row": ("t.csv", GOOD + b"5", "t.csv:4: 1 field, but the header has 2"),
-    "an open quote": ("t.csv", b'a,b\n1,2\n3,"4\n5,6\n', "t.csv:3: unexpected end of data"),
-    "text after a quote": ("t.csv", b'a,b\n1,2\n"3"x,4\n', "t.csv:3: ',' expected after '\"'"),
+    "an open quote": (
+        "t.csv",
+        b'a,b\n1,2\n"3,"",",4"\n5,"6"",\n7,8\n',
+        "t.csv:4: a quote is opened and never closed; close it",
+    ),
+    "text after a quote": (
+        "t.csv",
+        b'a,b\n1,2\n"3"x,4\n',
+        "t.csv:3: text follows a closing quote; write a quote within a field twice",
+    ),
+    "text after the last quote": (
+        "t.tsv",
+        b'a\tb\n1,"\t"2"\n3\t"4"x\n',
+        "t.tsv:3: text follows a closing quote; write a quote within a field twice",
+    ),
+    "a field without end": (
+        "t.csv",
+        b'a,b\n1,"' + b"2" * 200_000 + b'"\n3\n',
+        "t.csv:2: a field of more than 131,072 characters; shorten it",
+    ),
     "duplicate names": (
         "t.csv",
         b"a,b,a\n1,2,3\n",
@@ -606,15 +628,32 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     path.write_text("old")
 
     def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(errno.ENOSPC, "no room")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(RunFault, match=r"t\.csv: cannot be written: no space left on device"):
+    with pytest.raises(RunFault, match=r"t\.csv: cannot be written: no room; free some space$"):
         table.write(path, {"x": [1]})
     with pytest.raises(ZeroDivisionError), table.appending(path) as append:
         append({"x": [1 / 0]})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_the_system_refuses_is_told_in_its_words(suffix, tmp_path):
+    path = tmp_path / f"t{suffix}"
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    reason = os.strerror(errno.EFBIG).lower()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, most))
+    try:
+        with pytest.raises(RunFault) as error:
+            table.write(path, {"x": np.random.default_rng(0).random(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    assert str(error.value) == (
+        f"{path}: cannot be written: {reason}; raise the limit with ulimit -f"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_where_nothing_can_be_written(tmp_path):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold_  # pyright: ignore[reportAttributeAccessIssue]
 
 from mdncli.head import ClassHead
 from mdncli.training.buffers import Arena
-from mdncli.training.numerics import LOG2_E, NEGLIGIBLE, threshold_
+from mdncli.training.numerics import LOG2_E, NEGLIGIBLE
 from mdncli.training.objectives.base import Objective
 
 

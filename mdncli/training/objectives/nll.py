@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import threshold_  # pyright: ignore[reportAttributeAccessIssue]
 
 from mdncli.head import Head
 from mdncli.training.buffers import Arena
 from mdncli.training.components import components_of
-from mdncli.training.numerics import LOG2_E, NEGLIGIBLE, threshold_
+from mdncli.training.numerics import LOG2_E, NEGLIGIBLE
 from mdncli.training.objectives.base import Objective
 from mdncli.training.objectives.predictions import Mixture
 
