@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
@@ -901,11 +902,17 @@ def _invoke(arguments: list[str]) -> None:
     """
     if "_MDN_COMPLETE" in os.environ:
         app(arguments, prog_name="mdn")
-    command = typer.main.get_command(app)
+    command = _command()
     if {"-h", "--help"} & {*arguments} or not arguments:
         _unburden(command)
     with command.make_context("mdn", arguments) as context:
         command.invoke(context)
+
+
+@cache
+def _command() -> Any:
+    """The command with all below it; whoever calls `run` often does not build them each time."""
+    return typer.main.get_command(app)
 
 
 def _unburden(command: Any) -> None:

@@ -19,6 +19,9 @@ import pytest
 import torch
 
 from mdncli.store import RunFolder, read_tensors, write_tensors
+from tests.conftest import call_mdn
+from tests.faults import processes
+from tests.faults.processes import Running
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -110,8 +113,8 @@ def test_json_is_one_document_with_stable_keys(mdn: Mdn, trained: Path, tmp_path
     evaluated = json.loads(ok(mdn("evaluate", trained, "--json")))
     assert evaluated.keys() >= EVALUATE_KEYS
     assert evaluated["coverage"].keys() == {"0.5", "0.8", "0.9", "0.95"}
-    for command in ("sample", "plot"):
-        document = json.loads(ok(mdn(command, "--json")))
+    for command in (("sample",), ("plot", "--figure", "learning")):
+        document = json.loads(ok(mdn(*command, "--json")))
         assert document.keys() == {"run", "files"}
         assert all((tmp_path / file).exists() for file in document["files"])
 
@@ -296,45 +299,41 @@ def test_a_table_trains_by_name_and_target(mdn: Mdn, tmp_path: Path) -> None:
 # -------------------------------------------------------------------- interrupting and resuming
 
 
-def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mdncli", "train", "sine", *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 120
+def start(tmp_path: Path, *arguments: str) -> Running:
+    """A training that has got to its first validation."""
+    running = processes.start("train", "sine", *arguments, cwd=tmp_path)
+    deadline = time.monotonic() + processes.PATIENCE
     while not list(tmp_path.glob("runs/*/metrics.jsonl")):
-        assert process.poll() is None, process.communicate()[1]
+        assert running.process.exitcode is None, running.wait().err
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    return process
+    return running
 
 
-LONG = ("data.rows=300", "train.steps=8000", "train.validate_every=100", "model.ensemble=2")
+LONG = ("data.rows=300", "train.steps=4000", "train.validate_every=50", "model.ensemble=2")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A `LONG` run that nothing has stopped; not to be changed."""
+    folder = tmp_path_factory.mktemp("whole")
+    return RunFolder(folder / ok(call_mdn("train", "sine", *LONG, cwd=folder)).strip())
 
 
 @pytest.mark.parametrize(
-    ("signals", "code"),
-    [((signal.SIGINT,), 130), ((signal.SIGTERM,), 143), ((signal.SIGKILL,), -9)],
+    ("sent", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)],
     ids=["interrupted", "terminated", "killed"],
 )
 def test_a_stopped_run_resumes_to_the_very_same_bits(
-    signals: tuple[signal.Signals, ...], code: int, mdn: Mdn, tmp_path: Path
+    sent: signal.Signals, code: int, whole: RunFolder, mdn: Mdn, tmp_path: Path
 ) -> None:
-    whole = RunFolder(tmp_path / ok(mdn("train", "sine", *LONG, "--runs-dir", "whole")).strip())
-    process = start(tmp_path, *LONG)
-    for each in signals:
-        process.send_signal(each)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == code
+    running = start(tmp_path, *LONG)
+    running.send(sent)
+    ended = running.wait()
+    assert ended.code == code
     if code > 0:
-        assert (
-            stderr.strip()
-            .splitlines()[-1]
-            .startswith("error: interrupted; continue with mdn train --resume")
-        )
+        assert ended.said.startswith("error: interrupted; continue with mdn train --resume")
         assert json.loads(ok(mdn("runs", "list", "--json")))[0]["status"] == "interrupted"
     resumed = RunFolder(tmp_path / ok(mdn("train", "--resume", "@latest")).strip())
     assert resumed.model.read_bytes() == whole.model.read_bytes()
@@ -381,25 +380,24 @@ def test_a_resume_keeps_to_its_device_and_its_way_of_training(mdn: Mdn, tmp_path
 
 
 def test_an_interrupted_stack_says_how_its_runs_go_on(mdn: Mdn, tmp_path: Path) -> None:
-    process = start(tmp_path, *LONG[:1], "train.steps=100000", "model.ensemble=1", "--seeds=2")
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "continue each of the 2 runs, as with mdn train --resume runs/" in stderr
+    running = start(tmp_path, *LONG[:1], "train.steps=100000", "model.ensemble=1", "--seeds=2")
+    running.send(signal.SIGINT)
+    ended = running.wait()
+    assert ended.code == 130
+    assert "continue each of the 2 runs, as with mdn train --resume runs/" in ended.err
     states = [record["status"] for record in json.loads(ok(mdn("runs", "list", "--json")))]
     assert states == ["interrupted"] * 2
 
 
 def test_a_run_has_one_writer(mdn: Mdn, tmp_path: Path) -> None:
-    process = start(tmp_path, "data.rows=300", "train.steps=100000", "model.ensemble=2")
+    running = start(tmp_path, "data.rows=300", "train.steps=100000", "model.ensemble=2")
     try:
         refused = mdn("train", "--resume", "@latest")
         assert refused.returncode == 6
-        assert f"locked by process {process.pid}" in refused.stderr
+        assert f"locked by process {running.pid}" in refused.stderr
         assert json.loads(ok(mdn("runs", "list", "--json")))[0]["status"] == "running"
     finally:
-        process.kill()
-        process.communicate()
+        running.end()
 
 
 def test_a_diverging_run_fails_with_its_own_code_and_names_the_remedy(mdn: Mdn) -> None:
