@@ -9,10 +9,11 @@ from copy import copy
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mdncli.density.arrays import Array, Index, Rows, tiles
 from mdncli.density.choice import interval
-from mdncli.density.conditional import Array, Conditional, Rows, tiles
+from mdncli.density.conditional import Conditional
 from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
 from mdncli.density.scores import mixture_crps
@@ -328,7 +329,7 @@ class Mixture(Conditional):
         away /= self.scale[:, d, None, rows]
         return away
 
-    def _noise(self, noise: Array, d: int, rows: slice, chosen: NDArray[np.intp]) -> Array:
+    def _noise(self, noise: Array, d: int, rows: slice, chosen: Index) -> Array:
         """What a target's draws deviate by, in scales of the components chosen, (rows, count)."""
         if self.correlation is None:
             return noise[..., d]
@@ -349,7 +350,7 @@ class Mixture(Conditional):
                 ).T
         return result
 
-    def _choose(self, rng: np.random.Generator, rows: slice, count: int) -> NDArray[np.intp]:
+    def _choose(self, rng: np.random.Generator, rows: slice, count: int) -> Index:
         """Draw components: where they are in a raveled (K, rows) block, (rows, count)."""
         cumulative = np.cumsum(np.exp(self.log_weights[:, rows]), axis=0)
         # The last bound is left out, so that rounding can never choose a component K.
