@@ -20,6 +20,9 @@ Rows: TypeAlias = slice | NDArray[np.integer] | Mask
 # leave threads waiting for one another: between two operations each needs the interpreter.
 TILE = 1 << 16
 
+SCAN_ENDS = (1e-13, 1 - 1e-13)
+"""Levels at which the scan of a distribution begins and ends."""
+
 
 def tiles(
     rows: int, points: int = 1, width: int = 1, size: int = TILE
