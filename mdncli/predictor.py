@@ -12,7 +12,8 @@ import numpy as np
 from mdncli.calibration import Calibration
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional, Distribution
+from mdncli.density.conditional import Conditional
+from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Chain, Product
 from mdncli.density.mixture import Mixture
 from mdncli.density.scores import variance_parts

@@ -25,7 +25,8 @@ from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, Records, Table
 from mdncli.data.writing import SEPARATORS, extending
 from mdncli.density.categorical import Categorical
-from mdncli.density.conditional import Conditional, Distribution
+from mdncli.density.conditional import Conditional
+from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor

@@ -19,7 +19,7 @@ from mdncli.data import table
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.data.writing import appending
-from mdncli.density.conditional import tiles
+from mdncli.density.arrays import tiles
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor

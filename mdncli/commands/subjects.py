@@ -10,7 +10,7 @@ from mdncli.commands import records
 from mdncli.data.column import Column
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
-from mdncli.density.conditional import Distribution
+from mdncli.density.distribution import Distribution
 from mdncli.experiment import Dataset
 from mdncli.plots.subject import Rows, Subject
 from mdncli.predictor import Predictor

@@ -37,7 +37,7 @@ from mdncli.data.naming import quoted
 from mdncli.data.spool import release
 from mdncli.data.table import Table
 from mdncli.density.categorical import Categorical
-from mdncli.density.conditional import Distribution
+from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Joint
 from mdncli.density.transformed import Transformed
 from mdncli.errors import DataError

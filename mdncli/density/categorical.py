@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mdncli.density.arrays import Array, Rows
 from mdncli.density.choice import interval
-from mdncli.density.conditional import Array, Distribution, Rows
+from mdncli.density.distribution import Distribution
 from mdncli.errors import UsageError
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
+from mdncli.density.arrays import Array, Index
 
 
 def interval(rng: np.random.Generator, bounds: Array, count: int) -> Index:

@@ -1,94 +1,17 @@
-"""The protocol of every answer to "given x, what is the distribution of y?"."""
+"""The base class of distributions over numbers."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mdncli.density import peaks, regions, scores
+from mdncli.density.arrays import Array, Rows
+from mdncli.density.distribution import Distribution
 from mdncli.errors import UsageError
-
-if TYPE_CHECKING:
-    from mdncli.density.shape import Modes, Regions
-
-Array = NDArray[np.float64]
-Rows = slice | NDArray[np.integer] | NDArray[np.bool_]
-
-# Intermediate results of this many numbers stay in a core's own cache. Much smaller ones would
-# leave threads waiting for one another: between two operations each needs the interpreter.
-TILE = 1 << 16
-
-
-class Estimate(NamedTuple):
-    """A figure for each row by Monte Carlo, and its standard error, (N,) each."""
-
-    value: Array
-    error: Array
-
-
-class Distribution(abc.ABC):
-    """A batch of distributions over y, one for each row of x, be y numbers or a class.
-
-    There are N rows and D targets. What a trained model says, what a synthetic dataset knows to be
-    true and what a baseline believes are all `Distribution`s. Here is what makes sense of any y:
-    to say how probable it is, and to draw it. Over numbers it is a `Conditional`, which has means,
-    quantiles and more; over classes a `mdncli.density.categorical.Categorical`.
-    """
-
-    @property
-    @abc.abstractmethod
-    def rows(self) -> int:
-        """The number of distributions, N."""
-
-    @property
-    @abc.abstractmethod
-    def targets(self) -> int:
-        """The number of targets, D."""
-
-    def __len__(self) -> int:
-        return self.rows
-
-    @abc.abstractmethod
-    def __getitem__(self, rows: Rows) -> Self:
-        """The distributions of some rows, by a slice, an index array or a mask."""
-
-    def log_prob(self, y: ArrayLike) -> Array:
-        """The log density of y, in nats; of a class the log probability.
-
-        Args:
-            y: one point a row, (N, D), or M points a row, (N, M, D).
-
-        Returns:
-            (N,) or (N, M); -inf where it is zero.
-
-        Raises:
-            ValueError: y has another shape.
-        """
-        points = self._points(y)
-        log_density = self._log_prob(points)
-        return log_density if np.ndim(y) == 3 else log_density[:, 0]
-
-    @abc.abstractmethod
-    def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
-        """Independent draws, (N, count, D); those of one row are in no particular order."""
-
-    @abc.abstractmethod
-    def _log_prob(self, points: Array) -> Array:
-        """(N, M, D) -> (N, M)."""
-
-    def _points(self, y: ArrayLike) -> Array:
-        points = np.asarray(y, np.float64)
-        if points.ndim == 2:
-            points = points[:, None, :]
-        if points.ndim != 3 or points.shape[0] != self.rows or points.shape[2] != self.targets:
-            raise ValueError(
-                f"y must be ({self.rows}, {self.targets}) or ({self.rows}, M, {self.targets}), "
-                f"not {np.shape(y)}"
-            )
-        return points
 
 
 class Conditional(Distribution):
@@ -102,6 +25,10 @@ class Conditional(Distribution):
     levels; what else it offers follows from these, and may be replaced where there is a closed
     form.
     """
+
+    @abc.abstractmethod
+    def __getitem__(self, rows: Rows) -> Conditional:
+        """Distributions of some rows, by a slice, an index array or a mask."""
 
     def cdf(self, y: ArrayLike) -> Array:
         """The probability that a target is at most y, for each target on its own (marginal).
@@ -157,7 +84,7 @@ class Conditional(Distribution):
         _require_mass(mass)
         return self.quantile([(1 - mass) / 2, (1 + mass) / 2])
 
-    def hdr(self, mass: float) -> Regions:
+    def hdr(self, mass: float) -> regions.Regions:
         """The highest-density regions: the smallest sets of intervals that hold the mass.
 
         Where a density has several peaks, so may its region (Hyndman 1996, "Computing and graphing
@@ -169,10 +96,8 @@ class Conditional(Distribution):
         Raises:
             UsageError: the mass is not strictly between 0 and 1, or there are several targets.
         """
-        from mdncli.density.shape import regions
-
         _require_mass(mass)
-        return regions(self._single("highest-density regions"), mass)
+        return regions.regions(self._single("highest-density regions"), mass)
 
     def region_mass(self, y: ArrayLike) -> Array:
         """The mass of the smallest highest-density region that holds y: the mass above p(y).
@@ -186,19 +111,15 @@ class Conditional(Distribution):
         Raises:
             UsageError: there are several targets.
         """
-        from mdncli.density.shape import region_mass
+        return regions.region_mass(self._single("highest-density regions"), self._points(y)[:, 0])
 
-        return region_mass(self._single("highest-density regions"), self._points(y)[:, 0])
-
-    def modes(self) -> Modes:
+    def modes(self) -> peaks.Modes:
         """The locations where the density peaks, each with the mass of its peak.
 
         Raises:
             UsageError: there are several targets.
         """
-        from mdncli.density.shape import modes
-
-        return modes(self._single("modes"))
+        return peaks.modes(self._single("modes"))
 
     def crps(self, y: ArrayLike) -> Array:
         r"""The continuous ranked probability score, in the unit of y; lower is better.
@@ -224,15 +145,13 @@ class Conditional(Distribution):
         each = [self.marginal(d)._crps(points[:, 0, d]) for d in range(self.targets)]
         return np.stack(each, axis=1)
 
-    def entropy(self, rng: np.random.Generator, draws: int = 1000) -> Estimate:
+    def entropy(self, rng: np.random.Generator, draws: int = 1000) -> scores.Estimate:
         """The differential entropy, -E log p, in nats, by Monte Carlo."""
-        from mdncli.density.scores import entropy
-
-        return entropy(self, rng, draws)
+        return scores.entropy(self, rng, draws)
 
     def energy_score(
         self, y: ArrayLike, rng: np.random.Generator, draws: int = 200, unit: ArrayLike = 1.0
-    ) -> Estimate:
+    ) -> scores.Estimate:
         r"""The energy score, which is the CRPS of all targets together, by Monte Carlo.
 
         .. math:: E\|Y - y\| - E\|Y - Y'\| / 2
@@ -243,9 +162,9 @@ class Conditional(Distribution):
             draws: how many a row, at least 2; the second expectation is that of successive pairs.
             unit: what each target is divided by, so that none counts more than others, (D,).
         """
-        from mdncli.density.scores import energy_score
-
-        return energy_score(self, self._points(y)[:, 0], rng, draws, np.asarray(unit, np.float64))
+        return scores.energy_score(
+            self, self._points(y)[:, 0], rng, draws, np.asarray(unit, np.float64)
+        )
 
     @abc.abstractmethod
     def marginal(self, target: int) -> Conditional:
@@ -276,10 +195,8 @@ class Conditional(Distribution):
 
     def _crps(self, y: Array) -> Array:
         """The CRPS of one target: (N,) -> (N,)."""
-        from mdncli.density.scores import crps_by_quadrature
-
         with np.errstate(over="ignore", invalid="ignore"):
-            score = crps_by_quadrature(self, y)
+            score = scores.crps_by_quadrature(self, y)
         return np.where(np.isfinite(self.mean()[:, 0]), score, np.inf)
 
     def _single(self, what: str) -> Self:
@@ -296,27 +213,3 @@ def _require_mass(mass: float) -> None:
         raise UsageError(
             f"a mass of {mass:g} is not strictly between 0 and 1", hint="give one such as 0.9"
         )
-
-
-def tiles(
-    rows: int, points: int = 1, width: int = 1, size: int = TILE
-) -> Iterator[tuple[slice, slice]]:
-    """Cut rows x points into tiles whose intermediate results fit a core's cache.
-
-    Args:
-        rows: how many rows.
-        points: how many points each row has.
-        width: how many float64 numbers one point needs.
-        size: how many of them a tile may need.
-
-    Yields:
-        A slice of rows and a slice of points; several rows only with all their points.
-
-    >>> list(tiles(3, points=2, width=TILE // 4))
-    [(slice(0, 2, None), slice(0, 2, None)), (slice(2, 3, None), slice(0, 2, None))]
-    """
-    tall = max(1, size // max(1, points * width))
-    wide = max(1, size // width) if tall == 1 else max(1, points)
-    for row in range(0, rows, tall):
-        for point in range(0, points, wide):
-            yield slice(row, min(row + tall, rows)), slice(point, min(point + wide, points))

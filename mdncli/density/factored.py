@@ -7,13 +7,12 @@ from copy import copy
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mdncli.density.conditional import Array, Conditional, Rows
+from mdncli.density.arrays import Array, Index, Rows
+from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
-
-Index = NDArray[np.intp]
 
 Follow = Callable[[int, Index, Array], Mixture]
 """The mixture of target d in some rows (n,), given what the d targets before it are, (n, d)."""

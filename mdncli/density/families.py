@@ -10,14 +10,10 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Single = NDArray[np.float32]
-Real: TypeAlias = NDArray[np.floating[Any]]
+from mdncli.density.arrays import Array, Real
 
 QUICK_ERROR = 3e-15
 """What a family's quick cdf may be off by in double precision."""

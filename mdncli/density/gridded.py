@@ -7,15 +7,15 @@ from copy import copy
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mdncli.density.conditional import Array, Conditional, Rows, tiles
+from mdncli.density.arrays import Array, Index, Rows, gauss_legendre, tiles
+from mdncli.density.conditional import Conditional
 from mdncli.density.roots import solve_increasing
 
-# Gauss-Legendre nodes and weights on (0, 1), used in every panel.
+# Nodes of each panel.
 _ORDER = 8
-_NODES, _WEIGHTS = (a / 2 for a in np.polynomial.legendre.leggauss(_ORDER))
-_NODES = _NODES + 0.5
+_NODES, _WEIGHTS = gauss_legendre(_ORDER)
 
 
 class Gridded(Conditional):
@@ -138,13 +138,11 @@ class Gridded(Conditional):
             ).reshape(here.shape)
         return result
 
-    def _solve(
-        self, x: Array, log_total: Array, panel: NDArray[np.intp], wanted: Array, held: Array
-    ) -> Array:
+    def _solve(self, x: Array, log_total: Array, panel: Index, wanted: Array, held: Array) -> Array:
         """Where, in its panel, the mass from the panel's lower edge reaches what is wanted."""
         low, high = self._edges[panel], self._edges[panel + 1]
 
-        def excess(y: Array, active: NDArray[np.intp]) -> tuple[Array, Array]:
+        def excess(y: Array, active: Index) -> tuple[Array, Array]:
             given, total = x[active], log_total[active]
             density = _exp(self._log_density(y[:, None], given)[:, 0] - total)
             return self._integral(given, total, low[active], y) - wanted[active], density
@@ -181,7 +179,7 @@ def _exp(log_density: Array) -> Array:
     return np.exp(np.minimum(log_density, 600.0))
 
 
-def _panel(cumulative: Array, level: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _panel(cumulative: Array, level: Array) -> tuple[Index, Index]:
     """The row and the panel that hold each level, (rows, M) -> (rows * M,) twice."""
     inner = cumulative[:, 1:-1]
     # Adding its number to each row's values makes all rows one sorted list to search at once.

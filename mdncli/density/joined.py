@@ -7,7 +7,8 @@ from typing import Self
 
 import numpy as np
 
-from mdncli.density.conditional import Array, Conditional, Rows
+from mdncli.density.arrays import Array, Rows
+from mdncli.density.conditional import Conditional
 
 
 class Joined(Conditional):

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from mdncli.density.arrays import SCAN_ENDS, Array, Index, Rows, tiles
 from mdncli.density.choice import interval
-from mdncli.density.conditional import Array, Conditional, Rows, tiles
+from mdncli.density.cholesky import reordered, whiten
+from mdncli.density.conditional import Conditional
 from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
+from mdncli.density.scanning import component_scan
 from mdncli.density.scores import mixture_crps
 from mdncli.errors import UsageError
-
-# The levels at which a scan begins and ends.
-_ENDS = (1e-13, 1 - 1e-13)
-# How near two points of a scan may be before one is left out, as a share of their usual distance.
-_NEAR = 0.3
-# For fewer components that is not worth the while.
-_MANY = 5
 
 
 class Mixture(Conditional):
@@ -221,9 +216,9 @@ class Mixture(Conditional):
         location, scale, correlation = self.location[:, left], self.scale[:, left], None
         evidence = -np.log(self.scale[:, known]).sum(axis=1)
         if self.correlation is not None:
-            factor = _reordered(self.correlation, [*known, *left])
+            factor = reordered(self.correlation, [*known, *left])
             some = len(known)
-            _whiten(z, factor)
+            whiten(z, factor)
             evidence -= np.log(np.einsum("kddn->kdn", factor)[:, :some]).sum(axis=1)
             location = location + scale * sum(
                 factor[:, some:, j] * z[j][:, None] for j in range(some)
@@ -264,19 +259,8 @@ class Mixture(Conditional):
         return self._like(self.log_weights, location, scale, None)
 
     def scan(self) -> Array:
-        # Each component's own points: the sum of all has no finer detail than the finest of them.
-        standard = _scanned(self.family)
-        own = self.scale[:, 0, :, None] * standard
-        own += self.location[:, 0, :, None]
-        low, high = self.quantile(_ENDS)[..., 0].T[..., None]
-        points = np.concatenate([*own], axis=1).clip(low, high)
-        if self.mixtures < _MANY:
-            points.sort(axis=1)
-        else:
-            # Where components lie over one another, so do their points.
-            near = self.scale[:, 0, :, None] * _needed(self.family)
-            points = _thinned(points, np.concatenate([*near], axis=1))
-        return np.concatenate([low, points, high], axis=1)
+        ends = self.quantile(SCAN_ENDS)[..., 0]
+        return component_scan(self.family, self.location[:, 0], self.scale[:, 0], ends)
 
     def _like(
         self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
@@ -302,7 +286,7 @@ class Mixture(Conditional):
                 else:
                     factor = self.correlation[..., rows]
                     z = [self._standard(points, d, rows, some) for d in range(self.targets)]
-                    _whiten(z, factor[..., None, :])
+                    whiten(z, factor[..., None, :])
                     constant -= np.log(np.einsum("kddn->kdn", factor)).sum(axis=1)
                     joint = constant[:, None] + sum(map(log_density, z))
             result[rows, some] = _log_sum_exp(joint).T
@@ -328,7 +312,7 @@ class Mixture(Conditional):
         away /= self.scale[:, d, None, rows]
         return away
 
-    def _noise(self, noise: Array, d: int, rows: slice, chosen: NDArray[np.intp]) -> Array:
+    def _noise(self, noise: Array, d: int, rows: slice, chosen: Index) -> Array:
         """What a target's draws deviate by, in scales of the components chosen, (rows, count)."""
         if self.correlation is None:
             return noise[..., d]
@@ -349,7 +333,7 @@ class Mixture(Conditional):
                 ).T
         return result
 
-    def _choose(self, rng: np.random.Generator, rows: slice, count: int) -> NDArray[np.intp]:
+    def _choose(self, rng: np.random.Generator, rows: slice, count: int) -> Index:
         """Draw components: where they are in a raveled (K, rows) block, (rows, count)."""
         cumulative = np.cumsum(np.exp(self.log_weights[:, rows]), axis=0)
         # The last bound is left out, so that rounding can never choose a component K.
@@ -357,72 +341,6 @@ class Mixture(Conditional):
         component *= len(component)
         component += np.arange(len(component))[:, None]
         return component
-
-
-def _whiten(z: list[Array], factor: Array) -> None:
-    """Solves C w = z for w in place of z, one target after the other; C is (K, D, D, ...)."""
-    for i, own in enumerate(z):
-        for j in range(i):
-            own -= factor[:, i, j] * z[j]
-        own /= factor[:, i, i]
-
-
-def _reordered(factor: Array, order: list[int]) -> Array:
-    """The Cholesky factors (K, D, D, N) of the same matrices with their targets in another order.
-
-    With M the rows of C in the new order and M^T = Q R, the matrix is M M^T = R^T R.
-    """
-    turned = np.linalg.qr(np.moveaxis(factor[:, order], (1, 2), (3, 2)), mode="r")
-    turned = turned * np.sign(np.einsum("knii->kni", turned))[..., None]
-    return np.ascontiguousarray(np.moveaxis(turned, (2, 3), (2, 1)))
-
-
-@functools.cache
-def _scanned(family: Family) -> Array:
-    """Where a scan looks at every component, in its scales from its location."""
-    far = [0.5, 1.0, 1.6, 2.4, 3.5, 5.0, 7.0]
-    # Heavy tails are long, but smooth on the logarithm.
-    while -1.5 * far[-1] > family.quantile(np.asarray(_ENDS[0])):
-        far.append(1.5 * far[-1])
-    # On either side of a kink the density may fall, however little.
-    right = np.array(far if family.bend < math.inf else [1e-4, 0.02, *far])
-    return np.concatenate([-right[::-1], [0.0], right])
-
-
-@functools.cache
-def _needed(family: Family) -> Array:
-    """How near to each of `_scanned`, in scales, another point makes it superfluous."""
-    points = _scanned(family)
-    near = _NEAR * np.minimum(np.diff(points, prepend=-np.inf), np.diff(points, append=np.inf))
-    if family.bend == math.inf:
-        near[np.abs(points) < 1e-3] = 0.0
-    return near
-
-
-def _thinned(points: Array, near: Array) -> Array:
-    """Points of each row, sorted, without those that have one that stays near below them.
-
-    Args:
-        points: (N, G).
-        near: how near that must be, (N, G).
-
-    Returns:
-        (N, at most G); the last point of a row stands for those that it has fewer than others.
-    """
-    order = np.argsort(points, axis=1)
-    points, near = (np.take_along_axis(part, order, axis=1).T.copy() for part in (points, near))
-    kept = np.ones(points.shape, np.bool_)
-    last, nearest = points[0].copy(), np.full(points.shape[1], np.inf)
-    for x, own, stays in zip(points[1:], near[1:], kept[1:], strict=True):
-        np.minimum(nearest, own, out=nearest)
-        np.greater_equal(x - last, nearest, out=stays)
-        np.copyto(last, x, where=stays)
-        np.copyto(nearest, np.inf, where=stays)
-    place = np.cumsum(kept, axis=0) - 1
-    thinned = np.repeat(points[-1:].T, place[-1].max(initial=0) + 1, axis=1)
-    _, row = np.nonzero(kept)
-    thinned[row, place[kept]] = points[kept]
-    return thinned
 
 
 def _log_sum_exp(terms: Array) -> Array:

@@ -7,13 +7,10 @@ with a proof that it has; the few places where the proof fails are solved with a
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mdncli.density.conditional import TILE, tiles
-from mdncli.density.families import QUICK_ERROR, Family, Real, Single
+from mdncli.density.arrays import TILE, Array, Index, Mask, Real, Single, tiles
+from mdncli.density.families import QUICK_ERROR, Family
 from mdncli.density.roots import solve_increasing
-
-Array = NDArray[np.float64]
 
 TOLERANCE = 1e-11
 """How far a quantile's cdf may be from its level, relative to the level."""
@@ -63,13 +60,15 @@ def mixture_quantiles(
             (away / unit).astype(np.float32),
             (scale / unit).astype(np.float32),
         )
-        x, arrived = _arrive(family, levels[:, None], weights, location, scale, x)
+        x, arrived = certified_step(family, levels[:, None], weights, location, scale, x)
         level, row = np.nonzero(~arrived)
         for _ in range(_MORE_ARRIVALS):
             if not len(row):
                 return x
             parts = (part.take(row, axis=1) for part in (weights, location, scale))
-            x[level, row], arrived = _arrive(family, levels[level], *parts, x[level, row][None])
+            x[level, row], arrived = certified_step(
+                family, levels[level], *parts, x[level, row][None]
+            )
             level, row = level[~arrived[0]], row[~arrived[0]]
     weights, location, scale = (part.take(row, axis=1) for part in (weights, location, scale))
     x[level, row] = _solve(family, levels[level], weights, location, scale, x[level, row])
@@ -124,9 +123,9 @@ def _search(
     return found
 
 
-def _arrive(
+def certified_step(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array, x: Array
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[Array, Mask]:
     r"""One step from x (L, N) to the levels, (L, 1) or (L, N), and whether it surely arrives.
 
     The step solves :math:`F + f \delta + f' \delta^2 / 2 = q` to second order. By Taylor's theorem
@@ -180,7 +179,7 @@ def _solve(
     high = np.where(weights > 0, reach, -np.inf).max(axis=0)
     start = np.where((start >= low) & (start <= high), start, low + (high - low) / 2)
 
-    def excess(x: Array, active: NDArray[np.intp]) -> tuple[Array, Array]:
+    def excess(x: Array, active: Index) -> tuple[Array, Array]:
         weight, spread = weights.take(active, axis=1), scale.take(active, axis=1)
         z = (x - location.take(active, axis=1)) / spread
         density = weight * np.exp(family.log_density(z)) / spread

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Index = NDArray[np.intp]
+from mdncli.density.arrays import Array, Index
 
 # Newton's method needs about 6 steps; where it keeps falling back on bisection, some 50.
 _MOST_STEPS = 200

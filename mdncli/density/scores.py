@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from mdncli.density.conditional import Array, Conditional, Estimate, tiles
+from mdncli.density.arrays import Array, gauss_legendre, tiles
+from mdncli.density.batch import Batch, Scorable
 from mdncli.density.families import Family
 
-# Nodes and weights of one panel of the quadrature, on (0, 1).
-_NODES, _WEIGHTS = (a / 2 for a in np.polynomial.legendre.leggauss(16))
-_NODES = _NODES + 0.5
+_NODES, _WEIGHTS = gauss_legendre(16)
 # Every scanned point is an edge of a panel, unless there are more than this.
 _MOST_EDGES = 256
 _ENOUGH_EDGES = 64
 # Draws held at once.
 _AT_ONCE = 1 << 20
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate for each row and its standard error, (N,) each."""
+
+    value: Array
+    error: Array
 
 
 def mixture_crps(
@@ -80,7 +87,7 @@ def _of_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
     return result
 
 
-def crps_by_quadrature(conditional: Conditional, y: Array) -> Array:
+def crps_by_quadrature(conditional: Batch, y: Array) -> Array:
     """The CRPS of one target, (N,), by Gauss-Legendre quadrature of the cdf between scanned points.
 
     What it leaves out lies beyond the scan's ends, where the cdf is 0 or 1 but for 1e-13.
@@ -102,7 +109,7 @@ def crps_by_quadrature(conditional: Conditional, y: Array) -> Array:
     return result
 
 
-def entropy(conditional: Conditional, rng: np.random.Generator, draws: int) -> Estimate:
+def entropy(conditional: Scorable, rng: np.random.Generator, draws: int) -> Estimate:
     """The entropy by draws; see `Conditional.entropy`."""
     value, error = np.empty((2, conditional.rows))
     for rows, _ in tiles(conditional.rows, draws, conditional.targets, size=_AT_ONCE):
@@ -112,7 +119,7 @@ def entropy(conditional: Conditional, rng: np.random.Generator, draws: int) -> E
 
 
 def energy_score(
-    conditional: Conditional, y: Array, rng: np.random.Generator, draws: int, unit: Array
+    conditional: Scorable, y: Array, rng: np.random.Generator, draws: int, unit: Array
 ) -> Estimate:
     """The energy score by draws; see `Conditional.energy_score`."""
     value, error = np.empty((2, conditional.rows))
@@ -126,7 +133,7 @@ def energy_score(
     return Estimate(value, error)
 
 
-def variance_parts(members: Sequence[Conditional]) -> tuple[Array, Array]:
+def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
     r"""The variance of an equal-weight ensemble, split by the law of total variance.
 
     .. math:: \mathrm{Var}\,Y = \tfrac1M \sum_m \mathrm{Var}_m Y

@@ -11,15 +11,14 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mdncli.density.conditional import Array, Conditional, Rows, tiles
+from mdncli.density.arrays import Array, Rows, gauss_legendre, tiles
+from mdncli.density.conditional import Conditional
 from mdncli.density.factored import Joint
 from mdncli.density.families import Family
-from mdncli.density.shape import Regions
+from mdncli.density.regions import Regions
 from mdncli.transforms import TRANSFORMS, Transform
 
-# Nodes and weights of one panel of the quadrature, on (0, 1).
-_NODES, _WEIGHTS = (a / 2 for a in np.polynomial.legendre.leggauss(16))
-_NODES = _NODES + 0.5
+_NODES, _WEIGHTS = gauss_legendre(16)
 # The probability left out beyond either end of the quadrature; heavy tails count for more.
 _TAIL, _HEAVY_TAIL = 1e-18, 1e-40
 # Panels are even within this many scales of the location: all of them, for a Gaussian.

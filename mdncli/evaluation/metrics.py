@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.density.conditional import Conditional, Distribution
+from mdncli.density.conditional import Conditional
+from mdncli.density.distribution import Distribution
 
 ENERGY_DRAWS = 100
 """Draws a row for the energy score, from a stream of its own that is always the same."""

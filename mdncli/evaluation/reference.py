@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mdncli.density.conditional import Array
+from mdncli.density.arrays import Array
 from mdncli.density.mixture import Mixture
 
 MIXTURES = 10

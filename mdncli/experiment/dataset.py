@@ -20,7 +20,8 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
-from mdncli.density.conditional import Conditional, Distribution
+from mdncli.density.conditional import Conditional
+from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, MdnError, RunFault
 from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk

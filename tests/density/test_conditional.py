@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from mdncli.density.conditional import TILE, Conditional, tiles
+from mdncli.density.arrays import TILE, tiles
+from mdncli.density.conditional import Conditional
 from mdncli.density.families import FAMILIES, Family, student_t
 from mdncli.density.gridded import Gridded
 from mdncli.density.joined import Joined

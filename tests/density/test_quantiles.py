@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mdncli.density.families import FAMILIES
-from mdncli.density.quantiles import TOLERANCE, _arrive, mixture_quantiles
+from mdncli.density.quantiles import TOLERANCE, certified_step, mixture_quantiles
 
 GAUSSIAN = FAMILIES["gaussian"]
 LEVELS = np.array([1e-12, 1e-6, 1e-3, 0.05, 0.3, 0.5, 0.9, 0.95, 0.999, 1 - 1e-6])
@@ -73,7 +73,7 @@ def test_a_step_that_claims_to_arrive_has_arrived(off: float) -> None:
         exact = mixture_quantiles(GAUSSIAN, levels, *parts)
         start = exact + off * np.random.default_rng(0).normal(size=exact.shape)
         with np.errstate(all="ignore"):
-            x, arrived = _arrive(GAUSSIAN, levels[:, None], *parts, start)
+            x, arrived = certified_step(GAUSSIAN, levels[:, None], *parts, start)
         error = abs(cdf(x, *parts) / levels[:, None] - 1)
         assert (error[arrived] <= 1.1 * TOLERANCE).all()
         assert off or arrived.mean() > 0.9

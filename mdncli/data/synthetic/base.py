@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mdncli.data.column import Column
 from mdncli.data.table import Table
-from mdncli.density.conditional import Distribution
+from mdncli.density.distribution import Distribution
 from mdncli.errors import ConfigError
 
 Array = NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mdncli.data.synthetic.base import Array, Synthetic
+from mdncli.density.arrays import tiles
 from mdncli.density.categorical import Categorical
-from mdncli.density.conditional import tiles
 
 # The radii between which an arm winds outwards.
 _INNER, _OUTER = 0.5, 3.0
