@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdncli.commands.answer import printable
 from mdncli.events import (
     Event,
     Note,
@@ -30,6 +29,7 @@ from mdncli.events import (
     TrainingStarted,
     Warned,
 )
+from mdncli.present.formats import printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import Progress, TaskID
 
-    from mdncli.commands.answer import Answer, Table
+    from mdncli.present.answer import Answer
+    from mdncli.present.table import Table
 
 PLAIN_SECONDS = 10.0
 """Seconds between progress lines where stderr is not a terminal."""

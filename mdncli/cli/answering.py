@@ -12,8 +12,8 @@ from mdncli import machine
 from mdncli.errors import UsageError
 
 if TYPE_CHECKING:
-    from mdncli.commands.answer import Answer
     from mdncli.console import Console
+    from mdncli.present.answer import Answer
 
 
 def answering(command: Callable[..., Answer]) -> Callable[..., None]:

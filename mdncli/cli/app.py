@@ -23,7 +23,7 @@ from mdncli.cli.options import (
     SkipInvalid,
     TableFile,
 )
-from mdncli.commands.answer import Answer
+from mdncli.present.answer import Answer
 
 app = typer.Typer(
     name="mdn",

@@ -6,7 +6,7 @@ import typer
 
 from mdncli.cli.answering import answering
 from mdncli.cli.options import Config, Configs, Quiet
-from mdncli.commands.answer import Answer
+from mdncli.present.answer import Answer
 
 app = typer.Typer(no_args_is_help=True)
 

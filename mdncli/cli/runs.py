@@ -25,8 +25,8 @@ from mdncli.cli.options import (
     SameData,
     Since,
 )
-from mdncli.commands.answer import Answer
 from mdncli.errors import UsageError
+from mdncli.present.answer import Answer
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -49,16 +49,12 @@ def list_(
     quiet: Quiet = False,
 ) -> Answer:
     """List the runs, newest last; those of a sweep, the best first."""
+    from mdncli.commands.runs import list as command
+
     if sweep is not None:
-        from mdncli.commands.runs import sweeping
-
-        asked = sweeping.Ranking(sweep, by, group_by)
-        return sweeping.listing(asked, runs_dir, listener(quiet), as_csv=as_csv)
-    from mdncli.commands.records import Filters
-    from mdncli.commands.runs import listing as command
-
-    filters = Filters(name=name, since=since, status=status, data=data)
-    return command.listing(runs_dir, filters, listener(quiet), as_csv=as_csv)
+        return command.list_trials(sweep, by, group_by, runs_dir, listener(quiet), as_csv=as_csv)
+    filters = command.Filters(name=name, since=since, status=status, data=data)
+    return command.list_runs(runs_dir, filters, listener(quiet), as_csv=as_csv)
 
 
 @app.command("show")
@@ -67,7 +63,7 @@ def show(
     run: Run = "@latest", runs_dir: RunsDir = RUNS, as_json: Json = False, quiet: Quiet = False
 ) -> Answer:
     """Show a run's settings, course, scores and files."""
-    from mdncli.commands.runs import showing as command
+    from mdncli.commands.runs import show as command
 
     return command.show(run, runs_dir, listener(quiet))
 
@@ -78,7 +74,7 @@ def path(
     run: Run = "@latest", runs_dir: RunsDir = RUNS, as_json: Json = False, quiet: Quiet = False
 ) -> Answer:
     """Print the path of a run's folder."""
-    from mdncli.commands.runs import listing as command
+    from mdncli.commands.runs import path as command
 
     return command.path(run, runs_dir, listener(quiet))
 
@@ -99,15 +95,12 @@ def compare(
 
     With --sweep these are the points of the sweep, averaged over their seeds.
     """
+    from mdncli.commands.runs import compare as command
+
     if sweep is not None:
-        from mdncli.commands.runs import sweeping
-
-        if runs:
-            raise UsageError("--sweep compares all of its trials", hint=f"leave out {runs[0]}")
-        asked = sweeping.Ranking(sweep, by, group_by or "all-but-seed")
-        return sweeping.listing(asked, runs_dir, listener(quiet), as_csv=as_csv)
-    from mdncli.commands.runs import comparing as command
-
+        return command.compare_trials(
+            runs or [], sweep, by, group_by, runs_dir, listener(quiet), as_csv=as_csv
+        )
     return command.compare(runs or [], runs_dir, listener(quiet), as_csv=as_csv)
 
 
@@ -131,16 +124,12 @@ def best(
     best point. Only runs on the same data can be compared: those on the data of the
     newest run, or of the newest with --data.
     """
+    from mdncli.commands.runs import best as command
+
     if sweep is not None:
-        from mdncli.commands.runs import sweeping
-
-        asked = sweeping.Ranking(sweep, by, group_by)
-        return sweeping.best(asked, count, runs_dir, listener(quiet))
-    from mdncli.commands.records import Filters
-    from mdncli.commands.runs import ranking as command
-
-    filters = Filters(name=name, since=since, data=data)
-    return command.best(runs_dir, filters, count, listener(quiet))
+        return command.best_trials(sweep, by, group_by, count, runs_dir, listener(quiet))
+    filters = command.Filters(name=name, since=since, data=data)
+    return command.best_runs(runs_dir, filters, count, listener(quiet))
 
 
 @app.command("remove")
@@ -153,14 +142,14 @@ def remove(
     quiet: Quiet = False,
 ) -> Answer:
     """Delete runs; asks first, and never touches a live one."""
-    from mdncli.commands.runs import removing as command
+    from mdncli.commands.runs import remove as command
 
     def agree(paths: Sequence[str]) -> bool:
         if yes:
             return True
         if not sys.stdin.isatty():
             raise UsageError("removing runs asks first, which needs a terminal", hint="add --yes")
-        from mdncli.commands.answer import printable
+        from mdncli.present.formats import printable
 
         # Typer's own prompt writes a space to stdout.
         which = "".join(f"  {printable(path)}\n" for path in paths)
@@ -185,6 +174,6 @@ def verify(
     Without RUN the latest is checked. Exits with 1 if any is damaged; data
     that has changed since is a warning.
     """
-    from mdncli.commands.runs import verifying as command
+    from mdncli.commands.runs import verify as command
 
     return command.verify(runs or [], every, runs_dir, listener(quiet))

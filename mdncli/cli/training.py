@@ -25,8 +25,8 @@ from mdncli.cli.options import (
     Threads,
     overrides,
 )
-from mdncli.commands.answer import Answer
 from mdncli.errors import UsageError
+from mdncli.present.answer import Answer
 
 
 @answering

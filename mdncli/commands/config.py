@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from mdncli.commands.answer import Answer
 from mdncli.config import divide, dump, json_schema, load
 from mdncli.errors import ConfigError, UsageError
+from mdncli.present.answer import Answer
 
 
 def check(items: Sequence[str]) -> Answer:

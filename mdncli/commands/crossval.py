@@ -14,7 +14,6 @@ import numpy as np
 from mdncli import config as configs
 from mdncli import experiment, store
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, Table, number
 from mdncli.commands.train import interruptible
 from mdncli.config import Config, FileData
 from mdncli.data import splits
@@ -25,6 +24,9 @@ from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note
 from mdncli.experiment import Material, Outcome
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -220,8 +222,8 @@ def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
 
 
 def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
-    from mdncli.commands.subjects import rows
     from mdncli.plots.subject import Rows, Subject
+    from mdncli.present.subjects import rows
 
     lead = done[0].material
     tested = [rows(fold.material, fold.material.split.test) for fold in done]

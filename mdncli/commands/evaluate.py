@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, number, significant
-from mdncli.commands.answer import Table as Shown
-from mdncli.commands.finding import find_model
-from mdncli.commands.invalid import Tally, drops, gaps, remedied
-from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError, MdnError
@@ -24,7 +19,13 @@ from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number, significant
+from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.lookup import find_model
+from mdncli.present.table import Table as Shown
 from mdncli.store import RunFolder, finite
+from mdncli.store.values import mapping_of
 
 if TYPE_CHECKING:
     from mdncli.experiment import Material

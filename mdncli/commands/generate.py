@@ -8,14 +8,15 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.commands.answer import Answer, Table
-from mdncli.commands.output import free
 from mdncli.config import SyntheticData
 from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.errors import UsageError
 from mdncli.events import Listener
 from mdncli.experiment import Material
+from mdncli.present.answer import Answer
+from mdncli.present.output import free
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
 
 
@@ -79,8 +80,8 @@ def _table(material: Material, run: RunFolder, output: Path | None) -> Path:
 
 
 def _picture(material: Material, run: RunFolder) -> Path:
-    from mdncli.commands.subjects import of_material
     from mdncli.plots import FIGURES, save
+    from mdncli.present.subjects import of_material
 
     picture = store.subfolder(run.plots) / "data.png"
     save(FIGURES["data"].load()(of_material(material, split=False)), picture)

@@ -15,8 +15,6 @@ import numpy as np
 
 from mdncli import config as configs
 from mdncli import store
-from mdncli.commands.answer import Answer
-from mdncli.commands.output import free
 from mdncli.config import FileData, clip, written
 from mdncli.data import table
 from mdncli.data.column import Column
@@ -26,6 +24,8 @@ from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
 from mdncli.events import ignore
+from mdncli.present.answer import Answer
+from mdncli.present.output import free
 
 if TYPE_CHECKING:
     from mdncli.experiment import Material

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 from mdncli import predictor as predictors
 from mdncli import store
-from mdncli.commands.answer import Answer, Table
-from mdncli.commands.finding import find, require_own_model
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.plots import FIGURES, SWEEP_FIGURES, save
+from mdncli.present.answer import Answer
+from mdncli.present.lookup import find, require_own_model
+from mdncli.present.table import Table
 from mdncli.store import RunFolder, subfolder
 from mdncli.sweep.book import is_sweep, standing_of
 
@@ -149,8 +150,8 @@ def _check(runs: Sequence[RunFolder], name: str | None) -> None:
 
 def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
     """The runs as the subjects of figures, each under a name of its own."""
-    from mdncli.commands.subjects import of_run
     from mdncli.experiment import reopen
+    from mdncli.present.subjects import of_run
 
     materials = [reopen(run) for run in runs]
     subjects = [

@@ -16,10 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer
-from mdncli.commands.finding import find_model
-from mdncli.commands.invalid import Tally, drops, gaps, remedied
-from mdncli.commands.output import destination, free
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, Records, Table
@@ -29,6 +25,10 @@ from mdncli.density.conditional import Conditional, Distribution
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.lookup import find_model
+from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"

@@ -12,9 +12,6 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment
-from mdncli.commands import components, health
-from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.finding import anything, find, require_own_model
 from mdncli.config import Config
 from mdncli.errors import (
     ConfigError,
@@ -25,6 +22,11 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Material, Outcome
+from mdncli.present import components, health
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number
+from mdncli.present.lookup import anything, find, require_own_model
+from mdncli.present.table import Table
 from mdncli.training.stopwatch import Stopwatch
 
 MOST_RUNS = 10_000

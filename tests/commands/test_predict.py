@@ -21,7 +21,6 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from mdncli.commands import predict as command
-from mdncli.commands.output import numbered
 from mdncli.commands.predict import Request
 from mdncli.data import delimited
 from mdncli.data.encoding import Encoding
@@ -33,6 +32,7 @@ from mdncli.factorisation import Factorisation
 from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.predictor import Predictor
+from mdncli.present.output import numbered
 from mdncli.store import RunFolder, read_tensors
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]

@@ -17,8 +17,8 @@ import pytest
 
 from mdncli import config as configs
 from mdncli import store
-from mdncli.commands import records
-from mdncli.commands.records import Filters, select
+from mdncli.present import records
+from mdncli.present.filters import Filters, select
 from mdncli.store import RunFolder
 
 Here = Callable[..., Any]

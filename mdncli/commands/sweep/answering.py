@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from mdncli import store
-from mdncli.commands.answer import Answer, Table
+from mdncli.present.answer import Answer
+from mdncli.present.ranking import ranked_table
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
 from mdncli.sweep import ranking
 from mdncli.sweep.book import Book
@@ -49,8 +51,6 @@ def answer_of(folder: RunFolder, trials: Sequence[Trial], tally: Tally, seconds:
 
 def _tables(ledger: Book, trials: Sequence[Trial], tally: Tally) -> list[Table]:
     """The best points, each with the spread of its seeds."""
-    from mdncli.commands.runs.sweeping import ranked_table
-
     scored = [
         ranking.Scored(str(ledger.run_of(trial).path), trial.overrides, nll)
         for trial in trials

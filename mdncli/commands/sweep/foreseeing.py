@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from mdncli.commands.answer import Answer, Table
+from mdncli.present.answer import Answer
+from mdncli.present.table import Table
 from mdncli.sweep.orders import Library, Sized, stacked
 from mdncli.sweep.probe import probe
 

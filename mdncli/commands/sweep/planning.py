@@ -9,12 +9,12 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.commands.finding import find
 from mdncli.commands.sweep.request import SEARCHES, Request
 from mdncli.config import Config
 from mdncli.data.streams import stream
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
+from mdncli.present.lookup import find
 from mdncli.store import RunFolder
 from mdncli.sweep import book
 from mdncli.sweep.book import Book, is_sweep

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli import experiment, machine, store
-from mdncli.commands.answer import Answer
 from mdncli.commands.sweep import planning
 from mdncli.commands.sweep.answering import answer_of
 from mdncli.commands.sweep.foreseeing import foreseen
@@ -21,6 +20,7 @@ from mdncli.commands.train import interruptible
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
+from mdncli.present.answer import Answer
 from mdncli.store import RunFolder
 from mdncli.sweep import book, cluster, crews
 from mdncli.sweep.book import Book

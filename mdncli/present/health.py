@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mdncli.commands.answer import number, significant
-from mdncli.commands.records import mapping_of, number_of
+from mdncli.present.formats import number, significant
+from mdncli.store.values import mapping_of, number_of
 
 NOTICEABLE = 0.01
 """The share of rows from which on thin components are worth a word."""
 
 
 def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What there is to say of a result, which may have come from a file: what of, and what.
+    """Remarks on a result, which may have come from a file: the subject and the remark.
 
     >>> health = {"components": 50, "dead": 2, "reseeded": 3, "smallest_scale": 0.0124,
     ...           "scale_floor": 0.001, "at_floor": 0.0, "gap": 0.213}

@@ -1,4 +1,4 @@
-"""`mdn runs list`, `best` and `compare` with `--sweep`: the trials of one sweep, ranked."""
+"""Trials of one sweep, ranked: for `mdn runs list`, `best` and `compare` with `--sweep`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import store
-from mdncli.commands.answer import Answer, Table, csv_lines, number, shortened
-from mdncli.commands.finding import find
-from mdncli.commands.records import KEYS, Record, mapping_of, read
-from mdncli.errors import RunNotFoundError, UsageError
-from mdncli.events import Listener, Note
+from mdncli.errors import UsageError
+from mdncli.events import Listener
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number, shortened
+from mdncli.present.lookup import find
+from mdncli.present.records import KEYS, Record, read
+from mdncli.present.table import Table, csv_lines
+from mdncli.store.values import mapping_of
 from mdncli.sweep.book import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
 from mdncli.sweep.trials import short_keys
@@ -24,7 +27,7 @@ FIGURES = {
     "excess_nll": "excess",
     "seconds": "seconds",
 }
-"""What trials can be ranked by, lowest first: keys of their JSON, with their headings."""
+"""Figures that trials can be ranked by, lowest first: keys of their JSON, and headings."""
 
 LONGEST = 14
 """Characters of a value in a table."""
@@ -32,7 +35,7 @@ LONGEST = 14
 
 @dataclass(frozen=True)
 class Ranking:
-    """Which trials of a sweep are meant, and how they are ranked.
+    """A ranking of the trials of a sweep.
 
     Args:
         sweep: the sweep.
@@ -45,56 +48,42 @@ class Ranking:
     group_by: str | None = None
 
 
-def listing(asked: Ranking, runs_dir: Path, listener: Listener, *, as_csv: bool = False) -> Answer:
+def ranking_answer(
+    asked: Ranking, runs_dir: Path, listener: Listener, *, as_csv: bool = False
+) -> Answer:
     """The trials of a sweep, or groups of them, the best first; then those without a figure."""
-    trials = _trials(asked, runs_dir, listener)
-    keys = _keys(trials)
-    groups = _ranked(asked, trials)
+    trials = trials_of(asked, runs_dir, listener)
+    groups = ranked(asked, trials)
     if asked.group_by is None:
-        ranked = {group.members[0].run: group for group in groups}
-        order = [*ranked, *(str(t.run.path) for t in trials if str(t.run.path) not in ranked)]
-        by_path = {str(trial.run.path): trial for trial in trials}
-        documents = [
-            {**by_path[path].document(), "overrides": dict(_overrides(by_path[path]))}
-            for path in order
-        ]
-        if as_csv:
-            rows = [
-                [*(d["overrides"].get(key) for key in keys), *(d[key] for key in KEYS)]
-                for d in documents
-            ]
-            return Answer(csv_lines((*keys, *KEYS), rows))
-        table = _trial_table([by_path[path] for path in order], keys, asked.by)
-        return Answer(document=documents, tables=[table])
-    chosen = grouped_by(asked.group_by, keys)
-    documents = [_document(group, asked.by) for group in groups]
+        return _each_trial(trials, groups, asked.by, as_csv=as_csv)
+    keys = grouped_by(asked.group_by, _keys(trials))
     if as_csv:
         rows = [
-            [*(g.overrides.get(key) for key in chosen), g.mean, g.se, len(g.members), g.tied]
+            [*(g.overrides.get(key) for key in keys), g.mean, g.se, len(g.members), g.tied]
             for g in groups
         ]
-        return Answer(csv_lines((*chosen, asked.by, "se", "runs", "tied"), rows))
+        return Answer(csv_lines((*keys, asked.by, "se", "runs", "tied"), rows))
+    documents = [group_document(group, asked.by) for group in groups]
     tables = [ranked_table(groups, len(groups), FIGURES[asked.by])] if groups else []
     return Answer(document=documents, tables=tables)
 
 
-def best(asked: Ranking, count: int, runs_dir: Path, listener: Listener) -> Answer:
-    """The best trials of a sweep, or all trials of the best groups; a folder a line."""
-    if count < 1:
-        raise UsageError(f"-n {count}: is too few", hint="give 1 or more")
-    groups = _ranked(asked, _trials(asked, runs_dir, listener))
-    if not groups:
-        raise RunNotFoundError(f"{asked.sweep}: no trial has a figure {asked.by!r} yet")
-    chosen = groups[:count]
-    if asked.group_by is not None and any(group.tied for group in groups[1:]):
-        ties = sum(group.tied for group in groups)
-        listener(Note(f"{ties} more cannot be told from the best: see mdn runs compare --sweep"))
-    documents = [_document(group, asked.by) for group in chosen]
-    return Answer(
-        lines=[member.run for group in chosen for member in group.members],
-        document=documents if count > 1 else documents[0],
-        tables=[ranked_table(groups[: max(count, 5)], len(groups), FIGURES[asked.by])],
-    )
+def _each_trial(
+    trials: Sequence[Record], groups: Sequence[Group], by: str, *, as_csv: bool
+) -> Answer:
+    """Every trial by itself, in the order of its group."""
+    keys = _keys(trials)
+    by_path = {str(trial.run.path): trial for trial in trials}
+    paths = dict.fromkeys([*(group.members[0].run for group in groups), *by_path])
+    ordered = [by_path[path] for path in paths]
+    documents = [{**trial.document(), "overrides": _overrides(trial)} for trial in ordered]
+    if as_csv:
+        rows = [
+            [*(d["overrides"].get(key) for key in keys), *(d[key] for key in KEYS)]
+            for d in documents
+        ]
+        return Answer(csv_lines((*keys, *KEYS), rows))
+    return Answer(document=documents, tables=[_trial_table(ordered, keys, by)])
 
 
 def ranked_table(groups: Sequence[Group], total: int, heading: str) -> Table:
@@ -143,7 +132,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST or "/" not in text else f"…{text[1 - LONGEST :]}"
 
 
-def _trials(asked: Ranking, runs_dir: Path, listener: Listener) -> list[Record]:
+def trials_of(asked: Ranking, runs_dir: Path, listener: Listener) -> list[Record]:
     if asked.by not in FIGURES:
         raise UsageError(
             f"--by {asked.by}: no such figure", hint=f"choose from {', '.join(FIGURES)}"
@@ -169,7 +158,7 @@ def _figure(trial: Record, by: str) -> float | None:
     return value if isinstance(value, float | int) else None
 
 
-def _ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
+def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
     scored = [
         Scored(str(trial.run.path), _overrides(trial), value)
         for trial in trials
@@ -178,7 +167,7 @@ def _ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
     return rank(scored, grouped_by(asked.group_by, _keys(trials)))
 
 
-def _document(group: Group, by: str) -> dict[str, Any]:
+def group_document(group: Group, by: str) -> dict[str, Any]:
     return {
         "overrides": dict(group.overrides),
         by: group.mean,

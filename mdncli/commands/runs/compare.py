@@ -1,4 +1,4 @@
-"""`mdn runs compare`: what sets runs apart, and what came of it."""
+"""`mdn runs compare`: settings and scores of runs, or of the points of a sweep."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mdncli.commands.answer import Answer, Table, abridged, csv_lines, number, shortened
-from mdncli.commands.finding import anything, find
-from mdncli.commands.records import KEYS, Record, read
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note, Warned
 from mdncli.experiment import config_of
+from mdncli.present.answer import Answer
+from mdncli.present.formats import abridged, number, shortened
+from mdncli.present.lookup import anything, find
+from mdncli.present.records import KEYS, Record, read
+from mdncli.present.table import Table, csv_lines
 from mdncli.store import RunFolder
 
 Config = dict[str, Any]
@@ -81,6 +83,25 @@ def compare(
         },
         tables=_tables(records, configs, differing),
     )
+
+
+def compare_trials(
+    references: Sequence[str],
+    sweep: str,
+    by: str,
+    group_by: str | None,
+    runs_dir: Path,
+    listener: Listener,
+    *,
+    as_csv: bool = False,
+) -> Answer:
+    """The points of a sweep, the best first, averaged over their seeds unless asked otherwise."""
+    from mdncli.present.ranking import Ranking, ranking_answer
+
+    if references:
+        raise UsageError("--sweep compares all of its trials", hint=f"leave out {references[0]}")
+    asked = Ranking(sweep, by, group_by or "all-but-seed")
+    return ranking_answer(asked, runs_dir, listener, as_csv=as_csv)
 
 
 def differences(configs: Sequence[Config]) -> list[str]:
@@ -161,7 +182,7 @@ def _tables(
 
 
 def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[Table]:
-    """What sets numbered runs apart, in as many tables as it takes for none to be too wide."""
+    """Differences of numbered runs, in as many tables as it takes for none to be too wide."""
     start = 0
     while start < len(numbers):
         stop = start + 1

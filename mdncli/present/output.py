@@ -1,4 +1,4 @@
-"""Where a command's files go, without ever replacing one that was not meant to be replaced."""
+"""Output files of commands; none is ever replaced that was not meant to be replaced."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def free(path: Path, *, force: bool) -> Path:
 
 @contextlib.contextmanager
 def destination(output: str | None, folder: Path, stem: str) -> Iterator[TextIO | Path]:
-    """Where a table goes: to the file of `-o`, to stdout for `-`, else to `stem-N.csv`."""
+    """Destination of a table: the file of `-o`, stdout for `-`, else `stem-N.csv`."""
     if output == "-":
         yield sys.stdout
     elif output is not None:

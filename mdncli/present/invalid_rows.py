@@ -23,7 +23,7 @@ REMEDY = "correct it, or leave such rows out with --skip-invalid"
 
 @dataclass
 class Tally:
-    """How many of some rows were set aside, and where the first of them stands."""
+    """Count of the rows that were set aside, and the place of the first."""
 
     source: str = ""
     rows: int = 0
@@ -44,7 +44,7 @@ class Tally:
 
 
 def drops(run: RunFolder) -> bool:
-    """Whether a run was trained without the rows that miss a value."""
+    """Test that a run was trained without the rows that miss a value."""
     if not run.config.is_file():
         return False
     data = config_of(run).data

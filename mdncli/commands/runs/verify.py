@@ -1,4 +1,4 @@
-"""`mdn runs verify`: whether run folders are whole, and still fit the data they came from."""
+"""`mdn runs verify`: integrity of run folders, and of the data they came from."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mdncli import predictor, store
-from mdncli.commands.answer import Answer, Table, shortened
-from mdncli.commands.finding import anything, find
-from mdncli.commands.records import mapping_of, sequence_of
 from mdncli.config import Config
 from mdncli.errors import DataError, MdnError, RunFault, UsageError
 from mdncli.events import Listener, Note
 from mdncli.experiment import config_of
+from mdncli.present.answer import Answer
+from mdncli.present.formats import shortened
+from mdncli.present.lookup import anything, find
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
+from mdncli.store.values import mapping_of, sequence_of
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found: `warning` where the run works and something beside it has changed."""
+    """Result of one check: `warning` where the run works and something beside it has changed."""
 
     check: str
     result: Literal["ok", "warning", "failed"]
@@ -30,7 +32,7 @@ class Check:
 
 
 class _Doubt(Exception):
-    """Something to know about a run that is whole all the same."""
+    """A warning about a run that is whole all the same."""
 
 
 def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Listener) -> Answer:
@@ -103,12 +105,12 @@ class _Subject:
 
     @cached_property
     def is_view(self) -> bool:
-        """Whether it only shows other runs."""
+        """Test that it only shows other runs."""
         return "runs" in self.run.read_json(self.run.provenance)
 
     @property
     def only_data(self) -> bool:
-        """Whether it was never to be trained."""
+        """Test that it was never to be trained."""
         return self.result is not None and "nll" not in self.result
 
 

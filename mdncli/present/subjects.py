@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.commands import records
 from mdncli.data.column import Column
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
@@ -14,6 +13,7 @@ from mdncli.density.conditional import Distribution
 from mdncli.experiment import Material
 from mdncli.plots.subject import Rows, Subject
 from mdncli.predictor import Predictor
+from mdncli.present import records
 from mdncli.store import RunFolder
 
 DRAWS = 1000
@@ -112,7 +112,7 @@ def rows(material: Material, chosen: np.ndarray) -> Rows:
 
 
 def _categories(material: Material) -> dict[str, tuple[str, ...]]:
-    """What the numbers of `rows` stand for in columns of text and of truth values."""
+    """Labels of the numbers of `rows`, for columns of text and of truth values."""
     columns = {name: material.table.column(name) for name in material.inputs}
     texts = {name: column.labels for name, column in columns.items() if column.kind == "text"}
     truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from itertools import zip_longest
 from typing import Any
 
-from mdncli.commands.answer import Table, number, significant
-from mdncli.commands.records import mapping_of, number_of, sequence_of
+from mdncli.present.formats import number, significant
+from mdncli.present.table import Table
+from mdncli.store.values import mapping_of, number_of, sequence_of
 
 MOST_TARGETS = 2
 

@@ -1,4 +1,4 @@
-"""How every command turns the RUN it was given into a run folder."""
+"""Look-up of the run folder that a RUN on the command line means."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from mdncli import store
-from mdncli.commands import records
 from mdncli.errors import RunNotFoundError
 from mdncli.events import Listener, Note
+from mdncli.present import records
 from mdncli.store import RunFolder
 
 SHOWN = 3
@@ -17,12 +17,12 @@ SHOWN = 3
 
 
 def has_model(run: RunFolder) -> bool:
-    """Whether a run can predict."""
+    """Test that a run can predict."""
     return os.path.exists(run.model)
 
 
 def anything(run: RunFolder) -> bool:
-    """Whether a folder is a run at all."""
+    """Test that a folder is a run at all."""
     return run.exists()
 
 
@@ -45,7 +45,7 @@ def find(
 
 
 def find_model(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
-    """The same, to predict with.
+    """The run that `reference` means, to predict with.
 
     Raises:
         RunNotFoundError: it is of a kind that never has a model of its own.
@@ -66,7 +66,7 @@ def require_own_model(run: RunFolder) -> None:
 
 
 def _models_of(run: RunFolder) -> str | None:
-    """Where the models are that a folder without one stands for; None where it should have one."""
+    """Hint at the models that a folder without one stands for; None where it should have one."""
     record = records.read(run)
     if run.trials.is_dir():
         return "name that, or another of its trials"
@@ -85,7 +85,7 @@ def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:
 
 
 def _flaw(run: RunFolder) -> str:
-    """Why a run cannot predict, or whatever else is asked of it."""
+    """Reason why a run cannot predict, or whatever else is asked of it."""
     record = records.read(run)
     if record is None:
         return "is no run any more"
@@ -113,7 +113,7 @@ def _flaw(run: RunFolder) -> str:
 
 
 def _score(run: RunFolder) -> tuple[Hashable, float] | None:
-    """What `@best` compares: the validation NLL of runs on the same data."""
+    """Key and value that `@best` compares: the validation NLL of runs on the same data."""
     record = records.read(run)
     nll = record and record.nll["validation"]
     return None if nll is None or record is None else (record.problem, nll)

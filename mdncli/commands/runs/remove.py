@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from mdncli import store
-from mdncli.commands.answer import Answer
-from mdncli.commands.finding import anything, find
 from mdncli.errors import MdnError, UsageError
 from mdncli.events import Listener, Note
+from mdncli.present.answer import Answer
+from mdncli.present.lookup import anything, find
 from mdncli.store import RunFolder
 
 Agree = Callable[[Sequence[str]], bool]

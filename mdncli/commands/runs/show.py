@@ -1,4 +1,4 @@
-"""`mdn runs show`: what one run is, how it went and what its folder holds."""
+"""`mdn runs show`: settings, course, scores and files of one run."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import store
-from mdncli.commands import components, health
-from mdncli.commands.answer import Answer, Table, number, shortened
-from mdncli.commands.finding import anything, find
-from mdncli.commands.records import Record, mapping_of, number_of, read, sequence_of, text_of
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
 from mdncli.experiment import config_of
+from mdncli.present import components, health
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number, shortened
+from mdncli.present.lookup import anything, find
+from mdncli.present.records import Record, read
+from mdncli.present.table import Table
 from mdncli.store import RunFolder, finite
+from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.book import Book, is_sweep
 
 Facts = Iterator[tuple[str, str]]
@@ -26,7 +29,7 @@ LONGEST = 300
 
 
 def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
-    """What one run is, how it went and which files it holds."""
+    """Settings, course, scores and files of one run."""
     run = find(reference, runs_dir, listener, anything)
     record = read(run)
     if record is None:
@@ -56,7 +59,7 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
 
 
 def _found(run: RunFolder, path: Path) -> Mapping[str, Any]:
-    """One of the run's documents; nothing where it is missing or damaged."""
+    """One of the run's documents; empty where it is missing or damaged."""
     try:
         return run.find_json(path) or {}
     except RunFault:
@@ -71,7 +74,7 @@ def _history(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, Any]]) -> Facts:
-    """What became of it, when, and what to do about it."""
+    """Status and start of the run, and what to do about it."""
     now = time.time()
     took = "" if record.seconds is None else f", took {number(record.seconds, 1)} s"
     reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
@@ -101,7 +104,7 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
 
 
 def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
-    """How far a sweep is, as its folders say now."""
+    """Progress of a sweep, as its folders say now."""
     about = mapping_of(_found(run, run.provenance).get("sweep"))
     counts = Book(run).count()
     fates = ("completed", "running", "failed", "diverged", "pending")
@@ -118,7 +121,7 @@ def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
 
 
 def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
-    """How far a sweep is, and what is best in it."""
+    """Progress of a sweep and its best trial."""
     fates = ("completed", "running", "failed", "diverged", "pending")
     counts = ", ".join(f"{swept[fate]:,} {fate}" for fate in fates if swept[fate])
     yield "status", f"a sweep, {run.state()}"
@@ -134,8 +137,7 @@ def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
 
 
 def _subject(run: RunFolder, record: Record) -> Facts:
-    """What it learned from, and with what."""
-
+    """Data, rows, columns and model of the run."""
     data = mapping_of(record.about.get("data"))
     if record.source:
         yield "data", record.source
@@ -168,7 +170,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
 
 
 def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
-    """How good it is, or was when it was last heard of."""
+    """Scores of the run, or its latest ones so far."""
     known = [f"{number(value)} {part}" for part, value in record.nll.items() if value is not None]
     if known:
         yield "NLL", ", ".join(known)
@@ -183,7 +185,7 @@ def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
 
 
 def _origin(run: RunFolder) -> Facts:
-    """What made it."""
+    """Provenance of the run: command, versions and machine."""
     provenance = _found(run, run.provenance)
     command = provenance.get("command")
     if isinstance(command, list):
