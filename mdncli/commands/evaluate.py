@@ -170,7 +170,7 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
 
 
 REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
-"""What the references are called: fitted to the training targets, the same for all rows."""
+"""Labels of the references: fitted to the training targets, equal for all rows."""
 
 CONFORMAL_ROWS = 5_000
 """Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
@@ -225,7 +225,7 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
 
 
 def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
-    """How often a row is inside, and how wide they are on average."""
+    """Coverage and mean width of the central intervals."""
     return [
         (
             _set(level, name, targets),

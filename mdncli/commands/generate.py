@@ -21,7 +21,7 @@ from mdncli.store import RunFolder
 
 
 def datasets() -> Answer:
-    """All synthetic datasets, with what they are."""
+    """All synthetic datasets, each with a summary."""
     about = {name: _summary(name) for name in DATASETS}
     return Answer(
         document=about, tables=[Table("", ("dataset", "what it is"), list(about.items()))]
@@ -67,22 +67,20 @@ def generate(
         # Drawn again in a moment, it is not worth an unfinished folder.
         store.abandon(run)
         raise
-    return Answer(
-        lines=[str(run.path)], document={"run": str(run.path), "files": [*map(str, files)]}
-    )
+    return Answer(lines=[str(run.path)], document={"run": str(run.path), "files": files})
 
 
-def _table(material: Material, run: RunFolder, output: Path | None) -> Path:
+def _table(material: Material, run: RunFolder, output: Path | None) -> str:
     if output is None:
-        return run.data
+        return str(run.data)
     experiment.write_rows(material, output)
-    return output
+    return str(output)
 
 
-def _picture(material: Material, run: RunFolder) -> Path:
-    from mdncli.plots import FIGURES, save
+def _picture(material: Material, run: RunFolder) -> str:
+    from mdncli.plots import FIGURES
+    from mdncli.present.figures import draw
     from mdncli.present.subjects import of_material
 
-    picture = store.subfolder(run.plots) / "data.png"
-    save(FIGURES["data"].load()(of_material(material, split=False)), picture)
+    (picture,) = draw(run, FIGURES, ["data"], of_material(material, split=False))
     return picture

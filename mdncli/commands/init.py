@@ -139,7 +139,7 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True)
 class Draft:
-    """What a table asks for.
+    """Choices for a table.
 
     Args:
         inputs: the columns to predict from.
@@ -184,7 +184,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
 
 
 def _unfit(column: Column) -> str:
-    """Why nothing can be learned from a column; empty where something can."""
+    """Reason why nothing can be learned from a column; empty where something can."""
     present = column.values[~column.missing()]
     distinct = len(np.unique(present))
     if not len(present):
@@ -345,7 +345,7 @@ def _description(column: Column) -> str:
 
 
 def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
-    """What to do about needles; a floor that suits every target is set."""
+    """Remedies for degenerate components; a floor that suits every target is set."""
     for name, trap in traps.items():
         yield from _comment(f"The spike trap: {trap.warning(clip(name))}.", "  ")
     floors = [trap.floor for trap in traps.values() if trap.floor is not None]

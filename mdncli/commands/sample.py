@@ -42,7 +42,7 @@ MOST_PICTURED = 1_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of `mdn sample`; see its options."""
+    """The options of `mdn sample`."""
 
     temperatures: str = "1"
     scale_temperature: float = 1.0
@@ -206,7 +206,7 @@ def _drawn(
 def _marked(
     parts: Iterator[dict[str, np.ndarray]], temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The same with a first column that says at which temperature."""
+    """Draws with a first column that names their temperature."""
     for columns in parts:
         label = "temp"
         while label in columns:

@@ -14,6 +14,7 @@ from pathlib import Path
 from mdncli import store
 from mdncli.errors import UsageError
 from mdncli.present.records import STATUSES, UNITS, Record, read
+from mdncli.store import RunFolder
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def select(root: Path, filters: Filters, now: float | None = None) -> list[Recor
     found = (
         read(run)
         for run in store.runs(root)
-        if run.id[:15] >= earliest and (filters.name is None or _named(run.id, filters.name))
+        if run.stamp >= earliest and (filters.name is None or _named(run, filters.name))
     )
     return [
         record
@@ -59,12 +60,11 @@ def select(root: Path, filters: Filters, now: float | None = None) -> list[Recor
     ]
 
 
-def _named(run_id: str, wanted: str) -> bool:
+def _named(run: RunFolder, wanted: str) -> bool:
     if not re.search(r"[*?\[]", wanted):
-        return wanted in run_id
-    name = run_id[16:]
-    unnumbered = re.sub(r"-\d+$", "", name)
-    return any(fnmatch.fnmatchcase(text, wanted) for text in (run_id, name, unnumbered))
+        return wanted in run.id
+    unnumbered = re.sub(r"-\d+$", "", run.name)
+    return any(fnmatch.fnmatchcase(text, wanted) for text in (run.id, run.name, unnumbered))
 
 
 def _stamp(since: str, now: float) -> str:

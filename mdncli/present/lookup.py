@@ -73,7 +73,7 @@ def _models_of(run: RunFolder) -> str | None:
     if record is None or record.status != "completed":
         return None
     if record.about.get("folds"):
-        return f"name a run in {run.path / 'folds'}"
+        return f"name a run in {run.folds}"
     return "name one of those" if record.about.get("runs") else None
 
 

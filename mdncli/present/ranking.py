@@ -110,7 +110,7 @@ def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> Tabl
     words = short_keys(keys)
     rows = [
         (
-            trial.run.id[16:],
+            trial.run.name,
             trial.status,
             *(_shown(_overrides(trial).get(key)) for key in keys),
             number(_figure(trial, by)),

@@ -49,7 +49,7 @@ class Record:
     @property
     def name(self) -> str:
         """The run's name, without the stamp and the number of its folder."""
-        return text_of(self.about.get("name")) or self.run.id[16:] or self.run.id
+        return text_of(self.about.get("name")) or self.run.name or self.run.id
 
     @property
     def started(self) -> str | None:
@@ -97,7 +97,7 @@ class Record:
         """
         try:
             if self.started is None:
-                started = datetime.strptime(self.run.id[:15], store.STAMP).replace(tzinfo=UTC)
+                started = datetime.strptime(self.run.stamp, store.STAMP).replace(tzinfo=UTC)
             else:
                 started = datetime.fromisoformat(self.started)
             seconds = max(0.0, now - started.timestamp())

@@ -128,7 +128,8 @@ def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
     yield "trials", f"{swept['trials'] or 0:,}: {counts}"
     yield "over", f"{', '.join(swept['keys'])} ({swept['search']})"
     if swept["best"] is not None:
-        yield "best", f"NLL {number(swept['best']['nll'])}, {Path(swept['best']['run']).name[16:]}"
+        best = RunFolder(Path(swept["best"]["run"]))
+        yield "best", f"NLL {number(swept['best']['nll'])}, {best.name}"
         yield "ranking", f"mdn runs compare --sweep {run.path}"
     if run.state() == "interrupted":
         yield "continue", f"mdn sweep --resume {run.path}"
