@@ -36,6 +36,17 @@ def significant(value: float | None, digits: int = 4) -> str:
     return f"{value:,.{max(0, digits - 1 - exponent)}f}"
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that people would use.
+
+    >>> duration(4.2), duration(150), duration(7200)
+    ('4 s', '2.5 min', '2.0 h')
+    """
+    if seconds < 60:
+        return f"{max(1.0, seconds):.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
 def shortened(text: str, most: int) -> str:
     """A text of at most so many characters; what is left out is a sign.
 

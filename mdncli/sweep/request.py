@@ -1,4 +1,4 @@
-"""What `mdn sweep` is asked for beside a config and its axes."""
+"""A request to sweep: everything beside the config and its axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEARCHES = ("grid", "random", "tpe")
 
 @dataclass(frozen=True)
 class Request:
-    """What `mdn sweep` was asked for, beside the config and its axes.
+    """The options of a sweep beside its config and its axes.
 
     Args:
         search: a key of `SEARCHES`; None for what the file says, or a grid.

@@ -1,4 +1,4 @@
-"""From the words of a command to the trials of a sweep; nothing is created before all are right."""
+"""Plan of a sweep: the trials that a command asks for, all checked before one is created."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.commands.sweep.request import SEARCHES, Request
 from mdncli.config import Config
 from mdncli.data.streams import stream
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
-from mdncli.present.lookup import find
 from mdncli.store import RunFolder
 from mdncli.sweep import book
 from mdncli.sweep.book import Book, is_sweep
 from mdncli.sweep.files import described
 from mdncli.sweep.orders import LEAST_REPLICAS, Library, section_of
+from mdncli.sweep.request import SEARCHES, Request
 from mdncli.sweep.rounds import epochs_of
 from mdncli.sweep.search import next_round, points_of_a_round, require_optuna
 from mdncli.sweep.space import Point, Space, beside, divided, read_list
@@ -40,7 +39,7 @@ class Plan:
         name: of the sweep.
         base: what its trials have in common.
         trials: all of them.
-        about: what its provenance says.
+        about: the sweep's part of its provenance.
     """
 
     name: str
@@ -50,18 +49,22 @@ class Plan:
 
     @property
     def wanted(self) -> int:
-        """How many trials there will be."""
+        """Number of trials there will be."""
         return self.about["trials"]
 
     @property
     def identity(self) -> str:
-        """What makes it the same sweep."""
+        """SHA-256 of what makes it the same sweep."""
         return self.about["identity"]
 
 
-def given(reference: str, plan: Plan | None, runs_dir: Path, listener: Listener) -> RunFolder:
-    """The sweep that was named, if it is the one that was described, too."""
-    folder = find(reference, runs_dir, listener, is_sweep)
+def require_same(folder: RunFolder, plan: Plan | None) -> None:
+    """Refuse a folder that is no sweep, or another one than was described.
+
+    Raises:
+        RunFault: it has no trials.
+        ResumeRefusedError: it is another sweep than the plan's.
+    """
     about = Book(folder).about
     if not is_sweep(folder):
         raise RunFault(
@@ -73,18 +76,17 @@ def given(reference: str, plan: Plan | None, runs_dir: Path, listener: Listener)
             f"{folder.path}: was begun with another config or other axes",
             hint=f"leave them out to continue it: mdn sweep --resume {folder.path}",
         )
-    return folder
 
 
-def same(plan: Plan, runs_dir: Path) -> RunFolder | None:
-    """The newest sweep that is this one."""
+def find_same(plan: Plan, runs_dir: Path) -> RunFolder | None:
+    """The newest sweep that has the identity of the plan."""
     for folder, about in book.sweeps(runs_dir, plan.name):
         if about.get("identity") == plan.identity:
             return folder
     return None
 
 
-def extended(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
+def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
     """Have a sweep that chooses its points choose more, if so many are wanted.
 
     Args:
@@ -245,7 +247,7 @@ def _require_few(count: int, request: Request) -> None:
         )
 
 
-def begun(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
+def begin(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
     """The folder of a new sweep, with the list of its trials."""
     fingerprints = library.fingerprints()
     about = {
