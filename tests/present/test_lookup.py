@@ -1,4 +1,4 @@
-"""How a command tells which run it took, and why not a newer one."""
+"""The run that a reference means, and why not a newer one."""
 
 from __future__ import annotations
 
