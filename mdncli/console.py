@@ -54,7 +54,7 @@ _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
 
 
 class Console:
-    """Where a command's words go.
+    """The terminal: listener of events and printer of answers.
 
     Args:
         quiet: print nothing on stderr but errors.
@@ -291,12 +291,12 @@ def _figure(value: float | None) -> str:
 
 
 def _sweep_line(event: SweepProgress) -> str:
-    """How far a sweep has come, on one line."""
+    """Progress of a sweep, on one line."""
     return ", ".join(_sweep_parts(event))
 
 
 def _sweep_parts(event: SweepProgress) -> list[str]:
-    """How far a sweep has come, and what is best so far."""
+    """Progress of a sweep and its best trial so far."""
     keys = ("done", "trials", "running", "failed")
     done, trials, running, failed = (sum(getattr(s, key) for s in event.shapes) for key in keys)
     said = f"{done:,} of {trials + event.later:,} trials done, {running:,} running"
@@ -312,7 +312,7 @@ def _best_nll(event: SweepProgress) -> float | None:
 
 
 def _sweep_table(event: SweepProgress) -> RenderableType:
-    """How far a sweep has come: a row for each shape, a bar, the best and the time left."""
+    """Progress of a sweep: a row for each shape, a bar, the best and the time left."""
     from rich import box
     from rich.console import Group
     from rich.progress_bar import ProgressBar
