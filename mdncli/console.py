@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdncli.commands.answer import printable
 from mdncli.events import (
     Event,
     Note,
@@ -30,6 +29,7 @@ from mdncli.events import (
     TrainingStarted,
     Warned,
 )
+from mdncli.present.formats import printable
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.progress import Progress, TaskID
 
-    from mdncli.commands.answer import Answer, Table
+    from mdncli.present.answer import Answer
+    from mdncli.present.table import Table
 
 PLAIN_SECONDS = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
@@ -53,7 +54,7 @@ _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
 
 
 class Console:
-    """Where a command's words go.
+    """The terminal: listener of events and printer of answers.
 
     Args:
         quiet: print nothing on stderr but errors.
@@ -290,12 +291,12 @@ def _figure(value: float | None) -> str:
 
 
 def _sweep_line(event: SweepProgress) -> str:
-    """How far a sweep has come, on one line."""
+    """Progress of a sweep, on one line."""
     return ", ".join(_sweep_parts(event))
 
 
 def _sweep_parts(event: SweepProgress) -> list[str]:
-    """How far a sweep has come, and what is best so far."""
+    """Progress of a sweep and its best trial so far."""
     keys = ("done", "trials", "running", "failed")
     done, trials, running, failed = (sum(getattr(s, key) for s in event.shapes) for key in keys)
     said = f"{done:,} of {trials + event.later:,} trials done, {running:,} running"
@@ -311,7 +312,7 @@ def _best_nll(event: SweepProgress) -> float | None:
 
 
 def _sweep_table(event: SweepProgress) -> RenderableType:
-    """How far a sweep has come: a row for each shape, a bar, the best and the time left."""
+    """Progress of a sweep: a row for each shape, a bar, the best and the time left."""
     from rich import box
     from rich.console import Group
     from rich.progress_bar import ProgressBar

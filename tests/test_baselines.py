@@ -17,8 +17,8 @@ from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
 from mdncli.commands.predict import Request as Prediction
 from mdncli.commands.predict import predict
-from mdncli.commands.runs.showing import show
-from mdncli.commands.runs.verifying import verify
+from mdncli.commands.runs.show import show
+from mdncli.commands.runs.verify import verify
 from mdncli.commands.sample import Request, sample
 from mdncli.data import table
 from mdncli.density.mixture import Mixture

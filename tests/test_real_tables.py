@@ -16,7 +16,6 @@ import polars as pl
 import pytest
 
 from mdncli import config, experiment, predictor
-from mdncli.commands.answer import Answer
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
 from mdncli.commands.sample import Request, sample
@@ -24,6 +23,7 @@ from mdncli.commands.train import train
 from mdncli.data import splits, table
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Event, Note, Warned, ignore
+from mdncli.present.answer import Answer
 from mdncli.store import RunFolder, read_tensors
 
 TINY = (
@@ -189,8 +189,8 @@ def test_a_run_on_a_messy_table_can_be_drawn_and_sampled() -> None:
 
 
 def test_names_of_categories_are_drawn() -> None:
-    from mdncli.commands.subjects import of_dataset
     from mdncli.plots.data import data
+    from mdncli.present.subjects import of_dataset
 
     write_excel(Path("a.csv"), flats())
     dataset, _ = dataset_of("a.csv", "data.missing=impute", "data.categorical=[zone]")

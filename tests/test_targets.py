@@ -19,7 +19,7 @@ from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
 from mdncli.commands.predict import Request as Prediction
 from mdncli.commands.predict import predict
-from mdncli.commands.runs.verifying import verify
+from mdncli.commands.runs.verify import verify
 from mdncli.commands.sample import Request, sample
 from mdncli.data import table
 from mdncli.errors import InterruptedRunError, UsageError

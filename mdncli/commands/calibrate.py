@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.finding import find_model
 from mdncli.errors import UsageError
 from mdncli.events import Listener
 from mdncli.experiment import Dataset
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number
+from mdncli.present.lookup import find_model
+from mdncli.present.table import Table
 from mdncli.store import finite
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from mdncli.commands.answer import Answer
 from mdncli.config import divide, dump, json_schema, load
 from mdncli.errors import ConfigError, UsageError
 from mdncli.events import Listener
+from mdncli.present.answer import Answer
 
 
 def check(items: Sequence[str]) -> Answer:

@@ -14,8 +14,6 @@ import numpy as np
 from mdncli import config as configs
 from mdncli import experiment, store
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.train import interruptible
 from mdncli.config import Config, FileData
 from mdncli.data import splits
 from mdncli.density.categorical import Categorical
@@ -25,6 +23,10 @@ from mdncli.evaluation import classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
+from mdncli.machine import interruptible
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -34,10 +36,10 @@ FOLDS = 5
 """Parts that the rows are cut into where neither option nor config says."""
 
 METRICS = ("nll", "rmse", "mae", "crps", "pit_ks", "excess_nll")
-"""What is averaged over the folds, where it is known of all of them."""
+"""Metrics that are averaged over the folds, where they are known of all of them."""
 
 METRICS_OF_CLASSES = ("nll", "accuracy", "brier", "ece", "log_loss", "excess_nll")
-"""The same where the target is a class."""
+"""Metrics that are averaged where the target is a class."""
 
 FAILED_FOLDS = 3
 """The exit code where some folds have failed."""
@@ -83,7 +85,7 @@ def crossval(
     with interruptible() as stop:
         view = experiment.begin_view(runs_dir, base.name, about, base)
         try:
-            outcomes = experiment.train(datasets, view.path / "folds", listener, stop)
+            outcomes = experiment.train(datasets, view.folds, listener, stop)
             done = _scored(outcomes, datasets)
             _draw(view, base.name, done)
             answer = _answer(view, base, outcomes, done, time.monotonic() - started)
@@ -121,7 +123,7 @@ class _Fold:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What JSON says of it."""
+        """The fold as JSON."""
         scores = {key: self.scores.get(key) for key in ("rows", *_metrics(self.dataset))}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
@@ -208,20 +210,19 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
 
 def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
     """The figures of all folds together: every row as the model saw it that had not learned it."""
-    from mdncli.plots import FIGURES, save
+    from mdncli.plots import FIGURES
+    from mdncli.present.figures import draw
 
     if not done:
         return
     subject = _pooled(name, done)
-    store.subfolder(view.plots)
-    for key, figure in FIGURES.items():
-        if figure.applies(subject):
-            save(figure.load()(subject), view.plots / f"{key}.png")
+    applying = [key for key, figure in FIGURES.items() if figure.applies(subject)]
+    draw(view, FIGURES, applying, subject)
 
 
 def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
-    from mdncli.commands.subjects import rows
     from mdncli.plots.subject import Rows, Subject
+    from mdncli.present.subjects import rows
 
     lead = done[0].dataset
     tested = [rows(fold.dataset, fold.dataset.split.test) for fold in done]
@@ -249,11 +250,11 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
 def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
     """Leave what the folds have; where none has begun, nothing."""
     with contextlib.suppress(MdnError, OSError):
-        begun = store.runs(view.path / "folds")
+        begun = store.runs(view.folds)
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
         state = "interrupted" if interrupted else "failed"
         view.write_status(state, 0, None if interrupted else str(error))
         if not begun:
             store.discard(view)
         elif interrupted:
-            listener(Note(f"{len(begun)} folds are in {view.path / 'folds'}, each can be resumed"))
+            listener(Note(f"{len(begun)} folds are in {view.folds}, each can be resumed"))

@@ -11,11 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer, number, significant
-from mdncli.commands.answer import Table as Shown
-from mdncli.commands.finding import find_model
-from mdncli.commands.invalid import Tally, drops, gaps, remedied
-from mdncli.commands.records import mapping_of
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError, MdnError
@@ -24,7 +19,13 @@ from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number, significant
+from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.lookup import find_model
+from mdncli.present.table import Table as Shown
 from mdncli.store import RunFolder, finite
+from mdncli.store.values import mapping_of
 
 if TYPE_CHECKING:
     from mdncli.density.conditional import Conditional
@@ -177,7 +178,7 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
 
 
 REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
-"""What the references are called: fitted to the training targets, the same for all rows."""
+"""Labels of the references: fitted to the training targets, equal for all rows."""
 
 CONFORMAL_ROWS = 5_000
 """Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
@@ -232,7 +233,7 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
 
 
 def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
-    """How often a row is inside, and how wide they are on average."""
+    """Coverage and mean width of the central intervals."""
     return [
         (
             _set(level, name, targets),

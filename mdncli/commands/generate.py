@@ -8,19 +8,20 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.commands.answer import Answer, Table
-from mdncli.commands.output import free
 from mdncli.config import SyntheticData
 from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.errors import UsageError
 from mdncli.events import Listener
 from mdncli.experiment import Dataset
+from mdncli.present.answer import Answer
+from mdncli.present.output import free
+from mdncli.present.table import Table
 from mdncli.store import RunFolder
 
 
 def datasets() -> Answer:
-    """All synthetic datasets, with what they are."""
+    """All synthetic datasets, each with a summary."""
     about = {name: _summary(name) for name in DATASETS}
     return Answer(
         document=about, tables=[Table("", ("dataset", "what it is"), list(about.items()))]
@@ -66,22 +67,20 @@ def generate(
         # Drawn again in a moment, it is not worth an unfinished folder.
         store.abandon(run)
         raise
-    return Answer(
-        lines=[str(run.path)], document={"run": str(run.path), "files": [*map(str, files)]}
-    )
+    return Answer(lines=[str(run.path)], document={"run": str(run.path), "files": files})
 
 
-def _table(dataset: Dataset, run: RunFolder, output: Path | None) -> Path:
+def _table(dataset: Dataset, run: RunFolder, output: Path | None) -> str:
     if output is None:
-        return run.data
+        return str(run.data)
     experiment.write_rows(dataset, output)
-    return output
+    return str(output)
 
 
-def _picture(dataset: Dataset, run: RunFolder) -> Path:
-    from mdncli.commands.subjects import of_dataset
-    from mdncli.plots import FIGURES, save
+def _picture(dataset: Dataset, run: RunFolder) -> str:
+    from mdncli.plots import FIGURES
+    from mdncli.present.figures import draw
+    from mdncli.present.subjects import of_dataset
 
-    picture = store.subfolder(run.plots) / "data.png"
-    save(FIGURES["data"].load()(of_dataset(dataset, split=False)), picture)
+    (picture,) = draw(run, FIGURES, ["data"], of_dataset(dataset, split=False))
     return picture

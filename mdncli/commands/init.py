@@ -15,8 +15,6 @@ import numpy as np
 
 from mdncli import config as configs
 from mdncli import store
-from mdncli.commands.answer import Answer
-from mdncli.commands.output import free
 from mdncli.config import FileData, clip, written
 from mdncli.data import table
 from mdncli.data.column import Column
@@ -26,6 +24,8 @@ from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
 from mdncli.events import ignore
+from mdncli.present.answer import Answer
+from mdncli.present.output import free
 
 if TYPE_CHECKING:
     from mdncli.experiment import Dataset
@@ -139,7 +139,7 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True)
 class Draft:
-    """What a table asks for.
+    """Choices for a table.
 
     Args:
         inputs: the columns to predict from.
@@ -184,7 +184,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
 
 
 def _unfit(column: Column) -> str:
-    """Why nothing can be learned from a column; empty where something can."""
+    """Reason why nothing can be learned from a column; empty where something can."""
     present = column.values[~column.missing()]
     distinct = len(np.unique(present))
     if not len(present):
@@ -347,7 +347,7 @@ def _description(column: Column) -> str:
 
 
 def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
-    """What to do about needles; a floor that suits every target is set."""
+    """Remedies for degenerate components; a floor that suits every target is set."""
     for name, trap in traps.items():
         yield from _comment(f"The spike trap: {trap.warning(clip(name))}.", "  ")
     floors = [trap.floor for trap in traps.values() if trap.floor is not None]

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 
 from mdncli import predictor as predictors
 from mdncli import store
-from mdncli.commands.answer import Answer, Table
-from mdncli.commands.finding import find, require_own_model
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
-from mdncli.plots import FIGURES, SWEEP_FIGURES, save
-from mdncli.store import RunFolder, subfolder
+from mdncli.plots import FIGURES, SWEEP_FIGURES
+from mdncli.present.answer import Answer
+from mdncli.present.figures import draw
+from mdncli.present.lookup import find, require_own_model
+from mdncli.present.table import Table
+from mdncli.store import RunFolder
 from mdncli.sweep.book import is_sweep, standing_of
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ def plot(
 
 
 def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
-    """The figures of a sweep: how the NLL of its trials depends on what varies."""
+    """The figures of a sweep: the NLL of its trials over the keys that vary."""
     from mdncli.plots.swept import Swept
 
     run = next(filter(is_sweep, runs))
@@ -111,19 +113,14 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
     if not found:
         raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")
     trials, overrides, nlls = map(list, zip(*found, strict=True))
-    swept = Swept(run.id[16:], overrides, nlls, [trial.history for trial in trials])
+    swept = Swept(run.name, overrides, nlls, [trial.history for trial in trials])
     applying = [name for name, figure in SWEEP_FIGURES.items() if figure.applies(swept)]
     if wrong := [name for name in names if name not in applying]:
         raise UsageError(
             f"{run.path}: the figure {wrong[0]!r} needs more keys that vary",
             hint=f"choose from {', '.join(applying)}",
         )
-    files = []
-    subfolder(run.plots)
-    for name in names or applying:
-        path = run.plots / f"{name}.png"
-        save(SWEEP_FIGURES[name].load()(swept), path)
-        files.append(str(path))
+    files = draw(run, SWEEP_FIGURES, names or applying, swept)
     return Answer(lines=files, document={"run": str(run.path), "files": files})
 
 
@@ -149,8 +146,8 @@ def _check(runs: Sequence[RunFolder], name: str | None) -> None:
 
 def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
     """The runs as the subjects of figures, each under a name of its own."""
-    from mdncli.commands.subjects import of_run
     from mdncli.experiment import reopen
+    from mdncli.present.subjects import of_run
 
     datasets = [reopen(run) for run in runs]
     subjects = [
@@ -183,10 +180,5 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
 
 
 def _drawn(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
-    files = []
-    subfolder(run.plots)
-    for name in names:
-        path = run.plots / f"{name}.png"
-        save(FIGURES[name].load()(*subjects), path)
-        files.append(str(path))
+    files = draw(run, FIGURES, names, *subjects)
     return Answer(lines=files, document={"run": str(run.path), "files": files})

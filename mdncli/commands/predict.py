@@ -16,10 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer
-from mdncli.commands.finding import find_model
-from mdncli.commands.invalid import Tally, drops, gaps, remedied
-from mdncli.commands.output import destination, free
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, Records, Table
@@ -30,6 +26,10 @@ from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.lookup import find_model
+from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"
@@ -40,12 +40,12 @@ Part = tuple[Table, Columns | Records]
 """Rows to predict at, and all that their file says about them."""
 
 Kept = NDArray[np.bool_]
-"""Which of some rows are predicted at, (N,)."""
+"""Mask of the rows that are predicted at, (N,)."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of `mdn predict`; see its options."""
+    """The options of `mdn predict`."""
 
     at: str | None = None
     quantiles: str = QUANTILES
@@ -102,7 +102,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
 
 @dataclass(frozen=True)
 class Asked:
-    """What each target is asked for, and what the columns are called after it.
+    """Summaries that are asked of each target, and the names of their columns.
 
     Attributes:
         levels: of quantiles.
@@ -156,7 +156,7 @@ class _Claims(NamedTuple):
 
 
 def _claims(run: RunFolder, predictor: Predictor, asked: Asked) -> list[_Claims]:
-    """What to take of each target; a conformal interval claims what a calibration says."""
+    """Levels and masses for each target; a calibration sets those of conformal ones."""
     calibration = predictor.calibration
     if asked.conformal and calibration is None:
         raise UsageError(
@@ -290,7 +290,7 @@ def _kept(
 
 
 def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
-    """Where the targets, if there are any, are missing or can be: numbers, or a known class."""
+    """Mask of rows whose targets, if any, are missing, numbers or a known class."""
     known = [name for name in encoding.targets if name in rows.columns]
     if encoding.classes:
         return encoding.known_classes(rows) if known else np.ones(rows.rows, np.bool_)
@@ -308,7 +308,7 @@ def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
 def _predicted(
     predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: Part, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
-    """What is there about some rows, and the columns of what is predicted for them."""
+    """The columns that some rows have, and those that are predicted for them."""
     rows, written = part
     encoding = predictor.encoding
     known = set(encoding.targets) <= set(rows.columns)

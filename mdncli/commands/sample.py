@@ -11,10 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from mdncli import predictor as predictors
-from mdncli.commands.answer import Answer
-from mdncli.commands.finding import find_model
-from mdncli.commands.invalid import gaps
-from mdncli.commands.output import destination, free
 from mdncli.data import table
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
@@ -23,6 +19,10 @@ from mdncli.density.arrays import tiles
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
+from mdncli.present.answer import Answer
+from mdncli.present.invalid_rows import gaps
+from mdncli.present.lookup import find_model
+from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
 
 GRID_POINTS = 1000
@@ -42,7 +42,7 @@ MOST_PICTURED = 1_000_000
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of `mdn sample`; see its options."""
+    """The options of `mdn sample`."""
 
     temperatures: str = "1"
     scale_temperature: float = 1.0
@@ -206,7 +206,7 @@ def _drawn(
 def _marked(
     parts: Iterator[dict[str, np.ndarray]], temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The same with a first column that says at which temperature."""
+    """Draws with a first column that names their temperature."""
     for columns in parts:
         label = "temp"
         while label in columns:
@@ -228,10 +228,10 @@ def _plot(
         what = "numbers" if predictor.classes else "one numeric input"
         listener(Note(f"no picture: that is for {what}; see mdn plot"))
         return False
-    from mdncli.commands.subjects import of_dataset
     from mdncli.experiment import reopen
     from mdncli.plots import FIGURES, save
     from mdncli.plots.subject import Rows
+    from mdncli.present.subjects import of_dataset
 
     data, subjects = of_dataset(reopen(run)), []
     for temperature, parts in draws.items():

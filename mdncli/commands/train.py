@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
@@ -12,9 +11,6 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment
-from mdncli.commands import components, health
-from mdncli.commands.answer import Answer, Table, number
-from mdncli.commands.finding import anything, find, require_own_model
 from mdncli.config import Config
 from mdncli.errors import (
     ConfigError,
@@ -25,6 +21,12 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Dataset, Outcome
+from mdncli.machine import interruptible
+from mdncli.present import components, health
+from mdncli.present.answer import Answer
+from mdncli.present.formats import number
+from mdncli.present.lookup import anything, find, require_own_model
+from mdncli.present.table import Table
 from mdncli.training.profiling import Profiler
 
 MOST_RUNS = 10_000
@@ -203,7 +205,7 @@ def _document(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _health(results: Sequence[Mapping[str, Any]]) -> list[Table]:
-    """What one run makes of its components; of several only what each of them says itself."""
+    """The health of the mixture of a single run."""
     if len(results) > 1:
         return []
     rows = [remark for remark in health.remarks(results[0]) if remark[0] != "spike trap"]
@@ -235,21 +237,3 @@ def _nothing_begun() -> Iterator[None]:
     except Stopped as stopped:
         message = "interrupted before any training"
         raise InterruptedRunError(message, signal=stopped.signal) from None
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], int | None]]:
-    """Make the first SIGINT or SIGTERM a word that training asks for; a second ends at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-
-    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

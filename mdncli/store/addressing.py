@@ -1,4 +1,4 @@
-"""How people refer to a run: a path, the start of its name, `@latest`, `@-2`, `@best`."""
+"""References to a run: a path, the start of its name, `@latest`, `@-2`, `@best`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdncli.store.files import JSON_LIMIT, content, parsed
 from mdncli.store.folder import RunFolder
 
 FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,119})")
-"""What a run folder is called."""
+"""Pattern of a run folder's name."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def runs(root: Path) -> list[RunFolder]:
 
     def order(run: tuple[str, str, int]) -> tuple[str, str, int, str]:
         entry, _, number = run
-        started = _started(root / entry) if len(names[entry[:15]]) > 1 else ""
+        started = _started(RunFolder(root / entry)) if len(names[entry[:15]]) > 1 else ""
         return entry[:15], started, number, entry
 
     return [RunFolder(root / entry) for entry, *_ in sorted(numbered, key=order)]
@@ -122,15 +122,15 @@ def _find_trial(
     """A run of a sweep: by the start of its name, the end of it, or as any other run."""
     if not tail.startswith("@"):
         found = runs(trials)
-        starting = [run for run in found if run.id[16:].startswith(tail)]
-        for few in ([r for r in starting if r.id[16:] == tail], starting):
+        starting = [run for run in found if run.name.startswith(tail)]
+        for few in ([r for r in starting if r.name == tail], starting):
             if len(few) == 1:
                 return Found(few[0], [])
         ending = [run for run in found if run.id.rpartition("-")[2].startswith(tail)]
         if len(ending) == 1 and not starting:
             return Found(ending[0], [])
         if len(starting) > 1:
-            shown = ", ".join(run.id[16:] for run in starting[:4])
+            shown = ", ".join(run.name for run in starting[:4])
             raise RunNotFoundError(
                 f"{tail!r} matches {len(starting)} trials: {shown}"
                 + (", ..." if len(starting) > 4 else ""),
@@ -158,7 +158,7 @@ def _find_relative(
     if len(found) < back:
         what = "no run" if not found else f"only {len(found)} run{'s' * (len(found) > 1)}"
         hint = "train one with mdn train sine, or see mdn runs list"
-        if any((root / entry / "trials").is_dir() for entry in passed_over):
+        if any(RunFolder(root / entry).trials.is_dir() for entry in passed_over):
             hint = "name a trial of a sweep, such as @latest/@best"
         raise RunNotFoundError(
             f"{reference}: {what} in {root} that this command can use", hint=hint
@@ -208,19 +208,19 @@ def _numbered(entry: str) -> tuple[str, int]:
 
 
 def _is_called(run: RunFolder, name: str) -> bool:
-    """Whether a run has this name; a number at its folder's end may be of the name or not."""
-    if name not in (run.id[16:], _numbered(run.id)[0]):
+    """Test that a run has this name; a number at its folder's end may be of the name or not."""
+    if name not in (run.name, _numbered(run.id)[0]):
         return False
-    return _recorded(run.path, "name") in ("", name)
+    return _recorded(run, "name") in ("", name)
 
 
-def _started(path: Path) -> str:
-    return _recorded(path, "started")
+def _started(run: RunFolder) -> str:
+    return _recorded(run, "started")
 
 
-def _recorded(path: Path, key: str) -> str:
-    """What a run's provenance says; nothing where it cannot be read."""
+def _recorded(run: RunFolder, key: str) -> str:
+    """An entry of the run's provenance; empty where it cannot be read."""
     try:
-        return str(parsed(content(path / "run.json", JSON_LIMIT))[key])
+        return str(parsed(content(run.provenance, JSON_LIMIT))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

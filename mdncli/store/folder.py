@@ -45,6 +45,16 @@ class RunFolder:
         return self.path.name
 
     @property
+    def stamp(self) -> str:
+        """The start of the run in UTC, as the folder's name has it: `20261120-141503`."""
+        return self.id[:15]
+
+    @property
+    def name(self) -> str:
+        """The folder's name without the stamp: the run's name, with a number if need be."""
+        return self.id[16:]
+
+    @property
     def config(self) -> Path:
         return self.path / "config.yaml"
 
@@ -77,12 +87,12 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
     def plots(self) -> Path:
         return self.path / "plots"
+
+    def figure(self, name: str) -> Path:
+        """The picture of a figure, by its name."""
+        return self.plots / f"{name}.png"
 
     @property
     def samples(self) -> Path:
@@ -91,6 +101,11 @@ class RunFolder:
     @property
     def predictions(self) -> Path:
         return self.path / "predictions"
+
+    @property
+    def folds(self) -> Path:
+        """Of a cross-validation: the folder that holds its runs."""
+        return self.path / "folds"
 
     @property
     def trials(self) -> Path:
@@ -110,7 +125,7 @@ class RunFolder:
     # ------------------------------------------------------------------ what the folder says
 
     def exists(self) -> bool:
-        """Whether this is a run folder at all; one that may not be read is none."""
+        """Test that this is a run folder at all; one that may not be read is none."""
         return os.path.exists(self.provenance)
 
     def read_json(self, path: Path) -> dict[str, Any]:
@@ -146,7 +161,7 @@ class RunFolder:
         return int(about.get("format", FORMAT))
 
     def state(self) -> State:
-        """What became of the run; a `running` whose process is gone is `interrupted`."""
+        """Status of the run; a `running` whose process is gone is `interrupted`."""
         if os.path.exists(self.result):
             return "completed"
         try:
@@ -263,7 +278,7 @@ class RunFolder:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a tensor file of a run that is missing or damaged."""
+    """Remedy for a tensor file of a run that is missing or damaged."""
     run = RunFolder(path.parent)
     if path == run.model and run.checkpoint.exists():
         return f"get it with mdn train --resume {run.path}"

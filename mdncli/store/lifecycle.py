@@ -17,7 +17,10 @@ from mdncli.store.files import plain_entries
 from mdncli.store.folder import RunFolder
 
 STAMP = "%Y%m%d-%H%M%S"
-"""How a folder's name tells when its run started, in UTC."""
+"""Format of the start of a run, in UTC, in its folder's name."""
+
+LATEST = "latest"
+"""Name of the link to the newest run, beside it."""
 
 _REMOVED = re.compile(rf"\.removed-\d+-{FOLDER.pattern}")
 
@@ -72,7 +75,7 @@ def _next(stamp: str) -> str:
 
 def point_latest(run: RunFolder) -> None:
     """Swap the symlink `latest` beside the run to it; a real file of that name is left alone."""
-    link = run.path.parent / "latest"
+    link = run.path.parent / LATEST
     if link.exists() and not link.is_symlink():
         return
     temporary = run.path.parent / f".latest.{os.getpid()}"
@@ -165,7 +168,7 @@ def _at_rest(run: RunFolder) -> Iterator[None]:
 
 def _repoint_latest(root: Path) -> None:
     """Point a `latest` whose run is gone to the newest run left; remove it where none is."""
-    link = root / "latest"
+    link = root / LATEST
     with contextlib.suppress(OSError):
         target = os.readlink(link)
         if FOLDER.fullmatch(target) and not (root / target).exists():

@@ -19,7 +19,7 @@ from mdncli.density.categorical import Categorical
 from mdncli.evaluation.classification import evaluate
 from mdncli.evaluation.metrics import Chunk
 from mdncli.store import RunFolder
-from tests.commands.conftest import Done, Here
+from tests.conftest import Done, Here
 
 QUICK = ("train.steps=150", "model.ensemble=2", "model.hidden=[16]")
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import math
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,12 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from mdncli.commands import predict as command
-from mdncli.commands.output import numbered
 from mdncli.commands.predict import Request
 from mdncli.data import delimited
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
-from mdncli.errors import DataError, MdnError, RunNotFoundError, UsageError
+from mdncli.errors import DataError, RunNotFoundError, UsageError
 from mdncli.events import ignore
 from mdncli.factorisation import Factorisation
 from mdncli.head import Head
@@ -448,20 +445,6 @@ def test_test_rows_go_to_a_numbered_file_of_the_run(mdn: Mdn, trained: Path) -> 
     assert refused.returncode == 2
     assert refused.stdout == ""
     assert refused.stderr == "error: --json and -o - both want stdout; name a file with -o\n"
-
-
-def test_a_number_is_given_once_and_given_back(tmp_path: Path) -> None:
-    def take(_: int) -> str:
-        with numbered(tmp_path / "samples", "sample", ".csv") as path:
-            return path.name
-
-    with ThreadPoolExecutor(8) as pool:
-        names = list(pool.map(take, range(40)))
-    assert sorted(names) == sorted(f"sample-{n}.csv" for n in range(1, 41))
-    with contextlib.suppress(MdnError), numbered(tmp_path / "other", "sample", ".csv") as path:
-        assert path.exists()
-        raise MdnError("failed")
-    assert not list((tmp_path / "other").iterdir())
 
 
 def test_it_stands_in_a_pipeline(trained: Path, tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mdncli import plots
 from mdncli.commands import sample as command
 from mdncli.commands.sample import Request
 from mdncli.data import table
 from mdncli.errors import UsageError
 from mdncli.events import ignore
+from mdncli.plots.subject import Subject
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz"])
@@ -35,11 +38,14 @@ def test_a_picture_of_many_draws_shows_some(
 ) -> None:
     monkeypatch.setattr(command, "MOST_PICTURED", 100)
     monkeypatch.setattr(command, "DRAWS_AT_ONCE", 64)
-    seen = []
-    monkeypatch.setattr(command, "_plot", lambda _, __, draws, *___: seen.extend(draws[1.0]))
+    seen: list[Subject] = []
+    figure = SimpleNamespace(load=lambda: seen.append)
+    monkeypatch.setitem(plots.FIGURES, "samples", figure)
+    monkeypatch.setattr(plots, "save", lambda drawn, path: None)
     out = str(tmp_path / "draws.csv")
     command.sample(str(trained), Request(grid="-5:5:10", count=30, output=out), tmp_path, ignore)
-    shown = np.concatenate([part["x"] for part in seen])
+    assert seen[0].draws is not None
+    shown = seen[0].draws.x[:, 0]
     assert 90 <= len(shown) <= 130
     assert len(np.unique(shown)) == 10
 

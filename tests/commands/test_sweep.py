@@ -15,7 +15,7 @@ from mdncli import store
 from mdncli.store import RunFolder
 from mdncli.sweep.book import Book
 from mdncli.sweep.trials import Trial
-from tests.commands.conftest import Done, Here
+from tests.conftest import Done, Here
 
 SMALL = (
     "sine",
@@ -43,8 +43,9 @@ def learnt(sweep: RunFolder) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs in which one sweep has been trained; not to be changed."""
-    from mdncli.commands.sweep import Request, sweep
+    from mdncli.commands.sweep import sweep
     from mdncli.events import ignore
+    from mdncli.sweep.request import Request
 
     root = tmp_path_factory.mktemp("swept") / "runs"
     answer = sweep([*SMALL, *AXES], {}, Request(), root, ignore)

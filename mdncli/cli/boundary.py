@@ -1,0 +1,169 @@
+"""The error boundary: the only place where errors become a sentence and an exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from types import FrameType
+from typing import Any, NoReturn, cast
+
+import typer
+
+from mdncli.cli.app import app
+from mdncli.cli.options import SETTINGS
+from mdncli.errors import MdnError, Stopped, refused
+
+# Typer carries Click or brings its own, by version; either way these are what it raises.
+_UsageError, _CommandLineError = cast(
+    "tuple[type[Exception], type[Exception]]", typer.BadParameter.__mro__[1:3]
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command line: the only place where an error becomes an exit code."""
+    # Waiting for each other, the threads of numpy's linear algebra burn the cores they wait for:
+    # beside one busy process a forward pass takes ten times as long as on one thread.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    received: list[int] = []
+    try:
+        with _stoppable(received):
+            return _guarded(arguments, received)
+    except Stopped as stopped:
+        _report(["interrupted"])
+        return 128 + stopped.signal
+    except BrokenPipeError:
+        # The reader has left; keep the interpreter from complaining about it while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+@contextmanager
+def _stoppable(received: list[int]) -> Iterator[None]:
+    """Let SIGINT and SIGTERM raise `Stopped`, and gather their numbers."""
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        # A second one ends the process at once, even if some library has swallowed the first.
+        signal.signal(number, signal.SIG_DFL)
+        raise Stopped(number)
+
+    def stop_later(dropped: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised inside a destructor; the signal comes again outside of it.
+        if isinstance(dropped.exc_value, Stopped) and received:
+            signal.signal(received[0], stop)
+            threading.Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
+        else:
+            sys.__unraisablehook__(dropped)
+
+    hook, sys.unraisablehook = sys.unraisablehook, stop_later
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        sys.unraisablehook = hook
+
+
+def _guarded(arguments: Sequence[str], received: Sequence[int]) -> int:
+    try:
+        _invoke(list(arguments))
+    except typer.Exit as done:
+        return done.exit_code
+    except MdnError as error:
+        if os.environ.get("MDN_DEBUG"):
+            raise
+        _report(error.lines())
+        return error.exit_code
+    except typer.Abort:
+        return 130
+    except _CommandLineError as error:
+        message = error.format_message()  # pyright: ignore[reportAttributeAccessIssue]
+        if type(error).__name__ == "NoArgsIsHelpError":
+            sys.stdout.write(f"{message}\n")
+            return 0
+        if not isinstance(error, _UsageError):
+            _report([message])
+            return 1
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "mdn"
+        text = " ".join(message.split()).rstrip(".")
+        _report([f"{command}: {text}; see {command} --help"])
+        return 2
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if os.environ.get("MDN_DEBUG"):
+            raise
+        if error.filename is None:
+            _report([str(refused(error, "standard output"))])
+        else:
+            _report([str(refused(error, error.filename, "cannot be used"))])
+        return 1
+    except MemoryError:
+        _report(["out of memory; use fewer rows, mixtures or hidden units"])
+        return 1
+    except Exception as error:
+        if received:  # some libraries make another error of an interrupt
+            raise Stopped(received[0]) from None
+        if os.environ.get("MDN_DEBUG"):
+            raise
+        _report([_internal(error)])
+        return 1
+    return 0
+
+
+def _invoke(arguments: list[str]) -> None:
+    """Parse and run a command; every exception comes out as it is.
+
+    Calling the app would do the same but for turning a broken pipe into an exit of its own.
+    """
+    if "_MDN_COMPLETE" in os.environ:
+        app(arguments, prog_name="mdn")
+    command = _command()
+    if {"-h", "--help"} & {*arguments} or not arguments:
+        _unburden(command)
+    with command.make_context("mdn", arguments) as context:
+        command.invoke(context)
+
+
+@cache
+def _command() -> Any:
+    """The command with all below it, built once for callers that run several."""
+    return typer.main.get_command(app)
+
+
+def _unburden(command: Any) -> None:
+    """Have help show no type for flags, of a command and all below it."""
+    context = typer.Context(command, **SETTINGS)
+    for option in command.get_params(context):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for below in getattr(command, "commands", {}).values():
+        _unburden(below)
+
+
+def _internal(error: Exception) -> str:
+    import tempfile
+    import traceback
+
+    what = f"internal error: {type(error).__name__}: {error}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="mdn-error-", suffix=".log", delete=False
+        ) as log:
+            log.write("".join(traceback.format_exception(error)))
+    except OSError:
+        return f"{what}; run again with MDN_DEBUG=1 to see where"
+    return f"{what}; this is a bug, its traceback is in {log.name}"
+
+
+def _report(lines: Sequence[str]) -> None:
+    from mdncli.console import Console
+
+    Console().error(lines)

@@ -1,0 +1,38 @@
+"""Figures in a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mdncli.plots import save
+from mdncli.store import RunFolder, subfolder
+
+if TYPE_CHECKING:
+    from mdncli.plots import FigureEntry, SweepFigureEntry
+
+
+def draw(
+    run: RunFolder,
+    registry: Mapping[str, FigureEntry] | Mapping[str, SweepFigureEntry],
+    names: Iterable[str],
+    *subjects: Any,
+) -> list[str]:
+    """Draw figures into a run folder; those that it has already are replaced.
+
+    Args:
+        run: the folder.
+        registry: name -> figure.
+        names: the figures to draw.
+        subjects: of the figures.
+
+    Returns:
+        The paths of the pictures.
+    """
+    files = []
+    subfolder(run.plots)
+    for name in names:
+        path = run.figure(name)
+        save(registry[name].load()(*subjects), path)
+        files.append(str(path))
+    return files

@@ -1,0 +1,92 @@
+"""Rows that a model cannot take: refused with a remedy, or set aside and counted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mdncli.config import FileData
+from mdncli.data.encoding import Encoding
+from mdncli.data.naming import quoted
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.experiment import config_of
+from mdncli.store import RunFolder
+
+REMEDY = "correct it, or leave such rows out with --skip-invalid"
+
+
+@dataclass
+class Tally:
+    """Count of the rows that were set aside, and the place of the first."""
+
+    source: str = ""
+    rows: int = 0
+    aside: int = 0
+    first: str = ""
+
+    def add(self, table: Table, kept: NDArray[np.bool_]) -> None:
+        """Count the next rows."""
+        if not self.aside and not kept.all():
+            self.first = table.position(int(np.argmin(kept)))
+        self.source = table.source
+        self.rows += len(kept)
+        self.aside += int(np.count_nonzero(~kept))
+
+    def __str__(self) -> str:
+        first = "" if self.aside == 1 else "the first "
+        return f"{self.aside:,} of {self.rows:,} rows, {first}{self.first}"
+
+
+def drops(run: RunFolder) -> bool:
+    """Test that a run was trained without the rows that miss a value."""
+    if not run.config.is_file():
+        return False
+    data = config_of(run).data
+    return isinstance(data, FileData) and data.missing == "drop"
+
+
+def gaps(
+    encoding: Encoding, tables: Iterable[Table], *, targets: bool = False, remedy: str = REMEDY
+) -> DataError | None:
+    """The error for values that are missing or infinite, if there are any: how many, and where.
+
+    Args:
+        encoding: of the model.
+        tables: the rows, part by part; the others are only counted.
+        targets: whether targets are needed, too.
+        remedy: what to do about it.
+    """
+    counts: Counter[str] = Counter()
+    first = ""
+    # What else is wrong with later rows is told once these are right.
+    with contextlib.suppress(DataError):
+        for table in tables:
+            found = encoding.gaps(table, targets=targets)
+            counts.update({name: int(np.count_nonzero(gap)) for name, gap in found.items()})
+            if counts and not first:
+                name = min(found, key=lambda name: int(np.argmax(found[name])))
+                row = int(np.argmax(found[name]))
+                value = "infinite" if np.isinf(table.readable(name)[row]) else "missing"
+                first = f"{table.place(row, name)}: the value is {value}"
+    if not first:
+        return None
+    if counts.total() > 1:
+        first += f", the first of {counts.total():,}"
+    if len(counts) > 1:
+        first += f" ({', '.join(f'{quoted(name)} {count:,}' for name, count in counts.items())})"
+    return DataError(first, hint=remedy)
+
+
+@contextlib.contextmanager
+def remedied() -> Iterator[None]:
+    """Say what to do about a row that cannot be encoded, where its error does not."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.message, hint=error.hint or REMEDY) from None

@@ -1,0 +1,63 @@
+"""Output files of commands; none is ever replaced that was not meant to be replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from mdncli.errors import UsageError
+from mdncli.store import subfolder
+
+
+def free(path: Path, *, force: bool) -> Path:
+    """The path of `-o`, if it may be written.
+
+    Raises:
+        UsageError: it exists and `force` is false, or its folder does not exist.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder", hint="name a file in it")
+    if path.exists() and not force:
+        raise UsageError(f"{path}: exists already", hint="add --force to replace it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: no such folder: {path.parent}", hint="make it first")
+    return path
+
+
+@contextlib.contextmanager
+def destination(output: str | None, folder: Path, stem: str) -> Iterator[TextIO | Path]:
+    """Destination of a table: the file of `-o`, stdout for `-`, else `stem-N.csv`."""
+    if output == "-":
+        yield sys.stdout
+    elif output is not None:
+        yield Path(output)
+    else:
+        with numbered(folder, stem, ".csv") as path:
+            yield path
+
+
+@contextlib.contextmanager
+def numbered(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
+    """The next free `stem-N` in a folder, which is made if need be; gone again if all fails.
+
+    The file is there from the start, though empty, so that no other process takes its number.
+    """
+    subfolder(folder)
+    taken = {path.name.split(".")[0] for path in folder.iterdir()}
+    number = 1
+    while True:
+        path = folder / f"{stem}-{number}{suffix}"
+        number += 1
+        if path.stem in taken:
+            continue
+        with contextlib.suppress(FileExistsError):
+            path.touch(exist_ok=False)
+            break
+    try:
+        yield path
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

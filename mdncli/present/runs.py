@@ -1,0 +1,30 @@
+"""Runs as a table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from mdncli.present.formats import number
+from mdncli.present.records import Record
+from mdncli.present.table import Table
+
+COLUMNS = ("run", "status", "NLL val", "NLL test", "excess", "seconds", "age")
+
+
+def runs_table(records: Sequence[Record]) -> Table:
+    """Runs as a table that fits a terminal of 80 columns."""
+    now = time.time()
+    rows = [
+        (
+            record.run.id,
+            record.status,
+            number(record.nll["validation"], 3),
+            number(record.nll["test"], 3),
+            number(record.figure("excess_nll"), 3),
+            number(record.seconds, 1),
+            record.age(now),
+        )
+        for record in records
+    ]
+    return Table("", COLUMNS, rows, one_line=True)

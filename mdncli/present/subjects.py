@@ -1,0 +1,142 @@
+"""Runs and their data as the subjects of figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mdncli.data.column import Column
+from mdncli.data.streams import stream
+from mdncli.data.table import Table
+from mdncli.density.distribution import Distribution
+from mdncli.experiment import Dataset
+from mdncli.plots.subject import Rows, Subject
+from mdncli.predictor import Predictor
+from mdncli.present import records
+from mdncli.store import RunFolder
+
+DRAWS = 1000
+"""Draws shown over the data."""
+
+
+def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
+    """The data alone, before anything is trained; `split` shows the training rows only."""
+    everything = np.arange(dataset.table.rows)
+    return Subject(
+        name=dataset.config.name,
+        inputs=dataset.inputs,
+        targets=dataset.targets,
+        train=rows(dataset, dataset.split.train if split else everything),
+        categories=_categories(dataset),
+        classes=dataset.classes,
+    )
+
+
+def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
+    """A trained run: its data, its predictions, its history and, where known, the truth."""
+    inputs, problem = dataset.inputs, dataset.problem
+    single = len(inputs) == 1
+    numeric = single and [*predictor.ranges] == inputs
+    test, whole = dataset.split.test, predictor.factorisation
+    record = records.read(run)
+
+    def rows_at(x: np.ndarray) -> Table:
+        return Table(
+            {
+                name: Column(
+                    column.kind,
+                    values if column.kind == "numeric" else values.astype(column.values.dtype),
+                    column.labels,
+                )
+                for name, values in zip(inputs, x.T, strict=True)
+                for column in [dataset.table.column(name)]
+            }
+        )
+
+    def predict(x: np.ndarray) -> Distribution:
+        return predictor.predict(rows_at(x))
+
+    def predict_member(x: np.ndarray) -> Distribution:
+        return predictor.encoding.decode(predictor.members(rows_at(x))[0])
+
+    def predict_test() -> Distribution:
+        return predictor.predict(dataset.table[test])
+
+    def exact_test() -> Distribution:
+        known = dataset.exact(dataset.table[test])
+        assert known is not None
+        return known
+
+    exact = None if problem is None else problem.exact
+    of_its_kind: dict[str, Any]
+    if dataset.classes:
+        of_its_kind = {
+            "classes": dataset.classes,
+            "classify": predict,
+            "classify_test": predict_test if len(test) else None,
+            "exact_classes": exact,
+        }
+    else:
+        of_its_kind = {
+            "draws": _draws(predictor) if numeric else _test_draws(dataset, predictor),
+            "predict": predict if single else None,
+            "predict_member": predict_member if single and whole.name == "joint" else None,
+            "predict_test": predict_test if len(test) else None,
+            "exact": exact if single else None,
+            "exact_test": exact_test if exact is not None and len(test) else None,
+        }
+    return Subject(
+        name=dataset.config.name,
+        inputs=inputs,
+        targets=dataset.targets,
+        train=rows(dataset, dataset.split.train),
+        test=rows(dataset, test) if len(test) else None,
+        members=predictor.size // whole.parts,
+        histories=[run.history()],
+        exact_nll=None if record is None else record.figure("exact_nll"),
+        validation_nll=None if record is None else record.nll["validation"],
+        categories=_categories(dataset),
+        **of_its_kind,
+    )
+
+
+def rows(dataset: Dataset, chosen: np.ndarray) -> Rows:
+    """Some rows of the data; text becomes the index of its category, what is missing NaN."""
+    part = dataset.table[chosen]
+    x = np.empty((len(chosen), len(dataset.inputs)))
+    for values, name in zip(x.T, dataset.inputs, strict=True):
+        column = part.column(name)
+        values[:] = np.where(column.missing(), np.nan, column.values)
+    return Rows(x, dataset.y(chosen))
+
+
+def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Labels of the numbers of `rows`, for columns of text and of truth values."""
+    columns = {name: dataset.table.column(name) for name in dataset.inputs}
+    texts = {name: column.labels for name, column in columns.items() if column.kind == "text"}
+    truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}
+    return texts | truths
+
+
+def _test_draws(dataset: Dataset, predictor: Predictor) -> Rows | None:
+    """A draw at each test row, at most `DRAWS` of them; None where there are none.
+
+    Without inputs all rows are alike, and there are `DRAWS`.
+    """
+    if not dataset.inputs:
+        anywhere = predictor.predict(Table({}, counted=range(1, 2)))
+        drawn = anywhere.sample(stream(predictor.seed, "sampling"), DRAWS)
+        return Rows(np.empty((DRAWS, 0)), drawn[0])
+    chosen = dataset.split.test[:DRAWS]
+    if not len(chosen):
+        return None
+    drawn = predictor.predict(dataset.table[chosen]).sample(stream(predictor.seed, "sampling"))
+    return Rows(rows(dataset, chosen).x, drawn[:, 0])
+
+
+def _draws(predictor: Predictor) -> Rows:
+    ((name, (low, high)),) = predictor.ranges.items()
+    x = np.linspace(low, high, DRAWS)
+    drawn = predictor.predict(Table.of({name: x})).sample(stream(predictor.seed, "sampling"))
+    return Rows(x[:, None], drawn[:, 0])

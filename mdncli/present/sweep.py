@@ -1,0 +1,87 @@
+"""Answers of `mdn sweep`: the best points and the failures of a sweep, or a forecast of it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+
+from mdncli.present.answer import Answer
+from mdncli.present.formats import duration
+from mdncli.present.ranking import ranked_table
+from mdncli.present.table import Table
+from mdncli.sweep import ranking
+from mdncli.sweep.forecast import Forecast
+from mdncli.sweep.result import SweepResult
+from mdncli.sweep.trials import Trial
+
+FAILED_TRIALS = 3
+"""The exit code where some trials have failed."""
+
+SHOWN = 10
+"""Points in the table, and causes of failure, at most."""
+
+
+def forecast_answer(forecast: Forecast) -> Answer:
+    """The answer of a dry run: a row for each shape."""
+    rows = [(label, f"{sum(n):,}", f"{len(n):,}") for label, n in forecast.shapes.items()]
+    workers = forecast.workers
+    caption = (
+        f"{workers} process{'es' * (workers > 1)}, about {duration(forecast.seconds)} "
+        f"and {forecast.bytes / 1e6:,.1f} MB; nothing was trained"
+    )
+    return Answer(
+        document=forecast.document(),
+        tables=[Table("To be trained", ("shape", "trials", "stacks"), rows, caption)],
+    )
+
+
+def sweep_answer(result: SweepResult) -> Answer:
+    """The answer of a sweep: its folder, its best points, and what has failed."""
+    return Answer(
+        lines=[str(result.folder.path)],
+        document=result.document(),
+        tables=_tables(result),
+        faults=[*_causes(result)],
+        exit_code=FAILED_TRIALS if result.failures else 0,
+    )
+
+
+def _tables(result: SweepResult) -> list[Table]:
+    """The best points, each with the spread of its seeds."""
+    scored = [
+        ranking.Scored(str(result.run_of(trial).path), trial.overrides, nll)
+        for trial in result.trials
+        if (nll := result.tally.standings[trial.id].nll()) is not None
+    ]
+    keys = [*dict.fromkeys(key for trial in result.trials for key in trial.overrides)]
+    groups = ranking.rank(scored, ranking.grouped_by("all-but-seed", keys))
+    return [ranked_table(groups[:SHOWN], len(groups), "NLL")] if groups else []
+
+
+def _causes(result: SweepResult) -> Iterator[str]:
+    """The failures by their cause, each with a command that shows it again."""
+    causes: dict[str, list[Trial]] = {}
+    for trial in result.failures:
+        causes.setdefault(_cause(result.tally.standings[trial.id].reason), []).append(trial)
+    ordered = sorted(causes.items(), key=lambda cause: -len(cause[1]))
+    for cause, trials in ordered[:SHOWN]:
+        config = result.run_of(trials[0]).config
+        count = f"{len(trials)} trial{'s' * (len(trials) > 1)} failed"
+        yield f"{count}: {cause}; see it again with mdn train {shlex.quote(str(config))}"
+    if len(ordered) > SHOWN:
+        rest = sum(len(trials) for _, trials in ordered[SHOWN:])
+        yield f"{rest} more trials failed for {len(ordered) - SHOWN} other reasons"
+    if causes:
+        again = f"mdn sweep --retry {shlex.quote(str(result.folder.path))}"
+        yield f"train what failed again with {again}"
+
+
+def _cause(reason: str) -> str:
+    """The reason of a failure without the run's own path and figures: others may share it.
+
+    >>> _cause("/r/trials/20261120-141503-a: training diverged (NLL nan in training); lower it")
+    'training diverged; lower it'
+    """
+    text = re.sub(r"^\S*/trials/[^:\s]+: ", "", reason)
+    return re.sub(r" \([^()]*\)", "", text)

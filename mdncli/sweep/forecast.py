@@ -1,0 +1,70 @@
+"""Forecast of a sweep: the work that is left, the time it takes, the bytes it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mdncli.sweep.orders import Library, Sized, stacked
+from mdncli.sweep.probe import probe
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The work that is left of a sweep.
+
+    Args:
+        trials: of the sweep, those that are not known yet included.
+        pending: trials that are to be trained.
+        shapes: label of a shape -> the trials in each stack of it.
+        workers: processes that share the stacks.
+        seconds: of wall-clock time.
+        bytes: of disk.
+    """
+
+    trials: int
+    pending: int
+    shapes: Mapping[str, Sequence[int]]
+    workers: int
+    seconds: float
+    bytes: float
+
+    def document(self) -> dict[str, Any]:
+        """The forecast as JSON."""
+        return {
+            "trials": self.trials,
+            "pending": self.pending,
+            "stacks": sum(map(len, self.shapes.values())),
+            "workers": self.workers,
+            "seconds": round(self.seconds, 1),
+            "bytes": round(self.bytes),
+        }
+
+
+def forecast(
+    known: int, pending: Sequence[Sized], left: int, library: Library, workers: int
+) -> Forecast:
+    """Estimate the work that is left, from a few steps of its stacks.
+
+    Args:
+        known: trials that the sweep has so far.
+        pending: those of them that are to be trained.
+        left: trials to be trained in all; those that are not known yet will be like others.
+        library: their data.
+        workers: processes that share them.
+    """
+    orders = stacked("", pending, workers)
+    estimate = probe(orders, library, workers)
+    scale = left / len(pending) if pending else 1.0
+    shapes: dict[str, list[int]] = {}
+    for order in orders:
+        shapes.setdefault(order.label, []).append(len(order.runs))
+    return Forecast(
+        trials=known + left - len(pending),
+        pending=left,
+        shapes=shapes,
+        workers=workers,
+        seconds=estimate.seconds * scale,
+        bytes=estimate.bytes * scale,
+    )

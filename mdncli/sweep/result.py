@@ -1,0 +1,57 @@
+"""Result of a sweep: its trials, what has become of each, and the time that took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mdncli import store
+from mdncli.store import RunFolder
+from mdncli.sweep.book import Book
+from mdncli.sweep.driver import Tally, best_of
+from mdncli.sweep.trials import Trial
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """The trials that a command has seen to, all of a sweep or a share of it.
+
+    Args:
+        folder: of the sweep.
+        trials: all of them, or those of the share.
+        tally: the status of each.
+        seconds: of wall-clock time.
+    """
+
+    folder: RunFolder
+    trials: Sequence[Trial]
+    tally: Tally
+    seconds: float
+
+    def run_of(self, trial: Trial) -> RunFolder:
+        """The folder of a trial."""
+        return Book(self.folder).run_of(trial)
+
+    @property
+    def failures(self) -> list[Trial]:
+        """The trials that have failed."""
+        return [trial for trial in self.trials if self.tally.standings[trial.id].failed]
+
+    def document(self) -> dict[str, Any]:
+        """The result as JSON."""
+        best = best_of(self.trials, self.tally.standings)
+        document = {
+            "sweep": str(self.folder.path),
+            "trials": len(self.trials),
+            "completed": self.tally.completed,
+            "failed": len(self.failures),
+            "best": best
+            and {
+                "run": str(self.run_of(best).path),
+                "overrides": dict(best.overrides),
+                "nll": self.tally.standings[best.id].nll(),
+            },
+            "seconds": round(self.seconds, 3),
+        }
+        return store.finite(document)

@@ -1,0 +1,59 @@
+"""`mdn runs show`, on folders of every state."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mdncli.store import RunFolder
+
+Here = Callable[..., Any]
+MakeRun = Callable[..., RunFolder]
+
+
+def ok(done: Any) -> str:
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_show_says_what_became_of_a_run(here: Here, make_run: MakeRun) -> None:
+    for state, said in (
+        ("completed", "status completed"),
+        ("interrupted", "continue mdn train --resume runs/"),
+        ("diverged", "because the loss is no number; lower the rate"),
+        ("running", f"process {os.getpid()} on"),
+    ):
+        run = make_run(state, state=state, effective_components=3.25, parameters=1234)
+        if state == "diverged":
+            run.write_status("diverged", 3, f"runs/{run.id}: the loss is no number; lower the rate")
+        if state != "completed":
+            run.append_metrics([{"epoch": 2, "step": 40, "nll_train": 2.0, "nll_validation": 3.0}])
+        out = re.sub(" +", " ", ok(here("runs", "show", run.id)))
+        assert said in out
+        assert ("at epoch 2, step 40" in out) == (state != "completed")
+        assert ("NLL so far" in out) == (state != "completed")
+        document = json.loads(ok(here("runs", "show", run.id, "--json")))
+        assert document["status"] == state
+        assert document["provenance"]["fingerprints"] == {"data": "aaaa"}
+        assert "config.yaml" in document["files"]
+    generated = make_run("generated", nll=None)
+    assert "data generated" in ok(here("runs", "show", generated.id))
+
+
+def test_show_groups_files_and_stays_inside_the_folder(
+    here: Here, make_run: MakeRun, tmp_path: Path
+) -> None:
+    run = make_run()
+    run.plots.mkdir()
+    for name in ("a.png", "b.png", ".hidden"):
+        (run.plots / name).write_text("")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/secret").write_text("")
+    run.samples.symlink_to(tmp_path / "outside")
+    out = ok(here("runs", "show", run.id))
+    assert "plots/ (2)" in out
+    assert "secret" not in ok(here("runs", "show", run.id, "--json"))
