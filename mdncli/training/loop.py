@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -20,6 +21,7 @@ from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import short_of_memory
 from mdncli.training.engine import Datasets, Engine
 from mdncli.training.layout import Layout
+from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -99,7 +101,6 @@ class Stack:
     (2, 6)
     """
 
-    @short_of_memory()
     def __init__(
         self,
         plan: StackPlan,
@@ -121,23 +122,27 @@ class Stack:
         self.plan = plan
         self.replicas = tuple(replicas)
         self._given = data
-        self._data = Datasets(data, torch.device(device))
         self._capture = capture or CAPTURES[device]
         self._watch = watch
         if watch is not None and device == "cuda":
             self._capture = eager
             watch.settle_with(torch.cuda.synchronize)
-        if state is None:
-            state = _first_state(plan, data, replicas)
-        else:
-            _check_state(state, plan, len(replicas))
-        live = np.flatnonzero(state["status"] == TRAINING)
-        self._left = {
-            index: {name: values[index] for name, values in state.items()}
-            for index in np.flatnonzero(state["status"] != TRAINING).tolist()
-        }
-        order = self._data.arranged([replicas[index] for index in live.tolist()], plan.batch_size)
-        self._go_on(live[order], {name: values[live[order]] for name, values in state.items()})
+        self._needed = partial(_needed_bytes, plan, data, replicas, device)
+        with short_of_memory(self._needed):
+            self._data = Datasets(data, torch.device(device))
+            if state is None:
+                state = _first_state(plan, data, replicas)
+            else:
+                _check_state(state, plan, len(replicas))
+            live = np.flatnonzero(state["status"] == TRAINING)
+            self._left = {
+                index: {name: values[index] for name, values in state.items()}
+                for index in np.flatnonzero(state["status"] != TRAINING).tolist()
+            }
+            order = self._data.arranged(
+                [replicas[index] for index in live.tolist()], plan.batch_size
+            )
+            self._go_on(live[order], {name: values[live[order]] for name, values in state.items()})
 
     def run(self) -> Iterator[Event]:
         """Trains to the end. Whenever an event is out, the state may be taken.
@@ -146,7 +151,7 @@ class Stack:
             MemoryError: there is not enough of it on the CPU.
             RunFault: there is not enough of it on the device.
         """
-        with short_of_memory():
+        with short_of_memory(self._needed):
             yield from self._run()
 
     def _run(self) -> Iterator[Event]:
@@ -327,6 +332,14 @@ class Stack:
             "train.count": np.full(count, self._counted),
             **self._engine.arrays(),
         }
+
+
+def _needed_bytes(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica], device: str
+) -> int:
+    """An upper bound on what a stack takes."""
+    rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
+    return stack_bytes(plan, [Share(1, *rows[r.data], r.data) for r in replicas], device)
 
 
 def _advance(engine: Engine) -> None:
