@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 from mdncli.errors import RunFault, UsageError
@@ -55,8 +56,11 @@ def free_memory() -> int:
 
 
 @contextmanager
-def memory_errors() -> Iterator[None]:
-    """Translate torch's out-of-memory errors into ones that a user can act on.
+def memory_errors(needed: Callable[[], int]) -> Iterator[None]:
+    """Translate torch's errors where memory is short into ones that a user can act on.
+
+    Args:
+        needed: how many bytes are taken in all; asked for only after an error.
 
     Raises:
         MemoryError: there is not enough on the CPU.
@@ -70,6 +74,17 @@ def memory_errors() -> Iterator[None]:
             hint="use train.device=cpu, smaller batches or fewer networks at once",
         ) from None
     except RuntimeError as error:
-        if "can't allocate" in str(error):
-            raise MemoryError(str(error)) from None
+        # Of the CPU's memory torch tells by words alone. What it had got by then is still held, so
+        # that the system, asked for as much again, refuses it too.
+        if not _is_granted(needed()):
+            raise MemoryError(str(error)) from error
         raise
+
+
+def _is_granted(size: int) -> bool:
+    """Whether the system gives this process so many bytes; they are given back untouched."""
+    try:
+        np.empty(size, np.uint8)
+    except MemoryError:
+        return False
+    return True

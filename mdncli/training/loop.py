@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -17,6 +18,7 @@ from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import memory_errors
 from mdncli.training.engine import Datasets, Engine
 from mdncli.training.layout import Layout
+from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -97,7 +99,6 @@ class Stack:
     (2, 6)
     """
 
-    @memory_errors()
     def __init__(
         self,
         plan: StackPlan,
@@ -119,25 +120,27 @@ class Stack:
         self.plan = plan
         self.replicas = tuple(replicas)
         self._host_data = data
-        self._data = Datasets(data, torch.device(device))
         self._capture = capture or CAPTURES[device]
         self._profiler = profiler
         if profiler is not None and device == "cuda":
             self._capture = eager
             profiler.synchronise_with(torch.cuda.synchronize)
-        if state is None:
-            state = initial_state(plan, data, replicas)
-        else:
-            check_state(state, plan, len(replicas))
-        live = np.flatnonzero(state["status"] == TRAINING)
-        self._left = {
-            index: {name: values[index] for name, values in state.items()}
-            for index in np.flatnonzero(state["status"] != TRAINING).tolist()
-        }
-        order = self._data.order([replicas[index] for index in live.tolist()], plan.batch_size)
-        self._continue_with(
-            live[order], {name: values[live[order]] for name, values in state.items()}
-        )
+        self._needed = partial(_needed_bytes, plan, data, replicas, device)
+        with memory_errors(self._needed):
+            self._data = Datasets(data, torch.device(device))
+            if state is None:
+                state = initial_state(plan, data, replicas)
+            else:
+                check_state(state, plan, len(replicas))
+            live = np.flatnonzero(state["status"] == TRAINING)
+            self._left = {
+                index: {name: values[index] for name, values in state.items()}
+                for index in np.flatnonzero(state["status"] != TRAINING).tolist()
+            }
+            order = self._data.order([replicas[index] for index in live.tolist()], plan.batch_size)
+            self._continue_with(
+                live[order], {name: values[live[order]] for name, values in state.items()}
+            )
 
     def run(self) -> Iterator[Event]:
         """Train to the end; between events `state`, `best` and `stop` may be called.
@@ -146,7 +149,7 @@ class Stack:
             MemoryError: the CPU's memory does not suffice.
             RunFault: the device's memory does not suffice.
         """
-        with memory_errors():
+        with memory_errors(self._needed):
             yield from self._run()
 
     def _run(self) -> Iterator[Event]:
@@ -329,6 +332,14 @@ class Stack:
             "train.count": np.full(count, self._counted),
             **self.engine.arrays(),
         }
+
+
+def _needed_bytes(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica], device: str
+) -> int:
+    """An upper bound on what a stack takes."""
+    rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
+    return stack_bytes(plan, [Share(1, *rows[r.data], r.data) for r in replicas], device)
 
 
 def _advance(engine: Engine) -> None:

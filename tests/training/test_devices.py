@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,7 +10,8 @@ from mdncli.errors import RunFault, UsageError
 from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.training.devices import choose_device, memory_errors, require
-from mdncli.training.plan import StackPlan
+from mdncli.training.loop import Stack
+from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 HEAD = Head(10, 1)
 PLAN = StackPlan(Network(1, (64, 64), "silu", HEAD.outputs), HEAD, 3000, 128)
@@ -41,9 +43,26 @@ def test_a_device_that_is_not_there_is_refused(monkeypatch):
 
 def test_short_memory_is_one_clear_error():
     told = r"^train\.device: .*memory.*; use train\.device=cpu"
-    with pytest.raises(RunFault, match=told), memory_errors():
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-    with pytest.raises(MemoryError), memory_errors():
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-    with pytest.raises(RuntimeError, match="another"), memory_errors():
-        raise RuntimeError("another")
+    with pytest.raises(RunFault, match=told), memory_errors(lambda: 1):
+        raise torch.cuda.OutOfMemoryError("whatever it says")
+    with pytest.raises(MemoryError), memory_errors(lambda: 1 << 50):
+        torch.empty(1 << 50, dtype=torch.uint8)
+
+
+def test_another_error_of_torch_is_not_taken_for_short_memory():
+    with pytest.raises(RuntimeError), memory_errors(lambda: 1 << 20):
+        torch.zeros(2) @ torch.zeros(3)
+
+
+def test_a_stack_that_memory_does_not_suffice_for_says_so(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("in other words")
+
+    x = np.zeros((1, 20), np.float32)
+    data = TrainingData(x, x, x, x)
+    plan = StackPlan(Network(1, (1 << 23, 1 << 23), "silu", HEAD.outputs), HEAD, 10)
+    monkeypatch.setattr("mdncli.training.loop.Datasets", refuse)
+    with pytest.raises(MemoryError):
+        Stack(plan, [data], [Replica()])
+    with pytest.raises(RuntimeError, match="in other words"):
+        Stack(PLAN, [data], [Replica()])
