@@ -42,7 +42,8 @@ def solve_increasing(
     """
     roots = start.copy()
     active = np.flatnonzero(high > low)
-    x, step = roots[active], (high - low)[active]
+    x: Array = roots[active]
+    step: Array = (high - low)[active]
     low, high, tolerance = low[active], high[active], tolerance[active]
     for _ in range(_MOST_STEPS):
         if not active.size:
@@ -88,11 +89,12 @@ def solve_crossing(
     array([1.414214, 1.732051])
     """
     roots, active = low.copy(), np.arange(len(low))
-    below, above = function(low, active), function(high, active)
+    below: Array = function(low, active)
+    above: Array = function(high, active)
     for step in range(_MOST_STEPS):
         middle = low + (high - low) / 2
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            x = high - above * (high - low) / (above - below)
+            x: Array = high - above * (high - low) / (above - below)
         inside = (x > np.minimum(low, high)) & (x < np.maximum(low, high))
         x = middle if step % 3 == 2 else np.where(inside, x, middle)
         value = function(x, active)
