@@ -8,6 +8,7 @@ stands in `result.json`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -297,28 +298,38 @@ def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
 def recorded(run: RunFolder) -> dict[str, Any] | None:
     """The recipe that a run was begun with; None of one of a format that had none.
 
+    A model or checkpoint that cannot be read has nothing to say here: whoever needs it says so.
+
     Raises:
         RunFault: `recipe.json` is damaged, or is not the recipe that the run's model has.
     """
     document = run.find_json(run.recipe)
     for path in (run.model, run.checkpoint):
-        if path.exists():
+        with contextlib.suppress(RunFault):
             signed = read_tensors(path)[1].get("recipe")
-            if document is not None and signed is not None:
-                _require_same(run, document, signed, path.name)
-            return signed if document is None else document
+            if isinstance(signed, dict):
+                break
+    else:
+        return document
+    if document is None:
+        return signed
+    found, whole = _without_length(document), _without_length(signed)
+    for key, value in whole.items():
+        if found.get(key) != value:
+            raise RunFault(
+                f"{run.recipe}: contradicts {path.name}: {_difference(key, found.get(key), value)}",
+                hint=f"delete it; {path.name} holds the recipe",
+            )
     return document
 
 
-def _require_same(
-    run: RunFolder, document: Mapping[str, Any], signed: Mapping[str, Any], name: str
-) -> None:
-    for key, value in signed.items():
-        if document.get(key) != value:
-            raise RunFault(
-                f"{run.recipe}: contradicts {name}: {_difference(key, document.get(key), value)}",
-                hint=f"delete it; {name} holds the recipe",
-            )
+def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what may change when a run is continued for longer."""
+    kept = {key: value for key, value in document.items() if key != "threads"}
+    for part, keys in (("plan", ("steps", "validate_every")), ("settled", _LENGTH)):
+        if isinstance(inner := kept.get(part), Mapping):
+            kept[part] = {key: value for key, value in inner.items() if key not in keys}
+    return kept
 
 
 def _difference(key: str, found: object, signed: object) -> str:
