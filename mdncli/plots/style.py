@@ -21,7 +21,9 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 if TYPE_CHECKING:
@@ -127,11 +129,20 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def png(figure: Figure) -> bytes:
     """The figure as a PNG image; the same figure gives the same bytes."""
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        # A column name in a script the font lacks is drawn as boxes: no reason to complain.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        if not _has_all_glyphs(figure):
+            # A column name in a script the font lacks is drawn as boxes: no reason to complain.
+            warnings.simplefilter("ignore", UserWarning)
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
     return image.getvalue()
+
+
+def _has_all_glyphs(figure: Figure) -> bool:
+    """Whether the font has all that is written in a figure."""
+    texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+    foreign = {char for char in "".join(texts) if not char.isascii()}
+    font = get_font(findfont(FontProperties(family=_SETTINGS["font.family"])))
+    return all(font.get_char_index(ord(char)) for char in foreign)
 
 
 # ------------------------------------------------------------------------------------ panels

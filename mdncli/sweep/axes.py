@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
 
@@ -209,11 +210,9 @@ def kind_of(annotation: Any) -> Literal["whole", "number", "list", "other"]:
 
 
 def _plain_types(annotation: Any) -> list[Any]:
-    from typing import Annotated, Union, get_args, get_origin
-
     origin = get_origin(annotation)
     if origin is Annotated:
         return _plain_types(get_args(annotation)[0])
-    if origin is Union or type(annotation).__name__ == "UnionType":
+    if origin in (Union, UnionType):
         return [kind for part in get_args(annotation) for kind in _plain_types(part)]
     return [origin or annotation]

@@ -77,9 +77,8 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         raise UsageError(
             "--cluster: needs Dask, which is not installed", hint="pip install 'mdncli[cluster]'"
         ) from None
-    for name in [*logging.root.manager.loggerDict]:  # what goes wrong is said in our own words
-        if name.partition(".")[0] == "distributed":
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # What goes wrong is said in our own words. For good: threads of Dask may outlive this.
+    logging.disable(logging.CRITICAL)
     with contextlib.ExitStack() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of other versions of what Dask needs
         try:
@@ -95,7 +94,7 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
                 hint="start one with dask scheduler and dask worker, or leave out --cluster",
             ) from None
         _require_same_version(client, address)
-        if not client.scheduler_info()["workers"]:
+        if not _workers_of(client):
             listener(Note(f"{address} has no workers yet: waiting for them"))
         yield client
 
@@ -121,6 +120,11 @@ def _reached(address: str) -> Client:
         return found.result(REACHED_SECONDS + 1)
     except TimeoutError:
         raise TimeoutError(f"no answer in {REACHED_SECONDS} s") from None
+
+
+def _workers_of(client: Client) -> int:
+    """How many a scheduler has."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])  # some versions tell of few unasked
 
 
 def _require_same_version(client: Client, address: str) -> None:
@@ -161,7 +165,7 @@ class Cluster:
     def workers(self) -> int:
         """How many there are now, and at least one: more may come."""
         with contextlib.suppress(OSError):  # that it is gone, the futures will say
-            self._known = max(1, len(self._client.scheduler_info()["workers"]))
+            self._known = max(1, _workers_of(self._client))
         return self._known
 
     @property

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pydantic_core import PydanticCustomError
+
 from mdncli.config import document, written
 from mdncli.config.document import Key, Marks
 from mdncli.config.scalars import Text, nearest, read_whole
@@ -49,8 +51,8 @@ def described(path: Path) -> Described:
         _refuse(marks, ("search",), "must be a word, such as grid or random")
     try:
         count = None if trials is None else read_whole(trials)
-    except Exception as error:
-        _refuse(marks, ("trials",), str(error))
+    except PydanticCustomError as error:
+        _refuse(marks, ("trials",), error.message())
     assert count is None or isinstance(count, int)
     space = beside(_axes(tree.get("axes"), marks), _zipped(tree.get("zip"), marks))
     return Described(space, None if search is None else search.text, count)

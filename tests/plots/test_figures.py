@@ -172,6 +172,14 @@ def test_equal_subjects_make_equal_bytes(one: tuple[str, Make]) -> None:
     assert style.png(draw(name, make())) == style.png(draw(name, make()))
 
 
+def test_a_script_that_the_font_lacks_is_drawn_without_a_word() -> None:
+    for name, known in (("größe − Ω", True), ("面積", False)):
+        figure, _ = style.panels(1, 1)
+        figure.text(0, 0, name)
+        assert style._has_all_glyphs(figure) == known
+        assert style.png(figure).startswith(b"\x89PNG")
+
+
 def test_it_neither_reads_nor_changes_the_users_settings(single: Make) -> None:
     plain = style.png(draw("learning", single()))
     user = {"font.size": 20, "axes.grid": False, "savefig.bbox": "tight", "lines.marker": "x"}

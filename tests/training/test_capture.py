@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten
+from torch.overrides import TorchFunctionMode, resolve_name
 
 from mdncli.head import Head
 from mdncli.network import Network
@@ -69,7 +69,18 @@ def plain_loss(monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "autograd", Objective(nll.trains, nll.loss))
 
 
-class Recorder(TorchDispatchMode):
+def flat(values: object) -> Iterator[object]:
+    """What stands in nested lists, tuples and dictionaries, and their keys."""
+    if isinstance(values, dict):
+        values = [*values.items()]
+    if isinstance(values, list | tuple):
+        for value in values:
+            yield from flat(value)
+    else:
+        yield values
+
+
+class Recorder(TorchFunctionMode):
     """Every operation with its numbers and where the memory lies that is older than the work."""
 
     def __init__(self) -> None:
@@ -77,13 +88,12 @@ class Recorder(TorchDispatchMode):
         self.calls: list[tuple] = []
         self._made: dict[int, torch.Tensor] = {}
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         result = func(*args, **(kwargs or {}))
-        given, form = tree_flatten((args, kwargs))
-        known = [self._seen(value) for value in given]
-        self.calls.append((str(func), str(form), tuple(known)))
+        given = [*flat((args, kwargs))]
+        self.calls.append((resolve_name(func) or str(func), *map(self._seen, given)))
         before = {value.untyped_storage().data_ptr() for value in given if torch.is_tensor(value)}
-        for value in tree_flatten(result)[0]:
+        for value in flat(result):
             if torch.is_tensor(value) and value.untyped_storage().data_ptr() not in before:
                 # Kept, so that no other gets its memory while the work goes on.
                 self._made[value.untyped_storage().data_ptr()] = value
