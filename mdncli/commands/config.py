@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from mdncli.config import divide, dump, json_schema, load
 from mdncli.errors import ConfigError, UsageError
-from mdncli.events import Listener
+from mdncli.events import Listener, ignore
 from mdncli.present.answer import Answer
 
 
@@ -34,8 +34,8 @@ def check(items: Sequence[str]) -> Answer:
 
 def show(
     items: Sequence[str],
-    options: Mapping[str, object],
-    listener: Listener,
+    options: Mapping[str, object] | None = None,
+    listener: Listener = ignore,
     *,
     resolved: bool = False,
 ) -> Answer:
@@ -56,7 +56,7 @@ def show(
     configs, overrides = divide(items)
     if len(configs) != 1:
         raise UsageError(f"{len(configs)} configs given", hint="name one, such as sine")
-    config = load(configs[0], overrides, options)
+    config = load(configs[0], overrides, options or {})
     if not resolved:
         return Answer(dump(config, comments=True).splitlines())
     from mdncli import experiment

@@ -34,11 +34,16 @@ def begin(dataset: Dataset, root: Path, recipe: Recipe | None = None) -> RunFold
         store.write_bytes(run.config, configs.dump(dataset.config).encode())
         store.write_json(run.provenance, provenance(dataset))
         if recipe is not None:
-            store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()})
+            write_recipe(run, recipe)
         if dataset.problem is not None:
             write_rows(dataset, run.data)
 
     return _begun(root, dataset.config.name, fill)
+
+
+def write_recipe(run: RunFolder, recipe: Recipe, *, sync: bool = True) -> None:
+    """Write what was decided about a run before it is trained."""
+    store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()}, sync=sync)
 
 
 def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], recipe: Recipe) -> None:
@@ -55,7 +60,7 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
     """
     store.write_bytes(run.config, configs.dump(dataset.config).encode(), sync=False)
     store.write_json(run.provenance, {**provenance(dataset), **about}, sync=False)
-    store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()}, sync=False)
+    write_recipe(run, recipe, sync=False)
     run.write_status("running", 0)
 
 

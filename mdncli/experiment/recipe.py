@@ -273,10 +273,13 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
 def require_same_model(run: RunFolder, recipe: Recipe) -> None:
     """Refuse to continue a run whose config now asks for another model than it was begun with.
 
+    One with a checkpoint is not looked at: that knows the config by its hash.
+
     Raises:
         ResumeRefusedError: it does.
     """
-    document, now = recorded(run), recipe.to_json()
+    document = None if run.checkpoint.exists() else recorded(run)
+    now = recipe.to_json()
     for key in ("columns", "factorisation", "network", "head"):
         if document is not None and document.get(key) != now[key]:
             what = _difference(key, now[key], document.get(key))
@@ -480,6 +483,7 @@ def _decay(config: Config, rows: int, member: int) -> float:
     likelier and so say more. Chosen on validation rows of the datasets `arm` and `inverse_sine`
     and of tables of 250 to 830 training rows.
 
+    >>> from mdncli.config import Model
     >>> [round(_decay(Config(), 1400, member), 3) for member in range(5)]
     [0.1, 0.1, 0.1, 0.06, 0.02]
     >>> _decay(Config(model=Model(ensemble=1)), 100, 0)

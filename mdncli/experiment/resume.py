@@ -6,7 +6,6 @@ import time
 from typing import Any
 
 from mdncli import predictor as predictors
-from mdncli import store
 from mdncli.config import Config
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener, Note
@@ -51,7 +50,6 @@ def resume(
         _require_origin(run)
         recipe = recall(run, dataset.config, dataset)
         require_same_model(run, recipe)
-        store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()})
         if recipe.plan is None:
             return refit(run, dataset, recipe, listener)
         require_device(recipe)

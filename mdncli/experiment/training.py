@@ -24,6 +24,7 @@ from mdncli.events import (
 from mdncli.experiment.checkpoint import LAYOUT, Restored, identity_of, misfit, restore
 from mdncli.experiment.dataset import PIECE_ROWS, Dataset
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
+from mdncli.experiment.provenance import write_recipe
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Diverged, Replica, RolledBack, TrainingData, Validated
@@ -106,6 +107,7 @@ class Training:
         for job in jobs:
             if resuming:
                 store.write_bytes(job.run.config, configs.dump(job.config).encode())
+                write_recipe(job.run, job.recipe)
                 job.run.result.unlink(missing_ok=True)
             job.run.truncate_metrics(first)
             job.history = job.run.history()

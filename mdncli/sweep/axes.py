@@ -196,17 +196,19 @@ def _parts(text: str) -> list[str]:
 
 
 def kind_of(annotation: Any) -> Literal["whole", "number", "list", "other"]:
-    """What the schema's type of a key reads, as far as axes differ by it.
+    """The kind of value that a key has by its type in the schema, as far as axes differ by it.
+
+    A key that takes a number or a list of them is one of numbers: its lists go in brackets.
 
     >>> kind_of(int), kind_of(float | None), kind_of(tuple[int, ...]), kind_of(str)
     ('whole', 'number', 'list', 'other')
     """
     types = set(_plain_types(annotation))
-    if tuple in types or dict in types:
-        return "list"
     if float in types:
         return "number"
-    return "whole" if int in types else "other"
+    if int in types:
+        return "whole"
+    return "list" if {tuple, dict} & types else "other"
 
 
 def _plain_types(annotation: Any) -> list[Any]:

@@ -61,10 +61,10 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
     decisions = [*_decisions(recipe)]
-    tables = [Table(run.id, ("", ""), rows)]
+    tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
     if decisions:
         tables.append(Table("Decided for this run", ("setting", "value", "because"), decisions))
-    return Answer(document=document, tables=[*tables, *components.tables(record.result)])
+    return Answer(document=document, tables=tables)
 
 
 def _decisions(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -42,11 +42,11 @@ def test_a_whole_run_passes_every_check(here: Here, copy: RunFolder) -> None:
     code, checks = verified(here)
     assert code == 0
     assert checks == dict.fromkeys(
-        ["documents", "config", "metrics", "model", "checkpoint", "data"], "ok"
+        ["documents", "config", "metrics", "model", "checkpoint", "recipe", "data"], "ok"
     )
     table = ok(here("runs", "verify", copy.path)).splitlines()
     assert table[0] == copy.id
-    assert len(table) == 8
+    assert len(table) == 9
 
 
 def _flip(path: Path) -> None:
@@ -79,7 +79,7 @@ DAMAGE: dict[str, tuple[str, Callable[[RunFolder], object]]] = {
     "no documents": ("documents", lambda run: run.status.unlink()),
     "a newer format": (
         "documents",
-        lambda run: run.status.write_text('{"format": 2}'),
+        lambda run: run.status.write_text('{"format": 99}'),
     ),
     "an unknown key": (
         "config",
@@ -133,7 +133,7 @@ def test_unfinished_and_generated_runs_are_whole_too(here: Here, copy: RunFolder
     copy.write_status("interrupted", 3)
     assert verified(here, copy.path) == (
         0,
-        dict.fromkeys(["documents", "config", "metrics", "checkpoint", "data"], "ok"),
+        dict.fromkeys(["documents", "config", "metrics", "checkpoint", "recipe", "data"], "ok"),
     )
     copy.checkpoint.unlink()
     assert verified(here, copy.path)[1]["checkpoint"] == "warning"
