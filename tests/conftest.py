@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,6 +13,12 @@ import pytest
 from tests.faults import processes
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
+
+# As `mdn` has it: beside another busy process, numpy's own threads only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+LONGEST = "basedpyright"
+"""The one test that takes long enough for others to wait for it at the end."""
 
 
 def call_mdn(
@@ -51,6 +58,11 @@ def once_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder / done.stdout.strip()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that several workers end together."""
+    items.sort(key=lambda item: LONGEST not in item.name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
