@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,13 @@ from mdncli.store import RunFolder
 from tests.faults import processes
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
+
+# As `mdn` has it: beside another busy process, numpy's own threads only wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+LONGEST = "basedpyright"
+"""The one test that takes long enough for others to wait for it at the end."""
+
 
 NOON = 1_763_640_000.0
 
@@ -73,6 +81,11 @@ def once_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     return folder / done.stdout.strip()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that several workers end together."""
+    items.sort(key=lambda item: LONGEST not in item.name)
 
 
 @pytest.fixture
