@@ -303,12 +303,12 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
 
 
 def _misread(text: str, since: yaml.Mark, at: yaml.Mark) -> tuple[yaml.Mark, str]:
-    """Where characters make no words of YAML, and why.
+    """The place at which the text is no YAML, and the fault in a phrase.
 
     Args:
         text: all of it.
-        since: where begins what was being read.
-        at: where that failed.
+        since: the start of the part that was being read.
+        at: the place at which reading failed.
     """
     first, last = text[since.index : since.index + 1], text[at.index : at.index + 1]
     if first == '"' and last and _WRONG_ESCAPE.search(text, since.index, at.index + 1):

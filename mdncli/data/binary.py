@@ -37,7 +37,7 @@ _UNREADABLE = (
     ValueError,
     SyntaxError,
 )
-"""What a damaged archive may come to."""
+"""Errors that numpy and zipfile raise of a damaged archive."""
 
 _RECEIVED_BYTES = 16 << 20
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]

@@ -272,7 +272,7 @@ def load(
 
 
 def resplit(dataset: Dataset, config: Config) -> Dataset:
-    """The same rows, split as another config says, with an encoding of its training rows.
+    """Split the rows as another config says, and fit the encoding to its training rows.
 
     Args:
         dataset: the rows.

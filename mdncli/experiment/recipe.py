@@ -130,7 +130,7 @@ class Recipe:
 
     @property
     def stack_key(self) -> tuple[StackPlan | None, str | None, int | None]:
-        """What runs have in common that train in one stack: a plan, a device and threads."""
+        """The plan, device and threads that are shared by all runs of a stack."""
         return self.plan, self.device, self.threads
 
     def weight_decay(self, member: int) -> float:
@@ -253,9 +253,8 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
     settled = _Settled(config)
     try:
         for key, decision in document["settled"].items():
-            if key in _LENGTH:  # follows from a length that may have changed
-                decision = {"value": _value(fresh.config, key), "reason": fresh.reasons[key]}
-            if key in fresh.reasons:
+            # A length may have changed: it is decided anew, unless it is now said.
+            if key in fresh.reasons and key not in _LENGTH:
                 value = decision["value"]
                 value = tuple(value) if isinstance(value, list) else value
                 settled.config = _with(settled.config, key.split("."), value)
@@ -512,7 +511,7 @@ def steps_for(rows: int) -> int:
 
 
 def factorisation_of(config: Config, targets: int) -> Factorisation:
-    """How many networks share the targets; regression and one mixture for all rows know one way."""
+    """The division of the targets among networks; only an mdn knows more than one."""
     model = config.model
     alone = targets == 1 or model.kind != "mdn"
     return Factorisation("joint" if alone else model.targets, targets)

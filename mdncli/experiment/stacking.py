@@ -26,7 +26,7 @@ Member = tuple[Dataset, Recipe]
 
 @dataclass(frozen=True)
 class Shape:
-    """What runs have in common that train in one stack, and how much work each is.
+    """The properties shared by runs of one stack, and the work of each run.
 
     Args:
         key: the same for such runs.

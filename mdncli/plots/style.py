@@ -138,7 +138,7 @@ def png(figure: Figure) -> bytes:
 
 
 def _has_all_glyphs(figure: Figure) -> bool:
-    """Whether the font has all that is written in a figure."""
+    """Test that the font has a glyph for every character in a figure."""
     texts = [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
     foreign = {char for char in "".join(texts) if not char.isascii()}
     font = get_font(findfont(FontProperties(family=_SETTINGS["font.family"])))

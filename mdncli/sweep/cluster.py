@@ -123,7 +123,7 @@ def _reached(address: str) -> Client:
 
 
 def _workers_of(client: Client) -> int:
-    """How many a scheduler has."""
+    """The number of workers of a scheduler."""
     return len(client.scheduler_info(n_workers=-1)["workers"])  # some versions tell of few unasked
 
 

@@ -141,6 +141,28 @@ def test_a_recipe_that_contradicts_the_model_is_named(trained: Path, mdn: Mdn) -
     assert mdn("evaluate", trained, "-q").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("changed", "steps"),
+    [((), 3000), (("train.steps=3040",), 3040), (("train.epochs=3100",), 3100)],
+    ids=["nothing", "steps", "epochs"],
+)
+def test_a_run_whose_steps_were_left_open_goes_on_for_longer(
+    changed: tuple[str, ...], steps: int, mdn: Mdn, tmp_path: Path
+) -> None:
+    write_table(tmp_path / "t.csv", 160)
+    words = ("t.csv", "--target=price", "model.ensemble=1", "model.hidden=4", "--threads=1", "-q")
+    run = RunFolder(tmp_path / mdn("train", *words).stdout.strip())
+    assert json.loads(run.result.read_text())["steps"] == 3000
+    if not changed:
+        run.result.unlink()
+    resumed = mdn("train", "--resume", run.path, *changed, "--json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert json.loads(resumed.stdout)["steps"] == steps
+    assert json.loads(run.recipe.read_text())["plan"]["steps"] == steps
+    assert mdn("evaluate", run.path, "-q").returncode == 0
+    assert mdn("runs", "verify", run.path).returncode == 0
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"settled": 3, "format": 2}'])
 def test_a_damaged_recipe_is_named(text: str, trained: Path, mdn: Mdn) -> None:
     run = RunFolder(trained)
