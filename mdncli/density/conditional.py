@@ -1,4 +1,4 @@
-"""The base class of distributions over numbers, and what it offers by numerical methods."""
+"""Base class of distributions over numbers, with numerical defaults."""
 
 from __future__ import annotations
 
@@ -241,8 +241,12 @@ class Conditional(Distribution):
     def _crps(self, y: Array) -> Array:
         """CRPS of one target at y (N,), (N,)."""
         with np.errstate(over="ignore", invalid="ignore"):
-            score = scores.crps_by_quadrature(self, y)
+            score = scores.crps_by_quadrature(self, y, self._panels())
         return np.where(np.isfinite(self.mean()[:, 0]), score, np.inf)
+
+    def _panels(self) -> Array:
+        """Panel edges for quadratures of the cdf of one target, (N, G)."""
+        return self.scan()
 
     def _by_target(self) -> list[Conditional]:
         return [self.marginal(target) for target in range(self.targets)]
@@ -257,7 +261,7 @@ class Conditional(Distribution):
 
 
 class _RowsView(Conditional):
-    """Rows of a batch that can evaluate but all of them."""
+    """Some rows of a batch, which evaluates all of its rows to return some."""
 
     def __init__(self, whole: Conditional, at: Index) -> None:
         self._whole = whole

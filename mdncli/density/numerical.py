@@ -110,7 +110,7 @@ def _log_odds(probability: Array) -> Array:
 
 
 def _by_row(points: Array, which: Array) -> tuple[Array, Index]:
-    """Points (n, m) of n functions and their numbers (n,), of which scipy may leave out the m."""
+    """Points (n, m) of n functions and the numbers (n,) of these, from scipy's of 1 or 2 axes."""
     return points.reshape(len(points), -1), which.reshape(len(points), -1)[:, 0].astype(np.intp)
 
 
@@ -154,7 +154,7 @@ class _Cells(NamedTuple):
     below_low: Array
     below_high: Array
 
-    def some(self, chosen: Index) -> _Cells:
+    def some(self, chosen: Mask) -> _Cells:
         return _Cells(self.row[chosen], *(part[chosen] for part in self[1:]))
 
     def halves(self, middle: Array, below: Array) -> _Cells:
@@ -185,9 +185,10 @@ def _cell_edges(batch: Batch) -> tuple[Index, Array]:
     count = np.zeros(batch.rows, np.intp)
     for _ in range(_MOST_HALVINGS):
         middle = _middle(cells.low, cells.high)
-        done = (middle <= cells.low) | (middle >= cells.high) | (count[cells.row] > _MOST_CELLS)
-        coarse = np.flatnonzero(~done & ~_smooth(batch[cells.row], cells))
-        if not len(coarse):
+        coarse = (cells.low < middle) & (middle < cells.high) & ~_smooth(batch[cells.row], cells)
+        more = np.bincount(cells.row[coarse], minlength=batch.rows)
+        coarse &= (count + more <= _MOST_CELLS)[cells.row]
+        if not coarse.any():
             break
         cells, middle = cells.some(coarse), middle[coarse]
         rows.append(cells.row)
@@ -209,7 +210,7 @@ def _middle(low: Array, high: Array) -> Array:
 
 
 def _smooth(each: Batch, cells: _Cells) -> Mask:
-    """Whether the density is smooth in each of n cells, (n,), given the distribution of each."""
+    """Mask of the n cells in which the density is smooth, given the distribution of each."""
     width, mass = cells.high - cells.low, cells.below_high - cells.below_low
     points = cells.low[:, None] + width[:, None] * _CELL_POINTS
     points[:, -1] = cells.high

@@ -29,7 +29,7 @@ def moments_of(conditional: Conditional) -> float:
 def kinks(conditional: Conditional) -> np.ndarray:
     """Where the density has a kink, (N, J, 1)."""
     base = conditional.base if isinstance(conditional, Transformed) else conditional
-    if not isinstance(base, Mixture) or base.family.bend < np.inf:
+    if not isinstance(base, Mixture) or base.family.max_curvature < np.inf:
         return np.empty((ROWS, 0, 1))
     peaks = np.moveaxis(base.location, 2, 0)
     if isinstance(conditional, Transformed):
