@@ -1,4 +1,4 @@
-"""Probabilities of classes: what a classifier predicts."""
+"""Categorical distributions over classes, the predictions of a classifier."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.density.arrays import Array, Rows
-from mdncli.density.choice import interval
+from mdncli.density.choice import choose
 from mdncli.density.distribution import Distribution
 from mdncli.errors import UsageError
 
 
 class Categorical(Distribution):
-    r"""The probabilities of C classes for each of N rows.
+    r"""Categorical distributions over C classes, one for each of N rows.
 
     .. math:: p(c) = \exp a_c / \sum_j \exp a_j
 
-    A class is known by its code, its place among the labels from 0: y holds codes, (N, 1), as those
-    of numbers do. There are no means, quantiles or cdfs, since codes have no order.
+    A class is given by its code, its index among the labels from 0, so y is (N, 1) as it is for
+    numbers. There are no means, quantiles or cdfs, since codes have no order.
 
     Args:
-        logits: a, the log probabilities up to a constant a row, (C, N); -inf for a probability
+        logits: a, log probabilities up to a constant of each row, (C, N); -inf for a probability
             of 0.
-        labels: the names of the classes, C of them; their codes by default.
+        labels: names of the classes, C of them; their codes by default.
 
     Raises:
         ValueError: the shapes do not fit each other, or a row has no possible class.
@@ -61,22 +61,22 @@ class Categorical(Distribution):
 
     @property
     def classes(self) -> int:
-        """The number of classes, C."""
+        """Number of classes, C."""
         return len(self.labels)
 
     def __getitem__(self, rows: Rows) -> Self:
         return type(self)(self.log_probabilities[:, rows], self.labels)
 
     def probabilities(self) -> Array:
-        """The probability of every class, (N, C); each row sums to 1."""
+        """Probabilities of all classes, (N, C); each row sums to 1."""
         return np.exp(self.log_probabilities).T
 
     def mode(self) -> NDArray[np.intp]:
-        """The code of the most probable class of each row, (N,); of equals the first."""
+        """Code of the most probable class of each row, (N,); of equally probable ones the first."""
         return self.log_probabilities.argmax(axis=0)
 
     def entropy(self) -> Array:
-        """The entropy of each row, -E log p, in nats, (N,)."""
+        r"""Entropy of each row, :math:`-\sum_c p_c \log p_c`, in nats, (N,)."""
         probability = np.exp(self.log_probabilities)
         impossible = probability == 0
         return -(probability * np.where(impossible, 0.0, self.log_probabilities)).sum(axis=0)
@@ -84,20 +84,19 @@ class Categorical(Distribution):
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
         """Independent draws of codes, (N, count, 1)."""
         cumulative = np.exp(self.log_probabilities).cumsum(axis=0)
-        # Sums are rounded: the last bound that counts must be 1 exactly, or beyond it an
-        # impossible class could be drawn.
+        # Sums are rounded: unless the last bound is exactly 1, an impossible class could be drawn.
         bounds = cumulative[:-1] / cumulative[-1]
-        return interval(rng, bounds, count)[..., None].astype(np.float64)
+        return choose(rng, bounds, count)[..., None].astype(np.float64)
 
     def tempered(self, weights: float = 1.0, scale: float = 1.0) -> Self:
-        r"""The classes made bolder (above 1) or more cautious (below 1).
+        r"""Temperature scaling: probabilities proportional to :math:`p^{1/T}`.
 
-        Probabilities become proportional to :math:`p^{1/T}`; at T = 0 only the most probable class
-        is left. It takes what `Mixture.tempered` does, though a class has no scale.
+        T above 1 makes them more even, T below 1 more extreme; at T = 0 only the most probable
+        class is left. The arguments are those of `Mixture.tempered`, though a class has no scale.
 
         Args:
             weights: T, at least 0.
-            scale: nothing but 1.
+            scale: 1.
 
         Raises:
             UsageError: T is negative or not finite, or the scale is not 1.
@@ -120,14 +119,17 @@ class Categorical(Distribution):
             return type(self)(behind / weights, self.labels)
 
     def named(self, labels: Sequence[str]) -> Self:
-        """The same with these names of its classes, C of them."""
+        """Copy with other names of the classes, C of them."""
         return type(self)(self.log_probabilities, labels)
 
     @classmethod
     def fold(cls, members: Sequence[Self]) -> Self:
-        r"""What an ensemble says: the mean of its members' probabilities.
+        r"""Equal-weight ensemble: the mean of its members' probabilities.
 
-        .. math:: \log p = \log \sum_m p_m - \log M
+        .. math:: p = \tfrac1M \sum_m p_m
+
+        Args:
+            members: M distributions of the same rows and classes.
 
         Raises:
             ValueError: there are no members, or they differ in rows or classes.
@@ -145,7 +147,10 @@ class Categorical(Distribution):
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """The rows of several, one after another.
+        """Concatenation of the rows of several distributions of the same classes.
+
+        Args:
+            parts: distributions whose rows follow one another.
 
         Raises:
             ValueError: there are none, or they differ in their classes.

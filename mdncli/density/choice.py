@@ -1,4 +1,4 @@
-"""Drawing one of several by their probabilities, for many rows at once."""
+"""Draws of indices from discrete distributions, for many rows at once."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ import numpy as np
 from mdncli.density.arrays import Array, Index
 
 
-def interval(rng: np.random.Generator, bounds: Array, count: int) -> Index:
-    """Which interval of [0, 1) each of many uniform draws falls into.
+def choose(rng: np.random.Generator, bounds: Array, count: int) -> Index:
+    r"""Draws from discrete distributions by inversion of their cdfs.
+
+    .. math:: k = \#\{j : F_j \le u\}, \quad u \sim U(0, 1)
 
     Args:
-        rng: the source of the draws.
-        bounds: what separates the K intervals of each row, increasing, (K - 1, N).
-        count: how many draws a row.
+        rng: source of random numbers.
+        bounds: F, the cdf at the first K - 1 of K values, (K - 1, N).
+        count: number of draws of each row.
 
     Returns:
-        (N, count), each from 0 to K - 1, in no order.
+        (N, count), each from 0 to K - 1, in no particular order.
 
-    >>> interval(np.random.default_rng(0), np.array([[0.5], [0.5]]), 8)
+    >>> choose(np.random.default_rng(0), np.array([[0.5], [0.5]]), 8)
     array([[2, 0, 0, 0, 2, 2, 2, 2]])
     """
     uniform = rng.random((bounds.shape[1], count))
@@ -30,6 +32,7 @@ def interval(rng: np.random.Generator, bounds: Array, count: int) -> Index:
 
 
 def _by_comparing(uniform: Array, bounds: Array) -> Index:
+    """Count the bounds that are at most u."""
     below = np.zeros(uniform.shape, np.int8 if len(bounds) < 128 else np.intp)
     for bound in bounds:
         below += (uniform >= bound[:, None]).view(np.int8)
@@ -37,7 +40,7 @@ def _by_comparing(uniform: Array, bounds: Array) -> Index:
 
 
 def _by_table(uniform: Array, bounds: Array, cells: int) -> Index:
-    """Look the interval up by equal cells of [0, 1); compare only in cells that hold a bound."""
+    """Look up u in a table of equal cells of [0, 1); compare only in cells that hold a bound."""
     rows, count = uniform.shape
     cell = (uniform * cells).astype(np.intp)
     cell += np.arange(rows)[:, None] * cells
@@ -49,7 +52,7 @@ def _by_table(uniform: Array, bounds: Array, cells: int) -> Index:
 
 
 def _table(bounds: Array, cells: int) -> Index:
-    """The interval that each cell lies in, (N, cells); -1 where a bound lies inside the cell."""
+    """Value of each cell of [0, 1), (N, cells); -1 where a bound lies inside the cell."""
     inner, rows = bounds.shape
     scaled = bounds.T * cells
     first_cell = np.zeros((rows, inner + 2), np.intp)

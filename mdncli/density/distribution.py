@@ -1,4 +1,4 @@
-"""The base class of all distributions, over numbers or classes."""
+"""Base class of all distributions, over numbers or classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Densities of several targets as products of densities of one."""
+"""Joint distributions of several targets as products of mixtures of one target."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
 
 Follow = Callable[[int, Index, Array], Mixture]
-"""The mixture of target d in some rows (n,), given what the d targets before it are, (n, d)."""
+"""Function that gives the mixture of target d in rows (n,), given the targets before it (n, d)."""
 
 DRAWS = 100
-"""Of the targets before one, for its marginal in a chain."""
+"""Number of draws behind the marginals of a chain."""
 
-# Rows at which a network is asked at once.
+# Rows of one call of a network.
 _BLOCK = 1 << 14
 
 
 class Product(Conditional):
-    r"""Targets that are independent given x, each with a mixture of its own.
+    r"""Distributions of targets that are independent given x, each a mixture.
 
     .. math:: p(y) = \prod_d p_d(y_d)
 
-    Everything is exact.
+    All results are exact.
 
     Args:
-        parts: a mixture of one target for each of the D targets.
+        parts: D mixtures of one target each.
 
     Raises:
         ValueError: there are none, or they are not of one target and as many rows.
@@ -71,14 +71,21 @@ class Product(Conditional):
         return self.parts[target]
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
-        """The distribution of the other targets once some are known: what it was before."""
+        """Conditional distribution of the other targets given some: independent of these.
+
+        Args:
+            given: known values by the number of their target, (N,) each.
+
+        Raises:
+            ValueError: there is no such target, or nothing is given, or nothing is left.
+        """
         left = [part for d, part in enumerate(self.parts) if d not in given]
         if not left or len(left) + len(given) != self.targets or not given:
             raise ValueError(f"of {self.targets} targets, some but not all can be given")
         return type(self)(left)
 
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
-        """The distribution of shift + factor * y; both are (D,), factors not 0."""
+        """Distribution of shift + factor * y; both are (D,), factors not 0."""
         shifts, factors = np.asarray(shift, np.float64), np.asarray(factor, np.float64)
         return type(self)([p.affine(shifts[[d]], factors[[d]]) for d, p in enumerate(self.parts)])
 
@@ -98,20 +105,21 @@ class Product(Conditional):
 
 
 class Chain(Conditional):
-    r"""Targets one after another, each with a mixture that knows those before it.
+    r"""Autoregressive distributions: a mixture for each target given those before it.
 
     .. math:: p(y) = \prod_d p(y_d | y_1 \ldots y_{d-1})
 
     Densities are exact and draws are ancestral. The marginal of the first target is exact; that of
-    a later one is the mean of its mixtures over `DRAWS` draws of those before it, the same random
-    numbers for every row: Latin hypercubes, of whose mixtures each gives one component (McKay,
-    Beckman and Conover 1979). Means, standard deviations, cdfs and quantiles are those of the
+    a later one is a mixture of `DRAWS` components, one for each draw of the targets before it from
+    a Latin hypercube (McKay, Beckman and Conover 1979, "A comparison of three methods for selecting
+    values of input variables in the analysis of output from a computer code"), with the same random
+    numbers for every row. Means, standard deviations, cdfs and quantiles are those of the
     marginals.
 
     Args:
         rows: N.
         targets: D.
-        follow: gives the mixture of a target, in some rows, once those before it are known.
+        follow: function that gives the mixture of a target given those before it, see `Follow`.
 
     >>> def follow(d, rows, before):
     ...     centre = np.zeros(len(rows)) if d == 0 else 2 * before[:, 0]
@@ -158,14 +166,17 @@ class Chain(Conditional):
         return np.concatenate([each.std() for each in self._each()], axis=1)
 
     def marginal(self, target: int) -> Mixture:
-        """The distribution of one target: exact of the first, by Monte Carlo of the others."""
+        """Marginal distribution of one target: exact of the first, Monte Carlo of the others."""
         return self._each()[target] if target else self._given(0, np.arange(self.rows), None)
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Chain:
-        """The distribution of the later targets once the first ones are known.
+        """Conditional distribution of the later targets given the first ones.
+
+        Args:
+            given: known values by the number of their target, (N,) each.
 
         Raises:
-            UsageError: others are given than the first ones.
+            UsageError: targets other than the first ones are given.
         """
         some = len(given)
         if not 0 < some < self.targets or sorted(given) != list(range(some)):
@@ -181,7 +192,7 @@ class Chain(Conditional):
         return Chain(self.rows, self.targets - some, follow)
 
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
-        """The distribution of shift + factor * y; both are (D,), factors not 0."""
+        """Distribution of shift + factor * y; both are (D,), factors not 0."""
         by = np.asarray(factor, np.float64)
         other = copy(self)
         other._shift = np.asarray(shift, np.float64) + by * self._shift
@@ -210,14 +221,14 @@ class Chain(Conditional):
         return np.concatenate([part.quantile(levels) for part in self._each()], axis=2)
 
     def _given(self, d: int, rows: Index, before: Array | None) -> Mixture:
-        """The mixture of a target in some rows (n,), given those before it (n, d)."""
+        """Mixture of a target in rows (n,), given those before it (n, d)."""
         known = np.empty((len(rows), 0)) if before is None else before
         standard = (known - self._shift[:d]) / self._factor[:d]
         mixture = self._follow(d, self._at[rows], standard)
         return mixture.affine(self._shift[[d]], self._factor[[d]])
 
     def _each(self) -> list[Mixture]:
-        """The marginals of all targets, found once."""
+        """Marginals of all targets, computed once."""
         if self._marginals is None:
             every = np.arange(self.rows)
             first = self._given(0, every, None)
@@ -236,7 +247,7 @@ class Chain(Conditional):
         return self._marginals
 
     def _kernels(self, rows: Index, first: Mixture) -> list[tuple[Array, Array]]:
-        """Locations and scales (DRAWS, 1, n) of components of each later target in some rows."""
+        """Locations and scales, (DRAWS, 1, n) each, of the marginals of the later targets."""
         rng = np.random.default_rng(0)
         row = np.repeat(rows, DRAWS)
         draws = np.empty((len(row), self.targets))
@@ -260,11 +271,11 @@ class Chain(Conditional):
 
 
 Joint = Mixture | Product | Chain
-"""What networks say of all targets of a row together."""
+"""Distributions of all targets of a row that networks predict."""
 
 
 def _strata(rng: np.random.Generator) -> Array:
-    """Numbers in (0, 1), one in each of `DRAWS` equal intervals, in a random order."""
+    """Stratified uniform numbers: one in each of `DRAWS` equal intervals, in random order."""
     return (rng.permutation(DRAWS) + rng.random(DRAWS)) / DRAWS
 
 

@@ -1,7 +1,7 @@
-"""The standard densities that components are made of.
+"""Families of components: standard densities and their functions.
 
-A component with location mu and scale s has the density f((y - mu) / s) / s. A family is the
-standard density f: symmetric about 0 and, for several targets, independent in each.
+A component with location mu and scale s has the density f((y - mu) / s) / s, where the standard
+density f is symmetric about 0. For several targets it is a product of such densities.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from mdncli.density.arrays import Array, Real
 
 QUICK_ERROR = 3e-15
-"""What a family's quick cdf may be off by in double precision."""
+"""Largest error of the quick cdf of a family in double precision."""
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,18 @@ class Family:
     Attributes:
         log_density: log f(z), elementwise.
         cdf: the probability of at most z, elementwise.
-        quick_cdf: the cdf at the least cost, from z and f(z): within 1e-6 in single precision and
-            `QUICK_ERROR` in double, which far out is more than the cdf itself.
+        quick_cdf: a fast cdf from z and f(z), with an absolute error within 1e-6 in single
+            precision and `QUICK_ERROR` in double: in the lower tail it has no correct digits.
         score: the derivative of log f(z), elementwise.
-        bend: the most that the second derivative of f comes to; inf where f has a kink.
+        max_curvature: upper bound of |f''|; inf where f has a kink.
         quantile: the z at which the cdf reaches a level, elementwise.
         sample: draws of a given shape.
-        log_mean_exp: log E exp(s z) for s >= 0, elementwise; inf where the tails are too heavy.
+        log_mgf: logarithm of the moment generating function, log E exp(s z), for s >= 0,
+            elementwise; inf where the tails are too heavy.
         std: the standard deviation of z.
-        moments: E |z|^m is finite for m below this; inf where it always is.
-        distance: E|z - Z|, elementwise, where the difference of two scaled draws is of the family
-            again, with the root of the sum of the squared scales; None for other families.
+        moments: order below which moments E |z|^m are finite; inf where all are.
+        distance: mean absolute distance E|z - Z|, elementwise, for stable families, in which the
+            difference of two scaled draws has the root of the sum of the squared scales; else None.
 
     >>> gaussian = FAMILIES["gaussian"]
     >>> float(gaussian.cdf(np.float64(0.0)))
@@ -47,10 +48,10 @@ class Family:
     cdf: Callable[[Array], Array]
     quick_cdf: Callable[[Real, Real], Real]
     score: Callable[[Array], Array]
-    bend: float
+    max_curvature: float
     quantile: Callable[[Array], Array]
     sample: Callable[[np.random.Generator, tuple[int, ...]], Array]
-    log_mean_exp: Callable[[Array], Array]
+    log_mgf: Callable[[Array], Array]
     std: float
     moments: float = math.inf
     distance: Callable[[Array], Array] | None = None
@@ -117,7 +118,7 @@ def _gaussian_quick_cdf(z: Real, density: Real) -> Real:
 
 
 def _on_both_sides(tail: Real, z: Real) -> Real:
-    """The cdf from the probability beyond |z|, in place."""
+    """Cdf from the tail probability beyond |z|, in place."""
     # 1 - tail on the right, tail on the left: the sign of z, by its bit, goes to 0.5 - tail.
     np.subtract(0.5, tail, out=tail)
     bits = tail.view(np.dtype(f"u{tail.itemsize}"))
@@ -158,7 +159,7 @@ def _gaussian_distance(z: Array) -> Array:
     near += constant
     np.multiply(away, away, out=k)
     k *= -0.5
-    # Numbers too small for full precision cost many times as much as others.
+    # Arithmetic on subnormal numbers is many times slower.
     np.maximum(k, -700.0, out=k)
     np.exp(k, out=k)
     near *= k
@@ -181,7 +182,7 @@ def _laplace_quantile(level: Array) -> Array:
     return np.copysign(np.log(2 * np.minimum(level, 1 - level)), np.asarray(level) - 0.5)
 
 
-def _laplace_log_mean_exp(s: Array) -> Array:
+def _laplace_log_mgf(s: Array) -> Array:
     return np.where(s < 1, -np.log1p(-(np.minimum(s, 1 - 2**-53) ** 2)), np.inf)
 
 
@@ -196,23 +197,23 @@ def _logistic_cdf(z: Array) -> Array:
     return expit(z)
 
 
-def _logistic_log_mean_exp(s: Array) -> Array:
+def _logistic_log_mgf(s: Array) -> Array:
     # E exp(s z) = pi s / sin(pi s), below 1.
     return np.where(s < 1, -np.log(np.sinc(np.minimum(s, 1 - 2**-53))), np.inf)
 
 
 DEGREES_OF_FREEDOM = 4.0
-"""Of Student's t where nothing else is asked for."""
+"""Default degrees of freedom of Student's t."""
 
 
 @functools.cache
 def student_t(degrees_of_freedom: float) -> Family:
-    r"""Student's t: the heavier its tails the fewer its degrees of freedom.
+    r"""Student's t distribution; fewer degrees of freedom mean heavier tails.
 
     .. math:: f(z) \propto (1 + z^2 / \nu)^{-(\nu + 1) / 2}
 
     Args:
-        degrees_of_freedom: nu; above 2, so that there is a standard deviation.
+        degrees_of_freedom: nu, above 2, so that the standard deviation is finite.
 
     Raises:
         ValueError: they are not finite or not above 2.
@@ -233,24 +234,24 @@ def student_t(degrees_of_freedom: float) -> Family:
         cdf=functools.partial(_student_cdf, nu),
         quick_cdf=functools.partial(_student_quick_cdf, nu),
         score=lambda z: -2 * power * z / (nu + _square(z)),
-        bend=2 * power / nu * math.exp(constant),
+        max_curvature=2 * power / nu * math.exp(constant),
         quantile=functools.partial(_student_quantile, nu),
         sample=lambda rng, shape: rng.standard_t(nu, shape),
-        log_mean_exp=lambda s: np.where(s > 0, np.inf, 0.0),
+        log_mgf=lambda s: np.where(s > 0, np.inf, 0.0),
         std=math.sqrt(nu / (nu - 2)),
         moments=nu,
     )
 
 
 def _log_gamma_step(a: float) -> float:
-    """log Gamma(a + 1/2) - log Gamma(a), whose terms cancel where a is large."""
+    """Difference log Gamma(a + 1/2) - log Gamma(a), without cancellation for large a."""
     if a < 200:
         return math.lgamma(a + 0.5) - math.lgamma(a)
     return 0.5 * math.log(a) + math.log1p(-1 / (8 * a) + 1 / (128 * a**2) + 5 / (1024 * a**3))
 
 
 def _square(z: Real) -> Real:
-    """So far out that it overflows there is no density."""
+    """Square of z; inf, where the density is 0, if it overflows."""
     with np.errstate(over="ignore"):
         return np.multiply(z, z)
 
@@ -260,7 +261,7 @@ def _student_cdf(nu: float, z: Array) -> Array:
 
     square = _square(z)
     tail = np.empty(square.shape)
-    # Each form where it keeps the digits of its argument, far out and near.
+    # One form of the beta function for the tails and one for the centre, for full precision.
     far = square > nu
     tail[far] = betainc(nu / 2, 0.5, nu / (nu + square[far])) / 2
     near = square[~far]
@@ -268,7 +269,7 @@ def _student_cdf(nu: float, z: Array) -> Array:
     return np.where(z > 0, 1 - tail, tail)
 
 
-# Even degrees of freedom up to here have their quick cdf as a sum of half as many terms.
+# Largest even degrees of freedom whose quick cdf is a finite sum.
 _MOST_SUMMED = 20
 
 
@@ -299,7 +300,7 @@ def _student_quantile(nu: float, level: Array) -> Array:
 
     level = np.asarray(level)
     tail = np.minimum(level, 1 - level)
-    # As for the cdf: each form where it keeps the digits, far out and near.
+    # One form for the tails and one for the centre, as for the cdf.
     far = tail < _student_cdf(nu, np.array(-math.sqrt(nu)))
     odds = np.empty(level.shape)
     inside = betaincinv(nu / 2, 0.5, 2 * tail[far])
@@ -316,10 +317,10 @@ FAMILIES: dict[str, Family] = {
         cdf=_gaussian_cdf,
         quick_cdf=_gaussian_quick_cdf,
         score=np.negative,
-        bend=1 / math.sqrt(2 * math.pi),
+        max_curvature=1 / math.sqrt(2 * math.pi),
         quantile=_gaussian_quantile,
         sample=lambda rng, shape: rng.standard_normal(shape),
-        log_mean_exp=lambda s: 0.5 * s**2,
+        log_mgf=lambda s: 0.5 * s**2,
         std=1.0,
         distance=_gaussian_distance,
     ),
@@ -328,10 +329,10 @@ FAMILIES: dict[str, Family] = {
         cdf=_laplace_cdf,
         quick_cdf=lambda z, density: _on_both_sides(density.copy(), z),
         score=lambda z: -np.sign(z),
-        bend=math.inf,
+        max_curvature=math.inf,
         quantile=_laplace_quantile,
         sample=lambda rng, shape: rng.laplace(size=shape),
-        log_mean_exp=_laplace_log_mean_exp,
+        log_mgf=_laplace_log_mgf,
         std=math.sqrt(2),
     ),
     "logistic": Family(
@@ -339,26 +340,26 @@ FAMILIES: dict[str, Family] = {
         cdf=_logistic_cdf,
         quick_cdf=lambda z, density: 0.5 * np.tanh(0.5 * z) + 0.5,
         score=lambda z: -np.tanh(0.5 * z),
-        bend=0.125,
+        max_curvature=0.125,
         quantile=lambda level: np.log(level) - np.log1p(-level),
         sample=lambda rng, shape: rng.logistic(size=shape),
-        log_mean_exp=_logistic_log_mean_exp,
+        log_mgf=_logistic_log_mgf,
         std=math.pi / math.sqrt(3),
     ),
     "student_t": student_t(DEGREES_OF_FREEDOM),
 }
-"""Families by name; that of `student_t` is the one of `DEGREES_OF_FREEDOM`."""
+"""Families by name; `student_t` has `DEGREES_OF_FREEDOM`."""
 
 PARAMETRIC = {"student_t": student_t}
-"""Families that are one for each number of degrees of freedom."""
+"""Families with degrees of freedom: constructors by name."""
 
 
 def family_of(name: str, degrees_of_freedom: float | None = None) -> Family:
-    """A family by its name and, where it has them, its degrees of freedom.
+    """Family by its name and degrees of freedom.
 
     Args:
         name: a key of `FAMILIES`.
-        degrees_of_freedom: of a key of `PARAMETRIC`; None for the usual ones.
+        degrees_of_freedom: for a key of `PARAMETRIC`; None for the default.
 
     Raises:
         ValueError: there is no such family, or it has no such degrees of freedom.

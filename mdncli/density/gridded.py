@@ -1,4 +1,4 @@
-"""Densities known up to a factor, made exact by quadrature."""
+"""Unnormalised densities on an interval, normalised by quadrature."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from mdncli.density.arrays import Array, Index, Rows, gauss_legendre, tiles
 from mdncli.density.conditional import Conditional
 from mdncli.density.roots import solve_increasing
+from mdncli.density.scores import thinned
 
 # Nodes of each panel.
 _ORDER = 8
@@ -19,20 +20,20 @@ _NODES, _WEIGHTS = gauss_legendre(_ORDER)
 
 
 class Gridded(Conditional):
-    r"""One target on an interval, its density known up to a factor: an exact posterior.
+    r"""Distributions of one target on an interval from an unnormalised density g.
 
     .. math:: p(y | x) = g(y, x) / \int_a^b g(t, x) dt
 
     The integral is a sum of Gauss-Legendre quadratures of order 8 over panels. `log_prob` uses g
-    itself at y, so only the factor is numerical; `cdf` integrates from the nearest panel edge, and
-    `quantile` and `sample` invert that cdf. Everything is done in the log domain and in tiles:
-    memory does not grow with the number of rows.
+    itself at y, so only the normalising constant is numerical; `cdf` integrates from the edge of
+    the panel, and `quantile` and `sample` invert that cdf. All sums are in the log domain and in
+    tiles: memory does not grow with the number of rows.
 
     Args:
         log_density: log g, called with y (1 or m, n) and x (m, d), broadcasting to (m, n).
-        x: what the distributions are conditioned on, (N, d).
-        edges: of the panels, increasing, (P + 1,); the first and the last bound y. Between two
-            edges log g should not bend by more than a nat or so.
+        x: conditions of the distributions, (N, d).
+        edges: panel edges, increasing, (P + 1,); the first and the last bound y. Between two edges
+            log g should deviate from a straight line by no more than a nat or so.
 
     >>> ramp = Gridded(lambda y, x: np.log(y) + 0 * x, [[0.0]], np.linspace(0, 1, 5))
     >>> ramp.mean().round(6), ramp.cdf([[0.5]]).round(6)
@@ -86,6 +87,9 @@ class Gridded(Conditional):
         points = np.sort(np.concatenate([self._edges, self._nodes[0]]))
         return np.broadcast_to(points, (self.rows, len(points)))
 
+    def _panels(self) -> Array:
+        return thinned(self.scan())
+
     def _moments(self) -> tuple[Array, Array]:
         mean, std = np.empty((2, self.rows, 1))
         for rows, _ in tiles(self.rows, width=self._nodes.size):
@@ -123,7 +127,7 @@ class Gridded(Conditional):
         return self._invert(np.broadcast_to(levels, (self.rows, len(levels))))[..., None]
 
     def _invert(self, level: Array) -> Array:
-        """Where the cdf reaches levels of each row, (N, M) -> (N, M)."""
+        """Quantiles at levels of each row, (N, M) -> (N, M)."""
         result = np.empty(level.shape)
         for rows, some in self._tiles(level.shape[1]):
             here = level[rows, some]
@@ -139,7 +143,7 @@ class Gridded(Conditional):
         return result
 
     def _solve(self, x: Array, log_total: Array, panel: Index, wanted: Array, held: Array) -> Array:
-        """Where, in its panel, the mass from the panel's lower edge reaches what is wanted."""
+        """Points (n,) of panels with the wanted mass below them, out of the mass held in all."""
         low, high = self._edges[panel], self._edges[panel + 1]
 
         def excess(y: Array, active: Index) -> tuple[Array, Array]:
@@ -153,18 +157,18 @@ class Gridded(Conditional):
         )
 
     def _integral(self, x: Array, log_total: Array, low: Array, high: Array) -> Array:
-        """The mass between low and high, which share a panel: all (n,), x (n, d)."""
+        """Probability between low and high of the same panel: all (n,), x (n, d)."""
         width = (high - low)[:, None]
         log_density = self._log_density(low[:, None] + width * _NODES, x)
         return _exp(log_density - log_total[:, None]) @ _WEIGHTS * width[:, 0]
 
     def _node_masses(self, rows: slice) -> Array:
-        """The probability that each quadrature node stands for, (rows, nodes)."""
+        """Probability that each quadrature node represents, (rows, nodes)."""
         log_density = self._log_density(self._nodes, self._x[rows])
         return np.exp(log_density - self._log_total[rows, None]) * self._node_weights
 
     def _cumulative(self, rows: slice) -> Array:
-        """The cdf at the panels' edges, from 0 to 1, (rows, P + 1)."""
+        """Cdf at the panel edges, from 0 to 1, (rows, P + 1)."""
         panels = self._node_masses(rows).reshape(-1, len(self._edges) - 1, _ORDER) @ np.ones(_ORDER)
         cumulative = np.zeros((len(panels), len(self._edges)))
         np.cumsum(panels, axis=1, out=cumulative[:, 1:])
@@ -175,14 +179,14 @@ class Gridded(Conditional):
 
 
 def _exp(log_density: Array) -> Array:
-    # A spike that the panels miss can lie far above every node; it must not overflow.
+    # A spike between the nodes can exceed them by far; it must not overflow.
     return np.exp(np.minimum(log_density, 600.0))
 
 
 def _panel(cumulative: Array, level: Array) -> tuple[Index, Index]:
-    """The row and the panel that hold each level, (rows, M) -> (rows * M,) twice."""
+    """Row and panel of each level, (rows, M) -> (rows * M,) twice."""
     inner = cumulative[:, 1:-1]
-    # Adding its number to each row's values makes all rows one sorted list to search at once.
+    # With its row number added to each value, all rows are one sorted list to search at once.
     row = np.arange(len(level))[:, None]
     panel = (inner + row).ravel().searchsorted((level + row).ravel(), side="right")
     rows = np.repeat(row.ravel(), level.shape[1])

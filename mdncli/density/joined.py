@@ -1,4 +1,4 @@
-"""The rows of several conditionals, one after another."""
+"""Concatenation of the rows of several distributions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from mdncli.density.conditional import Conditional
 
 
 class Joined(Conditional):
-    """Distributions of different makes as one batch, such as those of all folds.
+    """Distributions of different kinds as one batch, such as those of all folds.
 
     Args:
-        parts: conditionals over the same targets; their rows follow one another.
+        parts: distributions over the same targets, whose rows follow one another.
 
     Raises:
         ValueError: there are none, or they differ in their targets.
@@ -43,7 +43,7 @@ class Joined(Conditional):
     def __getitem__(self, rows: Rows) -> Self:
         wanted = np.arange(self.rows)[rows]
         owner = np.searchsorted(self._ends, wanted, side="right")
-        # Rows in another order change hands often: each stretch of one owner is a part.
+        # Each run of rows from one part becomes a part, however often they alternate.
         cuts = np.flatnonzero(np.diff(owner)) + 1
         starts = self._ends - [part.rows for part in self.parts]
         stretches = [stretch for stretch in np.split(wanted, cuts) if len(stretch)]
@@ -69,7 +69,7 @@ class Joined(Conditional):
     def scan(self) -> Array:
         scans = [part.scan() for part in self.parts]
         longest = max(points.shape[1] for points in scans)
-        # A point that is there twice does no harm.
+        # A repeated point does no harm.
         return np.concatenate(
             [np.pad(s, ((0, 0), (0, longest - s.shape[1])), mode="edge") for s in scans]
         )
@@ -87,5 +87,6 @@ class Joined(Conditional):
         return self._each(lambda part, own: part.crps(own), y[:, None])[:, 0]
 
     def _each(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
+        """Values of a function of each part and the points of its rows."""
         own = np.split(points, self._ends[:-1])
         return np.concatenate([ask(part, some) for part, some in zip(self.parts, own, strict=True)])

@@ -1,4 +1,4 @@
-"""Mixtures of located and scaled components: what an MDN predicts."""
+"""Mixtures of location-scale components, the predictions of a mixture density network."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mdncli.density.arrays import SCAN_ENDS, Array, Index, Rows, tiles
-from mdncli.density.choice import interval
+from mdncli.density.choice import choose
 from mdncli.density.cholesky import reordered, whiten
 from mdncli.density.conditional import Conditional
 from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
 from mdncli.density.scanning import component_scan
-from mdncli.density.scores import mixture_crps
+from mdncli.density.scores import mixture_crps, thinned
 from mdncli.errors import UsageError
 
 
 class Mixture(Conditional):
-    r"""A mixture of K components for each of N rows, over D targets.
+    r"""Mixtures of K components over D targets, one for each of N rows.
 
     .. math:: p(y) = \sum_k \pi_k \prod_d f((y_d - \mu_{kd}) / \sigma_{kd}) / \sigma_{kd}
 
@@ -30,13 +30,13 @@ class Mixture(Conditional):
     the reduction over components runs over long rows.
 
     Args:
-        log_weights: log pi up to a constant a row (the logits), (K, N); -inf for a weight of 0.
+        log_weights: log pi up to a constant of each row (logits), (K, N); -inf for a weight of 0.
         location: mu, (K, D, N).
         scale: sigma, positive, (K, D, N).
         family: the standard density f, or its name among `mdncli.density.families.FAMILIES`.
-        correlation: of Gaussian components whose targets depend on each other, the Cholesky factor
-            C of every correlation matrix, (K, D, D, N): lower triangular, rows of length 1. Then
-            the components are N(mu, S C C^T S) with S = diag(sigma). See `correlated`.
+        correlation: Cholesky factors C of the correlation matrices of Gaussian components,
+            (K, D, D, N): lower triangular, rows of length 1. The components are then
+            N(mu, S C C^T S) with S = diag(sigma). See `correlated`.
 
     Raises:
         ValueError: the shapes do not fit each other.
@@ -79,7 +79,7 @@ class Mixture(Conditional):
     def correlated(
         cls, log_weights: ArrayLike, location: ArrayLike, cholesky: ArrayLike
     ) -> Mixture:
-        """Gaussian components N(mu, L L^T).
+        """Mixture of Gaussian components N(mu, L L^T) of full covariance.
 
         Args:
             log_weights: (K, N).
@@ -104,12 +104,12 @@ class Mixture(Conditional):
 
     @property
     def mixtures(self) -> int:
-        """The number of components, K."""
+        """Number of components, K."""
         return self.location.shape[0]
 
     @property
     def weights(self) -> Array:
-        """The weights pi, (K, N), which sum to 1 over the components."""
+        """Weights pi, (K, N), which sum to 1 over the components."""
         return np.exp(self.log_weights)
 
     def __getitem__(self, rows: Rows) -> Self:
@@ -153,11 +153,12 @@ class Mixture(Conditional):
         return result
 
     def tempered(self, weights: float = 1.0, scale: float = 1.0) -> Self:
-        r"""The mixture made bolder (above 1) or more cautious (below 1).
+        r"""Temperature scaling of weights and variances.
 
-        Weights become proportional to :math:`\pi_k^{1/T}`; at T = 0 only the heaviest component
-        of each row is left. Every variance is multiplied by S, so every scale by sqrt(S); at S = 0
-        draws fall on the locations themselves and there is no density.
+        Weights become proportional to :math:`\pi_k^{1/T}`: more even for T above 1, more extreme
+        below; at T = 0 only the heaviest component of each row is left. Variances are multiplied by
+        S, scales by :math:`\sqrt S`; at S = 0 draws are the locations themselves and there is no
+        density.
 
         Args:
             weights: T, at least 0.
@@ -181,7 +182,7 @@ class Mixture(Conditional):
         return self._like(log_weights, self.location, stretched, self.correlation)
 
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
-        """The distribution of shift + factor * y; both are (D,), factors not 0."""
+        """Distribution of shift + factor * y; both are (D,), factors not 0."""
         by = np.asarray(factor, np.float64)[:, None]
         location = np.asarray(shift, np.float64)[:, None] + by * self.location
         # A change of sign on both sides keeps the diagonal of the factor positive.
@@ -190,14 +191,15 @@ class Mixture(Conditional):
         return self._like(self.log_weights, location, abs(by) * self.scale, turned)
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
-        """The distribution of the other targets once some of them are known.
+        r"""Conditional distribution of the other targets given some of them.
+
+        .. math:: \pi_k' \propto \pi_k \, p_k(y_\mathrm{given})
 
         Args:
-            given: what is known of a target, by its index: one value a row, (N,).
+            given: known values by the number of their target, (N,) each.
 
         Returns:
-            A mixture over the remaining targets, in their order; its weights have moved to the
-            components that made what is known likely.
+            A mixture over the remaining targets, in their order.
 
         Raises:
             ValueError: there is no such target, or nothing is given, or nothing is left.
@@ -228,14 +230,19 @@ class Mixture(Conditional):
             scale, correlation = scale * shrunk, inner / shrunk[:, :, None]
         with np.errstate(over="ignore"):
             evidence += sum(self.family.log_density(part) for part in z)
-        # Too far from every component to tell them apart, what is given says nothing of them.
+        # Values too far from every component to tell them apart leave the weights as they are.
         evidence = np.where(np.isneginf(evidence).all(axis=0), 0.0, evidence)
         log_weights = _log_normalised(self.log_weights + evidence)
         return self._like(log_weights, location, scale, correlation)
 
     @classmethod
     def fold(cls, members: Sequence[Mixture]) -> Mixture:
-        """The equal-weight mixture of an ensemble's members: all their components side by side.
+        r"""Equal-weight mixture of the members of an ensemble, with the components of all.
+
+        .. math:: p(y) = \tfrac1M \sum_m p_m(y)
+
+        Args:
+            members: M mixtures of the same rows, targets and family.
 
         Raises:
             ValueError: there are no members, or they differ in family, rows, targets or in whether
@@ -265,7 +272,7 @@ class Mixture(Conditional):
     def _like(
         self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
     ) -> Self:
-        """Another mixture of this family, from log-weights that are normalised already."""
+        """Mixture of the same family, from log weights that are normalised already."""
         other = copy(self)
         other.log_weights, other.location, other.scale = log_weights, location, scale
         other.correlation = correlation
@@ -306,14 +313,17 @@ class Mixture(Conditional):
         closed = mixture_crps(self.family, self.weights, self.location[:, 0], self.scale[:, 0], y)
         return super()._crps(y) if closed is None else closed
 
+    def _panels(self) -> Array:
+        return thinned(self.scan())
+
     def _standard(self, points: Array, d: int, rows: slice, some: slice) -> Array:
-        """How many scales each point lies above each location, (K, M, N)."""
+        """Standardised points, z = (y - mu) / sigma, (K, M, N)."""
         away = points[rows, some, d].T - self.location[:, d, None, rows]
         away /= self.scale[:, d, None, rows]
         return away
 
     def _noise(self, noise: Array, d: int, rows: slice, chosen: Index) -> Array:
-        """What a target's draws deviate by, in scales of the components chosen, (rows, count)."""
+        """Standardised deviations of a target's draws from the chosen components, (rows, count)."""
         if self.correlation is None:
             return noise[..., d]
         parts = (
@@ -334,17 +344,17 @@ class Mixture(Conditional):
         return result
 
     def _choose(self, rng: np.random.Generator, rows: slice, count: int) -> Index:
-        """Draw components: where they are in a raveled (K, rows) block, (rows, count)."""
+        """Draws of components, as indices of a raveled (K, rows) block, (rows, count)."""
         cumulative = np.cumsum(np.exp(self.log_weights[:, rows]), axis=0)
         # The last bound is left out, so that rounding can never choose a component K.
-        component = interval(rng, cumulative[:-1] / cumulative[-1], count)
+        component = choose(rng, cumulative[:-1] / cumulative[-1], count)
         component *= len(component)
         component += np.arange(len(component))[:, None]
         return component
 
 
 def _log_sum_exp(terms: Array) -> Array:
-    """log of the sum of exp over the first axis; -inf where every term is."""
+    """Log-sum-exp over the first axis; -inf where every term is."""
     peak = np.maximum(terms.max(axis=0), np.finfo(np.float64).min)
     total = np.exp(terms - peak).sum(axis=0)
     with np.errstate(divide="ignore"):
@@ -352,7 +362,7 @@ def _log_sum_exp(terms: Array) -> Array:
 
 
 def _moments(weights: Array, location: Array, scale: Array, inner: float) -> tuple[Array, Array]:
-    """Mean and variance (N,) of mixtures (K, N) whose standard density has the variance inner."""
+    """Mean and variance (N,) of mixtures (K, N) of a family with the variance inner."""
     mean = (weights * location).sum(axis=0)
     return mean, (weights * (inner * scale**2 + (location - mean) ** 2)).sum(axis=0)
 

@@ -1,7 +1,7 @@
 """Quantiles of one-dimensional mixtures, many at once.
 
-Most of the way is cheap: single precision, rough cdfs. One step in double precision then arrives,
-with a proof that it has; the few places where the proof fails are solved with all caution.
+A search in single precision is followed by one step in double precision and a bound of its error.
+The few quantiles whose bound is not small enough are solved by safeguarded Newton steps.
 """
 
 from __future__ import annotations
@@ -13,34 +13,36 @@ from mdncli.density.families import QUICK_ERROR, Family
 from mdncli.density.roots import solve_increasing
 
 TOLERANCE = 1e-11
-"""How far a quantile's cdf may be from its level, relative to the level."""
+"""Largest difference of a quantile's cdf from its level, relative to the level."""
 
-# A search ends where a step begins with less than this to go in log odds: it converges
-# quadratically, and the step in double precision after it cubically.
+# Difference of the log odds from which one step of the search, which converges quadratically, and
+# one in double precision, which converges cubically, suffice.
 _NEAR = 5e-2
 _MOST_ROUNDS = 12
-# Steps in double precision before a place is left to the cautious.
+# More steps in double precision before the safeguarded method.
 _MORE_ARRIVALS = 3
-# The least log density of a component that counts.
+# Least log density of a component that counts.
 _FAINTEST = {"float32": -60.0, "float64": -300.0}
-# Beyond, single precision cannot tell a cdf from 0 or 1.
+# Nearer to 0 or 1 a cdf is not resolved in single precision.
 _FAINT = 1e-6
 
 
 def mixture_quantiles(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array
 ) -> Array:
-    """Where mixtures reach each of the levels.
+    r"""Quantiles of mixtures by root finding of their cdfs.
+
+    .. math:: \sum_k \pi_k F((x - \mu_k) / \sigma_k) = q
 
     Args:
-        family: of the components.
-        levels: strictly between 0 and 1, (L,).
+        family: of the components, with the cdf F.
+        levels: q, strictly between 0 and 1, (L,).
         weights: of the components, (K, N).
         location: (K, N).
         scale: (K, N).
 
     Returns:
-        (L, N); the cdf there is within `TOLERANCE` of the level.
+        x, (L, N); the cdf there is within `TOLERANCE` of the level.
 
     >>> from mdncli.density.families import FAMILIES
     >>> one = np.ones((1, 1))
@@ -51,7 +53,7 @@ def mixture_quantiles(
     with np.errstate(all="ignore"):
         mean = (weights * location).sum(axis=0)
         away = location - mean
-        # The scale that one component would need for the same variance.
+        # Scale of one component of the same variance.
         unit = np.sqrt((weights * (scale**2 + (away / family.std) ** 2)).sum(axis=0))
         x = mean + unit * _search(
             family,
@@ -78,12 +80,12 @@ def mixture_quantiles(
 def _search(
     family: Family, levels: Array, weights: Single, location: Single, scale: Single
 ) -> Single:
-    """Roughly where mixtures of mean 0 reach the levels, (L, N).
+    """Approximate quantiles of mixtures of mean 0, (L, N).
 
-    Halley's method on the log odds of the cdf, which are nearly straight, kept in a bracket.
+    Halley's method on the log odds of the cdf, which are nearly linear, safeguarded by bisection.
     """
     standard = family.quantile(levels).astype(np.float32)[:, None]
-    # A mixture reaches a level between the first and the last of its components to reach it.
+    # The quantile of a mixture lies between the least and the largest of its components.
     low, high = np.empty((2, len(levels), scale.shape[1]), np.float32)
     for level, reached in enumerate(standard):
         reach = reached * scale
@@ -103,7 +105,7 @@ def _search(
         np.copyto(low, x, where=excess < 0)
         np.copyto(high, x, where=excess > 0)
         step = -excess * spread / slope
-        # Newton's step, corrected by how the log odds bend, as far as that may be trusted.
+        # Newton's step, corrected for the curvature of the log odds within limits.
         turn = 1 + step * (bend / slope - slope * (1 - 2 * below) / spread) / 2
         x = x + step / turn.clip(0.5, 2.0)
         inside = (x >= low) & (x <= high)
@@ -112,7 +114,7 @@ def _search(
         far = np.flatnonzero((np.abs(excess) >= _NEAR) | ~inside)
         if not far.size:
             break
-        # Dropping what is found costs as much as half a round.
+        # Dropping solved quantiles costs as much as half a round.
         if far.size <= x.size / 2:
             row = far % x.shape[1]
             weights, location, sharpness = (
@@ -126,14 +128,16 @@ def _search(
 def certified_step(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array, x: Array
 ) -> tuple[Array, Mask]:
-    r"""One step from x (L, N) to the levels, (L, 1) or (L, N), and whether it surely arrives.
+    r"""One step from x (L, N) to the levels (L, 1) or (L, N), and where its error is small, (L, N).
 
     The step solves :math:`F + f \delta + f' \delta^2 / 2 = q` to second order. By Taylor's theorem
     F is off by no more than what remains of that equation and :math:`\max|f''| |\delta|^3 / 6`.
     """
     sharpness = 1 / scale
     below, density, slope = _derivatives(family, weights, location, sharpness, x)
-    bend = family.bend * np.einsum("kn,kn,kn,kn->n", weights, sharpness, sharpness, sharpness)
+    bend = family.max_curvature * np.einsum(
+        "kn,kn,kn,kn->n", weights, sharpness, sharpness, sharpness
+    )
     excess = below - levels
     step = -excess / density
     step *= 1 + step * slope / (-2 * density)
@@ -144,7 +148,7 @@ def certified_step(
 def _derivatives(
     family: Family, weights: Real, location: Real, sharpness: Real, x: Real
 ) -> tuple[Real, Real, Real]:
-    """The cdf of mixtures at x (L, N), its slope, and the slope of that."""
+    """Cdf, density and slope of the density of mixtures at x, (L, N) each."""
     derivatives = np.empty((3, *x.shape), x.dtype)
     for rows, _ in tiles(x.shape[1], len(x), len(weights), size=2 * TILE):
         parts = (part[:, rows] for part in (weights, location, sharpness, x))
@@ -159,7 +163,7 @@ def _tile_derivatives(
     z = x[:, None] - location
     z *= sharpness
     each = family.log_density(z)
-    # Numbers too small for full precision cost many times as much as others.
+    # Arithmetic on subnormal numbers is many times slower.
     np.clip(each, _FAINTEST[each.dtype.name], np.inf, out=each)
     np.exp(each, out=each)
     heights = weights * sharpness
@@ -173,7 +177,7 @@ def _tile_derivatives(
 def _solve(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array, start: Array
 ) -> Array:
-    """Where each of n mixtures (K, n) reaches its own level (n,), whatever its shape."""
+    """Quantiles of n mixtures (K, n) at levels of their own (n,), whatever their shape."""
     reach = location + scale * family.quantile(levels)
     low = np.where(weights > 0, reach, np.inf).min(axis=0)
     high = np.where(weights > 0, reach, -np.inf).max(axis=0)

@@ -1,4 +1,4 @@
-"""Solving many increasing equations at once."""
+"""Root finding for many functions at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from mdncli.density.arrays import Array, Index
 
-# Newton's method needs about 6 steps; where it keeps falling back on bisection, some 50.
+# Newton's method takes about 6 steps, bisection some 50.
 _MOST_STEPS = 200
 
 
@@ -19,21 +19,21 @@ def solve_increasing(
     start: Array,
     tolerance: Array,
 ) -> Array:
-    """The roots of n increasing functions: Newton's method, each kept in its own bracket.
+    """Roots of n increasing functions by Newton's method, safeguarded by bisection.
 
-    A step that would leave the bracket, or that is not at most half of the step before it, becomes
-    a bisection, so flat stretches cost steps but never convergence.
+    A step that would leave the bracket, or that is more than half of the step before it, becomes a
+    bisection: flat functions cost more steps, but converge.
 
     Args:
-        excess: called with points x (m,) and which of the n functions they belong to (m,); gives
-            the functions' values and slopes there.
-        low: where each function is not above 0, (n,).
-        high: where each function is not below 0, (n,).
-        start: a first guess in the bracket, (n,).
-        tolerance: a value within this of 0 is a root, (n,).
+        excess: function of points x (m,) and the indices of their functions (m,) that returns the
+            values and the slopes there, (m,) each.
+        low: lower ends of the brackets, with values of at most 0, (n,).
+        high: upper ends, with values of at least 0, (n,).
+        start: initial points in the brackets, (n,).
+        tolerance: largest absolute value at a root, (n,).
 
     Returns:
-        (n,).
+        The roots, (n,).
 
     >>> zero, two, tight = np.zeros(2), np.full(2, 2.0), np.full(2, 1e-15)
     >>> squares = np.array([2.0, 3.0])
@@ -69,19 +69,21 @@ def solve_increasing(
 def solve_crossing(
     function: Callable[[Array, Index], Array], low: Array, high: Array, tolerance: float
 ) -> Array:
-    """Where n continuous functions cross 0, without their slopes: each kept in its own bracket.
+    """Roots of n continuous functions by the Illinois method, without their slopes.
 
-    The secant of the bracket's ends, where the weight of an end that stays is halved (the Illinois
-    method); every third step is a bisection, so that no shape takes long.
+    Steps are secants of the bracket's ends, where the value of an end that stays is halved
+    (Dowell and Jarratt 1971, "A modified regula falsi method for computing the root of an
+    equation"); every third step is a bisection, so that no shape takes long.
 
     Args:
-        function: called with points x (m,) and which of the n functions they belong to (m,).
-        low: where each function is not above 0, (n,); it need not be the smaller end.
-        high: where each function is not below 0, (n,).
-        tolerance: a value within this of 0 is a crossing.
+        function: function of points x (m,) and the indices of their functions (m,) that returns
+            the values there, (m,).
+        low: ends of the brackets with values of at most 0, (n,); not always the smaller ends.
+        high: ends with values of at least 0, (n,).
+        tolerance: largest absolute value at a root.
 
     Returns:
-        (n,).
+        The roots, (n,).
 
     >>> squares = np.array([2.0, 3.0])
     >>> zero, two = np.zeros(2), np.full(2, 2.0)
@@ -100,7 +102,7 @@ def solve_crossing(
         value = function(x, active)
         roots[active] = x
         rises = value < 0
-        # An end that stays counts half as much; the other one moves to x.
+        # The value of an end that stays is halved; the other end moves to x.
         above = np.where(rises, above / 2, value)
         below = np.where(rises, value, below / 2)
         low, high = np.where(rises, x, low), np.where(rises, high, x)

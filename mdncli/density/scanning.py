@@ -50,7 +50,7 @@ def _component_points(family: Family) -> Array:
     while -1.5 * far[-1] > family.quantile(np.asarray(SCAN_ENDS[0])):
         far.append(1.5 * far[-1])
     # On either side of a kink the density may fall, however little.
-    right = np.array(far if family.bend < math.inf else [1e-4, 0.02, *far])
+    right = np.array(far if family.max_curvature < math.inf else [1e-4, 0.02, *far])
     return np.concatenate([-right[::-1], [0.0], right])
 
 
@@ -59,7 +59,7 @@ def _spacing(family: Family) -> Array:
     """Distance to each of the component points within which another one makes it superfluous."""
     points = _component_points(family)
     near = _NEAR * np.minimum(np.diff(points, prepend=-np.inf), np.diff(points, append=np.inf))
-    if family.bend == math.inf:
+    if family.max_curvature == math.inf:
         near[np.abs(points) < 1e-3] = 0.0
     return near
 

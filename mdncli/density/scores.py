@@ -1,4 +1,4 @@
-"""Scores of distributions that hold for any kind of them: by quadrature, or by draws."""
+"""Scores of distributions: CRPS, entropy, energy score and the variance parts of ensembles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdncli.density.batch import Batch, Scorable
 from mdncli.density.families import Family
 
 _NODES, _WEIGHTS = gauss_legendre(16)
-# Every scanned point is an edge of a panel, unless there are more than this.
+# Of more scan points than this, panels have only some as their edges.
 _MOST_EDGES = 256
 _ENOUGH_EDGES = 64
 # Draws held at once.
@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
 def mixture_crps(
     family: Family, weights: Array, location: Array, scale: Array, y: Array
 ) -> Array | None:
-    r"""The CRPS of mixtures in closed form; None where the family has none.
+    r"""CRPS of mixtures in closed form; None where the family has none.
 
     .. math:: \sum_k \pi_k A(y - \mu_k, \sigma_k)
               - \tfrac12 \sum_{jk} \pi_j \pi_k A(\mu_j - \mu_k, \sqrt{\sigma_j^2 + \sigma_k^2})
@@ -44,7 +44,7 @@ def mixture_crps(
         weights: of the components, (K, N).
         location: (K, N).
         scale: (K, N).
-        y: what was observed, (N,).
+        y: observations, (N,).
 
     Returns:
         (N,).
@@ -77,7 +77,7 @@ def mixture_crps(
 
 
 def _of_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
-    """A function of every pair of components, (K, n) -> (pairs, n): by how far they are apart."""
+    """A function of every pair of components, (K, n) -> (pairs, n), in order of their distance."""
     result = np.empty((pairs, each.shape[1]))
     start = 0
     for offset in range(1, len(each)):
@@ -87,44 +87,57 @@ def _of_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
     return result
 
 
-def crps_by_quadrature(conditional: Batch, y: Array) -> Array:
-    """The CRPS of one target, (N,), by Gauss-Legendre quadrature of the cdf between scanned points.
+def crps_by_quadrature(batch: Batch, y: Array, edges: Array) -> Array:
+    r"""CRPS of one target by Gauss-Legendre quadrature of the cdf.
 
-    What it leaves out lies beyond the scan's ends, where the cdf is 0 or 1 but for 1e-13.
+    .. math:: \int (F(t) - 1\{t \ge y\})^2 \, dt
+
+    The integral ends with the edges, where the cdf is to be 0 or 1.
+
+    Args:
+        batch: N distributions of one target.
+        y: observations, (N,).
+        edges: panel edges, increasing, (N, G), such as the points of a scan.
+
+    Returns:
+        (N,).
     """
-    scanned = conditional.scan()
-    if scanned.shape[1] > _MOST_EDGES:
-        # So many components lie over one another: their sum needs fewer panels than they do.
-        chosen = np.linspace(0, scanned.shape[1] - 1, _ENOUGH_EDGES).round().astype(np.intp)
-        scanned = scanned[:, chosen]
-    edges = np.sort(np.concatenate([scanned, y[:, None]], axis=1), axis=1)
+    edges = np.sort(np.concatenate([edges, y[:, None]], axis=1), axis=1)
     result = np.empty(len(y))
     width = edges.shape[1] * len(_NODES)
     for rows, _ in tiles(len(y), width=width):
         step = np.diff(edges[rows], axis=1)[..., None]
         points = edges[rows, :-1, None] + step * _NODES
-        below = conditional[rows].cdf(points.reshape(len(step), -1, 1)).reshape(points.shape)
+        below = batch[rows].cdf(points.reshape(len(step), -1, 1)).reshape(points.shape)
         below -= points >= y[rows, None, None]
         result[rows] = (below**2 @ _WEIGHTS * step[..., 0]).sum(axis=1)
     return result
 
 
-def entropy(conditional: Scorable, rng: np.random.Generator, draws: int) -> Estimate:
-    """The entropy by draws; see `Conditional.entropy`."""
-    value, error = np.empty((2, conditional.rows))
-    for rows, _ in tiles(conditional.rows, draws, conditional.targets, size=_AT_ONCE):
-        some = conditional[rows]
+def thinned(scanned: Array) -> Array:
+    """Panel edges from the scan of overlapping components, whose sum is smoother than each."""
+    if scanned.shape[1] <= _MOST_EDGES:
+        return scanned
+    chosen = np.linspace(0, scanned.shape[1] - 1, _ENOUGH_EDGES).round().astype(np.intp)
+    return scanned[:, chosen]
+
+
+def entropy(batch: Scorable, rng: np.random.Generator, draws: int) -> Estimate:
+    """Entropy by Monte Carlo; see `Conditional.entropy`."""
+    value, error = np.empty((2, batch.rows))
+    for rows, _ in tiles(batch.rows, draws, batch.targets, size=_AT_ONCE):
+        some = batch[rows]
         value[rows], error[rows] = _mean(-some.log_prob(some.sample(rng, draws)))
     return Estimate(value, error)
 
 
 def energy_score(
-    conditional: Scorable, y: Array, rng: np.random.Generator, draws: int, unit: Array
+    batch: Scorable, y: Array, rng: np.random.Generator, draws: int, unit: Array
 ) -> Estimate:
-    """The energy score by draws; see `Conditional.energy_score`."""
-    value, error = np.empty((2, conditional.rows))
-    for rows, _ in tiles(conditional.rows, draws, 2 * conditional.targets, size=_AT_ONCE):
-        some = conditional[rows]
+    """Energy score by Monte Carlo; see `Conditional.energy_score`."""
+    value, error = np.empty((2, batch.rows))
+    for rows, _ in tiles(batch.rows, draws, 2 * batch.targets, size=_AT_ONCE):
+        some = batch[rows]
         first, second = (some.sample(rng, draws) for _ in range(2))
         near = np.linalg.norm((first - y[rows, None]) / unit, axis=2)
         near += np.linalg.norm((second - y[rows, None]) / unit, axis=2)
@@ -134,7 +147,7 @@ def energy_score(
 
 
 def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
-    r"""The variance of an equal-weight ensemble, split by the law of total variance.
+    r"""Variance of an equal-weight ensemble in two parts, by the law of total variance.
 
     .. math:: \mathrm{Var}\,Y = \tfrac1M \sum_m \mathrm{Var}_m Y
               + \tfrac1M \sum_m (E_m Y - E\,Y)^2
@@ -143,8 +156,8 @@ def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
         members: M distributions of the same rows.
 
     Returns:
-        The aleatoric part, which the members expect, and the epistemic part, by which they
-        disagree, (N, D) each. Where the means are infinite the latter is not known: NaN.
+        The aleatoric part (noise in the data) and the epistemic part (disagreement of the
+        members), (N, D) each; the latter is NaN where means are infinite.
     """
     means = np.stack([member.mean() for member in members])
     inner = np.stack([member.std() for member in members]) ** 2
@@ -153,5 +166,5 @@ def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
 
 
 def _mean(draws: Array) -> tuple[Array, Array]:
-    """The mean over draws (N, M) and its standard error."""
+    """Mean over draws (N, M) and its standard error, (N,) each."""
     return draws.mean(axis=1), draws.std(axis=1, ddof=1) / math.sqrt(draws.shape[1])

@@ -1,4 +1,4 @@
-"""Mixtures seen through transforms of their targets."""
+"""Distributions of targets that follow a mixture after a transform, such as the logarithm."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from mdncli.density.conditional import Conditional
 from mdncli.density.factored import Joint
 from mdncli.density.families import Family
 from mdncli.density.regions import Regions
+from mdncli.density.scores import thinned
 from mdncli.transforms import TRANSFORMS, Transform
 
 _NODES, _WEIGHTS = gauss_legendre(16)
-# The probability left out beyond either end of the quadrature; heavy tails count for more.
+# Probability left out beyond either end of the quadrature, and for heavy tails.
 _TAIL, _HEAVY_TAIL = 1e-18, 1e-40
 # Panels are even within this many scales of the location: all of them, for a Gaussian.
 _INNER = 9.0
 # Panels for a scale of 1; wider components see a sharper transform and need more.
 _PANELS = 6
-# How far from a closed bound a scan begins, as a share of how far it goes.
+# Distance from a closed bound to the first point of a scan, as a share of its length.
 _ABOVE_BOUND = 1e-12
-# Enough for a scale of 32 in the units of t.
+# Enough for scales up to 32 in the units of t.
 _MOST_PANELS = 192
 
 
 class Transformed(Conditional):
-    r"""The distribution of y where t_d(y_d) for every target d follows a mixture.
+    r"""Distributions of y where the transformed targets t_d(y_d) follow a mixture.
 
     .. math:: p(y) = p_t(t(y)) \prod_d t_d'(y_d)
 
@@ -42,7 +43,7 @@ class Transformed(Conditional):
     probability below its lower bound sits on the bound itself, where it has no density.
 
     Args:
-        base: the distribution of t, with D targets; each by itself follows a mixture.
+        base: distribution of t over D targets, each of which follows a mixture.
         transforms: a key of `TRANSFORMS` for each target, (D,).
 
     Raises:
@@ -81,7 +82,7 @@ class Transformed(Conditional):
         return self._moments()[1]
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
-        """The distribution of the other targets once some are known; see `Mixture.conditional`."""
+        """Conditional distribution of the other targets given some; see `Mixture.conditional`."""
         each = self._each()
         known = {
             d: each[d].forward(np.clip(y, each[d].lower, each[d].upper)) for d, y in given.items()
@@ -94,7 +95,7 @@ class Transformed(Conditional):
 
     def scan(self) -> Array:
         points = self._inverse(self.base.scan()[..., None])[..., 0]
-        # A closed bound has probability but no density: all of it counts as just above.
+        # A closed bound has probability but no density: the scan begins just above it.
         (transform,) = self._each()
         if transform.closed:
             reach = points[:, -1:] - transform.lower
@@ -106,7 +107,7 @@ class Transformed(Conditional):
         (transform,) = self._each()
         if not transform.closed:
             return found
-        # A region that begins just above the bound holds the bound.
+        # A region that begins just above the bound includes it.
         reach = np.abs(self.quantile([1 - 1e-9])[:, 0])
         at_bound = found.low <= transform.lower + 2 * _ABOVE_BOUND * reach
         return replace(found, low=np.where(at_bound, transform.lower, found.low))
@@ -131,11 +132,14 @@ class Transformed(Conditional):
     def _quantile(self, levels: Array) -> Array:
         return self._inverse(self.base.quantile(levels))
 
+    def _panels(self) -> Array:
+        return thinned(self.scan())
+
     def _each(self) -> list[Transform]:
         return [TRANSFORMS[name] for name in self.transforms]
 
     def _forward(self, y: Array) -> Array:
-        """t(y), (N, M, D); y beyond a bound is taken as the bound."""
+        """Transformed targets t(y), (N, M, D), with y clipped to the bounds."""
         t = np.empty_like(y)
         for d, transform in enumerate(self._each()):
             t[..., d] = transform.forward(y[..., d].clip(transform.lower, transform.upper))
@@ -169,7 +173,7 @@ class Transformed(Conditional):
 
 
 def _weighted(weights: Array, each: Array) -> Array:
-    """The sum over components; one without weight does not count, even where it is infinite."""
+    """Weighted sum over components; those of weight 0 do not count, even where infinite."""
     return np.where(weights > 0, weights * each, 0.0).sum(axis=0)
 
 
@@ -178,7 +182,7 @@ def _identity_moments(family: Family, location: Array, scale: Array) -> tuple[Ar
 
 
 def _log_moments(family: Family, location: Array, scale: Array) -> tuple[Array, Array]:
-    once, twice = family.log_mean_exp(scale), family.log_mean_exp(2 * scale)
+    once, twice = family.log_mgf(scale), family.log_mgf(2 * scale)
     mean = np.exp(location + once)
     return mean, mean**2 * np.expm1(twice - 2 * once)
 
@@ -188,7 +192,7 @@ def _log1p_moments(family: Family, location: Array, scale: Array) -> tuple[Array
     return mean - 1, variance
 
 
-# The mean and the variance of y for components of t, all (K, N).
+# Mean and variance of y for each component of t, all (K, N).
 _CLOSED_FORMS = {
     "identity": _identity_moments,
     "log": _log_moments,
@@ -199,7 +203,7 @@ _CLOSED_FORMS = {
 def _quadrature(
     transform: Transform, family: Family, location: Array, scale: Array
 ) -> tuple[Array, Array]:
-    """The mean and the variance of y for components of t, all (K, N), panel by panel."""
+    """Mean and variance of y for each component of t, all (K, N), by quadrature."""
     with np.errstate(divide="ignore"):
         start = (transform.start - location) / scale
     edges = _edges(family, max(1.0, scale.max(initial=0.0)))
@@ -224,9 +228,9 @@ def _quadrature(
 
 
 def _edges(family: Family, sharpness: float) -> list[float]:
-    """Where the panels of the quadrature over z meet: at 0 too, where a density may have a kink.
+    """Panel edges of the quadrature over z; one is at 0, where a density may have a kink.
 
-    They are even where most of the probability is, and longer and longer in heavy tails.
+    Panels are even in the centre and grow geometrically in heavy tails.
     """
     tail = _TAIL if family.moments == math.inf else _HEAVY_TAIL
     reach = -float(family.quantile(np.asarray(tail)))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mdncli.density.choice import interval
+from mdncli.density.choice import choose
 
 
 class Prepared:
@@ -41,4 +41,4 @@ def test_draws_fall_between_their_bounds(name: str, count: int) -> None:
         row.searchsorted(draws, "right")
         for row, draws in zip(bounds.T, uniform[:, :count], strict=True)
     ]
-    np.testing.assert_array_equal(interval(rng, bounds, count), expected)
+    np.testing.assert_array_equal(choose(rng, bounds, count), expected)
