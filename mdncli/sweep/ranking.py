@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdncli.errors import UsageError
+from mdncli.evaluation.summaries import standard_error
 
 SEED = "seed"
 
@@ -130,7 +131,7 @@ def _group(members: Sequence[Scored], keys: Sequence[str]) -> Group:
 
 def _error(values: np.ndarray) -> float | None:
     """The standard error of a mean; None of a single value."""
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return standard_error(values) if len(values) > 1 else None
 
 
 def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:

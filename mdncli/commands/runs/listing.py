@@ -9,9 +9,12 @@ from pathlib import Path
 from mdncli.commands.answer import Answer, Table, csv_lines, number
 from mdncli.commands.finding import anything, find
 from mdncli.commands.records import KEYS, Filters, Record, select
+from mdncli.evaluation import METRICS
 from mdncli.events import Listener, Note
 
-COLUMNS = ("run", "status", "NLL val", "NLL test", "excess", "seconds", "age")
+NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
+
+COLUMNS = ("run", "status", f"{NLL} val", f"{NLL} test", EXCESS, "seconds", "age")
 
 
 def listing(

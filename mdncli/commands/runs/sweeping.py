@@ -12,16 +12,17 @@ from mdncli.commands.answer import Answer, Table, csv_lines, number, shortened
 from mdncli.commands.finding import find
 from mdncli.commands.records import KEYS, Record, mapping_of, read
 from mdncli.errors import RunNotFoundError, UsageError
+from mdncli.evaluation import METRICS
 from mdncli.events import Listener, Note
 from mdncli.sweep.book import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
 from mdncli.sweep.trials import short_keys
 
 FIGURES = {
-    "nll": "NLL",
-    "test_nll": "test NLL",
-    "train_nll": "train NLL",
-    "excess_nll": "excess",
+    "nll": METRICS["nll"].heading,
+    "test_nll": f"test {METRICS['nll'].heading}",
+    "train_nll": f"train {METRICS['nll'].heading}",
+    "excess_nll": METRICS["excess_nll"].heading,
     "seconds": "seconds",
 }
 """What trials can be ranked by, lowest first: keys of their JSON, with their headings."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from mdncli import store
 from mdncli.commands.answer import Answer, Table
+from mdncli.evaluation import METRICS
 from mdncli.store import RunFolder
 from mdncli.sweep import ranking
 from mdncli.sweep.book import Book
@@ -58,7 +59,7 @@ def _tables(ledger: Book, trials: Sequence[Trial], tally: Tally) -> list[Table]:
     ]
     keys = [*dict.fromkeys(key for trial in trials for key in trial.overrides)]
     groups = ranking.rank(scored, ranking.grouped_by("all-but-seed", keys))
-    return [ranked_table(groups[:SHOWN], len(groups), "NLL")] if groups else []
+    return [ranked_table(groups[:SHOWN], len(groups), METRICS["nll"].heading)] if groups else []
 
 
 def _causes(ledger: Book, failures: Sequence[Trial], tally: Tally) -> Iterator[str]:
