@@ -18,7 +18,7 @@ from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.plots import FIGURES, SWEEP_FIGURES, save
 from mdncli.store import RunFolder, subfolder
-from mdncli.sweep.book import is_sweep, standing_of
+from mdncli.sweep.folder import is_sweep, status_of
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -104,9 +104,9 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
             hint=f"choose from {', '.join(SWEEP_FIGURES)}, or name one of its trials",
         )
     found = [
-        (trial, standing.result["trial"]["overrides"], nll)
+        (trial, status.result["trial"]["overrides"], nll)
         for trial in store.runs(run.trials)
-        if (nll := (standing := standing_of(trial)).nll()) is not None
+        if (nll := (status := status_of(trial)).nll()) is not None
     ]
     if not found:
         raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")

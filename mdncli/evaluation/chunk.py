@@ -60,7 +60,7 @@ class Chunk:
 
     @cached_property
     def error(self) -> Array:
-        """How far y is above its predicted mean, (N, D)."""
+        """The error y minus its predicted mean, (N, D)."""
         return self.y - self.density.mean()
 
     @cached_property

@@ -63,7 +63,7 @@ def _also_named(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def correct(chunk: Chunk) -> Array:
-    """Whether the most probable class is the observed one, (N,)."""
+    """True where the most probable class is the observed one, (N,)."""
     return chunk.classes.mode() == _codes(chunk)
 
 

@@ -1,4 +1,4 @@
-"""How often conformal intervals and regions hold what happened."""
+"""Coverage of conformal intervals and regions."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def exact_nll(chunk: Chunk) -> Array | None:
 
 
 def excess_nll(chunk: Chunk) -> Array | None:
-    """How much more the prediction's negative log density is than that of the truth, (N,)."""
+    """The excess of the prediction's negative log density over that of the truth, (N,)."""
     return None if chunk.exact_nll is None else chunk.nll - chunk.exact_nll
 
 
@@ -125,7 +125,7 @@ def pinball(chunk: Chunk) -> Array:
 
 
 def covered(chunk: Chunk) -> Array:
-    """Whether y lies inside the central interval of each mass, (N, L, D)."""
+    """True where y lies inside the central interval of each mass, (N, L, D)."""
     low, high = (level[:, None] for level in bounds())
     pit = chunk.pit[:, None]
     return (pit >= low) & (pit <= high)

@@ -103,7 +103,7 @@ def calibration_error_error(confidence: Array, bins: int = BINS) -> float:
 
 
 def _gaps(confidence: Array, bins: int) -> Array:
-    """How far each row is from what was said, in the direction of its bin."""
+    """The gap of each row between outcome and confidence, in the direction of its bin, (N,)."""
     said, right = confidence.T
     which = np.minimum((said * bins).astype(np.intp), bins - 1)
     gap = right - said
@@ -111,7 +111,7 @@ def _gaps(confidence: Array, bins: int) -> Array:
 
 
 def _by_column(error: Callable[[Array], float]) -> Callable[[Array], Any]:
-    """The same for scores of several levels, (N, L) -> (L,)."""
+    """Extend a standard error to scores of several levels, (N, L) -> (L,)."""
     return lambda scores: (
         error(scores) if scores.ndim == 1 else np.array([error(own) for own in scores.T])
     )
@@ -124,4 +124,4 @@ SUMMARIES: dict[str, Summary] = {
     "distance to uniform": Summary(distance_to_uniform, lambda pit: PIT_SPREAD / np.sqrt(len(pit))),
     "calibration error": Summary(calibration_error, calibration_error_error),
 }
-"""How the scores of rows are summed up, by name."""
+"""Summaries of the scores of rows, by name."""

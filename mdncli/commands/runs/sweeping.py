@@ -14,7 +14,7 @@ from mdncli.commands.records import KEYS, Record, mapping_of, read
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.evaluation import METRICS
 from mdncli.events import Listener, Note
-from mdncli.sweep.book import is_sweep
+from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
 from mdncli.sweep.trials import short_keys
 

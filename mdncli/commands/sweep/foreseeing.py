@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 from mdncli.commands.answer import Answer, Table
-from mdncli.sweep.orders import Library, Sized, stacked
 from mdncli.sweep.probe import probe
+from mdncli.sweep.stacks import Library, PendingTrial, stacked
 
 
 def foreseen(
-    known: int, pending: Sequence[Sized], left: int, library: Library, workers: int
+    known: int, pending: Sequence[PendingTrial], left: int, library: Library, workers: int
 ) -> Answer:
     """What is still to be done of a sweep, how long that takes and how much it writes.
 
@@ -22,21 +22,21 @@ def foreseen(
         library: their data.
         workers: who share them.
     """
-    orders = stacked("", pending, workers)
-    estimate = probe(orders, library, workers)
+    stacks = stacked("", pending, workers)
+    estimate = probe(stacks, library, workers)
     scale = left / len(pending) if pending else 1.0
     seconds, size = estimate.seconds * scale, estimate.bytes * scale
     document = {
         "trials": known + left - len(pending),
         "pending": left,
-        "stacks": len(orders),
+        "stacks": len(stacks),
         "workers": workers,
         "seconds": round(seconds, 1),
         "bytes": round(size),
     }
     shapes: dict[str, list[int]] = {}
-    for order in orders:
-        shapes.setdefault(order.label, []).append(len(order.runs))
+    for stack in stacks:
+        shapes.setdefault(stack.label, []).append(len(stack.trials))
     rows = [(label, f"{sum(n):,}", f"{len(n):,}") for label, n in shapes.items()]
     caption = (
         f"{workers} process{'es' * (workers > 1)}, about {duration(seconds)} "

@@ -16,13 +16,12 @@ from mdncli.data.streams import stream
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
 from mdncli.store import RunFolder
-from mdncli.sweep import book
-from mdncli.sweep.book import Book, is_sweep
 from mdncli.sweep.files import described
-from mdncli.sweep.orders import LEAST_REPLICAS, Library, section_of
+from mdncli.sweep.folder import SweepFolder, identity_of, is_sweep, sweeps
 from mdncli.sweep.rounds import epochs_of
 from mdncli.sweep.search import next_round, points_of_a_round, require_optuna
 from mdncli.sweep.space import Point, Space, beside, divided, read_list
+from mdncli.sweep.stacks import LEAST_REPLICAS, Library, section_of
 from mdncli.sweep.trials import Trial, resolve
 
 MOST_TRIALS = 10_000
@@ -62,7 +61,7 @@ class Plan:
 def given(reference: str, plan: Plan | None, runs_dir: Path, listener: Listener) -> RunFolder:
     """The sweep that was named, if it is the one that was described, too."""
     folder = find(reference, runs_dir, listener, is_sweep)
-    about = Book(folder).about
+    about = SweepFolder(folder).about
     if not is_sweep(folder):
         raise RunFault(
             f"{folder.trials}: is no folder of trials",
@@ -78,7 +77,7 @@ def given(reference: str, plan: Plan | None, runs_dir: Path, listener: Listener)
 
 def same(plan: Plan, runs_dir: Path) -> RunFolder | None:
     """The newest sweep that is this one."""
-    for folder, about in book.sweeps(runs_dir, plan.name):
+    for folder, about in sweeps(runs_dir, plan.name):
         if about.get("identity") == plan.identity:
             return folder
     return None
@@ -95,8 +94,8 @@ def extended(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
     Raises:
         UsageError: it does not choose its points.
     """
-    ledger = Book(folder)
-    about = ledger.about
+    sweep_folder = SweepFolder(folder)
+    about = sweep_folder.about
     if wanted is None or (about["search"] != "tpe" and not exists):
         return
     if about["search"] != "tpe":
@@ -107,12 +106,12 @@ def extended(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
     if exists:
         wanted *= max(1, len(Space.of_json(about["space"]).repeats()[1]))
     if wanted > about["trials"] and not about.get("exhausted"):
-        ledger.revise({"trials": wanted})
+        sweep_folder.revise({"trials": wanted})
 
 
 def require_no_rounds(folder: RunFolder) -> None:
     """Refuse to share out a sweep whose trials depend on one another."""
-    about = Book(folder).about
+    about = SweepFolder(folder).about
     if about["search"] == "tpe" or about.get("prune"):
         raise UsageError(
             f"{folder.path}: its trials depend on one another, and cannot be shared out",
@@ -124,7 +123,7 @@ def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> ex
     """The data of a config; of a sweep that exists, only if they are what they were."""
     expected = None
     if folder is not None:
-        known = Book(folder).about.get("fingerprints")
+        known = SweepFolder(folder).about.get("fingerprints")
         expected = known.get(section_of(config)) if isinstance(known, dict) else None
     try:
         return experiment.prepare(config, listener, expected)
@@ -177,7 +176,7 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
     if epochs:
         size = max(LEAST_REPLICAS // trials[0].config.model.ensemble, LEAST_IN_A_ROUND)
         trials = [trial.of_round(index // size) for index, trial in enumerate(trials)]
-    about["identity"] = book.identity_of(trials, name=name, **({"prune": epochs} if epochs else {}))
+    about["identity"] = identity_of(trials, name=name, **({"prune": epochs} if epochs else {}))
     about["trials"] = len(trials)
     base = trials[0].config.model_copy(update={"name": name})
     return Plan(name, base, trials, about)
@@ -194,7 +193,7 @@ def _searched(
     trials = next_round(base, space, [], {}, size)
     told = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
     about |= {
-        "identity": book.identity_of([], **told),
+        "identity": identity_of([], **told),
         "trials": wanted,
         "space": space.to_json(),
         "round": size,
@@ -254,7 +253,7 @@ def begun(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
     }
     folder = experiment.begin_view(runs_dir, plan.name, about, plan.base)
     try:
-        Book(folder).add(plan.trials)
+        SweepFolder(folder).add(plan.trials)
         with store.writing(folder.trials):
             folder.trials.mkdir()
     except BaseException:

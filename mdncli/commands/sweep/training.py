@@ -22,12 +22,13 @@ from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
-from mdncli.sweep import book, cluster, crews
-from mdncli.sweep.book import Book
 from mdncli.sweep.driver import Driver, Tally
-from mdncli.sweep.orders import STACKS_EACH, Library, Order, Sized, stacked
+from mdncli.sweep.executors import dask, opened
+from mdncli.sweep.executors.base import Executor, Setting
+from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.scripts import SCRIPTS, Part
+from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, stacked
 from mdncli.sweep.trials import Trial
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def sweep(
         client = None
         if request.cluster is not None and not request.dry_run:
             workers = request.workers or len(machine.cores())
-            client = held.enter_context(cluster.connected(request.cluster, workers, listener))
+            client = held.enter_context(dask.connected(request.cluster, workers, listener))
         return _swept(items, options, request, runs_dir, listener, client)
 
 
@@ -81,17 +82,18 @@ def _swept(
         for trial in plan.trials:
             library.material(trial.config)
         if request.dry_run:
-            nowhere = Book(RunFolder(runs_dir / "sweep"))
-            sized = _sized(nowhere, plan.trials, {}, library)
-            return foreseen(len(plan.trials), sized, plan.wanted, library, _workers(sized, request))
+            nowhere = SweepFolder(RunFolder(runs_dir / "sweep"))
+            pending = _pending(nowhere, plan.trials, {}, library)
+            workers = _workers(pending, request)
+            return foreseen(len(plan.trials), pending, plan.wanted, library, workers)
         folder = planning.begun(plan, library, runs_dir)
     wanted = request.trials if plan is None else plan.wanted
     site = Site(folder, library, request, listener, client)
     if request.dry_run:
-        trials = site.ledger.trials()
-        sized = _sized(site.ledger, trials, site.standings(trials), library)
-        left = len(sized) + Rounds(site.ledger, trials).wanted - len(trials)
-        return foreseen(len(trials), sized, left, library, _workers(sized, request))
+        trials = site.sweep_folder.trials()
+        pending = _pending(site.sweep_folder, trials, site.statuses(trials), library)
+        left = len(pending) + Rounds(site.sweep_folder, trials).wanted - len(trials)
+        return foreseen(len(trials), pending, left, library, _workers(pending, request))
     if request.emit is not None or request.part is not None:
         planning.require_no_rounds(folder)
         return _emitted(site) if request.emit is not None else _part_trained(site)
@@ -119,43 +121,42 @@ class Site:
     client: Client | None = None
 
     @property
-    def ledger(self) -> Book:
+    def sweep_folder(self) -> SweepFolder:
         """What the folder says."""
-        return Book(self.folder)
+        return SweepFolder(self.folder)
 
-    def standings(self, trials: Sequence[Trial]) -> dict[str, book.Standing]:
+    def statuses(self, trials: Sequence[Trial]) -> dict[str, TrialStatus]:
         """What has become of each trial; those to be tried again count as pending."""
-        known = {trial.id: self.ledger.standing(trial) for trial in trials}
+        known = {trial.id: self.sweep_folder.status(trial) for trial in trials}
         again = self.request.retry is not None
         return {
-            id_: book.PENDING if again and standing.failed else standing
-            for id_, standing in known.items()
+            id_: PENDING if again and status.failed else status for id_, status in known.items()
         }
 
 
 def _trained(site: Site, stop: Stop) -> Answer:
     """Train what is pending, and say what has come of all."""
     started = time.monotonic()
-    folder, ledger, request = site.folder, site.ledger, site.request
-    trials = ledger.trials()
-    rounds = Rounds(ledger, trials)
-    tally = Tally(site.standings(trials))
-    pending = _sized(ledger, trials, tally.standings, site.library)
+    folder, sweep_folder, request = site.folder, site.sweep_folder, site.request
+    trials = sweep_folder.trials()
+    rounds = Rounds(sweep_folder, trials)
+    tally = Tally(site.statuses(trials))
+    pending = _pending(sweep_folder, trials, tally.statuses, site.library)
     if not pending and rounds.wanted == len(trials):
         site.listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
             return answer_of(folder, trials, tally, folder.read_json(folder.result)["seconds"])
     for trial in trials:
-        if tally.standings[trial.id].fate == "completed":
-            ledger.tidy(trial)
+        if tally.statuses[trial.id].state == "completed":
+            sweep_folder.tidy(trial)
     folder.remove_leftovers()
     folder.result.unlink(missing_ok=True)
     folder.write_status("running", 0)
     driver = Driver(trials, tally, site.listener, stop, request.most_failures, wanted=rounds.wanted)
     try:
-        with _crew(site, driver, pending, rounds, stop) as crew:
-            orders = _orders(site, rounds, tally, crew.workers)
-            driver.run(crew, lambda: next(orders, []))
+        with _executor(site, driver, pending, rounds, stop) as executor:
+            stacks = _stacks(site, rounds, tally, executor.workers)
+            driver.run(executor, lambda: next(stacks, []))
     except BaseException as error:
         _leave(folder, error)
         raise
@@ -179,55 +180,55 @@ def _trained(site: Site, stop: Stop) -> Answer:
     return answer
 
 
-def _orders(site: Site, rounds: Rounds, tally: Tally, workers: int) -> Iterator[list[Order]]:
+def _stacks(site: Site, rounds: Rounds, tally: Tally, workers: int) -> Iterator[list[TrialStack]]:
     """The stacks of each round that are still to be trained."""
     if not rounds.one_by_one:
-        pending = _sized(site.ledger, rounds.trials, tally.standings, site.library)
+        pending = _pending(site.sweep_folder, rounds.trials, tally.statuses, site.library)
         yield stacked(site.folder.id, pending, workers)
         return
-    for trials, bars in rounds.run(tally.standings):
-        if pending := _sized(site.ledger, trials, tally.standings, site.library):
+    for trials, bars in rounds.run(tally.statuses):
+        if pending := _pending(site.sweep_folder, trials, tally.statuses, site.library):
             yield stacked(site.folder.id, pending, workers, bars)
 
 
-@contextlib.contextmanager
-def _crew(
-    site: Site, driver: Driver, pending: Sequence[Sized], rounds: Rounds, stop: Stop
-) -> Iterator[crews.Crew]:
-    """Who trains; let go at the end."""
+def _executor(
+    site: Site, driver: Driver, pending: Sequence[PendingTrial], rounds: Rounds, stop: Stop
+) -> Executor:
+    """The executor that trains; to be closed in the end."""
+    name, workers = _chosen(site, pending, rounds)
+    return opened(name, Setting(site.folder, workers, driver.hear, stop, site.client))
+
+
+def _chosen(site: Site, pending: Sequence[PendingTrial], rounds: Rounds) -> tuple[str, int]:
+    """A key of `EXECUTORS`, and how many workers it has."""
     if not pending and not rounds.one_by_one:
-        yield crews.Here()
-        return
+        return "inline", 1
     if site.client is not None:
-        with contextlib.closing(cluster.Cluster(site.client, site.folder)) as crew:
-            yield crew
-        return
+        return "dask", 1
     later = rounds.wanted - len(rounds.trials)
     workers = _workers(pending, site.request, later=later, together=rounds.one_by_one)
-    crew = crews.Processes(workers) if workers > 1 else crews.Here(driver.hear, stop)
-    with contextlib.closing(crew):
-        yield crew
+    return ("processes" if workers > 1 else "inline"), workers
 
 
-def _sized(
-    ledger: Book,
+def _pending(
+    sweep_folder: SweepFolder,
     trials: Sequence[Trial],
-    standings: Mapping[str, book.Standing],
+    statuses: Mapping[str, TrialStatus],
     library: Library,
-) -> list[Sized]:
+) -> list[PendingTrial]:
     """The trials that are still to be trained, each with the stack that it fits in."""
     pending = []
     for trial in trials:
-        if standings.get(trial.id, book.PENDING).fate == "pending":
+        if statuses.get(trial.id, PENDING).state == "pending":
             material = library.material(trial.config)
             shape = experiment.shape_of(material)
-            folder = ledger.run_of(trial).path
-            pending.append(Sized(trial, folder, material.fingerprints, shape))
+            folder = sweep_folder.run_of(trial).path
+            pending.append(PendingTrial(trial, folder, material.fingerprints, shape))
     return pending
 
 
 def _workers(
-    pending: Sequence[Sized], request: Request, *, later: int = 0, together: bool = False
+    pending: Sequence[PendingTrial], request: Request, *, later: int = 0, together: bool = False
 ) -> int:
     """How many processes train: as many as cores, where there is enough for each to do.
 
@@ -242,12 +243,12 @@ def _workers(
     threads = max(
         (t for s in pending if isinstance(t := s.trial.config.train.threads, int)), default=1
     )
-    cost = sum(sized.cost for sized in pending) * (1 + later / max(1, len(pending)))
+    cost = sum(each.cost for each in pending) * (1 + later / max(1, len(pending)))
     if cost < INLINE_COST:
         return 1
     cores = max(1, len(machine.cores()) // threads)
-    first = min((sized.trial.round for sized in pending), default=0)
-    at_once = [sized for sized in pending if not together or sized.trial.round == first]
+    first = min((each.trial.round for each in pending), default=0)
+    at_once = [each for each in pending if not together or each.trial.round == first]
     return max(1, min(cores, len(stacked("", at_once, cores))))
 
 
@@ -266,9 +267,11 @@ def _leave(folder: RunFolder, error: BaseException | None) -> None:
 def _emitted(site: Site) -> Answer:
     """Commands that train a sweep, each a share of it."""
     folder = site.folder
-    orders = stacked(folder.id, _sized(site.ledger, site.ledger.trials(), {}, site.library), 1)
+    stacks = stacked(
+        folder.id, _pending(site.sweep_folder, site.sweep_folder.trials(), {}, site.library), 1
+    )
     assert site.request.emit is not None
-    lines = SCRIPTS[site.request.emit](folder, site.request.workers or len(orders))
+    lines = SCRIPTS[site.request.emit](folder, site.request.workers or len(stacks))
     shown = f"mdn runs show {shlex.quote(folder.id)}"
     site.listener(Note(f"the trials go to {folder.path}: see {shown}"))
     return Answer(lines=lines, document={"sweep": str(folder.path), "script": lines})
@@ -277,20 +280,20 @@ def _emitted(site: Site) -> Answer:
 def _part_trained(site: Site) -> Answer:
     """Train a share of a sweep beside others who train theirs; the last completes the sweep."""
     started = time.monotonic()
-    folder, ledger, part = site.folder, site.ledger, Part.of(site.request.part or "")
-    trials = ledger.trials()
+    folder, sweep_folder, part = site.folder, site.sweep_folder, Part.of(site.request.part or "")
+    trials = sweep_folder.trials()
     cuts = max(1, part.parts // STACKS_EACH)
-    every = stacked(folder.id, _sized(ledger, trials, {}, site.library), cuts)
-    mine = {sized.trial.id for order in part.of_orders(every) for sized in order.runs}
+    every = stacked(folder.id, _pending(sweep_folder, trials, {}, site.library), cuts)
+    mine = {one.trial.id for stack in part.of_stacks(every) for one in stack.trials}
     own = [trial for trial in trials if trial.id in mine]
-    tally = Tally(site.standings(own))
-    rounds = Rounds(ledger, own)
-    pending = _sized(ledger, own, tally.standings, site.library)
+    tally = Tally(site.statuses(own))
+    rounds = Rounds(sweep_folder, own)
+    pending = _pending(sweep_folder, own, tally.statuses, site.library)
     with interruptible() as stop:
         driver = Driver(own, tally, site.listener, stop, site.request.most_failures)
-        with _crew(site, driver, pending, rounds, stop) as crew:
-            orders = _orders(site, rounds, tally, crew.workers)
-            driver.run(crew, lambda: next(orders, []))
+        with _executor(site, driver, pending, rounds, stop) as executor:
+            stacks = _stacks(site, rounds, tally, executor.workers)
+            driver.run(executor, lambda: next(stacks, []))
     if tally.signal is not None:
         raise InterruptedRunError(
             f"interrupted, {tally.completed} of {len(own)} trials of this share are complete",
@@ -298,7 +301,7 @@ def _part_trained(site: Site) -> Answer:
             signal=tally.signal,
         )
     # Whoever is last finds all done; where two are, one of them has the lock.
-    if all(standing.fate != "pending" for standing in site.standings(trials).values()):
+    if all(status.state != "pending" for status in site.statuses(trials).values()):
         whole = Site(folder, site.library, site.request, ignore)
         with contextlib.suppress(RunLockedError), interruptible() as stop, folder.locked():
             _trained(whole, stop)
