@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mdncli import store
-from mdncli.errors import MdnError, ResumeRefusedError, RunFault
+from mdncli.errors import MdnError, RunFault
 from mdncli.store import RunFolder
 from mdncli.sweep.trials import Trial
 
@@ -186,16 +186,3 @@ def sweeps(root: Path, name: str) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
                 yield run, SweepFolder(run).about
             except RunFault:
                 continue
-
-
-def require_same_data(about: Mapping[str, Any], found: Mapping[str, Any], where: Path) -> None:
-    """Refuse to mix trials on other data with those that a sweep has.
-
-    Raises:
-        ResumeRefusedError: the data have changed since the sweep began.
-    """
-    if about.get("fingerprints") != found:
-        raise ResumeRefusedError(
-            f"{where}: its data have changed since it began",
-            hint="restore them, or start afresh with --new",
-        )

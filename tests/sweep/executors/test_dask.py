@@ -40,16 +40,6 @@ def test_a_run_that_was_trained_apart_comes_home_whole(tmp_path: Path) -> None:
     assert [each.status.nll() for each in ended] == [nll["validation"] for _, nll in learnt(here)]
 
 
-def test_what_was_completed_before_a_worker_died_is_not_trained_again(tmp_path: Path) -> None:
-    stack = stack_in(tmp_path / "here")
-    work.train(replace(stack, trials=stack.trials[:1]))
-    result = RunFolder(stack.trials[0].folder).result
-    before = result.stat().st_mtime_ns
-    ended, _ = work.train(stack)
-    assert [each.status.state for each in ended] == ["completed", "completed"]
-    assert result.stat().st_mtime_ns == before
-
-
 @pytest.mark.parametrize("address", ["127.0.0.1:8786", "host", "http://host:8786", ""])
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(UsageError, match="tcp://HOST"), dask.connected(address, 1, ignore):
