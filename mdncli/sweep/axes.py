@@ -172,7 +172,7 @@ def spelled(number: float, *, whole: bool = False) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """What stands between commas that are in no bracket and no quotes.
+    """Split a text at commas that are in no bracket and no quotes.
 
     >>> _parts("[1,2],'a,b',c")
     ['[1,2]', "'a,b'", 'c']
@@ -195,7 +195,7 @@ def _parts(text: str) -> list[str]:
 
 
 def kind_of(annotation: Any) -> Literal["whole", "number", "list", "other"]:
-    """What the schema's type of a key reads, as far as axes differ by it.
+    """The kind of value that the schema has for a key, as far as axes differ by it.
 
     >>> kind_of(int), kind_of(float | None), kind_of(tuple[int, ...]), kind_of(str)
     ('whole', 'number', 'list', 'other')

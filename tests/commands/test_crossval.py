@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.commands.conftest import Here
+
+from tests.conftest import Here
 
 SMALL = ("train.steps=40", "model.ensemble=2", "model.hidden=[8]", "model.mixtures=2", "-q")
 

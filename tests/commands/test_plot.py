@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.commands.conftest import Here
+
+from tests.conftest import Here
 
 SMALL = ("data.rows=200", "train.steps=20", "model.ensemble=2", "model.hidden=[8]", "-q")
 
