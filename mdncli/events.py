@@ -1,4 +1,4 @@
-"""What the rooms below say while they work; whoever listens decides how it looks.
+"""Events of the rooms below while they work; a listener decides how they look.
 
 A listener is any callable that takes one of these. They live on the ground floor so that the
 console can draw a training run without importing the room that does it.
@@ -26,7 +26,7 @@ class Warned:
 
 @dataclass(frozen=True)
 class ReadingProgress:
-    """How many bytes of a file of data have been read, about ten times a second."""
+    """Bytes of a file of data that have been read, about ten times a second."""
 
     source: str
     done: int
@@ -50,7 +50,7 @@ class TrainingStarted:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where training stands; NLLs are means over the stack, in the target's own units."""
+    """Progress of a stack; NLLs are means over it, in the target's own units."""
 
     step: int
     steps: int
@@ -68,7 +68,7 @@ class TrainingEnded:
 
 @dataclass(frozen=True)
 class ShapeProgress:
-    """Where the trials of one shape stand."""
+    """Progress of the trials of one shape."""
 
     label: str
     trials: int
@@ -80,7 +80,7 @@ class ShapeProgress:
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """Where a sweep stands, about four times a second.
+    """Progress of a sweep, about four times a second.
 
     Args:
         shapes: the trials by the shape of their stacks.

@@ -19,8 +19,10 @@ from mdncli.data import splits
 from mdncli.density.categorical import Categorical
 from mdncli.density.joined import Joined
 from mdncli.errors import InterruptedRunError, MdnError, UsageError
-from mdncli.evaluation import classification
+from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification
 from mdncli.evaluation.metrics import evaluate as measure
+from mdncli.evaluation.scoring import named
+from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
 from mdncli.machine import interruptible
@@ -34,12 +36,6 @@ if TYPE_CHECKING:
 
 FOLDS = 5
 """Parts that the rows are cut into where neither option nor config says."""
-
-METRICS = ("nll", "rmse", "mae", "crps", "pit_ks", "excess_nll")
-"""Metrics that are averaged over the folds, where they are known of all of them."""
-
-METRICS_OF_CLASSES = ("nll", "accuracy", "brier", "ece", "log_loss", "excess_nll")
-"""Metrics that are averaged where the target is a class."""
 
 FAILED_FOLDS = 3
 """The exit code where some folds have failed."""
@@ -124,10 +120,11 @@ class _Fold:
     @property
     def document(self) -> dict[str, Any]:
         """The fold as JSON."""
-        scores = {key: self.scores.get(key) for key in ("rows", *_metrics(self.dataset))}
+        scores = {key: named(self.scores, key) for key in _averaged(self.dataset)}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
-        return {"fold": self.number, "run": str(self.run.path), **scores}
+        about = {"fold": self.number, "run": str(self.run.path), "rows": self.scores["rows"]}
+        return {**about, **scores}
 
 
 def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
@@ -177,30 +174,46 @@ def _answer(
     )
 
 
-def _metrics(dataset: Dataset) -> Sequence[str]:
-    return METRICS_OF_CLASSES if dataset.classes else METRICS
+def _metrics(dataset: Dataset | None) -> Mapping[str, Metric]:
+    return CLASS_METRICS if dataset is not None and dataset.classes else METRICS
+
+
+def _averaged(dataset: Dataset | None) -> list[str]:
+    """The metrics that are averaged over the folds, where they are known of all of them."""
+    known = _metrics(dataset)
+    others = classification.OTHER_NAMES if known is CLASS_METRICS else {}
+    return [*(name for name, metric in known.items() if metric.averaged), *others]
 
 
 def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for key in _metrics(done[0].dataset) if done else METRICS:
-        values = [fold.scores.get(key) for fold in done]
-        known = np.array([value for value in values if value is not None], np.float64)
-        complete = bool(done) and len(known) == len(values)
-        means[key] = float(known.mean()) if complete else None
-        spread = complete and len(known) > 1
-        errors[key] = float(known.std(ddof=1) / np.sqrt(len(known))) if spread else None
+    for key in _averaged(done[0].dataset if done else None):
+        means[key], errors[key] = _average([named(fold.scores, key) for fold in done])
     return means, errors
 
 
+def _average(values: Sequence[Any]) -> tuple[Any, Any]:
+    """Mean and standard error; of each level where there are several."""
+    if not values or any(value is None for value in values):
+        return None, None
+    if isinstance(values[0], Mapping):
+        each = {level: _average([value[level] for value in values]) for level in values[0]}
+        return {level: m for level, (m, _) in each.items()}, {k: e for k, (_, e) in each.items()}
+    known = np.array(values, np.float64)
+    return float(known.mean()), standard_error(known) if len(known) > 1 else None
+
+
 def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> Table:
-    labels = {"nll": "NLL", "excess_nll": "excess", "rmse": "RMSE", "mae": "MAE", "crps": "CRPS"}
-    labels |= {"accuracy": "accuracy", "brier": "Brier", "ece": "ECE"}
-    shown = {key: label for key, label in labels.items() if means.get(key) is not None}
+    headings = {name: metric.heading for name, metric in _metrics(done[0].dataset).items()}
+    shown = {
+        name: heading
+        for name, heading in headings.items()
+        if heading and isinstance(means.get(name), float)
+    }
     rows = [
-        (str(f.number), f"{f.scores['rows']:,}", *(number(f.scores[key]) for key in shown))
+        (str(f.number), f"{f.scores['rows']:,}", *(number(named(f.scores, key)) for key in shown))
         for f in done
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))

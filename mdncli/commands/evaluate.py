@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from mdncli import predictor as predictors
 from mdncli.data import table
 from mdncli.data.table import Table
 from mdncli.errors import DataError, MdnError
-from mdncli.evaluation import classification, conformal
+from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, conformal
 from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
+from mdncli.evaluation.scoring import named
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
@@ -152,22 +154,12 @@ def _rows(
     return rows[kept]
 
 
-_OF_CLASSES = {
-    "nll": "NLL (log loss)",
-    "exact_nll": "exact NLL",
-    "excess_nll": "excess NLL",
-    "accuracy": "accuracy",
-    "brier": "Brier score",
-    "ece": "calibration error",
-}
-
-
 def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
-    se, reference = result["se"], (result["reference"] or {}).get("class_shares", {})
+    reference = (result["reference"] or {}).get("class_shares", {})
     lines = [
-        (label, number(result[key]), number(se[key]), number(reference.get(key)))
-        for key, label in _OF_CLASSES.items()
-        if result[key] is not None or key in ("nll", "accuracy", "brier", "ece")
+        (metric.label, *_figures(metric, name, result), _said(metric, named(reference, name)))
+        for name, metric in CLASS_METRICS.items()
+        if _applies(name, result)
     ]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
     caption = "class shares: those of the training rows, whatever the inputs" if reference else ""
@@ -183,13 +175,12 @@ REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture with
 CONFORMAL_ROWS = 5_000
 """Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
 
-_SCORES = {"rmse": "RMSE", "mae": "MAE", "crps": "CRPS", "pinball": "pinball loss"}
-
 
 def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
     scores, intervals = _metrics(result, targets), _intervals(result, targets)
     columns, caption = ["metric", "value", "std. error"], ""
-    widths = ["central interval", "coverage", "std. error", "width", "std. error"]
+    headings = [text for metric in _LEVELLED.values() for text in (metric.label, "std. error")]
+    widths = ["central interval", *headings]
     sets: list[Shown] = []
     if "uncalibrated" in result:
         plain = result["uncalibrated"]
@@ -204,45 +195,75 @@ def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[S
     return [Shown(title, columns, scores, caption), Shown("", widths, intervals), *sets]
 
 
+_LEVELLED = {name: metric for name, metric in METRICS.items() if metric.scope == "levels"}
+
+
 def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
-    se = result["se"]
-    lines: list[Sequence[str]] = [("NLL", number(result["nll"]), number(se["nll"]))]
-    if result["exact_nll"] is not None:
-        lines.append(("exact NLL", number(result["exact_nll"]), number(se["exact_nll"])))
-        lines.append(("excess NLL", number(result["excess_nll"]), number(se["excess_nll"])))
-    for what, part in (result["reference"] or {}).items():
-        label = f"NLL of {REFERENCES[what]}"
-        lines.append((label, number(part["nll"]), number(part["se"]["nll"])))
-    if "energy" in result:
-        lines.append(("energy score", significant(result["energy"]), significant(se["energy"])))
-    for name, part in result.get("targets", {targets[0]: result}).items():
-        suffix = f" of {name}" if len(targets) > 1 else ""
-        for key, label in _SCORES.items():
-            lines.append((label + suffix, significant(part[key]), significant(part["se"][key])))
-            for what, known in (result["reference"] or {}).items() if key == "crps" else ():
-                known = known.get("targets", {name: known})[name]
-                label_ = f"{label} of {REFERENCES[what]}{suffix}"
-                error = significant(known["se"][key])
-                lines.append((label_, significant(known[key]), error))
-        for kind, value in part.get("variance", {}).items():
-            error = significant(part["se"]["variance"][kind])
-            lines.append((f"{kind} variance{suffix}", significant(value), error))
-        distance, error = part["pit_ks"], part["se"]["pit_ks"]
-        lines.append((f"PIT distance{suffix}", number(distance), number(error)))
+    """A line for each figure that applies: of all targets together, then of each."""
+    together = {name: metric for name, metric in METRICS.items() if metric.scope == "rows"}
+    alone = {name: metric for name, metric in METRICS.items() if metric.scope == "targets"}
+    lines: list[Sequence[str]] = []
+    for _, alike in groupby(together, lambda name: together[name].unit):
+        names = [name for name in alike if _applies(name, result)]
+        lines += [(METRICS[name].label, *_figures(METRICS[name], name, result)) for name in names]
+        lines += _references([name for name in names if METRICS[name].referred], result)
+    for target, part in _parts(result, targets):
+        suffix = f" of {target}" if len(targets) > 1 else ""
+        for name, metric in alone.items():
+            if _applies(name, part):
+                lines.append((metric.label + suffix, *_figures(metric, name, part)))
+                lines += _references([name] if metric.referred else [], result, target, suffix)
     return lines
+
+
+def _parts(result: dict[str, Any], targets: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every target, with what is known of it."""
+    yield from result.get("targets", {targets[0]: result}).items()
+
+
+def _references(
+    names: Sequence[str], result: dict[str, Any], target: str = "", suffix: str = ""
+) -> Iterator[Sequence[str]]:
+    """Figures of what knows nothing of x, a line each."""
+    for name in names:
+        metric = METRICS[name]
+        for what, whole in (result["reference"] or {}).items():
+            part = whole.get("targets", {}).get(target, whole)
+            label = f"{metric.label} of {REFERENCES[what]}{suffix}"
+            yield label, *_figures(metric, name, part)
+
+
+def _applies(name: str, part: Mapping[str, Any]) -> bool:
+    """True of a metric that was computed: it has a standard error then, if only null."""
+    *above, last = name.split(".")
+    for key in ("se", *above):
+        part = part.get(key, {})
+    return last in part
+
+
+def _figures(metric: Metric, name: str, part: Mapping[str, Any]) -> tuple[str, str]:
+    """A figure and its standard error, as text."""
+    figure, error = named(part, name), named(part["se"], name)
+    return _said(metric, figure), _said(metric, error)
+
+
+def _said(metric: Metric, value: float | None) -> str:
+    """A figure as text: one in a unit of its own may be of any size."""
+    return significant(value) if metric.unit.startswith("target") else number(value)
 
 
 def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
     """Coverage and mean width of the central intervals."""
     return [
         (
-            _set(level, name, targets),
-            number(part["coverage"][level]),
-            number(part["se"]["coverage"][level]),
-            significant(part["width"][level]),
-            significant(part["se"]["width"][level]),
+            _set(level, target, targets),
+            *(
+                _said(metric, named(figures, name)[level])
+                for name, metric in _LEVELLED.items()
+                for figures in (part, part["se"])
+            ),
         )
-        for name, part in result.get("targets", {targets[0]: result}).items()
+        for target, part in _parts(result, targets)
         for level in part["coverage"]
     ]
 

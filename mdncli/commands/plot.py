@@ -20,7 +20,7 @@ from mdncli.present.figures import draw
 from mdncli.present.lookup import find, require_own_model
 from mdncli.present.table import Table
 from mdncli.store import RunFolder
-from mdncli.sweep.book import is_sweep, standing_of
+from mdncli.sweep.folder import is_sweep, status_of
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -106,9 +106,9 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
             hint=f"choose from {', '.join(SWEEP_FIGURES)}, or name one of its trials",
         )
     found = [
-        (trial, standing.result["trial"]["overrides"], nll)
+        (trial, status.result["trial"]["overrides"], nll)
         for trial in store.runs(run.trials)
-        if (nll := (standing := standing_of(trial)).nll()) is not None
+        if (nll := (status := status_of(trial)).nll()) is not None
     ]
     if not found:
         raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")

@@ -16,9 +16,8 @@ from mdncli.present.answer import Answer
 from mdncli.present.lookup import find
 from mdncli.present.sweep import forecast_answer, sweep_answer
 from mdncli.store import RunFolder
-from mdncli.sweep import cluster
-from mdncli.sweep.book import is_sweep
-from mdncli.sweep.orders import Library
+from mdncli.sweep.executors import dask
+from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.plan import (
     Plan,
     begin,
@@ -32,6 +31,7 @@ from mdncli.sweep.plan import (
 from mdncli.sweep.request import Request, require_sense
 from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.session import Session, foreseen, script, train, train_part
+from mdncli.sweep.stacks import Library
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -58,7 +58,7 @@ def sweep(
         client = None
         if request.cluster is not None and not request.dry_run:
             workers = request.workers or len(machine.cores())
-            client = held.enter_context(cluster.connected(request.cluster, workers, listener))
+            client = held.enter_context(dask.connected(request.cluster, workers, listener))
         return _swept(items, options, request, runs_dir, listener, client)
 
 
@@ -85,8 +85,8 @@ def _swept(
         folder = begin(plan, library, runs_dir)
     session = Session(folder, library, request, listener, client)
     if request.dry_run:
-        trials = session.ledger.trials()
-        wanted = Rounds(session.ledger, trials).wanted
+        trials = session.sweep_folder.trials()
+        wanted = Rounds(session.sweep_folder, trials).wanted
         return forecast_answer(foreseen(session, trials, wanted))
     if request.emit is not None:
         require_no_rounds(folder)

@@ -1,19 +1,19 @@
-"""How good predicted class probabilities are on rows that a model has not seen."""
+"""Scores of predicted class probabilities: each row by itself, then all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mdncli.density.categorical import Categorical
-from mdncli.evaluation.metrics import Chunk
+from mdncli.evaluation import CLASS_METRICS
+from mdncli.evaluation.chunk import Array, Chunk
+from mdncli.evaluation.scoring import Scores
 
-BINS = 15
-"""Of equal width, by confidence, for the calibration error (Guo et al. 2017)."""
-
-Array = np.ndarray
+OTHER_NAMES = {"log_loss": "nll"}
+"""Name in JSON -> the metric that it stands for, too."""
 
 
 def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, Any]:
@@ -36,102 +36,47 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
             input; None where they are not known.
 
     Returns:
-        `rows, nll, exact_nll, excess_nll, accuracy, brier, ece, log_loss, se, reference`, where
-        the last has the same scores of the `class_shares`, and is None without them.
+        `rows, se, reference`, every metric of `CLASS_METRICS`, and those that have other names
+        under these, too. The reference has the metrics that are `referred`, of the `class_shares`,
+        and is None without them.
     """
-    parts, exact_nll = [], []
-    reference: list[_Scores] = []
+    scores = Scores(CLASS_METRICS)
+    reference = Scores({name: m for name, m in CLASS_METRICS.items() if m.referred})
     for chunk in chunks:
-        assert isinstance(chunk.predicted, Categorical)
-        parts.append(_scores(chunk.predicted, chunk.y))
-        if chunk.exact is not None:
-            exact_nll.append(-chunk.exact.log_prob(chunk.y))
+        scores.add(chunk)
         if shares is not None:
             with np.errstate(divide="ignore"):
                 guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
-            reference.append(_scores(guess, chunk.y))
-    scores = _joined(parts)
-    values, errors = _summary(scores)
-    result: dict[str, Any] = {"rows": len(scores.nll), "nll": values["log_loss"]}
-    result |= {"exact_nll": None, "excess_nll": None, **values}
-    se = {"nll": errors["log_loss"], **errors}
-    if exact_nll:
-        exact = np.concatenate(exact_nll)
-        result["exact_nll"], se["exact_nll"] = float(exact.mean()), _error(exact)
-        excess = scores.nll - exact
-        result["excess_nll"], se["excess_nll"] = float(excess.mean()), _error(excess)
-    result["reference"] = None
-    if reference:
-        known, _ = _summary(_joined(reference))
-        result["reference"] = {"class_shares": {"nll": known["log_loss"], **known}}
-    return {**result, "se": se}
+            reference.add(Chunk(guess, chunk.y))
+    figures, errors = map(_also_named, scores.together())
+    result: dict[str, Any] = {"rows": scores.rows, **figures, "reference": None, "se": errors}
+    if shares is not None:
+        result["reference"] = {"class_shares": _also_named(reference.together()[0])}
+    return result
 
 
-class _Scores(NamedTuple):
-    """Of every row, (N,) each."""
-
-    nll: Array
-    brier: Array
-    confidence: Array
-    correct: Array
+def _also_named(found: dict[str, Any]) -> dict[str, Any]:
+    return {**found, **{other: found[name] for other, name in OTHER_NAMES.items()}}
 
 
-def _scores(predicted: Categorical, y: Array) -> _Scores:
-    probability = predicted.probabilities()
-    codes = y[:, 0].astype(np.intp)
-    hit = codes[:, None] == np.arange(predicted.classes)
-    return _Scores(
-        nll=-predicted.log_prob(y),
-        brier=((probability - hit) ** 2).sum(axis=1),
-        confidence=probability.max(axis=1),
-        correct=predicted.mode() == codes,
-    )
+# ------------------------------------------------------------------------------ scores of rows
 
 
-def _joined(parts: list[_Scores]) -> _Scores:
-    return _Scores(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+def correct(chunk: Chunk) -> Array:
+    """True where the most probable class is the observed one, (N,)."""
+    return chunk.classes.mode() == _codes(chunk)
 
 
-def _summary(scores: _Scores) -> tuple[dict[str, float], dict[str, float]]:
-    """The scores and their standard errors."""
-    ece, error = calibration_error(scores.confidence, scores.correct)
-    values = {
-        "accuracy": float(scores.correct.mean()),
-        "brier": float(scores.brier.mean()),
-        "ece": ece,
-        "log_loss": float(scores.nll.mean()),
-    }
-    errors = {
-        "accuracy": _error(scores.correct),
-        "brier": _error(scores.brier),
-        "ece": error,
-        "log_loss": _error(scores.nll),
-    }
-    return values, errors
+def brier(chunk: Chunk) -> Array:
+    """The squared distance of the probabilities from those of what happened, (N,)."""
+    hit = _codes(chunk)[:, None] == np.arange(chunk.classes.classes)
+    return ((chunk.classes.probabilities() - hit) ** 2).sum(axis=1)
 
 
-def calibration_error(confidence: Array, correct: Array, bins: int = BINS) -> tuple[float, float]:
-    r"""The expected calibration error, and its standard error.
-
-    .. math:: \sum_b \tfrac{n_b}{N} \left| \tfrac1{n_b} \sum_{n \in b} (correct_n - conf_n) \right|
-
-    The standard error takes the sign of each bin's gap as given.
-
-    Args:
-        confidence: the probability of what was predicted, (N,).
-        correct: whether it was right, (N,).
-        bins: how many, of equal width.
-
-    >>> calibration_error(np.array([0.9, 0.9, 0.6, 0.6]), np.array([1, 1, 1, 0]), bins=10)[0]
-    0.1
-    """
-    which = np.minimum((confidence * bins).astype(np.intp), bins - 1)
-    gap = correct - confidence
-    sign = np.sign(np.bincount(which, gap, bins))[which]
-    return round(float(np.mean(sign * gap)), 15), _error(sign * gap)
+def confidence(chunk: Chunk) -> Array:
+    """The probability of the most probable class, and 1 where that is observed or 0, (N, 2)."""
+    return np.stack([chunk.classes.probabilities().max(axis=1), correct(chunk)], axis=1)
 
 
-def _error(values: Array) -> float:
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan")
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+def _codes(chunk: Chunk) -> Array:
+    return chunk.y[:, 0].astype(np.intp)

@@ -1,4 +1,4 @@
-"""How often conformal intervals and regions hold what happened."""
+"""Coverage of conformal intervals and regions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from mdncli.calibration import Calibration, scores
-from mdncli.density.conditional import Conditional
 from mdncli.errors import UsageError
-from mdncli.evaluation.metrics import LEVELS, Chunk
+from mdncli.evaluation.chunk import LEVELS, Chunk
+from mdncli.evaluation.summaries import share_error
 
 
 def coverage(
@@ -24,8 +24,7 @@ def coverage(
     """
     found = []
     for chunk in chunks:
-        assert isinstance(chunk.predicted, Conditional)
-        found.append(scores(chunk.predicted, chunk.y))
+        found.append(scores(chunk.density, chunk.y))
     central, regions = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
     rows = central.shape[1]
     each = {
@@ -47,7 +46,7 @@ def _levels(
             claims = calibration.level(kind, mass, target)
         except UsageError:
             continue  # too few rows for so much
-        covered = float(np.mean(own <= claims))
-        error = float(np.sqrt(covered * (1 - covered) / len(own)))
-        result[f"{mass:g}"] = {"claims": claims, "coverage": covered, "se": error}
+        inside = own <= claims
+        figures = {"coverage": float(np.mean(inside)), "se": float(share_error(inside))}
+        result[f"{mass:g}"] = {"claims": claims, **figures}
     return result

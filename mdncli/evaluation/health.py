@@ -1,4 +1,4 @@
-"""Whether a mixture uses what it was given, and what its components are."""
+"""Health of a mixture: its unused, collapsed and narrow components, and a list of all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.head import USED
 
 
 def effective_components(mixture: Mixture) -> float:
-    """How many components a mixture uses over a batch: `exp H(mean_n pi_n)`.
+    """Effective number of components over a batch: `exp H(mean_n pi_n)`.
 
     H is the entropy of the weights averaged over rows, so the figure lies between 1 (one
     component does all the work) and K (all share it).
@@ -35,7 +35,7 @@ AT_FLOOR = 1.1
 
 
 def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
-    """What an ensemble makes of its components.
+    """Count the unused and the narrowest components of an ensemble.
 
     Args:
         members: mixtures over the same rows, in standardised units.

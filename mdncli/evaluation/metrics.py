@@ -1,53 +1,29 @@
-"""How good a batch of predicted distributions is on rows it has not seen."""
+"""Scores of predicted numbers: each row by itself, then all of them."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mdncli.density.conditional import Conditional
-from mdncli.density.distribution import Distribution
+from mdncli.evaluation import METRICS
+from mdncli.evaluation.chunk import LEVELS, Array, Chunk, bounds, quantile_levels
+from mdncli.evaluation.scoring import Scores
+
+__all__ = ["LEVELS", "Chunk", "evaluate"]
 
 ENERGY_DRAWS = 100
 """Draws a row for the energy score, from a stream of its own that is always the same."""
-
-VARIANCES = ("aleatoric", "epistemic")
-"""What the members of an ensemble expect, and how they disagree."""
-
-PIT_SPREAD = math.sqrt(math.pi**2 / 12 - math.pi / 2 * math.log(2) ** 2)
-"""The standard deviation of Kolmogorov's distribution: of sqrt(n) times the distance of n PITs that
-are uniform."""
-
-LEVELS = (0.5, 0.8, 0.9, 0.95)
-"""Nominal masses of the central intervals that are reported."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some rows to evaluate: what is predicted, what happened and, where known, the truth.
-
-    Args:
-        predicted: N distributions over D targets.
-        y: what was observed, (N, D), in the target's own units.
-        exact: the distributions the rows were drawn from.
-        variance: of an ensemble, its aleatoric and its epistemic part, (N, D) each.
-    """
-
-    predicted: Distribution
-    y: np.ndarray
-    exact: Distribution | None = None
-    variance: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def evaluate(
     chunks: Iterable[Chunk],
     targets: Sequence[str],
     references: Mapping[str, Conditional] | None = None,
-    unit: np.ndarray | None = None,
+    unit: Array | None = None,
 ) -> dict[str, Any]:
     """Summarise predictions as honest numbers, each with its standard error.
 
@@ -66,168 +42,110 @@ def evaluate(
         unit: of each target for the energy score of several, (D,).
 
     Returns:
-        `rows, nll, exact_nll, excess_nll, se` and, for one target, `rmse, mae, crps, pinball,
-        coverage, width, pit_ks` and, of ensembles, `variance` beside them; for several targets
-        those stand under `targets` by name, and there is `energy`. With references `reference`
-        holds the NLL and, for one target, the CRPS of each, for several that of each target.
+        `rows, se` and every metric of `METRICS` that applies: those of all targets together and,
+        for one target, its own beside them; for several targets those stand under `targets` by
+        name. With references `reference` holds the metrics that are `referred`, of each.
     """
-    nll, exact_nll, error, crps, pinball, pit, width = [], [], [], [], [], [], []
-    low, high = _bounds(LEVELS)
-    levels = np.concatenate([low, [0.5], high])
-    unknowing = {name: _Reference(each) for name, each in (references or {}).items()}
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    energy, rng = [], np.random.default_rng(0)
+    scores = Scores(METRICS)
+    referred = {name: metric for name, metric in METRICS.items() if metric.referred}
+    unknowing = {name: Scores(referred) for name in references or {}}
+    rng = np.random.default_rng(0)
     for chunk in chunks:
-        assert isinstance(chunk.predicted, Conditional)
-        for each in unknowing.values():
-            each.add(chunk.y)
-        if len(targets) > 1:
-            by = np.ones(len(targets)) if unit is None else unit
-            energy.append(chunk.predicted.energy_score(chunk.y, rng, ENERGY_DRAWS, by).value)
-        nll.append(-chunk.predicted.log_prob(chunk.y))
-        if chunk.variance is not None:
-            parts.append(chunk.variance)
-        if chunk.exact is not None:
-            exact_nll.append(-chunk.exact.log_prob(chunk.y))
-        error.append(chunk.y - chunk.predicted.mean())
-        pit.append(chunk.predicted.cdf(chunk.y))
-        crps.append(chunk.predicted.crps(chunk.y))
-        quantiles = chunk.predicted.quantile(levels)
-        pinball.append(_pinball(levels, quantiles, chunk.y))
-        width.append(quantiles[:, -len(LEVELS) :] - quantiles[:, : len(LEVELS)])
-    scores = np.concatenate(nll)
-    result: dict[str, Any] = {"rows": len(scores), "nll": _mean(scores)}
-    errors: dict[str, Any] = {"nll": _se(scores)}
-    result["exact_nll"] = result["excess_nll"] = None
-    if exact_nll:
-        exact = np.concatenate(exact_nll)
-        result["exact_nll"], errors["exact_nll"] = _mean(exact), _se(exact)
-        result["excess_nll"], errors["excess_nll"] = _mean(scores - exact), _se(scores - exact)
-    if energy:
-        result["energy"], errors["energy"] = (f(np.concatenate(energy)) for f in (_mean, _se))
+        for name, alike in (references or {}).items():
+            everywhere = alike[np.zeros(len(chunk.y), np.intp)]
+            unknowing[name].add(Chunk(everywhere, chunk.y))
+        scores.add(replace(chunk, unit=unit, rng=rng))
+    result = {"rows": scores.rows, **_document(scores, targets)}
     if unknowing:
-        result["reference"] = {name: each.summary(targets) for name, each in unknowing.items()}
-    by_target = {
-        name: _target(*arrays)
-        for name, *arrays in zip(
-            targets,
-            np.concatenate(error).T,
-            np.concatenate(crps).T,
-            np.concatenate(pinball).T,
-            np.concatenate(pit).T,
-            np.moveaxis(np.concatenate(width), 2, 0),
-            strict=True,
-        )
-    }
-    for part, kind in enumerate(VARIANCES if parts else ()):
-        for own, (values, own_errors) in zip(
-            np.concatenate([pair[part] for pair in parts]).T, by_target.values(), strict=True
-        ):
-            values.setdefault("variance", {})[kind] = _mean(own)
-            own_errors.setdefault("variance", {})[kind] = _se(own)
-    if len(by_target) == 1:
-        ((values, own_errors),) = by_target.values()
-        return {**result, **values, "se": {**errors, **own_errors}}
-    return {
-        **result,
-        "se": errors,
-        "targets": {name: {**values, "se": own} for name, (values, own) in by_target.items()},
-    }
+        result["reference"] = {name: _document(each, targets) for name, each in unknowing.items()}
+    return result
 
 
-class _Reference:
-    """The scores of a distribution that is the same for all rows."""
-
-    def __init__(self, alike: Conditional) -> None:
-        self._alike = alike
-        self._nll: list[np.ndarray] = []
-        self._crps: list[np.ndarray] = []
-
-    def add(self, y: np.ndarray) -> None:
-        """Score the next rows."""
-        predicted = self._alike[np.zeros(len(y), np.intp)]
-        self._nll.append(-predicted.log_prob(y))
-        self._crps.append(predicted.crps(y))
-
-    def summary(self, targets: Sequence[str]) -> dict[str, Any]:
-        nll, crps = np.concatenate(self._nll), np.concatenate(self._crps)
-        each = [(_mean(own), _se(own)) for own in crps.T]
-        errors: dict[str, Any] = {"nll": _se(nll)}
-        if len(each) == 1:
-            ((value, error),) = each
-            return {"nll": _mean(nll), "crps": value, "se": {**errors, "crps": error}}
-        own = {
-            name: {"crps": value, "se": {"crps": error}}
-            for name, (value, error) in zip(targets, each, strict=True)
-        }
-        return {"nll": _mean(nll), "se": errors, "targets": own}
+def _document(scores: Scores, targets: Sequence[str]) -> dict[str, Any]:
+    figures, errors = scores.together()
+    each = {name: scores.of_target(number) for number, name in enumerate(targets)}
+    if len(each) == 1:
+        ((values, own),) = each.values()
+        return {**figures, **values, "se": {**errors, **own}}
+    by_target = {name: {**values, "se": own} for name, (values, own) in each.items()}
+    return {**figures, "se": errors, "targets": by_target}
 
 
-def _target(
-    error: np.ndarray,
-    crps: np.ndarray,
-    pinball: np.ndarray,
-    pit: np.ndarray,
-    width: np.ndarray,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    rows = len(error)
-    rmse = float(np.sqrt(np.mean(error**2)))
-    low, high = _bounds(LEVELS)
-    covered = np.mean((pit[:, None] >= low) & (pit[:, None] <= high), axis=0)
-    values = {
-        "rmse": rmse,
-        "mae": _mean(np.abs(error)),
-        "crps": _mean(crps),
-        "pinball": _mean(pinball),
-        "coverage": _by_level(covered),
-        "width": _by_level(width.mean(axis=0)),
-        "pit_ks": pit_distance(pit),
-    }
-    errors = {
-        # The delta method: d sqrt(m) = dm / (2 sqrt(m)).
-        "rmse": _se(error**2) / (2 * rmse) if rmse > 0 else 0.0,
-        "mae": _se(np.abs(error)),
-        "crps": _se(crps),
-        "pinball": _se(pinball),
-        "coverage": _by_level(np.sqrt(covered * (1 - covered) / rows)),
-        "width": _by_level(np.array([_se(each) for each in width.T])),
-        "pit_ks": PIT_SPREAD / np.sqrt(rows),
-    }
-    return values, errors
+# ------------------------------------------------------------------------------ scores of rows
 
 
-def _pinball(levels: np.ndarray, quantiles: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The mean over levels (L,) of the losses of quantiles (N, L, D), (N, D)."""
-    above = y[:, None] - quantiles
-    level = levels[:, None]
+def nll(chunk: Chunk) -> Array:
+    """The negative log density, in nats, (N,)."""
+    return chunk.nll
+
+
+def exact_nll(chunk: Chunk) -> Array | None:
+    """The negative log density of the truth, in nats, (N,)."""
+    return chunk.exact_nll
+
+
+def excess_nll(chunk: Chunk) -> Array | None:
+    """The excess of the prediction's negative log density over that of the truth, (N,)."""
+    return None if chunk.exact_nll is None else chunk.nll - chunk.exact_nll
+
+
+def energy(chunk: Chunk) -> Array | None:
+    """The energy score of several targets, by draws, (N,)."""
+    targets = chunk.y.shape[1]
+    if targets == 1:
+        return None
+    rng = np.random.default_rng(0) if chunk.rng is None else chunk.rng
+    unit = np.ones(targets) if chunk.unit is None else chunk.unit
+    return chunk.density.energy_score(chunk.y, rng, ENERGY_DRAWS, unit).value
+
+
+def squared_error(chunk: Chunk) -> Array:
+    """The squared distance from the predicted mean, (N, D)."""
+    return chunk.error**2
+
+
+def absolute_error(chunk: Chunk) -> Array:
+    """The distance from the predicted mean, (N, D)."""
+    return np.abs(chunk.error)
+
+
+def crps(chunk: Chunk) -> Array:
+    """The continuous ranked probability score, (N, D)."""
+    return chunk.density.crps(chunk.y)
+
+
+def pinball(chunk: Chunk) -> Array:
+    r"""The mean over levels a of the quantile losses, (N, D).
+
+    .. math:: \max(a (y - q_a), (a - 1) (y - q_a))
+    """
+    above = chunk.y[:, None] - chunk.quantiles
+    level = quantile_levels()[:, None]
     return np.maximum(level * above, (level - 1) * above).mean(axis=1)
 
 
-def pit_distance(pit: np.ndarray) -> float:
-    """Kolmogorov-Smirnov distance `sup |F_n(u) - u|` of PIT values from the uniform.
-
-    >>> pit_distance(np.array([0.5]))
-    0.5
-    """
-    u = np.sort(pit)
-    steps = np.arange(len(u) + 1) / len(u)
-    return float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])))
+def covered(chunk: Chunk) -> Array:
+    """True where y lies inside the central interval of each mass, (N, L, D)."""
+    low, high = (level[:, None] for level in bounds())
+    pit = chunk.pit[:, None]
+    return (pit >= low) & (pit <= high)
 
 
-def _bounds(levels: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    mass = np.asarray(levels)
-    return (1 - mass) / 2, (1 + mass) / 2
+def width(chunk: Chunk) -> Array:
+    """The width of the central interval of each mass, (N, L, D)."""
+    return chunk.quantiles[:, -len(LEVELS) :] - chunk.quantiles[:, : len(LEVELS)]
 
 
-def _by_level(values: np.ndarray) -> dict[str, float]:
-    return {f"{level:g}": float(value) for level, value in zip(LEVELS, values, strict=True)}
+def aleatoric(chunk: Chunk) -> Array | None:
+    """The variance that the members of an ensemble expect, (N, D)."""
+    return None if chunk.variance is None else chunk.variance[0]
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(np.mean(values))
+def epistemic(chunk: Chunk) -> Array | None:
+    """The variance by which the members of an ensemble disagree, (N, D)."""
+    return None if chunk.variance is None else chunk.variance[1]
 
 
-def _se(values: np.ndarray) -> float:
-    if len(values) < 2 or not np.isfinite(values).all():
-        return float("nan")
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+def pit(chunk: Chunk) -> Array:
+    """The probability integral transform F(y|x), uniform where predictions are right, (N, D)."""
+    return chunk.pit

@@ -1,4 +1,4 @@
-"""What is known without looking at x: distributions of the training targets alone.
+"""Reference distributions that ignore x, fitted to the training targets alone.
 
 A number says little by itself. Beside that of a model which knows nothing of the inputs it says how
 much they are worth.

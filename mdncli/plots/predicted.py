@@ -6,6 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mdncli.evaluation import METRICS
+from mdncli.evaluation.summaries import root_mean
 from mdncli.plots import facets, style
 from mdncli.plots.subject import Subject
 
@@ -60,5 +62,5 @@ def draw(ax: Axes, actual: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Non
         label="predicted = actual",
         zorder=4,
     )
-    rmse = float(np.sqrt(np.mean((actual - mean) ** 2)))
-    style.remark(ax, f"RMSE {rmse:.4g}")
+    rmse = root_mean((actual - mean) ** 2)
+    style.remark(ax, f"{METRICS['rmse'].label} {rmse:.4g}")

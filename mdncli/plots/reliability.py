@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mdncli.evaluation.classification import BINS, calibration_error
+from mdncli.evaluation import CLASS_METRICS
+from mdncli.evaluation.summaries import BINS, calibration_error
 from mdncli.plots import facets, style
 from mdncli.plots.pit import band
 from mdncli.plots.subject import Subject
@@ -74,5 +75,5 @@ def draw(ax: Axes, confidence: np.ndarray, correct: np.ndarray) -> None:
         label="share that is right",
         zorder=3,
     )
-    ece, _ = calibration_error(confidence, correct)
-    style.remark(ax, f"calibration error {ece:.3f}")
+    ece = calibration_error(np.stack([confidence, correct], axis=1))
+    style.remark(ax, f"{CLASS_METRICS['ece'].label} {ece:.3f}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from mdncli import store
 from mdncli.errors import UsageError
+from mdncli.evaluation import METRICS
 from mdncli.events import Listener
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
@@ -16,15 +17,15 @@ from mdncli.present.lookup import find
 from mdncli.present.records import KEYS, Record, read
 from mdncli.present.table import Table, csv_lines
 from mdncli.store.values import mapping_of
-from mdncli.sweep.book import is_sweep
+from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
 from mdncli.sweep.trials import short_keys
 
 FIGURES = {
-    "nll": "NLL",
-    "test_nll": "test NLL",
-    "train_nll": "train NLL",
-    "excess_nll": "excess",
+    "nll": METRICS["nll"].heading,
+    "test_nll": f"test {METRICS['nll'].heading}",
+    "train_nll": f"train {METRICS['nll'].heading}",
+    "excess_nll": METRICS["excess_nll"].heading,
     "seconds": "seconds",
 }
 """Figures that trials can be ranked by, lowest first: keys of their JSON, and headings."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from mdncli.evaluation import METRICS
 from mdncli.present.formats import number
 from mdncli.present.records import Record
 from mdncli.present.table import Table
 
-COLUMNS = ("run", "status", "NLL val", "NLL test", "excess", "seconds", "age")
+NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
+
+COLUMNS = ("run", "status", f"{NLL} val", f"{NLL} test", EXCESS, "seconds", "age")
 
 
 def runs_table(records: Sequence[Record]) -> Table:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 
+from mdncli.evaluation import METRICS
 from mdncli.present.answer import Answer
 from mdncli.present.formats import duration
 from mdncli.present.ranking import ranked_table
@@ -52,18 +53,18 @@ def _tables(result: SweepResult) -> list[Table]:
     scored = [
         ranking.Scored(str(result.run_of(trial).path), trial.overrides, nll)
         for trial in result.trials
-        if (nll := result.tally.standings[trial.id].nll()) is not None
+        if (nll := result.tally.statuses[trial.id].nll()) is not None
     ]
     keys = [*dict.fromkeys(key for trial in result.trials for key in trial.overrides)]
     groups = ranking.rank(scored, ranking.grouped_by("all-but-seed", keys))
-    return [ranked_table(groups[:SHOWN], len(groups), "NLL")] if groups else []
+    return [ranked_table(groups[:SHOWN], len(groups), METRICS["nll"].heading)] if groups else []
 
 
 def _causes(result: SweepResult) -> Iterator[str]:
     """The failures by their cause, each with a command that shows it again."""
     causes: dict[str, list[Trial]] = {}
     for trial in result.failures:
-        causes.setdefault(_cause(result.tally.standings[trial.id].reason), []).append(trial)
+        causes.setdefault(_cause(result.tally.statuses[trial.id].reason), []).append(trial)
     ordered = sorted(causes.items(), key=lambda cause: -len(cause[1]))
     for cause, trials in ordered[:SHOWN]:
         config = result.run_of(trials[0]).config

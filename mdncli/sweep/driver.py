@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,9 +20,9 @@ from mdncli.events import (
 )
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
-from mdncli.sweep.book import PENDING, Standing, standing_of
-from mdncli.sweep.crews import Crew, Done
-from mdncli.sweep.orders import Order, Sized
+from mdncli.sweep.executors.base import Executor, Result
+from mdncli.sweep.folder import PENDING, TrialStatus, status_of
+from mdncli.sweep.stacks import PendingTrial, TrialStack
 from mdncli.sweep.trials import Trial
 from mdncli.sweep.work import mark_failed
 
@@ -39,32 +38,32 @@ DEATHS = 2
 
 @dataclass
 class Tally:
-    """What has become of the trials of a sweep.
+    """The statuses of the trials of a sweep.
 
     Args:
-        standings: id of a trial -> what has become of it.
+        statuses: id of a trial -> what has become of it.
         signal: that has stopped the sweep, if one has.
         given_up: whether there were more failures than were allowed.
     """
 
-    standings: dict[str, Standing] = field(default_factory=dict)
+    statuses: dict[str, TrialStatus] = field(default_factory=dict)
     signal: int | None = None
     given_up: bool = False
 
     @property
     def failed(self) -> int:
-        """How many have failed."""
-        return sum(standing.failed for standing in self.standings.values())
+        """The number of failed trials."""
+        return sum(status.failed for status in self.statuses.values())
 
     @property
     def completed(self) -> int:
-        """How many are complete."""
-        return sum(standing.fate == "completed" for standing in self.standings.values())
+        """The number of complete trials."""
+        return sum(status.state == "completed" for status in self.statuses.values())
 
 
-def best_of(trials: Sequence[Trial], standings: Mapping[str, Standing]) -> Trial | None:
+def best_of(trials: Sequence[Trial], statuses: Mapping[str, TrialStatus]) -> Trial | None:
     """The trial with the lowest NLL on its validation rows; the first of equal ones."""
-    scored = [(nll, t) for t in trials if (nll := standings[t.id].nll()) is not None]
+    scored = [(nll, t) for t in trials if (nll := statuses[t.id].nll()) is not None]
     return min(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
@@ -97,7 +96,7 @@ class Driver:
         self._wanted = wanted
         self._failed_before = tally.failed
         self._labels: dict[str, str] = {}
-        self._running: dict[Future[Done], Order] = {}
+        self._running: list[TrialStack] = []
         self._shares: dict[str, float] = {}
         self._deaths: Counter[str] = Counter()
         self._cost = self._done_cost = 0.0
@@ -106,109 +105,108 @@ class Driver:
 
     # ------------------------------------------------------------------------------- training
 
-    def run(self, crew: Crew, feed: Callable[[], Sequence[Order]]) -> None:
-        """Give the crew what `feed` gives, and again what it gives then, until that is nothing."""
+    def run(self, executor: Executor, feed: Callable[[], Sequence[TrialStack]]) -> None:
+        """Have trained what `feed` gives, and again what it gives then, until that is nothing."""
         try:
-            while not self._halted() and (orders := feed()):
-                self._cost += sum(order.cost for order in orders)
-                for order in orders:
-                    self._labels |= {sized.trial.id: order.label for sized in order.runs}
-                self._all(crew, deque(orders))
+            while not self._halted() and (stacks := feed()):
+                self._cost += sum(stack.cost for stack in stacks)
+                for stack in stacks:
+                    self._labels |= {one.trial.id: stack.label for one in stack.trials}
+                self._train(executor, deque(stacks))
         finally:
             self._listener(SweepEnded())
 
-    def _all(self, crew: Crew, queue: deque[Order]) -> None:
-        suspects: deque[Order] = deque()
+    def _train(self, executor: Executor, queue: deque[TrialStack]) -> None:
+        suspects: deque[TrialStack] = deque()
         try:
             while (queue or suspects or self._running) and not self._halted():
-                while queue and len(self._running) < crew.places and not self._halted():
-                    self._give(crew, queue.popleft())
+                while queue and len(self._running) < executor.places and not self._halted():
+                    self._submit(executor, queue.popleft())
                 # Whoever may have killed its worker goes alone, so that it is plain who did.
                 if suspects and not self._running and not queue:
-                    self._give(crew, suspects.popleft())
-                done, _ = wait(self._running, timeout=TOLD_SECONDS, return_when=FIRST_COMPLETED)
-                broken = [order for each in done if (order := self._taken(each)) is not None]
-                if broken:
-                    if crew.together:
-                        broken += self._abandoned()
-                    crew.restart()
-                    for order in broken:
-                        again, alone = self._judged(order, certain=len(broken) == 1)
-                        queue += again
-                        suspects += alone
+                    self._submit(executor, suspects.popleft())
+                results = executor.results(TOLD_SECONDS)
+                self._note(results)
+                died = [result.stack for result in results if result.died]
+                for stack in died:
+                    again, alone = self._left_of(stack, certain=len(died) == 1)
+                    queue += again
+                    suspects += alone
                 self._say()
         finally:
             if self._running:
-                crew.interrupt(self.tally.signal or 15)
-                wait(self._running)
-                for future in [*self._running]:
-                    self._taken(future)
+                executor.stop(self.tally.signal or 15)
+                results = []
+                while self._running:
+                    found = executor.results()
+                    self._forget(found)
+                    results += found
+                self._note(results)
 
-    def _give(self, crew: Crew, order: Order) -> None:
-        """Have a stack trained; what trains here has trained it when this returns."""
-        self._current = order
-        pending = Future[Done]()
-        self._running[pending] = order
+    def _submit(self, executor: Executor, stack: TrialStack) -> None:
+        """Have a stack trained; an executor in this process has trained it when this returns."""
+        self._current = stack
+        self._running.append(stack)
         try:
             self._say()
-        finally:
-            del self._running[pending]  # nobody would ever end it
-        try:
-            pending = crew.submit(order)
-        except BrokenExecutor as error:
-            pending.set_exception(error)
-        self._running[pending] = order
+            executor.submit(stack)
+        except BaseException:
+            self._running.remove(stack)  # nobody would ever end it
+            raise
 
-    def _taken(self, future: Future[Done]) -> Order | None:
-        """Note what a future brings; the order comes back if its worker has died."""
-        order = self._running.pop(future)
-        try:
-            ended, signal = future.result()
-        except BrokenExecutor:
-            return order
-        for each in ended:
-            self.tally.standings[each.id] = each.standing
-        if signal is not None and not self.tally.given_up:
-            self.tally.signal = self.tally.signal or signal
-        self._done_cost += order.cost
-        self._shares.pop(order.runs[0].trial.id, None)
-        return None
+    def _note(self, results: Sequence[Result]) -> None:
+        """Keep what has become of the trials of stacks that have ended.
 
-    def _abandoned(self) -> list[Order]:
-        """The other stacks of a crew of which one has died: the pool takes all with it."""
-        orders = [*self._running.values()]
-        wait(self._running)
-        left = []
-        for future, order in zip([*self._running], orders, strict=True):
-            if self._taken(future) is not None:
-                left.append(order)
-        return left
+        Raises:
+            Exception: no worker could train one of them.
+        """
+        self._forget(results)
+        for result in results:
+            if result.died or result.error is not None:
+                continue
+            for each in result.ended:
+                self.tally.statuses[each.id] = each.status
+            if result.signal is not None and not self.tally.given_up:
+                self.tally.signal = self.tally.signal or result.signal
+            self._done_cost += result.stack.cost
+            self._shares.pop(result.stack.trials[0].trial.id, None)
+        for result in results:
+            if result.error is not None:
+                raise result.error
 
-    def _judged(self, order: Order, *, certain: bool) -> tuple[list[Order], list[Order]]:
-        """What is left of a stack whose worker has died: to be trained again, and alone."""
-        left: list[Sized] = []
-        for sized in order.runs:
-            standing = standing_of(RunFolder(sized.folder))
-            if standing.fate == "pending":
-                self._deaths[sized.trial.id] += 1
-                left.append(sized)
+    def _forget(self, results: Sequence[Result]) -> None:
+        """Count stacks as running no longer."""
+        for result in results:
+            if result.stack in self._running:
+                self._running.remove(result.stack)
+
+    def _left_of(
+        self, stack: TrialStack, *, certain: bool
+    ) -> tuple[list[TrialStack], list[TrialStack]]:
+        """The rest of a stack whose worker has died: to be trained again, and alone."""
+        left: list[PendingTrial] = []
+        for one in stack.trials:
+            status = status_of(RunFolder(one.folder))
+            if status.state == "pending":
+                self._deaths[one.trial.id] += 1
+                left.append(one)
             else:
-                self.tally.standings[sized.trial.id] = standing
+                self.tally.statuses[one.trial.id] = status
         if not left:
             return [], []
-        rest = replace(order, runs=left)
-        deaths = max(self._deaths[sized.trial.id] for sized in left)
+        rest = replace(stack, trials=left)
+        deaths = max(self._deaths[one.trial.id] for one in left)
         if deaths <= DEATHS:
             return [rest], []
         if len(left) > 1 or not certain:
             return [], rest.parts()
         reason = f"its process was killed {deaths} times; it may need too much memory"
         mark_failed(RunFolder(left[0].folder), reason)
-        self.tally.standings[left[0].trial.id] = Standing("failed", {}, reason)
+        self.tally.statuses[left[0].trial.id] = TrialStatus("failed", {}, reason)
         return [], []
 
     def _halted(self) -> bool:
-        """Whether nothing more is to be begun."""
+        """Decide that nothing more is to be begun: after a signal, or too many failures."""
         if (signal := self._stop()) is not None:
             self.tally.signal = signal
         most = self._most_failures
@@ -221,7 +219,7 @@ class Driver:
     def hear(self, event: Event) -> None:
         """Hear how a stack goes that is trained in this process; of a single trial say nothing."""
         if isinstance(event, TrainingProgress):
-            self._shares[self._current.runs[0].trial.id] = event.step / max(event.steps, 1)
+            self._shares[self._current.trials[0].trial.id] = event.step / max(event.steps, 1)
             self._say()
 
     def _say(self) -> None:
@@ -231,8 +229,8 @@ class Driver:
         self._told = now
         if now - self._looked >= LOOKED_SECONDS:
             self._looked = now
-            for order in self._running.values():
-                lead = order.runs[0]
+            for stack in self._running:
+                lead = stack.trials[0]
                 self._shares.setdefault(lead.trial.id, 0.0)
                 history: list[dict[str, Any]] = []
                 with contextlib.suppress(MdnError):
@@ -242,36 +240,35 @@ class Driver:
         self._listener(self.progress())
 
     def progress(self) -> SweepProgress:
-        """How far it has come."""
+        """The progress of the sweep."""
         work = self._done_cost + sum(
-            order.cost * self._shares.get(order.runs[0].trial.id, 0.0)
-            for order in self._running.values()
+            stack.cost * self._shares.get(stack.trials[0].trial.id, 0.0) for stack in self._running
         )
         share = min(1.0, work / self._cost) if self._cost else 0.0
         share *= len(self.trials) / max(len(self.trials), self._wanted, 1)
         elapsed = time.monotonic() - self._began
         left = elapsed * (1 - share) / share if share > 0 else None
-        best = best_of(self.trials, self.tally.standings)
+        best = best_of(self.trials, self.tally.statuses)
         later = max(0, self._wanted - len(self.trials))
         return SweepProgress(self._shapes(), share, left, best.name if best else "", later)
 
     def _shapes(self) -> tuple[ShapeProgress, ...]:
-        running = {sized.trial.id for order in self._running.values() for sized in order.runs}
+        running = {one.trial.id for stack in self._running for one in stack.trials}
         groups: dict[str, list[Trial]] = {}
         for trial in self.trials:
             label = self._labels.get(trial.id, "done before")
             groups.setdefault(label, []).append(trial)
         shapes = []
         for label, trials in groups.items():
-            standings = [self.tally.standings.get(trial.id, PENDING) for trial in trials]
-            known = [nll for standing in standings if (nll := standing.nll()) is not None]
+            statuses = [self.tally.statuses.get(trial.id, PENDING) for trial in trials]
+            known = [nll for status in statuses if (nll := status.nll()) is not None]
             shapes.append(
                 ShapeProgress(
                     label=label,
                     trials=len(trials),
-                    done=sum(standing.fate == "completed" for standing in standings),
+                    done=sum(status.state == "completed" for status in statuses),
                     running=sum(trial.id in running for trial in trials),
-                    failed=sum(standing.failed for standing in standings),
+                    failed=sum(status.failed for status in statuses),
                     best=min(known, default=None),
                 )
             )

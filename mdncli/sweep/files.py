@@ -21,7 +21,7 @@ KEYS = ("axes", "zip", "search", "trials")
 
 @dataclass(frozen=True)
 class Described:
-    """What the file of a sweep says.
+    """The content of a sweep's file.
 
     Args:
         space: of its axes and of what varies together.

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mdncli.sweep.orders import Library, Sized, stacked
 from mdncli.sweep.probe import probe
+from mdncli.sweep.stacks import Library, PendingTrial, stacked
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Forecast:
 
 
 def forecast(
-    known: int, pending: Sequence[Sized], left: int, library: Library, workers: int
+    known: int, pending: Sequence[PendingTrial], left: int, library: Library, workers: int
 ) -> Forecast:
     """Estimate the work that is left, from a few steps of its stacks.
 
@@ -54,12 +54,12 @@ def forecast(
         library: their data.
         workers: processes that share them.
     """
-    orders = stacked("", pending, workers)
-    estimate = probe(orders, library, workers)
+    stacks = stacked("", pending, workers)
+    estimate = probe(stacks, library, workers)
     scale = left / len(pending) if pending else 1.0
     shapes: dict[str, list[int]] = {}
-    for order in orders:
-        shapes.setdefault(order.label, []).append(len(order.runs))
+    for stack in stacks:
+        shapes.setdefault(stack.label, []).append(len(stack.trials))
     return Forecast(
         trials=known + left - len(pending),
         pending=left,

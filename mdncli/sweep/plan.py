@@ -14,14 +14,13 @@ from mdncli.data.streams import stream
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
 from mdncli.store import RunFolder
-from mdncli.sweep import book
-from mdncli.sweep.book import Book, is_sweep
 from mdncli.sweep.files import described
-from mdncli.sweep.orders import LEAST_REPLICAS, Library, section_of
+from mdncli.sweep.folder import SweepFolder, identity_of, is_sweep, sweeps
 from mdncli.sweep.request import SEARCHES, Request
 from mdncli.sweep.rounds import epochs_of
 from mdncli.sweep.search import next_round, points_of_a_round, require_optuna
 from mdncli.sweep.space import Point, Space, beside, divided, read_list
+from mdncli.sweep.stacks import LEAST_REPLICAS, Library, section_of
 from mdncli.sweep.trials import Trial, resolve
 
 MOST_TRIALS = 10_000
@@ -65,7 +64,7 @@ def require_same(folder: RunFolder, plan: Plan | None) -> None:
         RunFault: it has no trials.
         ResumeRefusedError: it is another sweep than the plan's.
     """
-    about = Book(folder).about
+    about = SweepFolder(folder).about
     if not is_sweep(folder):
         raise RunFault(
             f"{folder.trials}: is no folder of trials",
@@ -80,7 +79,7 @@ def require_same(folder: RunFolder, plan: Plan | None) -> None:
 
 def find_same(plan: Plan, runs_dir: Path) -> RunFolder | None:
     """The newest sweep that has the identity of the plan."""
-    for folder, about in book.sweeps(runs_dir, plan.name):
+    for folder, about in sweeps(runs_dir, plan.name):
         if about.get("identity") == plan.identity:
             return folder
     return None
@@ -97,8 +96,8 @@ def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
     Raises:
         UsageError: it does not choose its points.
     """
-    ledger = Book(folder)
-    about = ledger.about
+    sweep_folder = SweepFolder(folder)
+    about = sweep_folder.about
     if wanted is None or (about["search"] != "tpe" and not exists):
         return
     if about["search"] != "tpe":
@@ -109,12 +108,12 @@ def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
     if exists:
         wanted *= max(1, len(Space.of_json(about["space"]).repeats()[1]))
     if wanted > about["trials"] and not about.get("exhausted"):
-        ledger.revise({"trials": wanted})
+        sweep_folder.revise({"trials": wanted})
 
 
 def require_no_rounds(folder: RunFolder) -> None:
     """Refuse to share out a sweep whose trials depend on one another."""
-    about = Book(folder).about
+    about = SweepFolder(folder).about
     if about["search"] == "tpe" or about.get("prune"):
         raise UsageError(
             f"{folder.path}: its trials depend on one another, and cannot be shared out",
@@ -126,7 +125,7 @@ def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> ex
     """The data of a config; of a sweep that exists, only if they are what they were."""
     expected = None
     if folder is not None:
-        known = Book(folder).about.get("fingerprints")
+        known = SweepFolder(folder).about.get("fingerprints")
         expected = known.get(section_of(config)) if isinstance(known, dict) else None
     try:
         return experiment.prepare(config, listener, expected)
@@ -179,7 +178,7 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
     if epochs:
         size = max(LEAST_REPLICAS // trials[0].config.model.ensemble, LEAST_IN_A_ROUND)
         trials = [trial.of_round(index // size) for index, trial in enumerate(trials)]
-    about["identity"] = book.identity_of(trials, name=name, **({"prune": epochs} if epochs else {}))
+    about["identity"] = identity_of(trials, name=name, **({"prune": epochs} if epochs else {}))
     about["trials"] = len(trials)
     base = trials[0].config.model_copy(update={"name": name})
     return Plan(name, base, trials, about)
@@ -196,7 +195,7 @@ def _searched(
     trials = next_round(base, space, [], {}, size)
     told = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
     about |= {
-        "identity": book.identity_of([], **told),
+        "identity": identity_of([], **told),
         "trials": wanted,
         "space": space.to_json(),
         "round": size,
@@ -256,7 +255,7 @@ def begin(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
     }
     folder = experiment.begin_view(runs_dir, plan.name, about, plan.base)
     try:
-        Book(folder).add(plan.trials)
+        SweepFolder(folder).add(plan.trials)
         with store.writing(folder.trials):
             folder.trials.mkdir()
     except BaseException:

@@ -1,4 +1,4 @@
-"""How long a sweep will take and how much it will write, from a few steps of its stacks."""
+"""Estimate of a sweep's time and disk space, from a few steps of its stacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdncli import experiment
 from mdncli.events import ignore
 from mdncli.experiment import Assignment
 from mdncli.store import RunFolder
-from mdncli.sweep.orders import Library, Order
+from mdncli.sweep.stacks import Library, TrialStack
 
 STEPS = (4, 24)
 """A stack trains so many steps, and again so many: the difference is what steps cost."""
@@ -22,12 +22,12 @@ SHAPES = 3
 """Shapes that are tried at most, those with the most work; others are judged by theirs."""
 
 BLOCK = 4096
-"""What a file takes on a disk is a multiple of so many bytes, and so does a folder."""
+"""Bytes of a block on disk, of which every file and folder takes a whole number."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sweep will take.
+    """The time and the disk space of a sweep.
 
     Args:
         seconds: of wall-clock time, if the workers have a core each.
@@ -38,52 +38,52 @@ class Estimate:
     bytes: int
 
 
-def probe(orders: Sequence[Order], library: Library, workers: int) -> Estimate:
-    """What these stacks will take, once the workers are there.
+def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estimate:
+    """Estimate the time and the disk space of stacks, once the workers are there.
 
     Args:
-        orders: the stacks.
+        stacks: the stacks.
         library: their data.
         workers: who share them.
     """
-    if not orders:
+    if not stacks:
         return Estimate(0.0, 0)
-    lead: dict[str, Order] = {}
-    for order in orders:
-        lead.setdefault(order.label, order)
+    lead: dict[str, TrialStack] = {}
+    for stack in stacks:
+        lead.setdefault(stack.label, stack)
     tried = {label: _tried(lead[label], library) for label in [*lead][:SHAPES]}
     pace = sum(seconds for seconds, _ in tried.values()) / sum(lead[k].cost for k in tried)
     size = sum(size for _, size in tried.values()) / len(tried)
     seconds = total = 0.0
-    for order in orders:
-        known = tried.get(order.label)
-        rate = known[0] / lead[order.label].cost if known else pace
-        seconds += rate * order.cost
-        total += len(order.runs) * (known[1] if known else size)
-    return Estimate(seconds / min(workers, len(orders)), round(total))
+    for stack in stacks:
+        known = tried.get(stack.label)
+        rate = known[0] / lead[stack.label].cost if known else pace
+        seconds += rate * stack.cost
+        total += len(stack.trials) * (known[1] if known else size)
+    return Estimate(seconds / min(workers, len(stacks)), round(total))
 
 
-def _tried(order: Order, library: Library) -> tuple[float, float]:
-    """How long a stack will train, and how many bytes each of its runs will write."""
-    _trained(order, library, 1)  # whatever is done but once, such as the import of torch
-    first, _ = _trained(order, library, STEPS[0])
-    second, size = _trained(order, library, STEPS[1])
+def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:
+    """Seconds that a stack will train, and bytes that each of its runs will write."""
+    _trained(stack, library, 1)  # whatever is done but once, such as the import of torch
+    first, _ = _trained(stack, library, STEPS[0])
+    second, size = _trained(stack, library, STEPS[1])
     a_step = max(second - first, 0.0) / (STEPS[1] - STEPS[0])
     once = max(first - STEPS[0] * a_step, 0.0)
-    return once + order.runs[0].shape.steps * a_step, size
+    return once + stack.trials[0].shape.steps * a_step, size
 
 
-def _trained(order: Order, library: Library, steps: int) -> tuple[float, float]:
+def _trained(stack: TrialStack, library: Library, steps: int) -> tuple[float, float]:
     """Seconds of a short training of a stack, and the bytes of one of its runs when it is done."""
     with tempfile.TemporaryDirectory(prefix="mdn-probe-") as folder:
         assigned = []
-        for sized in order.runs:
-            config = sized.trial.config
+        for one in stack.trials:
+            config = one.trial.config
             train = config.train.model_copy(update={"steps": steps, "epochs": None})
             dataset = library.dataset(config)
             short = replace(dataset, config=config.model_copy(update={"train": train}))
-            run = RunFolder(Path(folder, sized.folder.name))
-            assigned.append(Assignment(short, run, {"trial": {"id": sized.trial.id}}))
+            run = RunFolder(Path(folder, one.folder.name))
+            assigned.append(Assignment(short, run, {"trial": {"id": one.trial.id}}))
         began = time.perf_counter()
         experiment.train_assigned(assigned, ignore)
         seconds = time.perf_counter() - began
@@ -92,5 +92,5 @@ def _trained(order: Order, library: Library, steps: int) -> tuple[float, float]:
         sizes = [os.stat(path).st_size for path in run.path.iterdir()]
         rest = sizes.copy()
         rest.remove(run.metrics.stat().st_size)
-        rest.append(int(line * order.runs[0].shape.validations))
+        rest.append(int(line * stack.trials[0].shape.validations))
         return seconds, BLOCK + sum(-(-size // BLOCK) * BLOCK for size in rest)

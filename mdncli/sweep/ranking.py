@@ -1,4 +1,4 @@
-"""Which point of a sweep is best, with the noise of its seeds."""
+"""Ranking of the points of a sweep, with the noise of their seeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdncli.errors import UsageError
+from mdncli.evaluation.summaries import standard_error
 
 SEED = "seed"
 
@@ -130,11 +131,11 @@ def _group(members: Sequence[Scored], keys: Sequence[str]) -> Group:
 
 def _error(values: np.ndarray) -> float | None:
     """The standard error of a mean; None of a single value."""
-    return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return standard_error(values) if len(values) > 1 else None
 
 
 def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
-    """Whether what the best group leads by may be noise."""
+    """True where the lead of the best group may be noise."""
     ours, theirs = (_by_rest(group, keys) for group in (best, other))
     if len(ours) > 1 and ours.keys() == theirs.keys():
         error = _error(np.array([theirs[rest] - ours[rest] for rest in ours]))
@@ -146,7 +147,7 @@ def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
 
 
 def _by_rest(group: Group, keys: Sequence[str]) -> dict[str, float]:
-    """What tells the members of a group apart -> their figures."""
+    """The values of all other keys -> the figure of each member of a group."""
     found = {}
     for member in group.members:
         rest = [key for key in member.overrides if key not in keys]

@@ -8,8 +8,8 @@ from typing import Any
 
 from mdncli import store
 from mdncli.store import RunFolder
-from mdncli.sweep.book import Book
 from mdncli.sweep.driver import Tally, best_of
+from mdncli.sweep.folder import SweepFolder
 from mdncli.sweep.trials import Trial
 
 
@@ -31,16 +31,16 @@ class SweepResult:
 
     def run_of(self, trial: Trial) -> RunFolder:
         """The folder of a trial."""
-        return Book(self.folder).run_of(trial)
+        return SweepFolder(self.folder).run_of(trial)
 
     @property
     def failures(self) -> list[Trial]:
         """The trials that have failed."""
-        return [trial for trial in self.trials if self.tally.standings[trial.id].failed]
+        return [trial for trial in self.trials if self.tally.statuses[trial.id].failed]
 
     def document(self) -> dict[str, Any]:
         """The result as JSON."""
-        best = best_of(self.trials, self.tally.standings)
+        best = best_of(self.trials, self.tally.statuses)
         document = {
             "sweep": str(self.folder.path),
             "trials": len(self.trials),
@@ -50,7 +50,7 @@ class SweepResult:
             and {
                 "run": str(self.run_of(best).path),
                 "overrides": dict(best.overrides),
-                "nll": self.tally.standings[best.id].nll(),
+                "nll": self.tally.statuses[best.id].nll(),
             },
             "seconds": round(self.seconds, 3),
         }

@@ -13,7 +13,7 @@ from typing import Any
 
 from mdncli.errors import RunFault, UsageError
 from mdncli.experiment import Bars, best_until, config_of
-from mdncli.sweep.book import PENDING, Book, Standing
+from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.search import next_round
 from mdncli.sweep.space import Space
 from mdncli.sweep.trials import Trial
@@ -40,77 +40,77 @@ class Rounds:
     """The trials of a sweep, as they become known.
 
     Args:
-        ledger: the folder of the sweep.
+        sweep_folder: the folder of the sweep.
         trials: that it has so far; more are added as they are asked for.
     """
 
-    def __init__(self, ledger: Book, trials: list[Trial]) -> None:
+    def __init__(self, sweep_folder: SweepFolder, trials: list[Trial]) -> None:
         self.trials = trials
-        self._ledger = ledger
-        self._about: Mapping[str, Any] = ledger.about
+        self._folder = sweep_folder
+        self._about: Mapping[str, Any] = sweep_folder.about
 
     @property
     def wanted(self) -> int:
-        """How many trials there will be."""
+        """The number of trials there will be."""
         return max(len(self.trials), int(self._about["trials"]))
 
     @property
     def one_by_one(self) -> bool:
-        """Whether one round has to be over before the next can begin."""
+        """True where one round has to be over before the next can begin."""
         return self._searches or bool(self._about.get("prune"))
 
-    def run(self, standings: dict[str, Standing]) -> Iterator[tuple[list[Trial], Bars]]:
+    def run(self, statuses: dict[str, TrialStatus]) -> Iterator[tuple[list[Trial], Bars]]:
         """Round after round, once those before are done, each with the bars that it has to pass.
 
         Args:
-            standings: id of a trial -> what has come of it; those of new trials are added.
+            statuses: id of a trial -> what has come of it; those of new trials are added.
         """
         number = 0
         while True:
             found = [trial for trial in self.trials if trial.round == number]
-            found = found or self._asked(standings)
+            found = found or self._asked(statuses)
             if not found:
                 return
             for trial in found:
-                standings.setdefault(trial.id, PENDING)
-            yield found, self._bars(number, standings)
+                statuses.setdefault(trial.id, PENDING)
+            yield found, self._bars(number, statuses)
             number += 1
 
     @property
     def _searches(self) -> bool:
         return self._about["search"] == "tpe"
 
-    def _asked(self, standings: Mapping[str, Standing]) -> list[Trial]:
+    def _asked(self, statuses: Mapping[str, TrialStatus]) -> list[Trial]:
         if not self._searches or len(self.trials) >= self.wanted:
             return []
         try:
             space, size = Space.of_json(self._about["space"]), int(self._about["round"])
         except (KeyError, TypeError, ValueError, AttributeError):
             raise RunFault(
-                f"{self._ledger.folder.provenance}: damaged, has no space to search",
+                f"{self._folder.run.provenance}: damaged, has no space to search",
                 hint="start the sweep again with --new",
             ) from None
         seeds = max(1, len(space.repeats()[1]))
         left = -(-(self.wanted - len(self.trials)) // seeds)
-        base = config_of(self._ledger.folder)
-        found = next_round(base, space, self.trials, standings, min(size, left))
+        base = config_of(self._folder.run)
+        found = next_round(base, space, self.trials, statuses, min(size, left))
         if found:
-            self._ledger.add(found)
+            self._folder.add(found)
             self.trials += found
         else:
-            self._ledger.revise({"trials": len(self.trials), "exhausted": True})
-            self._about = self._ledger.about
+            self._folder.revise({"trials": len(self.trials), "exhausted": True})
+            self._about = self._folder.about
         return found
 
-    def _bars(self, number: int, standings: Mapping[str, Standing]) -> Bars:
+    def _bars(self, number: int, statuses: Mapping[str, TrialStatus]) -> Bars:
         """At each epoch the median of what the trials of earlier rounds had come to."""
         epochs: Sequence[int] = self._about.get("prune") or ()
         if not epochs:
             return {}
         earlier = [
-            self._ledger.run_of(trial).history()
+            self._folder.run_of(trial).history()
             for trial in self.trials
-            if trial.round < number and standings[trial.id].fate == "completed"
+            if trial.round < number and statuses[trial.id].state == "completed"
         ]
         bars = {}
         for epoch in epochs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mdncli.errors import UsageError
 from mdncli.store import RunFolder
-from mdncli.sweep.orders import Order
+from mdncli.sweep.stacks import TrialStack
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Part:
     def __str__(self) -> str:
         return f"{self.number}/{self.parts}"
 
-    def of_orders(self, orders: Sequence[Order]) -> list[Order]:
+    def of_stacks(self, stacks: Sequence[TrialStack]) -> list[TrialStack]:
         """The stacks of this share: each in turn, the most work first, goes to whoever has least.
 
         Args:
-            orders: all stacks of the sweep, whatever has become of their trials.
+            stacks: all stacks of the sweep, whatever has become of their trials.
         """
         loads = [0.0] * self.parts
         mine = []
-        for order in sorted(orders, key=lambda order: -order.cost):
+        for stack in sorted(stacks, key=lambda stack: -stack.cost):
             least = loads.index(min(loads))
-            loads[least] += order.cost
+            loads[least] += stack.cost
             if least == self.number - 1:
-                mine.append(order)
+                mine.append(stack)
         return mine
 
 
@@ -92,4 +92,4 @@ def _command(folder: RunFolder, part: str) -> str:
 
 
 SCRIPTS: dict[str, Callable[[RunFolder, int], list[str]]] = {"parallel": parallel, "slurm": slurm}
-"""What runs the commands -> the lines of its script."""
+"""Name of an engine -> the lines of its script."""

@@ -18,9 +18,9 @@ from mdncli import config as configs
 from mdncli.config import Config
 from mdncli.data.streams import stream
 from mdncli.errors import UsageError
-from mdncli.sweep.book import PENDING, Standing
-from mdncli.sweep.orders import LEAST_REPLICAS
+from mdncli.sweep.folder import PENDING, TrialStatus
 from mdncli.sweep.space import REPEATED, Point, Space
+from mdncli.sweep.stacks import LEAST_REPLICAS
 from mdncli.sweep.trials import Trial, resolve
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ STARTUP = 10
 """Points that are drawn at random before there is anything to learn from."""
 
 ATTEMPTS = 30
-"""How often a point is drawn again that the sweep has already."""
+"""Attempts to draw a point that the sweep does not have yet."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def require_optuna() -> None:
 
 
 def points_of_a_round(config: Config, space: Space, points: int) -> int:
-    """How many points are asked for at once: enough to fill a stack, few enough to learn from.
+    """The number of points asked for at once: enough to fill a stack, few enough to learn from.
 
     Args:
         config: of any point.
@@ -80,7 +80,7 @@ def next_round(
     base: Config,
     space: Space,
     trials: Sequence[Trial],
-    standings: Mapping[str, Standing],
+    statuses: Mapping[str, TrialStatus],
     size: int,
 ) -> list[Trial]:
     """The trials to be trained next, a point with each of its seeds; none where all are known.
@@ -89,13 +89,13 @@ def next_round(
         base: what they have in common.
         space: that is searched.
         trials: so far, all of which are done with.
-        standings: id of a trial -> what has come of it.
+        statuses: id of a trial -> what has come of it.
         size: points that are asked for.
 
     Raises:
         ConfigError: a point of the space is no config.
     """
-    told = told_of(trials, standings)
+    told = told_of(trials, statuses)
     number = max((trial.round for trial in trials), default=-1) + 1
     points, seeds = space.repeats()
     known = {trial.id for trial in trials}
@@ -118,14 +118,14 @@ def next_round(
     return [trial.of_round(number) for trial in found]
 
 
-def told_of(trials: Iterable[Trial], standings: Mapping[str, Standing]) -> list[Told]:
+def told_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Told]:
     """The points of some trials, in order, each with the mean NLL of its seeds."""
     together: dict[str, list[Trial]] = {}
     for trial in trials:
         together.setdefault(json.dumps(_unseeded(trial.point), sort_keys=True), []).append(trial)
     told = []
     for seeded in together.values():
-        known = [standings.get(trial.id, PENDING) for trial in seeded]
+        known = [statuses.get(trial.id, PENDING) for trial in seeded]
         nlls = [nll for each in known if (nll := each.nll()) is not None and not each.pruned]
         mean = float(np.mean(nlls)) if len(nlls) == len(known) else None
         told.append(Told(_unseeded(seeded[0].point), mean))
@@ -170,7 +170,7 @@ def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    """What Optuna knows of the space: numbers as they are, alternatives by their place."""
+    """The space for Optuna: numbers as they are, alternatives by their place."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -218,7 +218,7 @@ def _point(space: Space, params: Mapping[str, Any]) -> Point:
 
 
 def _is_ordered(factor: Sequence[Point]) -> bool:
-    """Whether the alternatives are the rising values of one number, so that near ones are alike."""
+    """True where alternatives are the rising values of one number, so that near ones are alike."""
     if len(factor[0]) != 1:
         return False
     try:

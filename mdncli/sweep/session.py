@@ -14,15 +14,16 @@ from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.machine import interruptible
 from mdncli.store import RunFolder
-from mdncli.sweep import book, cluster, crews
-from mdncli.sweep.book import Book
 from mdncli.sweep.driver import Driver, Tally
+from mdncli.sweep.executors import opened
+from mdncli.sweep.executors.base import Executor, Setting
+from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.forecast import Forecast, forecast
-from mdncli.sweep.orders import STACKS_EACH, Library, Order, Sized, stacked
 from mdncli.sweep.request import Request
 from mdncli.sweep.result import SweepResult
 from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.scripts import SCRIPTS, Part
+from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, stacked
 from mdncli.sweep.trials import Trial
 
 if TYPE_CHECKING:
@@ -51,17 +52,16 @@ class Session:
     client: Client | None = None
 
     @property
-    def ledger(self) -> Book:
+    def sweep_folder(self) -> SweepFolder:
         """The sweep's record of itself."""
-        return Book(self.folder)
+        return SweepFolder(self.folder)
 
-    def standings(self, trials: Sequence[Trial]) -> dict[str, book.Standing]:
+    def statuses(self, trials: Sequence[Trial]) -> dict[str, TrialStatus]:
         """Status of each trial; one to be tried again counts as pending."""
-        known = {trial.id: self.ledger.standing(trial) for trial in trials}
+        known = {trial.id: self.sweep_folder.status(trial) for trial in trials}
         again = self.request.retry is not None
         return {
-            id_: book.PENDING if again and standing.failed else standing
-            for id_, standing in known.items()
+            id_: PENDING if again and status.failed else status for id_, status in known.items()
         }
 
 
@@ -73,7 +73,7 @@ def foreseen(session: Session, trials: Sequence[Trial], wanted: int) -> Forecast
         trials: that the sweep has so far.
         wanted: trials that it is to have.
     """
-    pending = _sized(session.ledger, trials, session.standings(trials), session.library)
+    pending = _pending(session.sweep_folder, trials, session.statuses(trials), session.library)
     left = len(pending) + wanted - len(trials)
     workers = _workers(pending, session.request)
     return forecast(len(trials), pending, left, session.library, workers)
@@ -82,18 +82,18 @@ def foreseen(session: Session, trials: Sequence[Trial], wanted: int) -> Forecast
 def train(session: Session, stop: Stop) -> SweepResult:
     """Train every trial that is not finished yet, and write the result of the sweep."""
     started = time.monotonic()
-    folder, ledger, request = session.folder, session.ledger, session.request
-    trials = ledger.trials()
-    rounds = Rounds(ledger, trials)
-    tally = Tally(session.standings(trials))
-    pending = _sized(ledger, trials, tally.standings, session.library)
+    folder, sweep_folder, request = session.folder, session.sweep_folder, session.request
+    trials = sweep_folder.trials()
+    rounds = Rounds(sweep_folder, trials)
+    tally = Tally(session.statuses(trials))
+    pending = _pending(sweep_folder, trials, tally.statuses, session.library)
     if not pending and rounds.wanted == len(trials):
         session.listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
             return SweepResult(folder, trials, tally, folder.read_json(folder.result)["seconds"])
     for trial in trials:
-        if tally.standings[trial.id].fate == "completed":
-            ledger.tidy(trial)
+        if tally.statuses[trial.id].state == "completed":
+            sweep_folder.tidy(trial)
     folder.remove_leftovers()
     folder.result.unlink(missing_ok=True)
     folder.write_status("running", 0)
@@ -101,9 +101,9 @@ def train(session: Session, stop: Stop) -> SweepResult:
         trials, tally, session.listener, stop, request.most_failures, wanted=rounds.wanted
     )
     try:
-        with _crew(session, driver, pending, rounds, stop) as crew:
-            orders = _orders(session, rounds, tally, crew.workers)
-            driver.run(crew, lambda: next(orders, []))
+        with _executor(session, driver, pending, rounds, stop) as executor:
+            stacks = _stacks(session, rounds, tally, executor.workers)
+            driver.run(executor, lambda: next(stacks, []))
     except BaseException as error:
         _leave(folder, error)
         raise
@@ -129,55 +129,57 @@ def train(session: Session, stop: Stop) -> SweepResult:
     return result
 
 
-def _orders(session: Session, rounds: Rounds, tally: Tally, workers: int) -> Iterator[list[Order]]:
+def _stacks(
+    session: Session, rounds: Rounds, tally: Tally, workers: int
+) -> Iterator[list[TrialStack]]:
     """The stacks of each round that are still to be trained."""
     if not rounds.one_by_one:
-        pending = _sized(session.ledger, rounds.trials, tally.standings, session.library)
+        pending = _pending(session.sweep_folder, rounds.trials, tally.statuses, session.library)
         yield stacked(session.folder.id, pending, workers)
         return
-    for trials, bars in rounds.run(tally.standings):
-        if pending := _sized(session.ledger, trials, tally.standings, session.library):
+    for trials, bars in rounds.run(tally.statuses):
+        if pending := _pending(session.sweep_folder, trials, tally.statuses, session.library):
             yield stacked(session.folder.id, pending, workers, bars)
 
 
-@contextlib.contextmanager
-def _crew(
-    session: Session, driver: Driver, pending: Sequence[Sized], rounds: Rounds, stop: Stop
-) -> Iterator[crews.Crew]:
-    """The workers, released at the end."""
+def _executor(
+    session: Session, driver: Driver, pending: Sequence[PendingTrial], rounds: Rounds, stop: Stop
+) -> Executor:
+    """The executor that trains; to be closed in the end."""
+    name, workers = _chosen(session, pending, rounds)
+    return opened(name, Setting(session.folder, workers, driver.hear, stop, session.client))
+
+
+def _chosen(session: Session, pending: Sequence[PendingTrial], rounds: Rounds) -> tuple[str, int]:
+    """A key of `EXECUTORS`, and how many workers it has."""
     if not pending and not rounds.one_by_one:
-        yield crews.Here()
-        return
+        return "inline", 1
     if session.client is not None:
-        with contextlib.closing(cluster.Cluster(session.client, session.folder)) as crew:
-            yield crew
-        return
+        return "dask", 1
     later = rounds.wanted - len(rounds.trials)
     workers = _workers(pending, session.request, later=later, together=rounds.one_by_one)
-    crew = crews.Processes(workers) if workers > 1 else crews.Here(driver.hear, stop)
-    with contextlib.closing(crew):
-        yield crew
+    return ("processes" if workers > 1 else "inline"), workers
 
 
-def _sized(
-    ledger: Book,
+def _pending(
+    sweep_folder: SweepFolder,
     trials: Sequence[Trial],
-    standings: Mapping[str, book.Standing],
+    statuses: Mapping[str, TrialStatus],
     library: Library,
-) -> list[Sized]:
+) -> list[PendingTrial]:
     """The trials that are still to be trained, each with the stack that it fits in."""
     pending = []
     for trial in trials:
-        if standings.get(trial.id, book.PENDING).fate == "pending":
+        if statuses.get(trial.id, PENDING).state == "pending":
             dataset = library.dataset(trial.config)
             shape = experiment.shape_of(dataset)
-            folder = ledger.run_of(trial).path
-            pending.append(Sized(trial, folder, dataset.fingerprints, shape))
+            folder = sweep_folder.run_of(trial).path
+            pending.append(PendingTrial(trial, folder, dataset.fingerprints, shape))
     return pending
 
 
 def _workers(
-    pending: Sequence[Sized], request: Request, *, later: int = 0, together: bool = False
+    pending: Sequence[PendingTrial], request: Request, *, later: int = 0, together: bool = False
 ) -> int:
     """Number of processes: one for each core, where there is enough for each to do.
 
@@ -192,12 +194,12 @@ def _workers(
     threads = max(
         (t for s in pending if isinstance(t := s.trial.config.train.threads, int)), default=1
     )
-    cost = sum(sized.cost for sized in pending) * (1 + later / max(1, len(pending)))
+    cost = sum(each.cost for each in pending) * (1 + later / max(1, len(pending)))
     if cost < INLINE_COST:
         return 1
     cores = max(1, len(machine.cores()) // threads)
-    first = min((sized.trial.round for sized in pending), default=0)
-    at_once = [sized for sized in pending if not together or sized.trial.round == first]
+    first = min((each.trial.round for each in pending), default=0)
+    at_once = [each for each in pending if not together or each.trial.round == first]
     return max(1, min(cores, len(stacked("", at_once, cores))))
 
 
@@ -217,28 +219,29 @@ def script(session: Session) -> list[str]:
     """Commands that train the sweep for the engine of `--emit`, each a share of it."""
     folder, request = session.folder, session.request
     assert request.emit is not None
-    every = _sized(session.ledger, session.ledger.trials(), {}, session.library)
-    orders = stacked(folder.id, every, 1)
-    return SCRIPTS[request.emit](folder, request.workers or len(orders))
+    every = _pending(session.sweep_folder, session.sweep_folder.trials(), {}, session.library)
+    stacks = stacked(folder.id, every, 1)
+    return SCRIPTS[request.emit](folder, request.workers or len(stacks))
 
 
 def train_part(session: Session) -> SweepResult:
     """Train a share of a sweep beside others who train theirs; the last completes the sweep."""
     started = time.monotonic()
-    folder, ledger, part = session.folder, session.ledger, Part.of(session.request.part or "")
-    trials = ledger.trials()
+    folder, sweep_folder = session.folder, session.sweep_folder
+    part = Part.of(session.request.part or "")
+    trials = sweep_folder.trials()
     cuts = max(1, part.parts // STACKS_EACH)
-    every = stacked(folder.id, _sized(ledger, trials, {}, session.library), cuts)
-    mine = {sized.trial.id for order in part.of_orders(every) for sized in order.runs}
+    every = stacked(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
+    mine = {one.trial.id for stack in part.of_stacks(every) for one in stack.trials}
     own = [trial for trial in trials if trial.id in mine]
-    tally = Tally(session.standings(own))
-    rounds = Rounds(ledger, own)
-    pending = _sized(ledger, own, tally.standings, session.library)
+    tally = Tally(session.statuses(own))
+    rounds = Rounds(sweep_folder, own)
+    pending = _pending(sweep_folder, own, tally.statuses, session.library)
     with interruptible() as stop:
         driver = Driver(own, tally, session.listener, stop, session.request.most_failures)
-        with _crew(session, driver, pending, rounds, stop) as crew:
-            orders = _orders(session, rounds, tally, crew.workers)
-            driver.run(crew, lambda: next(orders, []))
+        with _executor(session, driver, pending, rounds, stop) as executor:
+            stacks = _stacks(session, rounds, tally, executor.workers)
+            driver.run(executor, lambda: next(stacks, []))
     if tally.signal is not None:
         raise InterruptedRunError(
             f"interrupted, {tally.completed} of {len(own)} trials of this share are complete",
@@ -246,7 +249,7 @@ def train_part(session: Session) -> SweepResult:
             signal=tally.signal,
         )
     # Whoever is last finds all done; where two are, one of them has the lock.
-    if all(standing.fate != "pending" for standing in session.standings(trials).values()):
+    if all(status.state != "pending" for status in session.statuses(trials).values()):
         whole = Session(folder, session.library, session.request, ignore)
         with contextlib.suppress(RunLockedError), interruptible() as stop, folder.locked():
             train(whole, stop)

@@ -1,4 +1,4 @@
-"""Which points a sweep visits: all of a grid, drawn ones, or those of a list."""
+"""Points of a sweep: all of a grid, drawn ones, or those of a list."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIST_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class Space:
-    """What varies in a sweep.
+    """The keys that vary in a sweep, and their values.
 
     Args:
         factors: each a sequence of alternatives that set one key, or several together.
@@ -47,7 +47,7 @@ class Space:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """How many points its grid has."""
+        """The number of points of its grid."""
         return math.prod(len(factor) for factor in self.factors)
 
     @property
@@ -97,7 +97,7 @@ class Space:
                 yield drawn | seeded
 
     def repeats(self) -> tuple[Space, Space]:
-        """What tells points apart, and what repeats them: the seeds."""
+        """Split the space into keys that tell points apart, and seeds that repeat them."""
         again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
         rest = [f for f in self.factors if not any(f is other for other in again)]
         return Space(rest, self.intervals), Space(again)
@@ -149,7 +149,7 @@ def spanned(axes: Mapping[str, Axis]) -> Space:
 
 
 def kind_of_key(key: str) -> Any:
-    """What values a key has, as far as axes differ by it; `other` of an unknown one."""
+    """The kind of values that a key has, as far as axes differ by it; `other` of an unknown one."""
     path = tuple(key.split("."))
     known = fields(FileData)
     if path in known:
@@ -162,7 +162,7 @@ def kind_of_key(key: str) -> Any:
 
 
 def beside(one: Space, other: Space) -> Space:
-    """What two spaces span together.
+    """The space that two others span together.
 
     Raises:
         ConfigError: both set a key.

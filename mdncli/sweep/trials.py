@@ -46,7 +46,7 @@ class Trial:
     round: int = 0
 
     def of_round(self, number: int) -> Trial:
-        """The same trial in another round."""
+        """Copy the trial into another round."""
         return replace(self, round=number)
 
     @property
@@ -87,7 +87,7 @@ class Trial:
 
 
 def identity(config: Config, recorded: int = FORMAT) -> str:
-    """What makes a trial the same trial: 12 digits of the SHA-256 of its config.
+    """The identity of a trial: 12 digits of the SHA-256 of its config.
 
     Args:
         config: of the trial.
@@ -153,7 +153,7 @@ def _value(config: Config, key: str) -> Any:
 
 
 def _label(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """What sets a trial apart, as part of a folder's name.
+    """The values that set a trial apart, as part of a folder's name.
 
     >>> _label({"model.mixtures": 5, "model.hidden": [8, 8]}, ["model.mixtures", "model.hidden"])
     'mixtures5-hidden8_8'

@@ -1,4 +1,4 @@
-"""What a worker does: it trains a stack and says what has become of each run. It never raises."""
+"""The work of a worker: train a stack and say what has become of each trial, without raising."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, ignore
 from mdncli.experiment import Assignment, Dataset, Stop
 from mdncli.store import RunFolder
-from mdncli.sweep.book import Standing, standing_of
-from mdncli.sweep.orders import Order, Sized, section_of
+from mdncli.sweep.folder import TrialStatus, status_of
+from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
 
 _read: dict[str, Dataset] = {}
 """The data that this process has read, by `section_of`."""
@@ -25,49 +25,49 @@ class Ended:
 
     Args:
         id: of the trial.
-        standing: what has become of it; `pending` if a signal came first.
+        status: what has become of it; `pending` if a signal came first.
     """
 
     id: str
-    standing: Standing
+    status: TrialStatus
 
 
 def train(
-    order: Order, listener: Listener = ignore, stop: Stop = lambda: None
+    stack: TrialStack, listener: Listener = ignore, stop: Stop = lambda: None
 ) -> tuple[list[Ended], int | None]:
-    """Train the runs of an order.
+    """Train the trials of a stack.
 
     Args:
-        order: what to train.
+        stack: what to train.
         listener: hears how it goes, where it is trained in the process of the driver.
         stop: says which signal, if any, asks to stop.
 
     Returns:
         What has become of each run, and the signal that stopped it, if one did.
     """
-    fates: dict[str, Standing] = {}
+    statuses: dict[str, TrialStatus] = {}
     signal: int | None = None
-    assigned: list[tuple[Sized, Assignment]] = []
-    for sized in order.runs:
+    assigned: list[tuple[PendingTrial, Assignment]] = []
+    for one in stack.trials:
         # Whoever died over this stack may have completed some of it.
-        if (known := standing_of(RunFolder(sized.folder))).fate == "completed":
-            fates[sized.trial.id] = known
+        if (known := status_of(RunFolder(one.folder))).state == "completed":
+            statuses[one.trial.id] = known
             continue
-        about = {"id": sized.trial.id, "sweep": order.sweep, "overrides": sized.trial.overrides}
+        about = {"id": one.trial.id, "sweep": stack.sweep, "overrides": one.trial.overrides}
         try:
-            dataset = _dataset(sized)
+            dataset = _dataset(one)
         except MdnError as error:
-            fates[sized.trial.id] = _failed(sized, str(error))
+            statuses[one.trial.id] = _failed(one, str(error))
         else:
-            run = RunFolder(sized.folder)
-            assigned.append((sized, Assignment(dataset, run, {"trial": about}, order.bars)))
+            run = RunFolder(one.folder)
+            assigned.append((one, Assignment(dataset, run, {"trial": about}, stack.bars)))
     try:
         outcomes = experiment.train_assigned([each for _, each in assigned], listener, stop)
-        for (sized, _), outcome in zip(assigned, outcomes, strict=True):
+        for (one, _), outcome in zip(assigned, outcomes, strict=True):
             if outcome.error is None:
-                fates[sized.trial.id] = Standing("completed", outcome.result)
+                statuses[one.trial.id] = TrialStatus("completed", outcome.result)
             elif isinstance(outcome.error, RunLockedError):
-                fates[sized.trial.id] = Standing("failed", {}, str(outcome.error))
+                statuses[one.trial.id] = TrialStatus("failed", {}, str(outcome.error))
     except InterruptedRunError as error:
         signal = error.exit_code - 128
     except MdnError as error:
@@ -76,31 +76,31 @@ def train(
         _fail_all(assigned, "out of memory; use fewer rows, mixtures or hidden units")
     except Exception as error:
         _fail_all(assigned, f"internal error: {type(error).__name__}: {error}")
-    for sized, each in assigned:
-        fates.setdefault(sized.trial.id, standing_of(each.run))
-    return [Ended(sized.trial.id, fates[sized.trial.id]) for sized in order.runs], signal
+    for one, assignment in assigned:
+        statuses.setdefault(one.trial.id, status_of(assignment.run))
+    return [Ended(one.trial.id, statuses[one.trial.id]) for one in stack.trials], signal
 
 
-def _dataset(sized: Sized) -> Dataset:
-    config: Config = sized.trial.config
+def _dataset(one: PendingTrial) -> Dataset:
+    config: Config = one.trial.config
     section = section_of(config)
     if section not in _read:
-        _read[section] = experiment.prepare(config, ignore, sized.fingerprints)
+        _read[section] = experiment.prepare(config, ignore, one.fingerprints)
     dataset = replace(_read[section], config=config)
     experiment.require_rows(dataset)
     return dataset
 
 
-def _fail_all(assigned: Sequence[tuple[Sized, Assignment]], reason: str) -> None:
+def _fail_all(assigned: Sequence[tuple[PendingTrial, Assignment]], reason: str) -> None:
     """Mark the runs that a fault has kept from their end."""
-    for sized, each in assigned:
-        if standing_of(each.run).fate == "pending":
-            _failed(sized, reason)
+    for one, assignment in assigned:
+        if status_of(assignment.run).state == "pending":
+            _failed(one, reason)
 
 
-def _failed(sized: Sized, reason: str) -> Standing:
-    mark_failed(RunFolder(sized.folder), reason)
-    return Standing("failed", {}, reason)
+def _failed(one: PendingTrial, reason: str) -> TrialStatus:
+    mark_failed(RunFolder(one.folder), reason)
+    return TrialStatus("failed", {}, reason)
 
 
 def mark_failed(run: RunFolder, reason: str) -> None:

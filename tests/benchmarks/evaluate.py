@@ -27,7 +27,7 @@ from mdncli.density.conditional import Conditional
 from mdncli.density.families import FAMILIES
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
-from mdncli.evaluation.metrics import pit_distance
+from mdncli.evaluation.summaries import distance_to_uniform
 from mdncli.transforms import TRANSFORMS
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
@@ -124,7 +124,9 @@ def coverage(table: Table, rows: int) -> None:
             own, at = exact.marginal(d), y[:, [d]]
             pit = own.cdf(at)[:, 0]
             # 1.95 / sqrt(n) is passed by chance once in a thousand times.
-            table.line(f"{name}, {target}: PIT distance", pit_distance(pit), 1.95 / np.sqrt(rows))
+            table.line(
+                f"{name}, {target}: PIT distance", distance_to_uniform(pit), 1.95 / np.sqrt(rows)
+            )
             began = time.process_time()
             reached = np.concatenate([own[s].region_mass(at[s]) for s in _slices(rows, 10_000)])
             spent = time.process_time() - began

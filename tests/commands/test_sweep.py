@@ -13,7 +13,7 @@ import pytest
 
 from mdncli import store
 from mdncli.store import RunFolder
-from mdncli.sweep.book import Book
+from mdncli.sweep.folder import SweepFolder
 from mdncli.sweep.trials import Trial
 from tests.conftest import Done, Here
 
@@ -325,7 +325,7 @@ def test_a_search_goes_on_from_its_folders_as_if_nothing_had_happened(here: Here
     copy.result.unlink()
     lines = copy.trial_list.read_text().splitlines(keepends=True)
     for line in lines[18:]:
-        shutil.rmtree(Book(copy).run_of(Trial.of_json(json.loads(line))).path)
+        shutil.rmtree(SweepFolder(copy).run_of(Trial.of_json(json.loads(line))).path)
     copy.trial_list.write_text("".join(lines[:20]) + lines[20][:30])
     done = here("sweep", *TPE, "16", "-q", "--runs-dir", "again")
     assert done.code == 0, done.err

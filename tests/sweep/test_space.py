@@ -1,18 +1,14 @@
-"""What axes mean, and which trials they come to."""
+"""Points of a sweep, from its axes or from a list."""
 
 from __future__ import annotations
 
 import itertools
 import math
 
-import numpy as np
 import pytest
 
-from mdncli import config as configs
 from mdncli.errors import ConfigError
-from mdncli.sweep.axes import Interval, Values, read
 from mdncli.sweep.space import divided, listed
-from mdncli.sweep.trials import Trial, identity, resolve
 
 
 def test_every_combination_is_a_point_and_the_last_axis_varies_fastest() -> None:
@@ -22,24 +18,10 @@ def test_every_combination_is_a_point_and_the_last_axis_varies_fastest() -> None
     assert points == [*itertools.product("25", "012")]
 
 
-def test_numbers_are_spread_as_asked_and_whole_where_the_schema_wants_whole_ones() -> None:
-    rates = read("train.learning_rate", "log:1e-4:1e-1:4", "number")
-    assert isinstance(rates, Values)
-    assert np.allclose(np.diff(np.log10([float(t) for t in rates.texts])), 1)
+def test_whole_numbers_are_each_once() -> None:
     _, space = divided(["model.mixtures=log:1:10:30"])
     texts = [point["model.mixtures"] for point in space.grid()]
     assert texts == [str(k) for k in range(1, 11)]
-    assert read("model.scale.floor", "lin:0:0.3:4", "number") == Values(("0", "0.1", "0.2", "0.3"))
-    assert read("seed", "3..1..-1", "whole") == Values(("3", "2", "1"))
-    assert read("seed", "1,4..6", "whole") == Values(("1", "4", "5", "6"))
-
-
-def test_drawn_numbers_fill_their_interval_evenly() -> None:
-    rng = np.random.default_rng(1)
-    logs = [float(Interval(1e-4, 1, log=True, whole=False).draw(rng)) for _ in range(2000)]
-    assert np.histogram(np.log10(logs), 4, (-4, 0))[0] == pytest.approx([500] * 4, abs=80)
-    whole = [int(Interval(2, 5, log=False, whole=True).draw(rng)) for _ in range(2000)]
-    assert [whole.count(k) for k in range(2, 6)] == pytest.approx([500] * 4, abs=80)
 
 
 def test_commas_of_a_list_are_its_own() -> None:
@@ -73,23 +55,6 @@ def test_what_is_no_axis_is_said(argument: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         divided([argument])
     assert len(caught.value.faults) == 1
-
-
-def test_a_trial_is_what_its_config_is() -> None:
-    def load(point: dict[str, str]) -> configs.Config:
-        return configs.load("sine", [f"{key}={text}" for key, text in point.items()])
-
-    points = [{"seed": "1"}, {"seed": "01e0"}, {"seed": "2"}, {"seed": "1e0"}]
-    with pytest.raises(ConfigError, match="leading zeros"):
-        resolve(load, points, ["seed"])
-    trials = resolve(load, [points[0], *points[2:]], ["seed"])
-    assert [trial.overrides for trial in trials] == [{"seed": 1}, {"seed": 2}]
-    one = trials[0]
-    assert one.id == identity(one.config) == identity(load({"seed": "1", "train.threads": "1"}))
-    assert one.id != identity(load({"seed": "1", "train.learning_rate": "0.5"}))
-    assert Trial.of_json(one.to_json()) == one
-    with pytest.raises(KeyError):
-        Trial.of_json({**one.to_json(), "trial": "0" * 12})
 
 
 def test_a_list_of_trials_is_read_in_every_form() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli.errors import RunNotFoundError, UsageError
+from mdncli.evaluation import METRICS
 from mdncli.events import Listener, Note, Warned
 from mdncli.experiment import config_of
 from mdncli.present.answer import Answer
@@ -36,18 +37,20 @@ LONGEST_KEY = 30
 OF_SPLIT = {"data.seed", "data.validation", "data.test", "data.splits", "data.split"}
 """Keys of the config that decide which rows validate and test."""
 
+NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
+
 FIGURES: dict[str, Callable[[Record], str]] = {
-    "NLL train": lambda record: number(record.nll["train"]),
-    "NLL val": lambda record: number(record.nll["validation"]),
-    "NLL test": lambda record: number(record.nll["test"]),
-    "exact NLL": lambda record: number(record.figure("exact_nll")),
-    "excess": lambda record: number(record.figure("excess_nll")),
+    f"{NLL} train": lambda record: number(record.nll["train"]),
+    f"{NLL} val": lambda record: number(record.nll["validation"]),
+    f"{NLL} test": lambda record: number(record.nll["test"]),
+    METRICS["exact_nll"].heading: lambda record: number(record.figure("exact_nll")),
+    EXCESS: lambda record: number(record.figure("excess_nll")),
     "components": lambda record: number(record.figure("effective_components"), 1),
     "parameters": lambda record: number(record.figure("parameters"), 0),
     "seconds": lambda record: number(record.seconds, 1),
 }
 
-MAJOR = ("NLL val", "NLL test", "excess", "seconds")
+MAJOR = (f"{NLL} val", f"{NLL} test", EXCESS, "seconds")
 """The figures there is room for where runs are rows."""
 
 

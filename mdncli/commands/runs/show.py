@@ -20,7 +20,7 @@ from mdncli.present.records import Record, read
 from mdncli.present.table import Table
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
-from mdncli.sweep.book import Book, is_sweep
+from mdncli.sweep.folder import SweepFolder, is_sweep
 
 Facts = Iterator[tuple[str, str]]
 
@@ -124,8 +124,8 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
 def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
     """Progress of a sweep, as its folders say now."""
     about = mapping_of(_found(run, run.provenance).get("sweep"))
-    counts = Book(run).count()
-    fates = ("completed", "running", "failed", "diverged", "pending")
+    counts = SweepFolder(run).count()
+    states = ("completed", "running", "failed", "diverged", "pending")
     trials = [read(trial) for trial in store.runs(run.trials)]
     scored = [(t.nll["validation"], t) for t in trials if t and t.nll["validation"] is not None]
     best = min(scored, key=lambda pair: pair[0] or 0.0, default=None)
@@ -133,15 +133,15 @@ def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
         "trials": number_of(about.get("trials")),
         "search": text_of(about.get("search")),
         "keys": list(map(str, sequence_of(about.get("keys")))),
-        **{fate: max(0, counts[fate]) for fate in fates},
+        **{state: max(0, counts[state]) for state in states},
         "best": best and {"run": str(best[1].run.path), "nll": best[0]},
     }
 
 
 def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
     """Progress of a sweep and its best trial."""
-    fates = ("completed", "running", "failed", "diverged", "pending")
-    counts = ", ".join(f"{swept[fate]:,} {fate}" for fate in fates if swept[fate])
+    states = ("completed", "running", "failed", "diverged", "pending")
+    counts = ", ".join(f"{swept[state]:,} {state}" for state in states if swept[state])
     yield "status", f"a sweep, {run.state()}"
     yield "trials", f"{swept['trials'] or 0:,}: {counts}"
     yield "over", f"{', '.join(swept['keys'])} ({swept['search']})"

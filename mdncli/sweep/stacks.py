@@ -1,4 +1,4 @@
-"""Which trials train together: stacks of one shape, cut so that every worker has its share."""
+"""Stacks of trials that train together: of one shape, cut so that every worker has its share."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ STACKS_EACH = 4
 """Stacks for each worker at least, so that none waits long for the last of another."""
 
 STEP_COST = 2e5
-"""What a step costs whatever its size, in operations."""
+"""Cost of a step whatever its size, in operations."""
 
 
 @dataclass(frozen=True)
-class Sized:
+class PendingTrial:
     """A trial that is to be trained: where, on what data, in which stack.
 
     Args:
@@ -48,40 +48,40 @@ class Sized:
 
     @property
     def cost(self) -> float:
-        """How much work it is, in operations."""
+        """The amount of work, in operations."""
         shape = self.shape
         return shape.steps * (STEP_COST / LEAST_REPLICAS + shape.operations) * shape.replicas
 
 
-@dataclass(frozen=True)
-class Order:
-    """A stack to be trained, and all that a worker need be told of it.
+@dataclass(frozen=True, eq=False)
+class TrialStack:
+    """Trials that train in one stack, and all that a worker need be told of them.
 
     Args:
         sweep: the name of the sweep's folder.
-        runs: of one shape.
+        trials: of one shape.
         version: of mdncli, which the worker's must equal.
-        bars: what the validation NLL of its runs has to pass.
+        bars: what the validation NLL of its trials has to pass.
     """
 
     sweep: str
-    runs: Sequence[Sized]
+    trials: Sequence[PendingTrial]
     version: str = __version__
     bars: Bars = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """What its runs have in common, for people."""
-        return self.runs[0].shape.label
+        """The shape of its trials, for people."""
+        return self.trials[0].shape.label
 
     @property
     def cost(self) -> float:
-        """How much work it is, in operations."""
-        return sum(sized.cost for sized in self.runs)
+        """The amount of work, in operations."""
+        return sum(one.cost for one in self.trials)
 
-    def parts(self) -> list[Order]:
-        """Each of its runs as an order by itself."""
-        return [replace(self, runs=[sized]) for sized in self.runs]
+    def parts(self) -> list[TrialStack]:
+        """Each of its trials as a stack by itself."""
+        return [replace(self, trials=[one]) for one in self.trials]
 
 
 class Library:
@@ -108,13 +108,13 @@ class Library:
 
 
 def section_of(config: Config) -> str:
-    """What tells the data of a config from others: SHA-256 of its `data` section."""
+    """Fingerprint of a config's `data` section, by SHA-256."""
     return hashlib.sha256(config.data.model_dump_json().encode()).hexdigest()
 
 
 def stacked(
-    sweep: str, trials: Sequence[Sized], workers: int, bars: Bars | None = None
-) -> list[Order]:
+    sweep: str, trials: Sequence[PendingTrial], workers: int, bars: Bars | None = None
+) -> list[TrialStack]:
     """Trials as stacks, the most work first.
 
     Args:
@@ -123,20 +123,22 @@ def stacked(
         workers: who will share them.
         bars: what the validation NLL of each has to pass.
     """
-    alike: dict[Hashable, list[Sized]] = {}
-    for sized in trials:
-        alike.setdefault(sized.shape.key, []).append(sized)
-    share = sum(sized.cost for sized in trials) / (STACKS_EACH * workers)
-    orders = []
+    alike: dict[Hashable, list[PendingTrial]] = {}
+    for one in trials:
+        alike.setdefault(one.shape.key, []).append(one)
+    share = sum(one.cost for one in trials) / (STACKS_EACH * workers)
+    stacks = []
     for group in alike.values():
         count = math.ceil(len(group) / _runs_together(group[0], share))
         ends = [round(len(group) * part / count) for part in range(count + 1)]
-        orders += [Order(sweep, group[a:b], bars=bars or {}) for a, b in itertools.pairwise(ends)]
-    return sorted(orders, key=lambda order: -order.cost)
+        stacks += [
+            TrialStack(sweep, group[a:b], bars=bars or {}) for a, b in itertools.pairwise(ends)
+        ]
+    return sorted(stacks, key=lambda stack: -stack.cost)
 
 
-def _runs_together(sized: Sized, share: float) -> int:
-    """How many runs like this one a stack should have."""
-    replicas = sized.shape.replicas
+def _runs_together(one: PendingTrial, share: float) -> int:
+    """The number of runs like this one that a stack should have."""
+    replicas = one.shape.replicas
     most = min(MOST_RUNS, MOST_REPLICAS // replicas)
-    return max(1, min(max(int(share / sized.cost), LEAST_REPLICAS // replicas), most))
+    return max(1, min(max(int(share / one.cost), LEAST_REPLICAS // replicas), most))

@@ -16,7 +16,8 @@ import threading
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
+from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,14 +29,14 @@ from mdncli.events import Listener, Note
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.crews import Done
-from mdncli.sweep.orders import Order
+from mdncli.sweep.executors.base import Done, Remote, Setting
+from mdncli.sweep.stacks import TrialStack
 
 if TYPE_CHECKING:
     from distributed import Client
 
 REACHED_SECONDS = 10
-"""How long a scheduler has to answer."""
+"""Time that a scheduler has to answer."""
 
 AHEAD = 2
 """Stacks that each worker is given at once: one to train, and the next, so that none waits."""
@@ -46,7 +47,7 @@ _LOCAL: dict[str, Any] = {
     "memory_limit": 0,
     "silence_logs": logging.CRITICAL,
 }
-"""What a cluster on this machine is like: without a web page, and without a limit of its own."""
+"""Options of a cluster on this machine: without a web page, without a limit of its own."""
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ucxx|ws|wss)://\S+", re.ASCII)
 
@@ -144,50 +145,55 @@ def _other_version(worker: str, version: str, wanted: str) -> RunFault:
     )
 
 
-class Cluster:
+class Dask(Remote):
     """The workers of a Dask cluster, however many there are at the time.
 
-    Args:
-        client: of its scheduler.
-        folder: of the sweep; whether a worker sees it shows by the status that it holds now.
+    Whether a worker sees the folder of the sweep shows by the status that it holds when the
+    executor is made.
     """
 
-    together = False
-
-    def __init__(self, client: Client, folder: RunFolder) -> None:
-        self._client = client
-        self._executor: Executor = client.get_executor(pure=False)
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        assert setting.client is not None
+        self._client = setting.client
+        self._executor: Pool = self._client.get_executor(pure=False)
         self._known = 1
         self._token = uuid.uuid4().hex
-        self._mark = _mark_of(folder) or ""
+        self._mark = _mark_of(setting.folder) or ""
 
     @property
     def workers(self) -> int:
-        """How many there are now, and at least one: more may come."""
+        """The number of workers now, and at least one: more may come."""
         with contextlib.suppress(OSError):  # that it is gone, the futures will say
             self._known = max(1, _workers_of(self._client))
         return self._known
 
     @property
     def places(self) -> int:
-        """How many stacks may be given away at once."""
         return AHEAD * self.workers
 
-    def submit(self, order: Order) -> Future[Done]:
+    def stop(self, signal: int) -> None:
+        with contextlib.suppress(OSError):
+            self._client.run(_ask_to_stop, self._token, signal, on_error="ignore")
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False)
+
+    def _started(self, stack: TrialStack) -> Future[Done]:
         ours: Future[Done] = Future()
-        theirs = self._executor.submit(_train, order, self._token, self._mark)
-        theirs.add_done_callback(lambda done: self._settle(order, done, ours))
+        theirs = self._executor.submit(_train, stack, self._token, self._mark)
+        theirs.add_done_callback(lambda done: self._settle(stack, done, ours))
         return ours
 
-    def _settle(self, order: Order, theirs: Future[Any], ours: Future[Done]) -> None:
+    def _settle(self, stack: TrialStack, theirs: Future[Any], ours: Future[Done]) -> None:
         """Bring home what a worker has sent, and say what has become of a stack."""
         from distributed import KilledWorker
 
         try:
             ended, signal, parcels = theirs.result()
-            for sized in order.runs:
-                if parcel := parcels.get(sized.trial.id):
-                    unpack(RunFolder(sized.folder), parcel)
+            for one in stack.trials:
+                if parcel := parcels.get(one.trial.id):
+                    unpack(RunFolder(one.folder), parcel)
             ours.set_result((ended, signal))
         except KilledWorker as error:
             ours.set_exception(BrokenExecutor(str(error)))
@@ -200,16 +206,6 @@ class Cluster:
             what = f"a worker of the cluster failed: {type(error).__name__}: {error}"
             hint = "it needs the same mdncli, numpy and torch"
             ours.set_exception(RunFault(what, hint=hint))
-
-    def interrupt(self, number: int) -> None:
-        with contextlib.suppress(OSError):
-            self._client.run(_ask_to_stop, self._token, number, on_error="ignore")
-
-    def restart(self) -> None:
-        """Nothing to do: a cluster outlives its workers."""
-
-    def close(self) -> None:
-        self._executor.shutdown(wait=False)
 
 
 def pack(run: RunFolder) -> Parcel:
@@ -235,7 +231,7 @@ def unpack(run: RunFolder, parcel: Parcel) -> None:
 
 
 def _mark_of(folder: RunFolder) -> str | None:
-    """What the status of a sweep is at the moment: another copy of its folder has another."""
+    """Fingerprint of a sweep's status at the moment: another copy of its folder has another."""
     try:
         return hashlib.sha256(folder.status.read_bytes()).hexdigest()
     except OSError:
@@ -247,7 +243,7 @@ def _mark_of(folder: RunFolder) -> str | None:
 
 @dataclass
 class _Here:
-    """What this worker's process keeps between stacks."""
+    """State that this worker's process keeps between stacks."""
 
     turn: threading.Lock
     asked: dict[str, int]
@@ -261,15 +257,15 @@ def _ask_to_stop(token: str, number: int) -> None:
 
 
 def _train(
-    order: Order, token: str, mark: str
+    stack: TrialStack, token: str, mark: str
 ) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
     """Train a stack; what a worker does that Dask has started."""
     from distributed import get_worker
     from threadpoolctl import ThreadpoolController
 
     worker = get_worker()
-    if order.version != mdncli.__version__:
-        raise _other_version(worker.address, mdncli.__version__, order.version)
+    if stack.version != mdncli.__version__:
+        raise _other_version(worker.address, mdncli.__version__, stack.version)
     stop = _stop_of(worker, token)
     # The threads of a worker share the cores that torch was given: one stack at a time.
     blas = ThreadpoolController().select(internal_api="openblas")
@@ -277,21 +273,21 @@ def _train(
     with _here.turn, blas.limit(limits=1):
         if (signal := stop()) is not None:
             return [], signal, {}
-        sweep = RunFolder(order.runs[0].folder.parents[1])
+        sweep = RunFolder(stack.trials[0].folder.parents[1])
         if _mark_of(sweep) == mark:
-            return *work.train(order, stop=stop), {}
+            return *work.train(stack, stop=stop), {}
         with tempfile.TemporaryDirectory(prefix="mdn-worker-") as root:
-            return work_apart(order, Path(root), stop)
+            return work_apart(stack, Path(root), stop)
 
 
 def work_apart(
-    order: Order, root: Path, stop: Stop = lambda: None
+    stack: TrialStack, root: Path, stop: Stop = lambda: None
 ) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
     """Train a stack in a folder of one's own, and pack what is to be sent."""
-    own = {sized.trial.id: root / sized.folder.name for sized in order.runs}
-    runs = [replace(sized, folder=own[sized.trial.id]) for sized in order.runs]
-    ended, signal = work.train(replace(order, runs=runs), stop=stop)
-    done = [each.id for each in ended if each.standing.fate != "pending"]
+    own = {one.trial.id: root / one.folder.name for one in stack.trials}
+    trials = [replace(one, folder=own[one.trial.id]) for one in stack.trials]
+    ended, signal = work.train(replace(stack, trials=trials), stop=stop)
+    done = [each.id for each in ended if each.status.state != "pending"]
     return ended, signal, {id_: pack(RunFolder(own[id_])) for id_ in done}
 
 

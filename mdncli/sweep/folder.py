@@ -20,31 +20,31 @@ from mdncli.errors import MdnError, RunFault
 from mdncli.store import RunFolder
 from mdncli.sweep.trials import Trial
 
-Fate = Literal["completed", "failed", "diverged", "pending"]
+TrialState = Literal["completed", "failed", "diverged", "pending"]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What has become of a trial.
+class TrialStatus:
+    """The status of a trial.
 
     Args:
-        fate: `pending` of one that is still to be trained, or to be trained on.
+        state: `pending` of one that is still to be trained, or to be trained on.
         result: the keys of `train --json` of a completed one.
         reason: why it failed.
     """
 
-    fate: Fate
+    state: TrialState
     result: Mapping[str, Any]
     reason: str = ""
 
     @property
     def failed(self) -> bool:
-        """Whether it will not be trained again by itself."""
-        return self.fate in ("failed", "diverged")
+        """True of a trial that is not trained again by itself."""
+        return self.state in ("failed", "diverged")
 
     @property
     def pruned(self) -> bool:
-        """Whether it was stopped early, as it was worse than others."""
+        """True of a trial that was stopped early, as it was worse than others."""
         return "pruned" in self.result
 
     def nll(self, part: str = "validation") -> float | None:
@@ -54,44 +54,44 @@ class Standing:
         return value if isinstance(value, float | int) else None
 
 
-PENDING = Standing("pending", {})
+PENDING = TrialStatus("pending", {})
 
 _KINDS: Mapping[str, type] = {"search": str, "keys": list, "trials": int}
-"""What every sweep says of itself."""
+"""Keys that every sweep's provenance has, and their types."""
 
 
-class Book:
+class SweepFolder:
     """A sweep on disk.
 
     Args:
-        folder: the run folder of the sweep.
+        run: the run folder of the sweep.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
 
     def run_of(self, trial: Trial) -> RunFolder:
-        """Where a trial is or will be: its name follows from what it is, so it is never twice."""
-        return RunFolder(self.folder.trials / f"{self.folder.id[:15]}-{trial.name}")
+        """The folder of a trial: its name follows from what it is, so it is never twice."""
+        return RunFolder(self.run.trials / f"{self.run.id[:15]}-{trial.name}")
 
     @property
     def about(self) -> dict[str, Any]:
-        """What the sweep is: its search, its keys, the fingerprints of its data."""
-        about = self.folder.read_json(self.folder.provenance).get("sweep")
+        """The provenance of the sweep: its search, its keys, the fingerprints of its data."""
+        about = self.run.read_json(self.run.provenance).get("sweep")
         if not isinstance(about, dict):
-            raise RunFault(f"{self.folder.path}: is no sweep", hint="see mdn runs list")
+            raise RunFault(f"{self.run.path}: is no sweep", hint="see mdn runs list")
         if not all(isinstance(about.get(key), kind) for key, kind in _KINDS.items()):
             raise RunFault(
-                f"{self.folder.provenance}: damaged, not what a sweep says of itself",
+                f"{self.run.provenance}: damaged, not what a sweep says of itself",
                 hint="start the sweep again with --new",
             )
         return about
 
     def revise(self, news: Mapping[str, Any]) -> None:
         """Change what the sweep says of itself, such as how many trials it is to have."""
-        document = self.folder.read_json(self.folder.provenance)
+        document = self.run.read_json(self.run.provenance)
         document["sweep"] = {**self.about, **news}
-        store.write_json(self.folder.provenance, document)
+        store.write_json(self.run.provenance, document)
 
     def trials(self) -> list[Trial]:
         """The trials that it has so far, in order.
@@ -102,7 +102,7 @@ class Book:
         return [*self._read()]
 
     def _read(self) -> Iterator[Trial]:
-        path, recorded = self.folder.trial_list, self.folder.format
+        path, recorded = self.run.trial_list, self.run.format
         try:
             text = store.plain_file(path).read_bytes()
         except OSError as error:
@@ -118,15 +118,15 @@ class Book:
 
     def add(self, trials: Iterable[Trial]) -> None:
         """Add trials to the list."""
-        path = self.folder.trial_list
+        path = self.run.trial_list
         lines = "".join(f"{json.dumps(trial.to_json())}\n" for trial in trials)
         with store.writing(path):
             kept = path.read_bytes() if path.exists() else b""
         store.write_bytes(path, kept[: kept.rfind(b"\n") + 1] + lines.encode())
 
-    def standing(self, trial: Trial) -> Standing:
-        """What has become of a trial, as its folder says."""
-        return standing_of(self.run_of(trial))
+    def status(self, trial: Trial) -> TrialStatus:
+        """The status of a trial, as its folder says."""
+        return status_of(self.run_of(trial))
 
     def tidy(self, trial: Trial) -> None:
         """Delete what a complete trial needs no more, if its driver was killed before it did so."""
@@ -136,30 +136,30 @@ class Book:
             run.checkpoint.unlink(missing_ok=True)
 
     def count(self) -> Counter[str]:
-        """How many trials there are of each fate, and how many are `running` now."""
-        fates: Counter[str] = Counter()
-        for run in store.runs(self.folder.trials):
-            fate = standing_of(run).fate
-            fates["running" if fate == "pending" and run.state() == "running" else fate] += 1
-        fates["pending"] += self.about.get("trials", 0) - fates.total()
-        return fates
+        """Count the trials of each state, and those `running` now."""
+        states: Counter[str] = Counter()
+        for run in store.runs(self.run.trials):
+            state = status_of(run).state
+            states["running" if state == "pending" and run.state() == "running" else state] += 1
+        states["pending"] += self.about.get("trials", 0) - states.total()
+        return states
 
 
-def standing_of(run: RunFolder) -> Standing:
-    """What has become of a trial, as its folder says; `pending` where that cannot be read."""
+def status_of(run: RunFolder) -> TrialStatus:
+    """The status of a trial, as its folder says; `pending` where that cannot be read."""
     try:
         if (result := run.find_json(run.result)) is not None:
-            return Standing("completed", result) if _is_whole(run) else PENDING
+            return TrialStatus("completed", result) if _is_whole(run) else PENDING
         status = run.find_json(run.status) or {}
     except RunFault:
         return PENDING
-    if (fate := status.get("state")) in ("failed", "diverged"):
-        return Standing(fate, {}, str(status.get("reason") or fate))
+    if (state := status.get("state")) in ("failed", "diverged"):
+        return TrialStatus(state, {}, str(status.get("reason") or state))
     return PENDING
 
 
 def _is_whole(run: RunFolder) -> bool:
-    """Whether the files are there that a power failure may have taken from a complete run."""
+    """Check that no power failure has taken files from a complete run."""
     try:
         return all(os.stat(path).st_size for path in (run.config, run.provenance, run.model))
     except OSError:
@@ -167,14 +167,14 @@ def _is_whole(run: RunFolder) -> bool:
 
 
 def identity_of(trials: Sequence[Trial], **rest: object) -> str:
-    """What makes a sweep the same sweep: SHA-256 of its trials, or of what they come from."""
+    """The identity of a sweep: SHA-256 of its trials, or of what they come from."""
     ids = sorted(trial.id for trial in trials)
     document = json.dumps([ids, rest], sort_keys=True, default=str)
     return hashlib.sha256(document.encode()).hexdigest()
 
 
 def is_sweep(run: RunFolder) -> bool:
-    """Whether a folder is that of a sweep."""
+    """Check that a folder is that of a sweep."""
     return os.path.isdir(run.trials) and run.exists()
 
 
@@ -183,6 +183,6 @@ def sweeps(root: Path, name: str) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
     for run in reversed(store.runs(root)):
         if run.id[16:].startswith(name) and is_sweep(run):
             try:
-                yield run, Book(run).about
+                yield run, SweepFolder(run).about
             except RunFault:
                 continue

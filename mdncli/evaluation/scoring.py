@@ -1,0 +1,87 @@
+"""Scores of rows, gathered piece by piece and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mdncli.evaluation import Metric
+from mdncli.evaluation.chunk import LEVELS, Array, Chunk
+from mdncli.evaluation.summaries import SUMMARIES
+
+
+class Scores:
+    """The scores of rows by some metrics.
+
+    Args:
+        metrics: by name.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = metrics
+        self._functions = {name: metric.load() for name, metric in metrics.items()}
+        self._pieces: dict[str, list[Array]] = {name: [] for name in metrics}
+        self.rows = 0
+
+    def add(self, chunk: Chunk) -> None:
+        """Score the next rows."""
+        self.rows += len(chunk.y)
+        for name, function in self._functions.items():
+            if (scores := function(chunk)) is not None:
+                self._pieces[name].append(scores)
+
+    def together(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The figures of all targets together and their standard errors, by name."""
+        figures: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, metric in self.metrics.items():
+            if metric.scope != "rows":
+                continue
+            if self._pieces[name]:
+                self._sum_up(metric, name, np.concatenate(self._pieces[name]), figures, errors)
+            elif metric.always:
+                figures[name] = None
+        return figures, errors
+
+    def of_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The figures of one target and their standard errors, by name."""
+        figures: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for name, metric in self.metrics.items():
+            if metric.scope != "rows" and self._pieces[name]:
+                scores = np.concatenate(self._pieces[name])[..., target]
+                self._sum_up(metric, name, scores, figures, errors)
+        return figures, errors
+
+    def _sum_up(
+        self,
+        metric: Metric,
+        name: str,
+        scores: Array,
+        figures: dict[str, Any],
+        errors: dict[str, Any],
+    ) -> None:
+        summary = SUMMARIES[metric.summary]
+        for found, value in ((figures, summary.figure(scores)), (errors, summary.error(scores))):
+            *above, last = name.split(".")
+            for key in above:
+                found = found.setdefault(key, {})
+            found[last] = _by_level(value) if metric.scope == "levels" else float(value)
+
+
+def named(document: Mapping[str, Any], name: str) -> Any:
+    """The figure of a metric in what `evaluate` returns; None where it is not there.
+
+    >>> named({"variance": {"epistemic": 0.5}}, "variance.epistemic")
+    0.5
+    """
+    value: Any = document
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _by_level(values: Array) -> dict[str, float]:
+    return {f"{level:g}": float(value) for level, value in zip(LEVELS, values, strict=True)}

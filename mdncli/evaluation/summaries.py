@@ -1,0 +1,127 @@
+"""From the scores of rows to one figure and its standard error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+
+BINS = 15
+"""Of equal width, by confidence, for the calibration error (Guo et al. 2017)."""
+
+PIT_SPREAD = math.sqrt(math.pi**2 / 12 - math.pi / 2 * math.log(2) ** 2)
+"""The standard deviation of Kolmogorov's distribution: of sqrt(n) times the distance of n PITs that
+are uniform."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A figure for many rows, and how far chance may have moved it.
+
+    Attributes:
+        figure: scores (N, ...) -> the figure, (...) or a number.
+        error: scores (N, ...) -> the standard error of the figure.
+    """
+
+    figure: Callable[[Array], Any]
+    error: Callable[[Array], Any]
+
+
+def mean(scores: Array) -> Any:
+    """The mean over rows."""
+    return np.mean(scores, axis=0)
+
+
+def standard_error(scores: Array) -> float:
+    r"""The standard error of a mean, :math:`s / \sqrt N`.
+
+    It is NaN for fewer than two scores, and where one is not finite.
+
+    >>> standard_error(np.array([1.0, 3.0])), standard_error(np.array([1.0]))
+    (1.0, nan)
+    """
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return math.nan
+    return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+
+
+def root_mean(scores: Array) -> float:
+    """The root of the mean of squares."""
+    return float(np.sqrt(np.mean(scores)))
+
+
+def root_mean_error(scores: Array) -> float:
+    r"""Its standard error by the delta method, :math:`d \sqrt m = dm / (2 \sqrt m)`."""
+    root = root_mean(scores)
+    return standard_error(scores) / (2 * root) if root > 0 else 0.0
+
+
+def share_error(covered: Array) -> Any:
+    r"""The standard error of a share p, :math:`\sqrt{p (1 - p) / N}`.
+
+    >>> float(share_error(np.array([True, False, False, True])))
+    0.25
+    """
+    share = np.mean(covered, axis=0)
+    return np.sqrt(share * (1 - share) / len(covered))
+
+
+def distance_to_uniform(pit: Array) -> float:
+    """Kolmogorov-Smirnov distance `sup |F_n(u) - u|` of values from the uniform on (0, 1).
+
+    >>> distance_to_uniform(np.array([0.5]))
+    0.5
+    """
+    u = np.sort(pit)
+    steps = np.arange(len(u) + 1) / len(u)
+    return float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])))
+
+
+def calibration_error(confidence: Array, bins: int = BINS) -> float:
+    r"""The expected calibration error.
+
+    .. math:: \sum_b \tfrac{n_b}{N} \left| \tfrac1{n_b} \sum_{n \in b} (correct_n - conf_n) \right|
+
+    Args:
+        confidence: the probability of what was predicted, and 1 where it was right or 0, (N, 2).
+        bins: how many, of equal width.
+
+    >>> calibration_error(np.array([[0.9, 1], [0.9, 1], [0.6, 1], [0.6, 0]]), bins=10)
+    0.1
+    """
+    return round(float(np.mean(_gaps(confidence, bins))), 15)
+
+
+def calibration_error_error(confidence: Array, bins: int = BINS) -> float:
+    """Its standard error, with the sign of each bin's gap taken as given."""
+    return standard_error(_gaps(confidence, bins))
+
+
+def _gaps(confidence: Array, bins: int) -> Array:
+    """The gap of each row between outcome and confidence, in the direction of its bin, (N,)."""
+    said, right = confidence.T
+    which = np.minimum((said * bins).astype(np.intp), bins - 1)
+    gap = right - said
+    return np.sign(np.bincount(which, gap, bins))[which] * gap
+
+
+def _by_column(error: Callable[[Array], float]) -> Callable[[Array], Any]:
+    """Extend a standard error to scores of several levels, (N, L) -> (L,)."""
+    return lambda scores: (
+        error(scores) if scores.ndim == 1 else np.array([error(own) for own in scores.T])
+    )
+
+
+SUMMARIES: dict[str, Summary] = {
+    "mean": Summary(mean, _by_column(standard_error)),
+    "root mean": Summary(root_mean, root_mean_error),
+    "share": Summary(mean, share_error),
+    "distance to uniform": Summary(distance_to_uniform, lambda pit: PIT_SPREAD / np.sqrt(len(pit))),
+    "calibration error": Summary(calibration_error, calibration_error_error),
+}
+"""Summaries of the scores of rows, by name."""

@@ -1,0 +1,26 @@
+"""Ways to train the stacks of a sweep, by name: listed here without importing any.
+
+A new one is one file with a subclass of `base.Executor` that is made from a `base.Setting`, and one
+line in `EXECUTORS`; the contract test then covers it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mdncli.sweep.executors.base import Executor, Setting
+
+EXECUTORS: dict[str, str] = {
+    "inline": "mdncli.sweep.executors.inline:Inline",
+    "processes": "mdncli.sweep.executors.processes:Processes",
+    "dask": "mdncli.sweep.executors.dask:Dask",
+}
+"""Name -> class: this process, processes of this machine, workers of a Dask cluster."""
+
+
+def opened(name: str, setting: Setting) -> Executor:
+    """The executor of a name; to be closed in the end, as by `with`."""
+    module, _, attribute = EXECUTORS[name].partition(":")
+    return getattr(import_module(module), attribute)(setting)

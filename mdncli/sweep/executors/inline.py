@@ -1,0 +1,33 @@
+"""This process, which trains one stack after the other, where a debugger can follow."""
+
+from __future__ import annotations
+
+from mdncli.sweep import work
+from mdncli.sweep.executors.base import Executor, Result, Setting
+from mdncli.sweep.stacks import TrialStack
+
+
+class Inline(Executor):
+    """This process: a stack has been trained when `submit` returns."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._results: list[Result] = []
+
+    @property
+    def workers(self) -> int:
+        return 1
+
+    def submit(self, stack: TrialStack) -> None:
+        ended, signal = work.train(stack, self.setting.listener, self.setting.stop)
+        self._results.append(Result(stack, ended, signal))
+
+    def results(self, seconds: float | None = None) -> list[Result]:
+        found, self._results = self._results, []
+        return found
+
+    def stop(self, signal: int) -> None:
+        """Nothing to do: between two calls no stack is being trained."""
+
+    def close(self) -> None:
+        """Nothing to do."""

@@ -1,0 +1,108 @@
+"""Processes of this machine, each started once."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from typing import Any
+
+from mdncli.experiment import Stop
+from mdncli.sweep import work
+from mdncli.sweep.executors.base import Done, Remote, Result, Setting
+from mdncli.sweep.stacks import TrialStack
+
+ORPHAN_SECONDS = 0.5
+"""Time after which a worker notices that its driver is gone, where the kernel does not tell."""
+
+
+class Processes(Remote):
+    """Processes of this machine; the death of one takes the others with it."""
+
+    def __init__(self, setting: Setting) -> None:
+        super().__init__(setting)
+        self._context = multiprocessing.get_context("spawn")
+        self._asked = self._context.Value("i", 0, lock=False)
+        self._pool = self._new_pool()
+
+    def stop(self, signal: int) -> None:
+        self._asked.value = signal
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _started(self, stack: TrialStack) -> Future[Done]:
+        with _no_signals():
+            return self._pool.submit(_train, stack)
+
+    def _recovered(self) -> list[Result]:
+        """Take what the pool has lost with one worker, and start another."""
+        wait(self._running)
+        found = [self._taken(future) for future in [*self._running]]
+        self.close()
+        self._pool = self._new_pool()
+        return found
+
+    def _new_pool(self) -> ProcessPoolExecutor:
+        about = (self._asked, os.getpid())
+        return ProcessPoolExecutor(self.workers, self._context, initializer=_enter, initargs=about)
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """Hold back signals while processes are started, so that none reaches them half-way.
+
+    They inherit the mask, and lift it when they know what to do.
+    """
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # would lift the mask otherwise
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# ------------------------------------------------------------------------ in a worker's process
+
+_stop: Stop = lambda: None  # noqa: E731
+
+
+def _enter(asked: Any, driver: int) -> None:
+    """Make this process a worker: deaf to Ctrl-C, which the driver hears, and gone with it."""
+    received: list[int] = []
+
+    def handle(number: int, frame: object) -> None:
+        received.append(number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, handle)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+    _end_with(driver)
+    global _stop
+    _stop = lambda: received[0] if received else asked.value or None  # noqa: E731
+
+
+def _end_with(driver: int) -> None:
+    """Die when the driver does: what it left is taken up by the next."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, of Linux
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(ORPHAN_SECONDS)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _train(stack: TrialStack) -> Done:
+    return work.train(stack, stop=_stop)

@@ -1,0 +1,44 @@
+"""Figures of many rows, and how far chance may have moved them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import kstwobign
+
+from mdncli.evaluation.summaries import (
+    PIT_SPREAD,
+    calibration_error,
+    distance_to_uniform,
+    root_mean_error,
+    share_error,
+    standard_error,
+)
+
+
+def test_the_error_of_a_pit_distance_is_that_of_kolmogorov() -> None:
+    assert kstwobign.std() == pytest.approx(PIT_SPREAD, rel=1e-6)
+
+
+def test_a_mean_of_too_few_or_of_infinite_scores_has_no_error() -> None:
+    assert math.isnan(standard_error(np.array([2.0])))
+    assert math.isnan(standard_error(np.array([2.0, np.inf])))
+    assert standard_error(np.array([2.0, 4.0, 9.0])) == pytest.approx(np.sqrt(13 / 3))
+
+
+def test_errors_of_nothing_are_nothing() -> None:
+    assert root_mean_error(np.zeros(5)) == 0.0
+    assert share_error(np.ones((5, 2), np.bool_)).tolist() == [0.0, 0.0]
+
+
+def test_even_values_are_as_near_to_uniform_as_can_be() -> None:
+    even = (np.arange(20) + 0.5) / 20
+    assert distance_to_uniform(even[::-1]) == pytest.approx(1 / 40)
+
+
+def test_gaps_of_one_bin_cancel_and_those_of_two_do_not() -> None:
+    right, wrong = (0.75, 1.0), (0.75, 0.0)
+    assert calibration_error(np.array([right, right, right, wrong]), bins=10) == 0.0
+    assert calibration_error(np.array([(0.55, 1.0), (0.45, 0.0)]), bins=10) == pytest.approx(0.45)
