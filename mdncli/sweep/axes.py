@@ -173,7 +173,7 @@ def spelled(number: float, *, whole: bool = False) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """What stands between commas that are in no bracket and no quotes.
+    """Split a text at commas that are in no bracket and no quotes.
 
     >>> _parts("[1,2],'a,b',c")
     ['[1,2]', "'a,b'", 'c']
