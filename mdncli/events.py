@@ -6,8 +6,10 @@ console can draw a training run without importing the room that does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,33 @@ class TrainingEnded:
 
 
 @dataclass(frozen=True)
+class RunBegun:
+    """A run of the stack begins to train, or goes on from a step that is not the first.
+
+    What is later than that step in the run's metrics, of a training that was interrupted, is gone.
+    """
+
+    folder: Path
+    step: int
+
+
+@dataclass(frozen=True)
+class RunMeasured:
+    """Records of validations of a run, as they have been appended to its metrics just now."""
+
+    folder: Path
+    records: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run has its result, the keys of `train --json`, whatever its `status` is."""
+
+    folder: Path
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class ShapeProgress:
     """Progress of the trials of one shape."""
 
@@ -110,6 +139,9 @@ Event = (
     | TrainingStarted
     | TrainingProgress
     | TrainingEnded
+    | RunBegun
+    | RunMeasured
+    | RunEnded
     | SweepProgress
     | SweepEnded
 )
@@ -121,3 +153,32 @@ def ignore(event: Event) -> None:
 
     >>> ignore(Note("nobody hears this"))
     """
+
+
+def fanned_out(listener: Listener, others: Mapping[str, Listener]) -> Listener:
+    """Send every event to a listener, and then to each of others.
+
+    One of the others that fails hears nothing more; the listener is warned of it, once.
+
+    Args:
+        listener: hears everything; its own faults are not caught.
+        others: what they are called -> the other listeners.
+
+    >>> heard = []
+    >>> hear = fanned_out(heard.append, {"a broken one": lambda event: 1 / 0})
+    >>> hear(Note("one")), hear(Note("two")), [type(event).__name__ for event in heard]
+    (None, None, ['Note', 'Warned', 'Note'])
+    """
+    able = dict(others)
+
+    def hear(event: Event) -> None:
+        listener(event)
+        for name, other in [*able.items()]:
+            try:
+                other(event)
+            except Exception as error:
+                del able[name]
+                reason = str(error) or type(error).__name__
+                listener(Warned(f"{name} failed and logs nothing more ({reason})"))
+
+    return hear

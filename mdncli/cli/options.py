@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mdncli.trackers import TRACKERS
+
 SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 """Click's settings, the same for every command."""
 
@@ -96,6 +98,15 @@ Data = Annotated[Path | None, typer.Option(help="A table to learn from (data.fil
 Target = Annotated[str | None, typer.Option(help="Column to predict (data.target).")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 Threads = Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        envvar="MDN_TRACK",
+        help=f"Log the training there, too: {', '.join(TRACKERS)}; repeatable.",
+    ),
+]
 
 
 def overrides(

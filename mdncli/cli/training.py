@@ -23,10 +23,12 @@ from mdncli.cli.options import (
     Seed,
     Target,
     Threads,
+    Track,
     overrides,
 )
 from mdncli.errors import UsageError
 from mdncli.present.answer import Answer
+from mdncli.trackers import tracked
 
 
 @answering
@@ -48,6 +50,7 @@ def train(
     profile: Annotated[
         bool, typer.Option("--profile", help="Report the time of each part.")
     ] = False,
+    track: Track = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -62,14 +65,15 @@ def train(
     from mdncli.commands import train as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
+    hears = tracked(listener(quiet), track or [])
     if resume is not None:
         if profile:
-            raise UsageError("--profile is of a new training", hint="leave out --resume")
+            raise UsageError(
+                "--profile cannot be combined with --resume", hint="leave one of them out"
+            )
         options["seeds"] = seeds
-        return command.resume(resume, items or [], options, runs_dir, listener(quiet))
-    return command.train(
-        items or [], options, runs_dir, listener(quiet), seeds=seeds, profile=profile
-    )
+        return command.resume(resume, items or [], options, runs_dir, hears)
+    return command.train(items or [], options, runs_dir, hears, seeds=seeds, profile=profile)
 
 
 @answering
@@ -89,6 +93,7 @@ def crossval(
     target: Target = None,
     device: Device = None,
     threads: Threads = None,
+    track: Track = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -103,7 +108,8 @@ def crossval(
     from mdncli.commands import crossval as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
-    return command.crossval(items or [], options, folds, splits, runs_dir, listener(quiet))
+    hears = tracked(listener(quiet), track or [])
+    return command.crossval(items or [], options, folds, splits, runs_dir, hears)
 
 
 @answering
@@ -167,6 +173,7 @@ def sweep(
     target: Target = None,
     device: Device = None,
     threads: Threads = None,
+    track: Track = None,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -201,5 +208,6 @@ def sweep(
         part=part,
         prune=prune,
         cluster=cluster,
+        track=track or [],
     )
     return command.sweep(items or [], options, request, runs_dir, listener(quiet))

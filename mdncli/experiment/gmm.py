@@ -9,7 +9,7 @@ from pathlib import Path
 from mdncli import baselines
 from mdncli.data.streams import stream
 from mdncli.errors import MdnError, UsageError
-from mdncli.events import Listener, Note, Warned
+from mdncli.events import Listener, Note, RunBegun, RunEnded, Warned
 from mdncli.experiment.dataset import Dataset, spaced
 from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe
@@ -40,6 +40,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     assert isinstance(head, Head)
     if dataset.inputs:
         listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored(dataset)}"))
+    listener(RunBegun(run.path, 0))
     try:
         rows = spaced(dataset.split.train, FITTED_ROWS)
         fitted = baselines.gaussian_mixture(
@@ -51,19 +52,21 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
         )
         trained = time.monotonic() - started
         if not fitted.converged:
-            listener(Warned(f"{run.path}: EM has not come to rest; use fewer model.mixtures"))
+            listener(Warned(f"{run.path}: EM did not converge; use fewer model.mixtures"))
         predictor = predictor_of(dataset, recipe, network, head, fitted.parameters)
         course = Course(0, 0, None, trained, time.monotonic() - started)
-        return Outcome(run, conclude(run, dataset, recipe, predictor, course))
+        outcome = Outcome(run, conclude(run, dataset, recipe, predictor, course))
     except MdnError as error:
         with contextlib.suppress(MdnError):
             run.write_status("failed", 0, str(error))
         seconds = time.monotonic() - started
-        return Outcome(run, {**nothing(run, dataset, seconds), "status": "failed"}, error)
+        outcome = Outcome(run, {**nothing(run, dataset, seconds), "status": "failed"}, error)
     except BaseException as error:
         with contextlib.suppress(MdnError):
             run.write_status("interrupted", 0, str(error) or type(error).__name__)
         raise
+    listener(RunEnded(run.path, outcome.result))
+    return outcome
 
 
 def _ignored(dataset: Dataset) -> str:

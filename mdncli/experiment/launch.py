@@ -14,6 +14,7 @@ from mdncli.errors import InterruptedRunError, MdnError
 from mdncli.events import (
     Listener,
     Note,
+    RunEnded,
     TrainingEnded,
     Warned,
 )
@@ -179,7 +180,10 @@ def train_stack(
         finally:
             listener(TrainingEnded(time.monotonic() - started))
         with watch.measure("results") if watch is not None else contextlib.nullcontext():
-            return [outcome_of(job, training, listener, started) for job in jobs]
+            outcomes = [outcome_of(job, training, listener, started) for job in jobs]
+        for outcome in outcomes:
+            listener(RunEnded(outcome.run.path, outcome.result))
+        return outcomes
     except BaseException as error:
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
         state = "interrupted" if interrupted else "failed"

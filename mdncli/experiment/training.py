@@ -18,6 +18,8 @@ from mdncli.errors import (
 from mdncli.events import (
     Listener,
     Note,
+    RunBegun,
+    RunMeasured,
     TrainingProgress,
     TrainingStarted,
 )
@@ -122,6 +124,8 @@ class Training:
         listener(
             TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
         )
+        for job in jobs:
+            listener(RunBegun(job.run.path, first))
 
     @property
     def elapsed(self) -> float:
@@ -258,8 +262,10 @@ class Training:
         """Write what has been measured; many lines at once, for there may be many runs."""
         for job in self.jobs:
             if len(job.history) > job.written:
-                job.run.append_metrics(job.history[job.written :])
+                records = job.history[job.written :]
+                job.run.append_metrics(records)
                 job.written = len(job.history)
+                self.listener(RunMeasured(job.run.path, records))
 
     def _progress(self, step: int) -> None:
         last = [job.history[-1] for job in self.jobs if job.history]

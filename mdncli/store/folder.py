@@ -71,6 +71,10 @@ class RunFolder:
         return self.path / "metrics.jsonl"
 
     @property
+    def metrics_table(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
     def model(self) -> Path:
         return self.path / "model.safetensors"
 

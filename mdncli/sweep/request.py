@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mdncli.errors import UsageError
 from mdncli.sweep.rounds import epochs_of
 from mdncli.sweep.scripts import SCRIPTS, Part
+from mdncli.trackers import require
 
 SEARCHES = ("grid", "random", "tpe")
 """Ways to choose the points of a sweep."""
@@ -33,6 +35,7 @@ class Request:
         part: train this share of the sweep only, such as `3/8`.
         prune: epochs at which trials that are worse than the median stop, such as `20,50`.
         cluster: the address of a Dask scheduler, or `local`; None for processes of this machine.
+        track: keys of `mdncli.trackers.TRACKERS` that log the training of every trial.
     """
 
     search: str | None = None
@@ -50,10 +53,12 @@ class Request:
     part: str | None = None
     prune: str | None = None
     cluster: str | None = None
+    track: Sequence[str] = ()
 
 
 def require_sense(request: Request) -> None:
     """Refuse options that have no meaning, or none together."""
+    require(request.track)
     for option, count, least in (
         ("workers", request.workers, 1),
         ("trials", request.trials, 1),

@@ -133,13 +133,14 @@ def _stacks(
     session: Session, rounds: Rounds, tally: Tally, workers: int
 ) -> Iterator[list[TrialStack]]:
     """The stacks of each round that are still to be trained."""
+    trackers = session.request.track
     if not rounds.one_by_one:
         pending = _pending(session.sweep_folder, rounds.trials, tally.statuses, session.library)
-        yield stacked(session.folder.id, pending, workers)
+        yield stacked(session.folder.id, pending, workers, trackers=trackers)
         return
     for trials, bars in rounds.run(tally.statuses):
         if pending := _pending(session.sweep_folder, trials, tally.statuses, session.library):
-            yield stacked(session.folder.id, pending, workers, bars)
+            yield stacked(session.folder.id, pending, workers, bars, trackers)
 
 
 def _executor(

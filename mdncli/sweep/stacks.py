@@ -62,12 +62,14 @@ class TrialStack:
         trials: of one shape.
         version: of mdncli, which the worker's must equal.
         bars: what the validation NLL of its trials has to pass.
+        trackers: keys of `mdncli.trackers.TRACKERS` that log its training.
     """
 
     sweep: str
     trials: Sequence[PendingTrial]
     version: str = __version__
     bars: Bars = field(default_factory=dict)
+    trackers: Sequence[str] = ()
 
     @property
     def label(self) -> str:
@@ -113,7 +115,11 @@ def section_of(config: Config) -> str:
 
 
 def stacked(
-    sweep: str, trials: Sequence[PendingTrial], workers: int, bars: Bars | None = None
+    sweep: str,
+    trials: Sequence[PendingTrial],
+    workers: int,
+    bars: Bars | None = None,
+    trackers: Sequence[str] = (),
 ) -> list[TrialStack]:
     """Trials as stacks, the most work first.
 
@@ -122,6 +128,7 @@ def stacked(
         trials: to be trained.
         workers: who will share them.
         bars: what the validation NLL of each has to pass.
+        trackers: keys of `mdncli.trackers.TRACKERS` that log their training.
     """
     alike: dict[Hashable, list[PendingTrial]] = {}
     for one in trials:
@@ -132,7 +139,8 @@ def stacked(
         count = math.ceil(len(group) / _runs_together(group[0], share))
         ends = [round(len(group) * part / count) for part in range(count + 1)]
         stacks += [
-            TrialStack(sweep, group[a:b], bars=bars or {}) for a, b in itertools.pairwise(ends)
+            TrialStack(sweep, group[start:end], bars=bars or {}, trackers=trackers)
+            for start, end in itertools.pairwise(ends)
         ]
     return sorted(stacks, key=lambda stack: -stack.cost)
 

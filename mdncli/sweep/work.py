@@ -14,6 +14,7 @@ from mdncli.experiment import Assignment, Dataset, Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.folder import TrialStatus, status_of
 from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
+from mdncli.trackers import tracked
 
 _read: dict[str, Dataset] = {}
 """The data that this process has read, by `section_of`."""
@@ -45,6 +46,7 @@ def train(
     Returns:
         What has become of each run, and the signal that stopped it, if one did.
     """
+    listener = tracked(listener, stack.trackers)
     statuses: dict[str, TrialStatus] = {}
     signal: int | None = None
     assigned: list[tuple[PendingTrial, Assignment]] = []
