@@ -22,7 +22,7 @@ _SHAPES = {"isotropic": "spherical", "diagonal": "diag", "full": "full"}
 
 
 class Fitted(NamedTuple):
-    """Parameters of a network with a leading axis of 1, and whether the fit has come to rest."""
+    """Parameters of a network with a leading axis of 1, and whether the fit converged."""
 
     parameters: dict[str, NDArray[np.float32]]
     converged: bool

@@ -62,6 +62,7 @@ def imported_by(arguments: list[str], cwd: Path) -> set[str]:
         ["config", "schema"],
         ["runs", "list"],
         ["plot", "--list"],
+        ["export", "--list"],
     ],
     ids=" ".join,
 )
@@ -95,6 +96,7 @@ def test_shell_completion_imports_nothing_heavy(tmp_path: Path) -> None:
         (["sample"], {"matplotlib"}),
         (["predict"], {"scipy"}),
         (["evaluate"], {"scipy"}),
+        (["export", "--to", "npz"], set()),
         (["plot"], {"matplotlib", "scipy"}),
         (["runs", "show"], set()),
         (["runs", "best"], set()),

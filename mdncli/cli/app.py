@@ -23,6 +23,7 @@ from mdncli.cli.options import (
     SkipInvalid,
     TableFile,
 )
+from mdncli.export import EXPORTERS
 from mdncli.present.answer import Answer
 
 app = typer.Typer(
@@ -239,6 +240,36 @@ def calibrate(
     from mdncli.commands import calibrate as command
 
     return command.calibrate(run, runs_dir, listener(quiet), undo=undo)
+
+
+@app.command()
+@answering
+def export(
+    run: Run = "@latest",
+    to: Annotated[
+        str | None, typer.Option(metavar="NAME", help=f"The format: {', '.join(EXPORTERS)}.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("-o", metavar="FILE", help="Write the model here.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
+    force: Force = False,
+    runs_dir: RunsDir = RUNS,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Write a trained model as one file for other programs.
+
+    --to npz is a plain NumPy file: the weights as arrays and, under "about", a
+    JSON text with the columns, their scaling and categories, the head of the
+    mixture and, step by step, how to evaluate it with numpy alone. Without -o
+    it goes to exports/ in the run's folder.
+    """
+    from mdncli.commands import export as command
+
+    if list_:
+        return command.exporters()
+    return command.export(run, to, output, runs_dir, listener(quiet), force=force)
 
 
 @app.command()

@@ -319,12 +319,13 @@ def _npz(file: BinaryIO) -> Iterator[Append]:
     parts: list[Columns] = []
     yield parts.append
     names = parts[0] if parts else ()
-    _save_npz(
+    save_npz(
         file, {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
     )
 
 
-def _save_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
+def save_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
+    """Write arrays as NPZ; the same arrays give the same bytes."""
     # Not numpy.savez, which stamps the time and takes no column called "file".
     with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():

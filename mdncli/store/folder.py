@@ -103,6 +103,10 @@ class RunFolder:
         return self.path / "samples"
 
     @property
+    def exports(self) -> Path:
+        return self.path / "exports"
+
+    @property
     def predictions(self) -> Path:
         return self.path / "predictions"
 

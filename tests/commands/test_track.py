@@ -12,7 +12,7 @@ from mdncli.errors import RunFault
 from mdncli.events import Event, Listener, RunBegun, RunEnded, RunMeasured
 from mdncli.store import RunFolder
 from mdncli.trackers import TRACKERS, Tracker
-from tests.commands.conftest import Here
+from tests.conftest import Here
 
 SMALL = ("sine", "data.rows=200", "train.steps=30", "model.hidden=4", "model.ensemble=2")
 

@@ -1,0 +1,82 @@
+"""NPZ: the weights as arrays and all else as JSON, to be evaluated with numpy alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from mdncli import __version__
+from mdncli.data.writing import save_npz
+from mdncli.head import Head
+from mdncli.predictor import Predictor
+
+FORMAT = 1
+"""The number of the layout described in `npz`; it is raised when their meaning changes."""
+
+READING = (
+    "import numpy, json; file = numpy.load('model.npz'); about = json.loads(str(file['about']))",
+    "x: a row for each feature of each column in about['inputs'], in order: a number is "
+    "(t(value) - mean) / scale with its transform t, a missing one is fill; a truth value is 0 or "
+    "1; a category has a row for each of its categories, 1 at its own; an indicator is one row "
+    "more, 1 where the value is missing; of a chain, the standardised targets but the last follow, "
+    "0 where they are not known yet",
+    "each layer: h = activation(weight @ h + bias), plus the h before where about['network']"
+    "['skips'] says so; the last layer has no activation. The first axis of every weight are the "
+    "members of the ensemble; of targets apart, those of the first part, then those of the next",
+    "mdn: of the last h the rows about['head']['rows'] are logits (K), locations (K D), raw scales "
+    "(K D, or K of isotropic components) and entries of Cholesky factors below the diagonal, row "
+    "by row; scale = floor + map(raw), divided by sqrt(1 + cap scale^2) where there is a cap",
+    "background: where it is above 0, one more component has this weight in every row, with mean 0 "
+    "and standard deviation 1; the others share what it leaves",
+    "calibration: log weights / temperature, normalised again; scale * sqrt(scale_temperature)",
+    "point: a Gaussian around h, with the scales in about['head']; classes: logits are h",
+    "the ensemble is the equal mixture of its members; a target is standardised as a number is, so "
+    "that log p(y) = log p(standardised) + log t'(y) - log scale",
+)
+"""Steps from the file to a density, in the order of their use; they stand in the file, too."""
+
+
+def npz(predictor: Predictor) -> bytes:
+    """The content of an NPZ file with everything that a model needs to predict.
+
+    It holds `I.weight` (M, out, in) and `I.bias` (M, out) of every layer I and all M networks, in
+    single precision; `conformal.central` and `conformal.regions` of a calibrated model; and
+    `about`, a JSON text with the keys `format, mdncli, kind, network, head, factorisation, inputs,
+    targets, features, ranges, seed, calibration, reading`, the last of which are `READING`.
+    """
+    about: dict[str, Any] = {
+        "format": FORMAT,
+        "mdncli": __version__,
+        "kind": predictor.head.kind,
+        "network": {**asdict(predictor.network), "skips": predictor.network.skips},
+        "head": _head(predictor),
+        "factorisation": asdict(predictor.factorisation),
+        **predictor.encoding.to_json(),
+        "features": predictor.encoding.feature_names,
+        "ranges": {name: list(ends) for name, ends in predictor.ranges.items()},
+        "seed": predictor.seed,
+        "calibration": None,
+        "reading": READING,
+    }
+    arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}
+    if predictor.calibration is not None:
+        about["calibration"] = predictor.calibration.about()
+        arrays |= predictor.calibration.arrays()
+    file = io.BytesIO()
+    save_npz(file, {"about": np.array(json.dumps(about)), **arrays})
+    return file.getvalue()
+
+
+def _head(predictor: Predictor) -> dict[str, Any]:
+    """The fields of the head and, of a mixture, which raw outputs are what."""
+    head = predictor.head
+    about = asdict(head)
+    if isinstance(head, Head):
+        names = ("logits", "location", "scale", "off_diagonal")
+        parts = zip(names, head.parts(), strict=True)
+        about["rows"] = {name: [part.start, part.stop] for name, part in parts}
+    return about

@@ -1,0 +1,131 @@
+"""An exported model says the same as the run, evaluated with numpy alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mdncli import predictor
+from mdncli.data import table
+from mdncli.density.categorical import Categorical
+from mdncli.export.npz import npz
+from mdncli.store import RunFolder
+from tests.conftest import call_mdn
+
+SMALL = ("train.steps=80", "model.hidden=[12, 12, 12]", "model.ensemble=2", "-q")
+
+
+def run_on(folder: Path, rows: dict[str, list[Any]], *words: str) -> tuple[RunFolder, Path]:
+    """A run on a table, and the table."""
+    path = folder / "rows.csv"
+    lines = [",".join(map(str, row)) for row in zip(*rows.values(), strict=True)]
+    path.write_text("\n".join([",".join(rows), *lines]) + "\n")
+    done = call_mdn("train", "rows.csv", *SMALL, *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return RunFolder(folder / done.stdout.strip()), path
+
+
+def opened(run: RunFolder) -> tuple[Any, Any]:
+    """The arrays and the description of an exported run."""
+    file = np.load(io.BytesIO(npz(predictor.load(run))), allow_pickle=False)
+    return file, json.loads(str(file["about"]))
+
+
+def network(file: Any, about: Any, x: np.ndarray) -> np.ndarray:
+    """The last layer of every member at features (d, N), with plain numpy: (M, P, N)."""
+    h, last = x.astype(np.float32), len(about["network"]["hidden"])
+    for layer in range(last):
+        after = file[f"{layer}.weight"] @ h + file[f"{layer}.bias"][..., None]
+        after = after / (1 + np.exp(-after))  # silu
+        h = after + h if about["network"]["skips"][layer] else after
+    return file[f"{last}.weight"] @ h + file[f"{last}.bias"][..., None]
+
+
+def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The log density of one standardised target (N,) by a Gaussian mixture, with plain numpy."""
+    head, calibration = about["head"], about["calibration"]
+    raw = network(file, about, x).astype(np.float64)
+    logits, location, scale = (
+        raw[:, slice(*head["rows"][part])] for part in ("logits", "location", "scale")
+    )
+    log_weights = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
+    scale = head["scale_floor"] + np.logaddexp(0, scale)  # softplus
+    if background := head["background"]:
+        wide = np.zeros_like(logits[:, :1])
+        log_weights = np.hstack([log_weights + np.log1p(-background), wide + np.log(background)])
+        location, scale = np.hstack([location, wide]), np.hstack([scale, wide + 1])
+    if calibration:
+        log_weights = log_weights / calibration["temperature"]
+        log_weights -= np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
+        scale = scale * np.sqrt(calibration["scale_temperature"])
+    each = log_weights - np.log(scale) - ((y - location) / scale) ** 2 / 2 - np.log(2 * np.pi) / 2
+    return np.logaddexp.reduce(each, axis=(0, 1)) - np.log(len(each))
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_the_density_of_a_mixture(calibrated: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    size, city = rng.normal(size=200), rng.choice(["Oslo", "Rome", "Bonn"], 200)
+    price = np.exp(1 + 0.5 * size + (city == "Rome") + 0.2 * rng.normal(size=200))
+    known = [f"{v:.3f}" if rng.random() > 0.1 else "" for v in size]
+    rows = {"size": known, "city": [*city], "price": [f"{v:.4f}" for v in price]}
+    words = ("--target", "price", "data.missing=impute", "data.transform={price: log}")
+    calibrate = f"train.calibrate={str(calibrated).lower()}"
+    run, path = run_on(tmp_path, rows, *words, "model.mixtures=3", calibrate)
+    file, about = opened(run)
+    assert (about["calibration"] is not None) == calibrated
+
+    number, text = about["inputs"]
+    (target,) = about["targets"]
+    assert about["features"] == ["size", "size missing", "city=Bonn", "city=Oslo", "city=Rome"]
+    filled = np.array([float(v) if v else number["fill"] for v in known])
+    x = [(filled - number["mean"]) / number["scale"], np.array([not v for v in known])]
+    x += [city == category for category in text["categories"]]
+    y = np.round(price, 4)
+    found = log_density(file, about, np.stack(x), (np.log(y) - target["mean"]) / target["scale"])
+    found += -np.log(y) - np.log(target["scale"])
+
+    own = predictor.load(run).predict(table.read(path)).log_prob(y[:, None])
+    np.testing.assert_allclose(found, own, rtol=1e-4, atol=1e-4)
+
+
+def test_the_probabilities_of_classes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=150).round(3)
+    kind = np.where(a + 0.5 * rng.normal(size=150) > 0, "up", "down")
+    run, path = run_on(tmp_path, {"a": [*a], "kind": [*kind]}, "--target", "kind")
+    file, about = opened(run)
+    assert about["targets"][0]["labels"] == ["down", "up"]
+    (column,) = about["inputs"]
+    logits = network(file, about, ((a - column["mean"]) / column["scale"])[None])
+    shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).mean(axis=0)
+    own = predictor.load(run).predict(table.read(path))
+    assert isinstance(own, Categorical)
+    np.testing.assert_allclose(shares.T, own.probabilities(), rtol=1e-4)
+
+
+def test_correlated_targets_and_targets_apart_are_described(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    a = rng.normal(size=(3, 120)).round(3)
+    rows = dict(zip("abc", map(list, a), strict=True))
+    words = ("--target", "b,c", "model.mixtures=2")
+    (tmp_path / "full").mkdir()
+    run, _ = run_on(tmp_path / "full", rows, *words, "model.covariance=full")
+    file, about = opened(run)
+    assert about["head"]["rows"] == {
+        "logits": [0, 2],
+        "location": [2, 6],
+        "scale": [6, 10],
+        "off_diagonal": [10, 12],
+    }
+    assert file["3.bias"].shape == (2, 12)
+    (tmp_path / "chain").mkdir()
+    run, _ = run_on(tmp_path / "chain", rows, *words, "model.targets=chain")
+    file, about = opened(run)
+    assert about["factorisation"] == {"name": "chain", "targets": 2}
+    assert file["0.weight"].shape == (4, 12, 2)  # two members of each target, told of the other
