@@ -42,7 +42,8 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
         scale_floor: the least scale that a component may have there.
 
     Returns:
-        `components`, of all members; `dead`, how many of these nowhere have a weight of 1%;
+        `components`, of all members together; `members`, the number of these; `dead`,
+        the components that nowhere have a weight of 1%;
         `smallest_scale` of those that have at some row, beside the `scale_floor`; and `at_floor`,
         the share of the rows at which one of them is as thin as its floor.
 
@@ -62,6 +63,7 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
         thin |= least <= AT_FLOOR * scale_floor
     return {
         "components": sum(member.mixtures for member in members),
+        "members": len(members),
         "dead": dead,
         "smallest_scale": smallest,
         "scale_floor": scale_floor,

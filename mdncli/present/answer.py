@@ -19,6 +19,7 @@ class Answer:
         document: the same as one JSON document, for `--json`.
         tables: for a person; they are the answer itself where `lines` is empty.
         faults: what failed while the rest was done, a line each.
+        following: commands to go on with, a line each, for a person.
         exit_code: not zero where the command did its work but some of it failed.
     """
 
@@ -26,4 +27,5 @@ class Answer:
     document: Any = None
     tables: Sequence[Table] = ()
     faults: Sequence[str] = ()
+    following: Sequence[str] = ()
     exit_code: int = 0
