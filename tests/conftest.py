@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mdncli import cli, store
+from mdncli import cli, interrupts, store
 from mdncli import config as configs
 from mdncli.store import RunFolder
 from tests.faults import processes
@@ -122,9 +122,10 @@ def here(
         printed = capsys.readouterr()
         return Done(code, printed.out, printed.err)
 
-    handler = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield call
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

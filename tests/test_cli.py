@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from mdncli import interrupts
 from mdncli.store import RunFolder, read_tensors, write_tensors
 from tests.conftest import Here, call_mdn
 from tests.faults import processes
@@ -467,3 +468,17 @@ def test_a_bug_is_one_line_and_a_log(
     said = "error: internal error: ZeroDivisionError: of all things; this is a bug, its traceback"
     assert done.err == f"{said} is in {log}\n"
     assert "in buggy" in log.read_text()
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_answer_that_is_being_printed_is_printed_whole(
+    number: signal.Signals, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(document: object) -> str:
+        os.kill(os.getpid(), number)
+        return json.dumps(document)
+
+    monkeypatch.setattr("mdncli.console._json", interrupted)
+    done = here("generate", "--list", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert "inverse_sine" in json.loads(done.out)
