@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from mdncli import interrupts
 from mdncli.events import (
     Event,
     Note,
@@ -75,23 +76,24 @@ class Console:
         """Hear an event from below."""
         if self.quiet:
             return
-        match event:
-            case Note(text):
-                self._say(text)
-            case Warned(text):
-                self._say(f"warning: {text}")
-            case ReadingProgress():
-                self._reading(event)
-            case ReadingEnded():
-                self._end()
-            case TrainingStarted():
-                self._begin(event)
-            case TrainingProgress():
-                self._progress(event)
-            case TrainingEnded() | SweepEnded():
-                self._end()
-            case SweepProgress():
-                self._sweeping(event)
+        with interrupts.unbroken():  # else a half-started progress bar would stay
+            match event:
+                case Note(text):
+                    self._say(text)
+                case Warned(text):
+                    self._say(f"warning: {text}")
+                case ReadingProgress():
+                    self._reading(event)
+                case ReadingEnded():
+                    self._end()
+                case TrainingStarted():
+                    self._begin(event)
+                case TrainingProgress():
+                    self._progress(event)
+                case TrainingEnded() | SweepEnded():
+                    self._end()
+                case SweepProgress():
+                    self._sweeping(event)
 
     def _reading(self, event: ReadingProgress) -> None:
         if self._bar is not None:

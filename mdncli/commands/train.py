@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import config as configs
-from mdncli import experiment
+from mdncli import experiment, interrupts
 from mdncli.config import Config
 from mdncli.errors import (
     ConfigError,
@@ -21,7 +21,6 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Dataset, Outcome
-from mdncli.machine import interruptible
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
@@ -55,7 +54,7 @@ def train(
     watch = Profiler() if profile else None
     with _nothing_begun(), watch.measure("data") if watch is not None else nullcontext():
         datasets = _datasets(items, options, listener, seeds)
-    with interruptible() as stop:
+    with interrupts.noting() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
@@ -158,7 +157,7 @@ def resume(
     if keys:
         with _nothing_begun():
             changed = experiment.config_of(run, overrides, options)
-    with interruptible() as stop:
+    with _nothing_begun(), interrupts.noting() as stop:
         outcome = experiment.resume(run, changed, listener, stop)
     if outcome.trained:
         return _answer([outcome])
