@@ -104,6 +104,14 @@ def once_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / done.stdout.strip()
 
 
+@pytest.fixture(autouse=True)
+def signals_stay_unblocked() -> Iterator[None]:
+    """Fail a test that leaves signals blocked: the next would wait in vain for one."""
+    yield
+    blocked = signal.pthread_sigmask(signal.SIG_SETMASK, set())
+    assert not blocked, blocked
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest test, so that several workers end together."""
     items.sort(key=lambda item: LONGEST not in item.name)

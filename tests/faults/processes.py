@@ -16,8 +16,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -32,7 +33,6 @@ IMPORTED = (
     "safetensors.numpy",
     "tests.faults.processes",
     "tests.faults.tampering",
-    "tests.faults.deaf",
 )
 
 PATIENCE = 240.0
@@ -118,7 +118,8 @@ def start(
     words = [str(word) for word in arguments]
     environment = {**os.environ, "COLUMNS": "80", **(environment or {})}
     process = _context.Process(target=_live, args=(words, cwd, streams, environment, tuple(tamper)))
-    process.start()
+    with _held_back():
+        process.start()
     return Running(process, streams)
 
 
@@ -171,6 +172,21 @@ def descendants(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != b"Z":
                 found.append(int(folder.name))
     return found
+
+
+@contextlib.contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back signals from the server that forks the processes of `mdn`, and from these.
+
+    They inherit the mask until `mdn` begins. Else a signal that comes while Python's
+    `multiprocessing` sets them up would end in a `KeyboardInterrupt` there, with exit code 1.
+    """
+    resource_tracker.ensure_running()  # would lift the mask otherwise
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _live(
