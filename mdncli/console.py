@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from mdncli.present.answer import Answer
-    from mdncli.present.table import Table
+    from mdncli.present.table import TextTable
 
 PLAIN_SECONDS = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
@@ -216,7 +216,7 @@ class Console:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
 
-    def _tables(self, tables: Sequence[Table], *, to_stdout: bool) -> None:
+    def _tables(self, tables: Sequence[TextTable], *, to_stdout: bool) -> None:
         stream = sys.stdout if to_stdout else sys.stderr
         if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
             stream.write("\n".join(_plain(table) for table in tables))
@@ -352,11 +352,11 @@ def _numeric(cell: str) -> bool:
     return cell == "–" or _NUMBER.fullmatch(cell) is not None
 
 
-def _numeric_column(table: Table, index: int) -> bool:
+def _numeric_column(table: TextTable, index: int) -> bool:
     return bool(table.rows) and all(_numeric(row[index]) for row in table.rows)
 
 
-def _plain(table: Table) -> str:
+def _plain(table: TextTable) -> str:
     """A table without colour or rules."""
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if any(table.columns):

@@ -18,7 +18,7 @@ import pytest
 from mdncli import config, experiment, predictor
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.commands.train import train
 from mdncli.data import splits, table
 from mdncli.errors import DataError, UsageError
@@ -148,7 +148,10 @@ def dataset_of(*items: str, target: str = "price") -> tuple[experiment.Dataset, 
 
 def draws_at(run: RunFolder, source: str) -> str:
     sample(
-        str(run.path), Request(at=source, output="draws.csv", plot=False, force=True), RUNS, ignore
+        str(run.path),
+        SampleRequest(at=source, output="draws.csv", plot=False, force=True),
+        RUNS,
+        ignore,
     )
     return Path("draws.csv").read_text()
 
@@ -184,7 +187,7 @@ def test_a_run_on_a_messy_table_can_be_drawn_and_sampled() -> None:
     run, _ = run_of("a.csv", "data.missing=impute", "data.categorical=[zone]")
     drawn = plot([str(run.path)], [], RUNS, ignore)
     assert {Path(file).stem for file in drawn.lines} >= {"data", "samples", "predicted", "pit"}
-    at_test_rows = sample(str(run.path), Request(plot=False), RUNS, ignore)
+    at_test_rows = sample(str(run.path), SampleRequest(plot=False), RUNS, ignore)
     assert Path(at_test_rows.lines[0]).read_text().startswith("Fläche,city,balcony,zone,draw,price")
 
 
@@ -383,7 +386,7 @@ def test_learning_the_logarithm_is_the_same_as_transforming() -> None:
 def test_predictions_of_a_log_target_are_positive() -> None:
     Path("a.csv").write_text(delimited(flats(gaps=False)))
     run, _ = run_of("a.csv", "data.transform.price=log")
-    request = Request(count=200, output="many.csv", plot=False)
+    request = SampleRequest(count=200, output="many.csv", plot=False)
     sample(str(run.path), request, RUNS, ignore)
     assert table.read("many.csv").numbers("price").min() > 0
 

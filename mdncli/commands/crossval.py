@@ -28,7 +28,7 @@ from mdncli.experiment import Dataset, Outcome
 from mdncli.machine import interruptible
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _average(values: Sequence[Any]) -> tuple[Any, Any]:
     return float(known.mean()), standard_error(known) if len(known) > 1 else None
 
 
-def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> Table:
+def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> TextTable:
     headings = {name: metric.heading for name, metric in _metrics(done[0].dataset).items()}
     shown = {
         name: heading
@@ -218,7 +218,7 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))
     rows.append(("± se", "", *(number(errors[key]) for key in shown)))
-    return Table("each fold on its own test rows", ("fold", "rows", *shown.values()), rows)
+    return TextTable("each fold on its own test rows", ("fold", "rows", *shown.values()), rows)
 
 
 def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
@@ -234,7 +234,7 @@ def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
 
 
 def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
-    from mdncli.plots.subject import Rows, Subject
+    from mdncli.plots.subject import PlotRows, Subject
     from mdncli.present.subjects import rows
 
     lead = done[0].dataset
@@ -252,7 +252,7 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
         name=name,
         inputs=lead.inputs,
         targets=lead.targets,
-        test=Rows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
+        test=PlotRows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
         predict_test=None if lead.classes else lambda: Joined(parts()),
         classes=lead.classes,
         classify_test=(lambda: Categorical.joined(parts())) if lead.classes else None,

@@ -23,9 +23,9 @@ from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, significant
-from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
-from mdncli.present.table import Table as Shown
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of
 
@@ -144,7 +144,7 @@ def _rows(
         raise error
     else:
         return rows
-    tally = Tally()
+    tally = InvalidRows()
     tally.add(rows, kept)
     if tally.aside and skip_invalid:
         listener(Note(f"{data}: left out {tally}"))
@@ -154,7 +154,7 @@ def _rows(
     return rows[kept]
 
 
-def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
+def _of_classes(result: dict[str, Any], rows: str) -> list[TextTable]:
     reference = (result["reference"] or {}).get("class_shares", {})
     lines = [
         (metric.label, *_figures(metric, name, result), _said(metric, named(reference, name)))
@@ -166,7 +166,7 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
     columns = ("metric", "value", "standard error", "class shares")
     if not reference:
         columns, lines = columns[:3], [line[:3] for line in lines]
-    return [Shown(title, columns, lines, caption)]
+    return [TextTable(title, columns, lines, caption)]
 
 
 REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
@@ -176,12 +176,12 @@ CONFORMAL_ROWS = 5_000
 """Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
 
 
-def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
+def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[TextTable]:
     scores, intervals = _metrics(result, targets), _intervals(result, targets)
     columns, caption = ["metric", "value", "std. error"], ""
     headings = [text for metric in _LEVELLED.values() for text in (metric.label, "std. error")]
     widths = ["central interval", *headings]
-    sets: list[Shown] = []
+    sets: list[TextTable] = []
     if "uncalibrated" in result:
         plain = result["uncalibrated"]
         columns, caption = [*columns, "before"], "before: without the run's calibration"
@@ -190,9 +190,9 @@ def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[S
         widths, before = [*widths, "before"], _intervals(plain, targets)
         intervals = [(*line, own[1]) for line, own in zip(intervals, before, strict=True)]
         held = ("conformal", "by intervals", "std. error", "by regions", "std. error")
-        sets = [Shown("", held, [*_conformal(result["conformal"], targets)])]
+        sets = [TextTable("", held, [*_conformal(result["conformal"], targets)])]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    return [Shown(title, columns, scores, caption), Shown("", widths, intervals), *sets]
+    return [TextTable(title, columns, scores, caption), TextTable("", widths, intervals), *sets]
 
 
 _LEVELLED = {name: metric for name, metric in METRICS.items() if metric.scope == "levels"}

@@ -13,13 +13,15 @@ from mdncli.export import EXPORTERS, Exporter
 from mdncli.present.answer import Answer
 from mdncli.present.lookup import find_model
 from mdncli.present.output import free
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 
 
 def exporters() -> Answer:
     """All formats that can be asked for."""
     about = {name: exporter.description for name, exporter in EXPORTERS.items()}
-    return Answer(document=about, tables=[Table("", ("format", "what it is"), [*about.items()])])
+    return Answer(
+        document=about, tables=[TextTable("", ("format", "what it is"), [*about.items()])]
+    )
 
 
 def export(

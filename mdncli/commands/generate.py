@@ -16,7 +16,7 @@ from mdncli.events import Listener
 from mdncli.experiment import Dataset
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 
 
@@ -24,7 +24,7 @@ def datasets() -> Answer:
     """All synthetic datasets, each with a summary."""
     about = {name: _summary(name) for name in DATASETS}
     return Answer(
-        document=about, tables=[Table("", ("dataset", "what it is"), list(about.items()))]
+        document=about, tables=[TextTable("", ("dataset", "what it is"), list(about.items()))]
     )
 
 

@@ -18,7 +18,7 @@ from mdncli.plots import FIGURES, SWEEP_FIGURES
 from mdncli.present.answer import Answer
 from mdncli.present.figures import draw
 from mdncli.present.lookup import find, require_own_model
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.sweep.folder import is_sweep, status_of
 
@@ -33,7 +33,9 @@ def figures() -> Answer:
     """All figures that can be asked for."""
     every = {**FIGURES, **SWEEP_FIGURES}
     about = {name: figure.description for name, figure in every.items()}
-    return Answer(document=about, tables=[Table("", ("figure", "what it shows"), [*about.items()])])
+    return Answer(
+        document=about, tables=[TextTable("", ("figure", "what it shows"), [*about.items()])]
+    )
 
 
 def plot(

@@ -27,7 +27,7 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
-from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
@@ -44,7 +44,7 @@ Kept = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictRequest:
     """The options of `mdn predict`."""
 
     at: str | None = None
@@ -59,7 +59,7 @@ class Request:
     skip_invalid: bool = False
 
 
-def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
+def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: Listener) -> Answer:
     """Write the table with what is asked of each target and, if it is there, log p.
 
     Of classes, it is the most probable one and the probability of each.
@@ -72,7 +72,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     if predictor.classes:
         _refuse_of_numbers(request)
     claims = _claims(run, predictor, asked)
-    tally = Tally()
+    tally = InvalidRows()
     parts = _in_order(
         lambda some: _predicted(predictor, asked, claims, *some),
         _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
@@ -122,7 +122,7 @@ class Asked:
     parts: bool = False
 
     @classmethod
-    def of(cls, request: Request) -> Self:
+    def of(cls, request: PredictRequest) -> Self:
         levels = _levels(request.quantiles)
         names = [f"q{level}" for level in levels]
         for _, percent in _masses("--interval", request.intervals):
@@ -188,7 +188,7 @@ def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]
         yield mass, percent
 
 
-def _refuse_of_numbers(request: Request) -> None:
+def _refuse_of_numbers(request: PredictRequest) -> None:
     """Refuse to give classes, which have no order, what only numbers have."""
     for option, given in (
         ("--quantiles", request.quantiles != QUANTILES),
@@ -226,7 +226,7 @@ def _levels(text: str) -> list[float]:
 
 
 def _parts(
-    run: RunFolder, predictor: Predictor, request: Request, listener: Listener
+    run: RunFolder, predictor: Predictor, request: PredictRequest, listener: Listener
 ) -> Iterator[Part]:
     encoding = predictor.encoding
     if request.at is None:
@@ -262,8 +262,8 @@ def _kept(
     run: RunFolder,
     encoding: Encoding,
     parts: Iterator[Part],
-    request: Request,
-    tally: Tally,
+    request: PredictRequest,
+    tally: InvalidRows,
 ) -> Iterator[tuple[Part, Kept]]:
     """The rows to write, and which of them are predicted at.
 

@@ -41,7 +41,7 @@ MOST_PICTURED = 1_000_000
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleRequest:
     """The options of `mdn sample`."""
 
     temperatures: str = "1"
@@ -55,7 +55,7 @@ class Request:
     force: bool = False
 
 
-def sample(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
+def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Listener) -> Answer:
     """Draw, write the draws as a table in long form, and draw a picture of them."""
     temperatures = _temperatures(request.temperatures)
     _check(request)
@@ -112,7 +112,7 @@ def _check_temperature(option: str, value: float, said: str) -> None:
         raise UsageError(f"{option} {said}: is not a temperature", hint="give 0 or more")
 
 
-def _check(request: Request) -> None:
+def _check(request: SampleRequest) -> None:
     scale = request.scale_temperature
     _check_temperature("--sigma-temp", scale, f"{scale:g}")
     if request.count is not None and request.count < 1:
@@ -127,7 +127,9 @@ def _check(request: Request) -> None:
             free(path.with_suffix(".png"), force=request.force)
 
 
-def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Listener) -> Table:
+def _where(
+    run: RunFolder, predictor: Predictor, request: SampleRequest, listener: Listener
+) -> Table:
     """The rows to draw at."""
     encoding = predictor.encoding
     if not encoding.inputs:
@@ -176,7 +178,7 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
 
 
 def _drawn(
-    predictor: Predictor, at: Table, count: int, request: Request, temperature: float
+    predictor: Predictor, at: Table, count: int, request: SampleRequest, temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws in long form and in parts: input columns, the draw's number, the targets.
 
@@ -230,7 +232,7 @@ def _plot(
         return False
     from mdncli.experiment import reopen
     from mdncli.plots import FIGURES, save
-    from mdncli.plots.subject import Rows
+    from mdncli.plots.subject import PlotRows
     from mdncli.present.subjects import of_dataset
 
     data, subjects = of_dataset(reopen(run)), []
@@ -239,7 +241,7 @@ def _plot(
             np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)
         )
         name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
-        subjects.append(replace(data, name=name, draws=Rows(x, y)))
+        subjects.append(replace(data, name=name, draws=PlotRows(x, y)))
     save(FIGURES["samples"].load()(*subjects), path)
     return True
 

@@ -26,7 +26,7 @@ from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.lookup import anything, find, require_own_model
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.training.profiling import Profiler
 
 MOST_RUNS = 10_000
@@ -73,7 +73,7 @@ def _profiled(answer: Answer, watch: Profiler) -> Answer:
     return replace(
         answer,
         document={**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}},
-        tables=[*answer.tables, Table("Where the time went", ("part", "s", "%"), rows)],
+        tables=[*answer.tables, TextTable("Where the time went", ("part", "s", "%"), rows)],
     )
 
 
@@ -190,7 +190,7 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         lines=[result["run"] for result in results],
         document=document[0] if len(document) == 1 else {"runs": document},
         tables=[
-            Table("NLL in nats per row", columns, rows, caption, one_line=True),
+            TextTable("NLL in nats per row", columns, rows, caption, one_line=True),
             *_health(results),
             *(components.tables(results[0]) if len(results) == 1 else ()),
         ],
@@ -204,12 +204,12 @@ def _document(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key != "format"}
 
 
-def _health(results: Sequence[Mapping[str, Any]]) -> list[Table]:
+def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
     """The health of the mixture of a single run."""
     if len(results) > 1:
         return []
     rows = [remark for remark in health.remarks(results[0]) if remark[0] != "spike trap"]
-    return [Table("Health of the mixture", ("", ""), rows)] if results[0].get("health") else []
+    return [TextTable("Health of the mixture", ("", ""), rows)] if results[0].get("health") else []
 
 
 def _best(results: Sequence[Mapping[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, column_room
+from mdncli.data.column import Column, allocate_column
 from mdncli.data.naming import chosen, quoted, unique
 from mdncli.data.spool import LARGE_BYTES, release
 from mdncli.data.watching import Watched
@@ -143,7 +143,7 @@ def _tell(out: BinaryIO, document: dict[str, Any]) -> None:
 def _received(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
     """The next column; `follow` hears which share of it has come."""
     about = json.loads(stream.readline())
-    values = column_room(about["rows"], about["dtype"])
+    values = allocate_column(about["rows"], about["dtype"])
     unread = values.view(np.uint8)
     for start in range(0, len(unread), _RECEIVED_BYTES):
         part = unread[start : start + _RECEIVED_BYTES]
@@ -267,7 +267,7 @@ def _large_columns(
         return None
     rows, width = (*shape, 1)[:2]
     kept = np.int64 if np.can_cast(dtype, np.int64) else np.float64
-    columns = [column_room(rows, kept) for _ in range(width)]
+    columns = [allocate_column(rows, kept) for _ in range(width)]
     together = [[column] for column in columns] if fortran else [columns]
     for group in together:
         step = max(1, _RECEIVED_BYTES // (dtype.itemsize * len(group)))

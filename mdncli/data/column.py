@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mdncli.data.spool import LARGE_BYTES, release, room
+from mdncli.data.spool import LARGE_BYTES, allocate, release
+from mdncli.density.arrays import Rows
 
 if TYPE_CHECKING:
     import polars as pl
 
 Kind = Literal["numeric", "boolean", "text"]
-Rows: TypeAlias = slice | NDArray[np.intp] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def _text(value: float, truth: bool) -> str:
     return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
 
 
-def column_room(rows: int, dtype: DTypeLike) -> NDArray[Any]:
+def allocate_column(rows: int, dtype: DTypeLike) -> NDArray[Any]:
     """Room for the values of one column, in a file if they are many.
 
     Raises:
         RunFault: the disk has none.
     """
-    return room(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
+    return allocate(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
 
 
 class KindsDifferError(Exception):
@@ -158,11 +158,11 @@ class GrowingColumn:
     def _append(self, part: NDArray[Any]) -> None:
         needed = self._rows + len(part)
         if self._values is None:
-            self._values = column_room(max(self._capacity, needed), part.dtype)
+            self._values = allocate_column(max(self._capacity, needed), part.dtype)
         dtype = part.dtype if part.dtype == self._values.dtype else np.dtype(np.float64)
         capacity = len(self._values)
         if needed > capacity or dtype != self._values.dtype:
-            grown = column_room(capacity if needed <= capacity else needed + needed // 2, dtype)
+            grown = allocate_column(capacity if needed <= capacity else needed + needed // 2, dtype)
             grown[: self._rows] = self._values[: self._rows]
             self._values = grown
         self._values[self._rows : needed] = part

@@ -70,7 +70,7 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """How a text table is written.
 
     Args:
@@ -100,7 +100,7 @@ class Block:
     lines: Lines
     size: int
     text: bytes
-    layout: Layout
+    layout: TextLayout
 
     def records(self, separator: str = ",") -> pl.Series:
         """Each row as separated values, character by character if the file separates like that.
@@ -240,8 +240,8 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
 def _read(stream: BinaryIO, buffer: bytearray, held: int, source: str) -> int:
     """Fill the buffer behind what it holds; returns how many bytes came, 0 at the end."""
     try:
-        with memoryview(buffer) as view, view[held:] as room:
-            return cast(io.BufferedIOBase, stream).readinto(room)
+        with memoryview(buffer) as view, view[held:] as free:
+            return cast(io.BufferedIOBase, stream).readinto(free)
     except EOFError:
         raise DataError(f"{source}: truncated gzip file", hint="copy it again") from None
     except (gzip.BadGzipFile, zlib.error):
@@ -309,7 +309,7 @@ def _without_lines(text: bytes, count: int) -> bytes:
 # ------------------------------------------------------------------------------- the file's layout
 
 
-def _sniff(piece: bytes, source: str) -> tuple[Layout, int]:
+def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
     """The layout of a table from its first lines, and how many of them the header takes."""
     text = piece.decode()
     separator, (header, *records) = _separated(text, source)
@@ -324,7 +324,9 @@ def _sniff(piece: bytes, source: str) -> tuple[Layout, int]:
     # Semicolons separate where commas are taken, even if the first rows hold whole numbers only.
     commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
     decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    return Layout(unique(names, source), separator, decimal_comma), _header_lines(text, separator)
+    return TextLayout(unique(names, source), separator, decimal_comma), _header_lines(
+        text, separator
+    )
 
 
 def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
@@ -349,8 +351,8 @@ def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
 
 def _is_table(header: list[str], *records: list[str]) -> bool:
     """Whether blanks separate fields: unlike prose, half the records fit and each has a number."""
-    fitting = sum(len(record) == len(header) for record in records)
-    return 2 * fitting >= len(records) > 0 and all(
+    regular = sum(len(record) == len(header) for record in records)
+    return 2 * regular >= len(records) > 0 and all(
         any(_NUMBER.fullmatch(field.replace(",", ".")) for field in record) for record in records
     )
 
@@ -399,7 +401,7 @@ def _record_lines(text: bytes, line: int) -> Lines | None:
 @dataclass(frozen=True)
 class _Parser:
     source: str
-    layout: Layout
+    layout: TextLayout
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
         """The rows of a piece that begins on `line`, in these types or wider ones."""

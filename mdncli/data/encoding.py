@@ -16,7 +16,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdncli.data.column import Rows
 from mdncli.data.features import (
     Array,
     Classes,
@@ -36,6 +35,7 @@ from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quoted
 from mdncli.data.spool import release
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.density.categorical import Categorical
 from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Joint

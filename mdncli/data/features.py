@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, Kind, Rows
+from mdncli.data.column import Column, Kind
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, Rows
+from mdncli.data.column import Column
 from mdncli.data.features import Array, Classes, Input, Scaled, as_text, fault, standardise
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 

@@ -20,7 +20,7 @@ LARGE_BYTES = 32 << 20
 allows: they are needed a few times, one after another."""
 
 
-def room(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDArray[Any]:
+def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDArray[Any]:
     """An array to fill in.
 
     Args:
@@ -33,7 +33,7 @@ def room(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDAr
         RunFault: the disk has no room for it. All of it is claimed here, for a disk that turns out
             full when a page is written ends the process without a word.
 
-    >>> room((2, 3), "f4", spooled=True).shape
+    >>> allocate((2, 3), "f4", spooled=True).shape
     (2, 3)
     """
     if not spooled:
@@ -65,7 +65,7 @@ def folder() -> Path:
 def release(values: NDArray[Any]) -> None:
     """Let go of the memory in which a spooled array was read or written; its values stay.
 
-    >>> values = room(3, "i8", spooled=True)
+    >>> values = allocate(3, "i8", spooled=True)
     >>> values[:] = 1, 2, 3
     >>> release(values)
     >>> values

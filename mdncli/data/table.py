@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.binary import read_npz, read_parquet
-from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError, Rows
+from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent, chosen, quoted, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, Records, appending, write
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 
 __all__ = [
@@ -414,12 +415,12 @@ def _read_text(
         comma = False
         mixed = set()
         for block in blocks(stream, name, columns, text):
-            room = int(1.1 * size / block.size * len(block.lines))
+            capacity = int(1.1 * size / block.size * len(block.lines))
             lines.append(block.lines)
             comma = block.layout.decimal_comma
             for n, series in block.columns.items():
                 try:
-                    growing.setdefault(n, GrowingColumn(room)).add(series)
+                    growing.setdefault(n, GrowingColumn(capacity)).add(series)
                 except KindsDifferError:
                     mixed.add(n)
             if mixed:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mdncli import machine
 from mdncli.config import Config
-from mdncli.data.spool import room
+from mdncli.data.spool import allocate
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.dataset import Dataset
 from mdncli.experiment.pruning import Bars, stopped_at
@@ -151,7 +151,7 @@ def _encoded(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     size = 4 * math.prod(shape)
     if size > CACHED_BYTES:
         spooled = size > MATRIX_SHARE * machine.spare_memory()
-        matrix = room(shape, np.float32, spooled=spooled)
+        matrix = allocate(shape, np.float32, spooled=spooled)
         x, y = matrix.T[:d], matrix.T[d:]
     return encoding.encode_inputs(table, rows, x), encoding.encode_targets(table, rows, y)
 

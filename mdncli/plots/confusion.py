@@ -14,7 +14,7 @@ from mdncli.plots import classes, facets, style
 from mdncli.plots.subject import Subject
 
 _SHARES = Normalize(0.0, 1.0)
-_ROOM_FOR_COUNTS, _ROOM_FOR_SHARES = 0.8, 0.26
+_CELL_FOR_COUNTS, _CELL_FOR_SHARES = 0.8, 0.26
 """Inches that a cell needs to say how many rows it has, and which share."""
 
 
@@ -61,11 +61,11 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
     style.categories(ax, labels)
     named = range(0, size, -(-size // classes.MOST_SHOWN))
     ax.set_yticks(named, [style.plain(labels[code], 12) for code in named])
-    room = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
+    cell = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
     for edge in np.arange(size - 1) + 0.5:
-        ax.axhline(edge, color="white", linewidth=min(1.0, 4 * room))
-        ax.axvline(edge, color="white", linewidth=min(1.0, 4 * room))
-    if room < _ROOM_FOR_SHARES:
+        ax.axhline(edge, color="white", linewidth=min(1.0, 4 * cell))
+        ax.axvline(edge, color="white", linewidth=min(1.0, 4 * cell))
+    if cell < _CELL_FOR_SHARES:
         return
     for (row, column), number in np.ndenumerate(count):
         if number:
@@ -73,9 +73,9 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
             ax.text(
                 column,
                 row,
-                f"{part} ({number:,})" if room >= _ROOM_FOR_COUNTS else part,
+                f"{part} ({number:,})" if cell >= _CELL_FOR_COUNTS else part,
                 ha="center",
                 va="center",
-                fontsize=9 if room >= _ROOM_FOR_COUNTS else 7,
+                fontsize=9 if cell >= _CELL_FOR_COUNTS else 7,
                 color="white" if share[row, column] > 0.45 else style.INK,
             )

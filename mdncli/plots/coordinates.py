@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import GOOD_IS_DARK, Scale, Swept
+from mdncli.plots.swept import GOOD_IS_DARK, AxisScale, Swept
 
 MOST_KEYS = 8
 """Axes that are shown at most, beside that of the NLL."""
@@ -44,7 +44,7 @@ def coordinates(swept: Swept) -> Figure:
     means = np.array([point.mean for point in points])
     # The best is at the top, where one looks first.
     heights = np.clip((high - means) / max(high - low, 1e-9), 0, 1)
-    scales = [Scale.of([each.get(key) for each in lead]) for key in keys]
+    scales = [AxisScale.of([each.get(key) for each in lead]) for key in keys]
     columns = [_swayed(scale.shares(), heights) for scale in scales]
     ys = np.stack([*columns, heights], axis=1)
     norm, clipped = swept.colours()
@@ -83,16 +83,16 @@ def _swayed(shares: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Where lines cross an axis: those of one value side by side, in the order of their NLL."""
     swayed = shares.copy()
     values = np.unique(shares[np.isfinite(shares)])
-    room = min(SWAY, 0.35 * float(np.diff(values).min())) if len(values) > 1 else SWAY
+    sway = min(SWAY, 0.35 * float(np.diff(values).min())) if len(values) > 1 else SWAY
     for value in values:
         (same,) = np.nonzero(shares == value)
         if len(same) > 1:
             ranks = heights[same].argsort().argsort()
-            swayed[same] += room * (2 * ranks / (len(same) - 1) - 1)
+            swayed[same] += sway * (2 * ranks / (len(same) - 1) - 1)
     return swayed
 
 
-def _marks(scale: Scale) -> tuple[list[float], list[str]]:
+def _marks(scale: AxisScale) -> tuple[list[float], list[str]]:
     """What is written at an axis, and where: all values if they are few, else some of them."""
     shares = scale.shares()
     if scale.labels:

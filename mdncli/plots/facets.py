@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 MOST_PANELS = 9
 MOST_ACROSS = 4
@@ -108,7 +108,7 @@ def frame(
     subjects: Sequence[Subject],
     grid: np.ndarray,
     chosen: Sequence[Pair],
-    rows: Sequence[Sequence[Rows]],
+    rows: Sequence[Sequence[PlotRows]],
 ) -> None:
     """Give the panels of one pair the same limits; a panel says how many of its rows are outside.
 

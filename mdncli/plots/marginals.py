@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mdncli.density.conditional import Conditional
 from mdncli.plots import facets, style
 from mdncli.plots.grid import cell_density, centres
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 CELLS = 300
 MOST_ROWS = 1000
@@ -63,7 +63,7 @@ def marginals(*subjects: Subject) -> Figure:
 
 
 def histograms(
-    lead: Subject, shown: dict[str, Rows], spanned: Sequence[Rows]
+    lead: Subject, shown: dict[str, PlotRows], spanned: Sequence[PlotRows]
 ) -> tuple[Figure, list[Axes], str]:
     """A panel for each target with histograms of some rows.
 

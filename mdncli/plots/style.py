@@ -251,9 +251,9 @@ def categories(ax: Axes, labels: Sequence[str]) -> None:
     """Name the x that are indices of categories: upright where side by side there is no room."""
     width = ax.bbox.width / DPI
     # They are set smaller than labels are.
-    room = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
-    if room >= min(_LEGIBLE, max(map(len, labels))):
-        ax.set_xticks(range(len(labels)), [plain(label, room) for label in labels])
+    space = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
+    if space >= min(_LEGIBLE, max(map(len, labels))):
+        ax.set_xticks(range(len(labels)), [plain(label, space) for label in labels])
         return
     shown = range(0, len(labels), math.ceil(len(labels) * _UPRIGHT / width))
     ax.set_xticks(shown, [plain(labels[at], _LEGIBLE) for at in shown], rotation=90)
@@ -277,9 +277,9 @@ def remark(ax: Axes, text: str) -> None:
     )
 
 
-def ticks(room: float, **kwargs: Any) -> MaxNLocator:
-    """Ticks at round values, about as many as there is room for, and never a crowd."""
-    return MaxNLocator(int(np.clip(room, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+def ticks(count: float, **kwargs: Any) -> MaxNLocator:
+    """Locator of about `count` ticks at round values, 3 to 8."""
+    return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
 
 
 def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mdncli.density.conditional import Conditional
 
 
-class Rows(NamedTuple):
+class PlotRows(NamedTuple):
     """Inputs `x` (N, d) and targets `y` (N, D), in the table's own units; false when N is 0."""
 
     x: np.ndarray
@@ -56,9 +56,9 @@ class Subject:
     name: str
     inputs: Sequence[str]
     targets: Sequence[str]
-    train: Rows | None = None
-    test: Rows | None = None
-    draws: Rows | None = None
+    train: PlotRows | None = None
+    test: PlotRows | None = None
+    draws: PlotRows | None = None
     predict: Callable[[np.ndarray], Conditional] | None = None
     predict_test: Callable[[], Conditional] | None = None
     exact_test: Callable[[], Conditional] | None = None

@@ -117,7 +117,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AxisScale:
     """An axis for the values of a key: numbers as they are, all else side by side.
 
     Args:
@@ -133,10 +133,10 @@ class Scale:
     whole: bool = False
 
     @classmethod
-    def of(cls, values: Sequence[Any]) -> Scale:
+    def of(cls, values: Sequence[Any]) -> AxisScale:
         """The axis of some values.
 
-        >>> Scale.of([0.001, 0.01, 0.1]).log, Scale.of(["tanh", "relu", "tanh"]).at.tolist()
+        >>> AxisScale.of([0.001, 0.01, 0.1]).log, AxisScale.of(["tanh", "relu", "tanh"]).at.tolist()
         (True, [0.0, 1.0, 0.0])
         """
         known = [value for value in values if value is not None]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import Scale, Swept
+from mdncli.plots.swept import AxisScale, Swept
 
 MOST_PANELS = 6
 """Keys that are shown at most."""
@@ -38,7 +38,7 @@ def trials(swept: Swept) -> Figure:
 
 
 def _panel(ax: Axes, key: str, swept: Swept) -> None:
-    scale = Scale.of(swept.values(key))
+    scale = AxisScale.of(swept.values(key))
     nll = np.asarray(swept.nll)
     ax.plot(
         scale.at,

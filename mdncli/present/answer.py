@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdncli.present.table import Table
+    from mdncli.present.table import TextTable
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,6 @@ class Answer:
 
     lines: Sequence[str] = ()
     document: Any = None
-    tables: Sequence[Table] = ()
+    tables: Sequence[TextTable] = ()
     faults: Sequence[str] = ()
     exit_code: int = 0

@@ -7,13 +7,13 @@ from itertools import zip_longest
 from typing import Any
 
 from mdncli.present.formats import number, significant
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store.values import mapping_of, number_of, sequence_of
 
 MOST_TARGETS = 2
 
 
-def tables(result: Mapping[str, Any]) -> list[Table]:
+def tables(result: Mapping[str, Any]) -> list[TextTable]:
     """The table of a result, which may have come from a file; none where it has no components."""
     found = mapping_of(result.get("components"))
     learned, exact = ([*map(mapping_of, sequence_of(found.get(k)))] for k in ("learned", "exact"))
@@ -38,7 +38,7 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
         for rank, both in enumerate(zip_longest(learned, exact, fillvalue={}), 1)
     ]
     caption = "in the target's own units; a scale is a standard deviation"
-    return [Table("Components, from the lowest mean", ("", *columns), rows, caption)]
+    return [TextTable("Components, from the lowest mean", ("", *columns), rows, caption)]
 
 
 def _cells(component: Mapping[str, Any], names: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ REMEDY = "correct it, or leave such rows out with --skip-invalid"
 
 
 @dataclass
-class Tally:
+class InvalidRows:
     """Count of the rows that were set aside, and the place of the first."""
 
     source: str = ""

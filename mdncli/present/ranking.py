@@ -15,7 +15,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import find
 from mdncli.present.records import KEYS, Record, read
-from mdncli.present.table import Table, csv_lines
+from mdncli.present.table import TextTable, csv_lines
 from mdncli.store.values import mapping_of
 from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
@@ -87,7 +87,7 @@ def _each_trial(
     return Answer(document=documents, tables=[_trial_table(ordered, keys, by)])
 
 
-def ranked_table(groups: Sequence[Group], total: int, heading: str) -> Table:
+def ranked_table(groups: Sequence[Group], total: int, heading: str) -> TextTable:
     """Groups of trials as a table: a row each, what they have in common first."""
     keys = [*dict.fromkeys(key for group in groups for key in group.overrides)]
     several = any(len(group.members) > 1 for group in groups)
@@ -104,10 +104,10 @@ def ranked_table(groups: Sequence[Group], total: int, heading: str) -> Table:
     said = [f"the best {len(groups)} of {total}"] if total > len(groups) else []
     if any(group.tied for group in groups):
         said.append("~ no worse than the best, as far as the seeds can tell")
-    return Table("", columns, rows, "; ".join(said))
+    return TextTable("", columns, rows, "; ".join(said))
 
 
-def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> Table:
+def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> TextTable:
     words = short_keys(keys)
     rows = [
         (
@@ -119,7 +119,7 @@ def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> Tabl
         for trial in trials
     ]
     columns = ("trial", "status", *(words[key] for key in keys), FIGURES[by])
-    return Table("", columns, rows, one_line=True)
+    return TextTable("", columns, rows, one_line=True)
 
 
 def _shown(value: Any) -> str:

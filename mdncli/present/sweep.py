@@ -10,7 +10,7 @@ from mdncli.evaluation import METRICS
 from mdncli.present.answer import Answer
 from mdncli.present.formats import duration
 from mdncli.present.ranking import ranked_table
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.sweep import ranking
 from mdncli.sweep.forecast import Forecast
 from mdncli.sweep.result import SweepResult
@@ -33,7 +33,7 @@ def forecast_answer(forecast: Forecast) -> Answer:
     )
     return Answer(
         document=forecast.document(),
-        tables=[Table("To be trained", ("shape", "trials", "stacks"), rows, caption)],
+        tables=[TextTable("To be trained", ("shape", "trials", "stacks"), rows, caption)],
     )
 
 
@@ -48,7 +48,7 @@ def sweep_answer(result: SweepResult) -> Answer:
     )
 
 
-def _tables(result: SweepResult) -> list[Table]:
+def _tables(result: SweepResult) -> list[TextTable]:
     """The best points, each with the spread of its seeds."""
     scored = [
         ranking.Scored(str(result.run_of(trial).path), trial.overrides, nll)

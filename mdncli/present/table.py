@@ -11,7 +11,7 @@ from mdncli.present.formats import abridged, printable
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A small table for people; cells are text already, numbers are right-aligned.
 
     Args:
@@ -22,7 +22,7 @@ class Table:
         one_line: each row takes one line, whatever the terminal's width: what the first column
             holds is shortened as far as needed, no other is broken.
 
-    >>> Table("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
+    >>> TextTable("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
     ('a', '1.29')
     """
 
@@ -32,13 +32,13 @@ class Table:
     caption: str = ""
     one_line: bool = False
 
-    def narrowed(self, width: int) -> Table:
+    def narrowed(self, width: int) -> TextTable:
         """The table of so many characters at most, two between columns, if it is `one_line`.
 
         The middle of long names in its first column is left out, but at least 8 characters stay.
 
         >>> rows = [("20261121-161722-sine", "1.29")]
-        >>> Table("", ("run", "NLL"), rows, one_line=True).narrowed(20).rows
+        >>> TextTable("", ("run", "NLL"), rows, one_line=True).narrowed(20).rows
         [('2026…1722-sine', '1.29')]
         """
         if not self.one_line:

@@ -26,7 +26,7 @@ BLOCK = 4096
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SweepCost:
     """The time and the disk space of a sweep.
 
     Args:
@@ -38,7 +38,7 @@ class Estimate:
     bytes: int
 
 
-def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estimate:
+def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> SweepCost:
     """Estimate the time and the disk space of stacks, once the workers are there.
 
     Args:
@@ -47,7 +47,7 @@ def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estim
         workers: who share them.
     """
     if not stacks:
-        return Estimate(0.0, 0)
+        return SweepCost(0.0, 0)
     lead: dict[str, TrialStack] = {}
     for stack in stacks:
         lead.setdefault(stack.label, stack)
@@ -60,7 +60,7 @@ def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estim
         rate = known[0] / lead[stack.label].cost if known else pace
         seconds += rate * stack.cost
         total += len(stack.trials) * (known[1] if known else size)
-    return Estimate(seconds / min(workers, len(stacks)), round(total))
+    return SweepCost(seconds / min(workers, len(stacks)), round(total))
 
 
 def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:

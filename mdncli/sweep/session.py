@@ -16,7 +16,7 @@ from mdncli.machine import interruptible
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import Driver, Tally
 from mdncli.sweep.executors import opened
-from mdncli.sweep.executors.base import Executor, Setting
+from mdncli.sweep.executors.base import Executor, ExecutorContext
 from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.forecast import Forecast, forecast
 from mdncli.sweep.request import Request
@@ -148,7 +148,7 @@ def _executor(
 ) -> Executor:
     """The executor that trains; to be closed in the end."""
     name, workers = _chosen(session, pending, rounds)
-    return opened(name, Setting(session.folder, workers, driver.hear, stop, session.client))
+    return opened(name, ExecutorContext(session.folder, workers, driver.hear, stop, session.client))
 
 
 def _chosen(session: Session, pending: Sequence[PendingTrial], rounds: Rounds) -> tuple[str, int]:

@@ -43,15 +43,15 @@ def forced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Make every size count as large; returns the arrays that were put in files."""
     made: list[tuple[int, ...]] = []
 
-    def room(shape, dtype, *, spooled):
+    def allocate(shape, dtype, *, spooled):
         if spooled:
             made.append(shape if isinstance(shape, tuple) else (shape,))
-        return spool.room(shape, dtype, spooled=spooled)
+        return spool.allocate(shape, dtype, spooled=spooled)
 
     def force() -> list[tuple[int, ...]]:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         for module in (column, job):
-            monkeypatch.setattr(module, "room", room)
+            monkeypatch.setattr(module, "allocate", allocate)
         for module in (column, binary):
             monkeypatch.setattr(module, "LARGE_BYTES", 0)
             monkeypatch.setattr(binary, "_RECEIVED_BYTES", 1 << 10)

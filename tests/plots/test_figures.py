@@ -210,8 +210,8 @@ def test_drawing_imports_no_pyplot_and_nothing_heavier() -> None:
     run_python(
         "import sys, numpy as np\n"
         "from mdncli.plots import FIGURES, style\n"
-        "from mdncli.plots.subject import Rows, Subject\n"
-        "rows = Rows(np.arange(9.0)[:, None], np.arange(9.0)[:, None])\n"
+        "from mdncli.plots.subject import PlotRows, Subject\n"
+        "rows = PlotRows(np.arange(9.0)[:, None], np.arange(9.0)[:, None])\n"
         "style.png(FIGURES['samples'].load()(Subject('a', ['x'], ['y'], train=rows, draws=rows)))\n"
         "heavy = {'matplotlib.pyplot', 'scipy', 'polars', 'pandas', 'torch'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"

@@ -16,7 +16,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import abridged, number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import KEYS, Record, read
-from mdncli.present.table import Table, csv_lines
+from mdncli.present.table import TextTable, csv_lines
 from mdncli.store import RunFolder
 
 Config = dict[str, Any]
@@ -157,7 +157,7 @@ def _flattened(tree: Mapping[str, Any]) -> Config:
 
 def _tables(
     records: Sequence[Record], configs: Sequence[Config], differing: list[str]
-) -> list[Table]:
+) -> list[TextTable]:
     """A column for each of a few runs, a row for each of many."""
     ids = [record.run.id for record in records]
     keys = [
@@ -167,13 +167,13 @@ def _tables(
     figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
     if len(records) <= SIDE_BY_SIDE:
         both = [a | b for a, b in zip(keys, figures, strict=True)]
-        beside = Table("", ("", *ids), _lines(both))
+        beside = TextTable("", ("", *ids), _lines(both))
         if _width(beside) <= NARROWEST:
             return [beside]
     major = [tuple(of[name] for name in MAJOR) for of in figures]
     words = [_last_word(key, differing) for key in differing]
     rows = [(id_, *of.values(), *best) for id_, of, best in zip(ids, keys, major, strict=True)]
-    whole = Table("", ("run", *words, *MAJOR), rows, one_line=True)
+    whole = TextTable("", ("run", *words, *MAJOR), rows, one_line=True)
     if _width(whole) <= NARROWEST:
         return [whole]
     numbers = [str(index + 1) for index in range(len(records))]
@@ -181,10 +181,10 @@ def _tables(
         (n, abridged(id_, LONGEST_KEY), *best)
         for n, id_, best in zip(numbers, ids, major, strict=True)
     ]
-    return [Table("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
+    return [TextTable("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
 
 
-def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[Table]:
+def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[TextTable]:
     """Differences of numbered runs, in as many tables as it takes for none to be too wide."""
     start = 0
     while start < len(numbers):
@@ -195,9 +195,11 @@ def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterat
         start = stop
 
 
-def _part(numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int) -> Table:
+def _part(
+    numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int
+) -> TextTable:
     lines = [(line[0], *line[1 + start : 1 + stop]) for line in _lines(facts)]
-    return Table("", ("", *numbers[start:stop]), lines)
+    return TextTable("", ("", *numbers[start:stop]), lines)
 
 
 def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
@@ -221,7 +223,7 @@ def _short_key(key: str) -> str:
     return shortened(short, LONGEST_KEY)
 
 
-def _width(table: Table) -> int:
+def _width(table: TextTable) -> int:
     """Columns of a terminal that a table of runs needs; the end of a long name can be spared."""
     spare = LONGEST if table.one_line else None
     lines = [(row[0][:spare], *row[1:]) for row in (table.columns, *table.rows)]

@@ -17,7 +17,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import Record, read
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
@@ -61,9 +61,9 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
     decisions = [*_decisions(recipe)]
-    tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
+    tables = [TextTable(run.id, ("", ""), rows), *components.tables(record.result)]
     if decisions:
-        tables.append(Table("Decided for this run", ("setting", "value", "because"), decisions))
+        tables.append(TextTable("Decided for this run", ("setting", "value", "because"), decisions))
     return Answer(document=document, tables=tables)
 
 

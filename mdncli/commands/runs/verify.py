@@ -17,7 +17,7 @@ from mdncli.experiment import config_of
 from mdncli.present.answer import Answer
 from mdncli.present.formats import shortened
 from mdncli.present.lookup import anything, find
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.store.values import mapping_of, sequence_of
 
@@ -71,12 +71,12 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
     )
 
 
-def _tables(found: dict[str, list[Check]]) -> list[Table]:
+def _tables(found: dict[str, list[Check]]) -> list[TextTable]:
     """All checks of one run; of several the worst of each."""
     if len(found) == 1:
         ((run, checks),) = found.items()
         rows = [(check.check, check.result, shortened(check.detail, 200)) for check in checks]
-        return [Table(Path(run).name, ("check", "result", "detail"), rows)]
+        return [TextTable(Path(run).name, ("check", "result", "detail"), rows)]
     rows = []
     for run, checks in found.items():
         worst = min(checks, key=lambda check: ("failed", "warning", "ok").index(check.result))
@@ -85,7 +85,7 @@ def _tables(found: dict[str, list[Check]]) -> list[Table]:
         if worst.result != "ok":
             detail = shortened(worst.detail, 200) + (f" (and {others} more)" if others else "")
         rows.append((Path(run).name, worst.result, detail))
-    return [Table("", ("run", "result", "detail"), rows)] if rows else []
+    return [TextTable("", ("run", "result", "detail"), rows)] if rows else []
 
 
 @dataclass(frozen=True)

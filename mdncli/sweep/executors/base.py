@@ -22,7 +22,7 @@ Done = tuple[list[Ended], int | None]
 
 
 @dataclass(frozen=True)
-class Setting:
+class ExecutorContext:
     """All that an executor may need.
 
     Args:
@@ -64,16 +64,16 @@ class Executor(ABC):
     """Workers that train stacks.
 
     Args:
-        setting: see there.
+        context: settings of the executor.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, context: ExecutorContext) -> None:
+        self.context = context
 
     @property
     def workers(self) -> int:
         """The number of workers, at the moment."""
-        return self.setting.workers
+        return self.context.workers
 
     @property
     def places(self) -> int:
@@ -113,8 +113,8 @@ class Executor(ABC):
 class Remote(Executor):
     """Workers in other processes, each stack a `Future`."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
         self._running: dict[Future[Done], TrialStack] = {}
 
     @abstractmethod

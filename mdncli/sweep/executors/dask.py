@@ -29,7 +29,7 @@ from mdncli.events import Listener, Note
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, Remote, Setting
+from mdncli.sweep.executors.base import Done, ExecutorContext, Remote
 from mdncli.sweep.stacks import TrialStack
 
 if TYPE_CHECKING:
@@ -152,14 +152,14 @@ class Dask(Remote):
     executor is made.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        assert setting.client is not None
-        self._client = setting.client
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
+        assert context.client is not None
+        self._client = context.client
         self._executor: Pool = self._client.get_executor(pure=False)
         self._known = 1
         self._token = uuid.uuid4().hex
-        self._mark = _mark_of(setting.folder) or ""
+        self._mark = _mark_of(context.folder) or ""
 
     @property
     def workers(self) -> int:

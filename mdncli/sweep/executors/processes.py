@@ -14,7 +14,7 @@ from typing import Any
 
 from mdncli.experiment import Stop
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, Remote, Result, Setting
+from mdncli.sweep.executors.base import Done, ExecutorContext, Remote, Result
 from mdncli.sweep.stacks import TrialStack
 
 ORPHAN_SECONDS = 0.5
@@ -24,8 +24,8 @@ ORPHAN_SECONDS = 0.5
 class Processes(Remote):
     """Processes of this machine; the death of one takes the others with it."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
         self._context = multiprocessing.get_context("spawn")
         self._asked = self._context.Value("i", 0, lock=False)
         self._pool = self._new_pool()
