@@ -59,7 +59,7 @@ class ConfigError(UsageError):
 
 
 class RunFault(MdnError):
-    """Something failed while running: the disk is full, a file is damaged."""
+    """A failure at run time: the disk is full, a file is damaged."""
 
     exit_code = 1
 
@@ -101,10 +101,10 @@ class InterruptedRunError(MdnError):
 
 
 class Stopped(BaseException):
-    """A signal, raised where the program happens to be so that everything is tidied up.
+    """A signal, raised as an exception so that all clean-up runs.
 
-    No `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python end by
-    SIGINT whatever it is told to exit with.
+    It is no `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python
+    end by SIGINT, whatever its exit code.
 
     Args:
         signal: its number.
@@ -133,7 +133,7 @@ _REMEDIES = {
 
 
 def refused(error: OSError, path: object, what: str = "cannot be written") -> RunFault:
-    """What the operating system would not do, as an error people can act on.
+    """Translate an `OSError` into an error with a remedy.
 
     >>> str(refused(OSError(errno.ENOSPC, "No space left on device"), "run/model"))
     'run/model: cannot be written: no space left on device; free some space'

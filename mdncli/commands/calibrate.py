@@ -20,7 +20,7 @@ from mdncli.store import finite
 
 
 def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool = False) -> Answer:
-    """Calibrate a run on its validation rows, or take that back."""
+    """Calibrate a run on its validation rows, or remove its calibration."""
     from mdncli.experiment import calibrated, reopen
 
     run = find_model(reference, runs_dir, listener)

@@ -38,7 +38,7 @@ FOLDS = 5
 """Parts that the rows are cut into where neither option nor config says."""
 
 FAILED_FOLDS = 3
-"""The exit code where some folds have failed."""
+"""Exit code if some folds have failed."""
 
 
 def crossval(
@@ -93,7 +93,7 @@ def crossval(
 
 
 def _ways(base: Config) -> list[dict[str, Any]]:
-    """The keys in which the config of each fold differs from the one that was asked for."""
+    """Overrides of the config for each fold."""
     data = base.data
     if isinstance(data, FileData) and data.splits is not None:
         return [{"data.split": split} for split in range(splits.columns(data.splits))]
@@ -106,7 +106,7 @@ class _Fold:
     """A fold that is done.
 
     Args:
-        number: which one, from 0.
+        number: index, from 0.
         run: its folder.
         dataset: its data.
         scores: on the rows that it tests.
@@ -128,7 +128,7 @@ class _Fold:
 
 
 def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
-    """The folds that did not fail, with their scores on their own test rows."""
+    """Score the folds that did not fail, each on its own test rows."""
     done = []
     for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
         if outcome.error is None:
@@ -150,7 +150,7 @@ def _answer(
     done: Sequence[_Fold],
     seconds: float,
 ) -> Answer:
-    """Write the result and say it."""
+    """Write the result and return the answer."""
     means, errors = _averages(done)
     result: dict[str, Any] = {
         "run": str(view.path),
@@ -179,7 +179,7 @@ def _metrics(dataset: Dataset | None) -> Mapping[str, Metric]:
 
 
 def _averaged(dataset: Dataset | None) -> list[str]:
-    """The metrics that are averaged over the folds, where they are known of all of them."""
+    """Names of the metrics that are averaged over the folds."""
     known = _metrics(dataset)
     others = classification.OTHER_NAMES if known is CLASS_METRICS else {}
     return [*(name for name, metric in known.items() if metric.averaged), *others]
@@ -222,7 +222,7 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
 
 
 def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
-    """The figures of all folds together: every row as the model saw it that had not learned it."""
+    """Draw the figures of all folds together: each row predicted by a model not trained on it."""
     from mdncli.plots import FIGURES
     from mdncli.present.figures import draw
 
@@ -261,7 +261,7 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
 
 
 def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
-    """Leave what the folds have; where none has begun, nothing."""
+    """Keep the folder if any fold has begun, or else delete it."""
     with contextlib.suppress(MdnError, OSError):
         begun = store.runs(view.folds)
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)

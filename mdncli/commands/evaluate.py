@@ -107,7 +107,7 @@ def _shares(dataset: Dataset | None, predictor: Predictor) -> np.ndarray | None:
 
 
 def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
-    """The data that the run was trained on, if it is still there."""
+    """Load the data that the run was trained on, if it still exists."""
     from mdncli.experiment import reopen
 
     try:
@@ -199,7 +199,7 @@ _LEVELLED = {name: metric for name, metric in METRICS.items() if metric.scope ==
 
 
 def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
-    """A line for each figure that applies: of all targets together, then of each."""
+    """Table lines of all metrics that apply: of all targets together, then of each."""
     together = {name: metric for name, metric in METRICS.items() if metric.scope == "rows"}
     alone = {name: metric for name, metric in METRICS.items() if metric.scope == "targets"}
     lines: list[Sequence[str]] = []
@@ -217,14 +217,14 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
 
 
 def _parts(result: dict[str, Any], targets: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every target, with what is known of it."""
+    """Metrics of every target, by its name."""
     yield from result.get("targets", {targets[0]: result}).items()
 
 
 def _references(
     names: Sequence[str], result: dict[str, Any], target: str = "", suffix: str = ""
 ) -> Iterator[Sequence[str]]:
-    """Figures of what knows nothing of x, a line each."""
+    """Table lines of the reference distributions, which ignore x."""
     for name in names:
         metric = METRICS[name]
         for what, whole in (result["reference"] or {}).items():
@@ -242,13 +242,13 @@ def _applies(name: str, part: Mapping[str, Any]) -> bool:
 
 
 def _figures(metric: Metric, name: str, part: Mapping[str, Any]) -> tuple[str, str]:
-    """A figure and its standard error, as text."""
+    """Format a metric and its standard error."""
     figure, error = named(part, name), named(part["se"], name)
     return _said(metric, figure), _said(metric, error)
 
 
 def _said(metric: Metric, value: float | None) -> str:
-    """A figure as text: one in a unit of its own may be of any size."""
+    """Format a metric: one in the target's unit may be of any size."""
     return significant(value) if metric.unit.startswith("target") else number(value)
 
 

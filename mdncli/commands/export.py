@@ -17,7 +17,7 @@ from mdncli.present.table import TextTable
 
 
 def exporters() -> Answer:
-    """All formats that can be asked for."""
+    """List all export formats."""
     about = {name: exporter.description for name, exporter in EXPORTERS.items()}
     return Answer(
         document=about, tables=[TextTable("", ("format", "what it is"), [*about.items()])]

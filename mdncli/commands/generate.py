@@ -64,7 +64,7 @@ def generate(
         store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})
         run.write_status("completed", 0)
     except BaseException:
-        # Drawn again in a moment, it is not worth an unfinished folder.
+        # Quick to draw again: no unfinished folder is left behind.
         store.abandon(run)
         raise
     return Answer(lines=[str(run.path)], document={"run": str(run.path), "files": files})

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
 
 MOST_RUNS = 6
-"""More would be too small to see, and there are no more colours that everyone can tell apart."""
+"""Most runs in one figure: more panels are too small, and there are no more distinct colours."""
 
 
 def figures() -> Answer:
-    """All figures that can be asked for."""
+    """List all figures."""
     every = {**FIGURES, **SWEEP_FIGURES}
     about = {name: figure.description for name, figure in every.items()}
     return Answer(
@@ -86,7 +86,7 @@ def plot(
         store.write_json(view.result, {**result, "runs": [run.id for run in runs]})
         view.write_status("completed", 0)
     except BaseException:
-        # Drawn again in a moment, it is not worth an unfinished folder.
+        # Quick to draw again: no unfinished folder is left behind.
         store.abandon(view)
         raise
     return answer

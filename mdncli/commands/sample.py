@@ -26,7 +26,7 @@ from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
 
 GRID_POINTS = 1000
-"""Evenly spaced x where one input is not told where to draw; draws where there is no input."""
+"""Default number of evenly spaced x with one input; of draws without inputs."""
 
 MOST_DRAWS = 1_000_000_000
 
@@ -34,10 +34,10 @@ DRAWS_AT_ONCE = 1 << 20
 """Draws that are held and written together."""
 
 MOST_TEMPERATURES = 6
-"""More would be too small to see side by side."""
+"""Most temperatures: more panels would be too small."""
 
 MOST_PICTURED = 1_000_000
-"""A picture is of all draws, or of so many of them."""
+"""Most draws in the figure."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Lis
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    """The temperatures asked for, such as those of "0.5,1,2", in that order."""
+    """Parse temperatures such as "0.5,1,2", in that order."""
     values = []
     for word in text.split(","):
         try:
@@ -182,7 +182,7 @@ def _drawn(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws in long form and in parts: input columns, the draw's number, the targets.
 
-    Every temperature begins with the same random numbers, so that what differs is its doing.
+    All temperatures use the same random numbers, so that they differ in nothing else.
     """
     rng = stream(predictor.seed if request.seed is None else request.seed, "sampling")
     label = "draw"

@@ -65,7 +65,7 @@ _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
 def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Part the arguments of a command into configs and overrides.
+    """Split the arguments of a command into configs and overrides.
 
     >>> divide(["sine", "model.mixtures=20", "./a=b.yaml"])
     (['sine', './a=b.yaml'], ['model.mixtures=20'])
@@ -85,7 +85,7 @@ def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_config(item: str) -> bool:
-    """Whether an argument can only be a config: an override, or the name of something there."""
+    """True if an argument is complete by itself: an override, an example or an existing path."""
     return bool(OVERRIDE.match(item)) or item in builtin() or os.path.exists(item)
 
 
@@ -183,7 +183,7 @@ def revised(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:
-    """What the config itself says: a table says no more than that it is the data."""
+    """Tree, marks and settings of a CONFIG argument: of a table, one setting for `data.file`."""
     if is_table(config):
         mark = Mark(printable(config), key=("data", "file"))
         return {}, {(): mark}, [Setting(("data", "file"), Text(config, quoted=True), mark)]

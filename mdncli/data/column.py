@@ -19,7 +19,7 @@ Kind = Literal["numeric", "boolean", "text"]
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one column.
+    """Values of one column.
 
     Args:
         kind: what the values are.
@@ -72,7 +72,7 @@ class Column:
         return Column(self.kind, self.values[rows], self.labels)
 
     def missing(self) -> NDArray[np.bool_]:
-        """Where there is no value, (N,)."""
+        """Mask of missing values, (N,)."""
         return self.values < 0 if self.kind == "text" else np.isnan(self.values)
 
     def array(self) -> NDArray[Any]:
@@ -102,10 +102,10 @@ def _text(value: float, truth: bool) -> str:
 
 
 def allocate_column(rows: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Room for the values of one column, in a file if they are many.
+    """Allocate memory for one column, in a temporary file if it is large.
 
     Raises:
-        RunFault: the disk has none.
+        RunFault: the disk is full.
     """
     return allocate(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
 
@@ -115,10 +115,10 @@ class KindsDifferError(Exception):
 
 
 class GrowingColumn:
-    """A column that comes part by part, at a cost of little more room than its values take.
+    """A column read part by part, in little more memory than its values take.
 
     Args:
-        capacity: how many rows to make room for; pages of memory that stay unused cost nothing.
+        capacity: number of rows to allocate; unused pages of memory cost nothing.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -133,7 +133,7 @@ class GrowingColumn:
 
         Raises:
             KindsDifferError: text, truth values and numbers do not mix.
-            RunFault: the disk has no room for it.
+            RunFault: the disk is full.
         """
         kind = _kind_of(series)
         if self._rows and (
@@ -149,7 +149,7 @@ class GrowingColumn:
         self._rows += len(series)
 
     def column(self) -> Column:
-        """What has come so far; a column without any value is numeric."""
+        """Column of all parts so far; without any value it is numeric."""
         if self._kind == "text":
             return _text_column(self._texts)
         values = np.empty(0) if self._values is None else self._values[: self._rows]
@@ -172,7 +172,7 @@ class GrowingColumn:
 
 
 def _kind_of(series: pl.Series) -> Kind | None:
-    """What a series holds; None where it holds nothing and could be of any kind but text."""
+    """Kind of a series; None if it is empty and may be of any kind but text."""
     import polars as pl
 
     if series.dtype == pl.String:

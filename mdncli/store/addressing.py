@@ -18,12 +18,12 @@ FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{
 
 @dataclass(frozen=True)
 class Found:
-    """A run that was asked for.
+    """Result of a look-up.
 
     Args:
         run: its folder.
-        passed_over: the newer ones that could not serve.
-        named: how many runs have the name that was asked for; 0 where none was.
+        passed_over: newer runs that could not be used.
+        named: number of runs with the given name; 0 if no name was given.
     """
 
     run: RunFolder
@@ -66,7 +66,7 @@ def find(
         root: the folder that holds the runs.
         reference: what the user typed.
         usable: whether this command can use a run; newer runs that fail are passed over.
-        best: (what its data is, validation NLL) of a run, for `@best`.
+        best: (identity of its data, validation NLL) of a run, for `@best`.
 
     Raises:
         RunNotFoundError: nothing matches, or more than one run does.

@@ -11,7 +11,7 @@ from mdncli.present.filters import Filters, select
 from mdncli.present.runs import runs_table
 
 SHOWN = 5
-"""Runs in the table at least, beside those that were asked for."""
+"""Least number of runs in the table."""
 
 
 def best_runs(runs_dir: Path, filters: Filters, count: int, listener: Listener) -> Answer:

@@ -51,7 +51,7 @@ FIGURES: dict[str, Callable[[Record], str]] = {
 }
 
 MAJOR = (f"{NLL} val", f"{NLL} test", EXCESS, "seconds")
-"""The figures there is room for where runs are rows."""
+"""Metrics in the table with a run per row."""
 
 
 def compare(
@@ -203,7 +203,7 @@ def _part(
 
 
 def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
-    """A row for each fact that any of the runs has, with what it is in each."""
+    """Table rows: every key that any run has, with its value in each run."""
     return [
         (_short_key(name), *(of[name] for of in facts))
         for name in facts[0]
@@ -212,7 +212,7 @@ def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
 
 
 def _short_key(key: str) -> str:
-    """A key that fits beside its values: whole sections are left out before anything is cut.
+    """Shorten a key: whole sections are left out before a word is cut.
 
     >>> _short_key("data.transform.area_of_the_living_room"), _short_key("model.mixtures")
     ('….area_of_the_living_room', 'model.mixtures')

@@ -92,7 +92,7 @@ def _history(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, Any]]) -> Facts:
-    """Status and start of the run, and what to do about it."""
+    """Status and start of the run, and the next command if it is unfinished."""
     now = time.time()
     took = "" if record.seconds is None else f", took {number(record.seconds, 1)} s"
     reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
@@ -122,7 +122,7 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
 
 
 def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
-    """Progress of a sweep, as its folders say now."""
+    """Progress of a sweep, read from its folders."""
     about = mapping_of(_found(run, run.provenance).get("sweep"))
     counts = SweepFolder(run).count()
     states = ("completed", "running", "failed", "diverged", "pending")

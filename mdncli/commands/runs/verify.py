@@ -24,7 +24,7 @@ from mdncli.store.values import mapping_of, sequence_of
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check: `warning` where the run works and something beside it has changed."""
+    """Result of one check: `warning` if the run works but its data or the like has changed."""
 
     check: str
     result: Literal["ok", "warning", "failed"]
@@ -32,7 +32,7 @@ class Check:
 
 
 class _Doubt(Exception):
-    """A warning about a run that is whole all the same."""
+    """Warning about a run that is itself intact."""
 
 
 def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Listener) -> Answer:
@@ -90,7 +90,7 @@ def _tables(found: dict[str, list[Check]]) -> list[TextTable]:
 
 @dataclass(frozen=True)
 class _Subject:
-    """A run under examination, and what has been found about the data of others."""
+    """Run being checked, and the data files whose fingerprints are already known."""
 
     run: RunFolder
     seen: dict[str, tuple[str, bool]]
@@ -105,12 +105,12 @@ class _Subject:
 
     @cached_property
     def is_view(self) -> bool:
-        """Test that it only shows other runs."""
+        """True if the folder only shows other runs."""
         return "runs" in self.run.read_json(self.run.provenance)
 
     @property
     def only_data(self) -> bool:
-        """Test that it was never to be trained."""
+        """True if the folder holds data and no model."""
         return self.result is not None and "nll" not in self.result
 
 
@@ -248,4 +248,4 @@ CHECKS: dict[str, Callable[[_Subject], str | None]] = {
     "recipe": _recipe,
     "data": _data,
 }
-"""Name -> the check: what it found, None where it does not apply; it raises what is wrong."""
+"""Name -> check: returns its finding, or None where it does not apply; raises on damage."""

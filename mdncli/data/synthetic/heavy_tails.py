@@ -1,4 +1,4 @@
-"""A smooth curve with noise that is mostly small and now and then huge."""
+"""A smooth curve with heavy-tailed noise."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class HeavyTails(Synthetic):
 
     Attributes:
         degrees_of_freedom: nu of the noise, above 2 so that it has a standard deviation.
-        noise: what its scale is multiplied by.
+        noise: factor on its scale.
         low: the smallest x.
         high: the largest x.
 

@@ -12,7 +12,7 @@ from mdncli.data.synthetic.base import Array, Synthetic, above_zero, in_order
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 
-# How far the second branch lies above the first.
+# Distance of the second branch above the first.
 _GAP = 12.0
 
 
@@ -63,5 +63,5 @@ class TwoClusters(Synthetic):
 
 
 def _middle(x: Array) -> Array:
-    """Where the first branch lies, elementwise."""
+    """Centre of the first branch, elementwise."""
     return 3 * np.sin(0.5 * x) + 0.5 * x
