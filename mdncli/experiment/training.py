@@ -1,4 +1,4 @@
-"""A stack at work: its events become metrics, checkpoints, statuses and progress."""
+"""Training of a stack: writes metrics, checkpoints and statuses, and reports progress."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
 
 
 TOLD_SECONDS = 1.0
-"""Least seconds between the signs of life that a run's folder gives."""
+"""Least seconds between status updates in a run's folder."""
 
 CHECKPOINT_SECONDS = 2.0
 """Least seconds between checkpoints."""
 
 SAVING_SHARE = 0.02
-"""The most of its time that training spends on checkpoints, and on signs of life."""
+"""Largest share of the time spent on checkpoints, and on status updates."""
 
 FILE_SECONDS = 0.0025
-"""What it takes to replace a small file, or so."""
+"""Approximate time to replace a small file."""
 
 Stop = Callable[[], int | None]
-"""Says which signal, if any, has asked to stop."""
+"""Function that returns the signal that has asked to stop, if any."""
 
 
 class Training:
-    """A stack at work: its events become metrics, checkpoints, statuses and progress."""
+    """Training of a stack: writes metrics, checkpoints and statuses, and reports progress."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Training:
         self.last_checkpoint = last_checkpoint
         self.plan = jobs[0].plan
         replicas: list[Replica] = []
-        # Runs that differ in their seed only share their data; folds share a table, not its split.
+        # Runs that differ only in their seed share their data; folds share a table, not its split.
         shared = {id(job.dataset.split): job for job in jobs}
         data: list[TrainingData] = []
         placed: dict[int, int] = {}
@@ -117,7 +117,7 @@ class Training:
             job.run.write_status("running", job.epoch)
         self.began = self.saved = self.told = time.monotonic()
         self.trained = 0.0
-        # Guesses, until they have been measured: of many runs each takes about so long.
+        # Initial guesses, replaced by measurements.
         self.saving = self.telling = FILE_SECONDS * (len(jobs) - 1)
         self.seats = _Seats.of((), np.empty(0))
         self.seated = 0
@@ -129,14 +129,14 @@ class Training:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, those before a resume included."""
+        """Seconds of training, including those before a resume."""
         return self.seconds + time.monotonic() - self.began
 
     def drive(self, stop: Stop) -> None:
-        """Run the stack to its end, or until a signal asks to stop.
+        """Train the stack to the end, or until a signal asks to stop.
 
         Raises:
-            InterruptedRunError: a signal did; the checkpoint is written.
+            InterruptedRunError: a signal asked to stop; the checkpoint is written.
         """
         from mdncli.training import plan as events
 
@@ -175,9 +175,9 @@ class Training:
         return f"continue each of the {len(self.jobs)} runs, as with {remedy}"
 
     def save(self) -> None:
-        """Write every run's checkpoint: with the same folder, training goes on bit for bit."""
+        """Write every run's checkpoint, from which training continues bit for bit."""
         began = time.monotonic()
-        self._write_metrics()  # first: what is later than the checkpoint is dropped on a resume
+        self._write_metrics()  # first: metrics later than the checkpoint are dropped on a resume
         state = self.stack.state()
         for job in self.jobs:
             about = {
@@ -199,11 +199,11 @@ class Training:
     def _validated(self, event: Validated) -> None:
         ids = event.replicas
         if len(ids) != self.seated:
-            # They only ever leave, so that they are the same as long as they are as many.
+            # Replicas only ever leave: the same number means the same replicas.
             self.seats, self.seated = _Seats.of(self.jobs, ids), len(ids)
         seats = self.seats
         self.latest[:, ids] = event.nll_train, event.nll_validation
-        # A member's NLL is the sum over its networks, of which some may have stopped before.
+        # A member's NLL is the sum over its networks, some of which may have stopped before.
         members = [
             np.bincount(seats.member, nll[seats.replica]) + offset
             for nll, offset in zip(self.latest, seats.offsets, strict=True)
@@ -250,7 +250,7 @@ class Training:
         )
 
     def _said_of(self, event: Diverged) -> str:
-        """Why a network diverged, and the row and the component that may be at fault."""
+        """Reason why a network diverged, with the least likely row and its narrowest component."""
         if event.row is None:
             return event.detail
         dataset = self.owner[event.replica].dataset
@@ -259,7 +259,7 @@ class Training:
         return f"{event.detail}; hardest is {dataset.table.at(row)}{thin}"
 
     def _write_metrics(self) -> None:
-        """Write what has been measured; many lines at once, for there may be many runs."""
+        """Write new metrics; many lines at once, as there may be many runs."""
         for job in self.jobs:
             if len(job.history) > job.written:
                 records = job.history[job.written :]
@@ -288,7 +288,7 @@ class Training:
 
 
 def _restored(jobs: Sequence[Job]) -> Restored:
-    """What all runs of a stack go on from, as `restore` gives it for one."""
+    """Combined state of all runs of a stack; see `restore` for one run."""
     each = [restore(job) for job in jobs]
     states = [one.state for one in each if one.state is not None]
     if len(states) < len(jobs):
@@ -298,7 +298,7 @@ def _restored(jobs: Sequence[Job]) -> Restored:
 
 
 def _offsets(dataset: Dataset) -> tuple[float, float]:
-    """What turns a standardised NLL of training and of validation rows into own units."""
+    """Offsets from a standardised NLL to own units, of training and of validation rows."""
     train, validation = (
         -math.fsum(
             len(part) / len(rows) * float(np.mean(dataset.encoding.log_jacobian(dataset.y(part))))
@@ -312,18 +312,18 @@ def _offsets(dataset: Dataset) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Seats:
-    """Which runs the replicas of an event belong to.
+    """Assignment of an event's replicas to runs and members.
 
     Attributes:
-        jobs: those that still have some.
-        order: what brings the replicas of the event into that of the runs.
-        starts: where those of each run begin then.
-        live: of each, which members still train.
-        own: of each, which of all live members they are.
-        replica: every network of a live member.
-        member: which of all live members it belongs to.
-        offsets: what turns the standardised NLLs of live members, on training and on validation
-            rows, into own units, (2, members).
+        jobs: runs with live replicas.
+        order: permutation of the event's replicas into the order of the runs.
+        starts: first position of each run in that order.
+        live: members of each run that still train.
+        own: positions of each run's members among all live members.
+        replica: networks of live members.
+        member: index of each network's member among all live members.
+        offsets: offsets of the NLLs of live members, on training and on validation rows, to own
+            units, (2, members).
     """
 
     jobs: list[Job]
@@ -337,7 +337,7 @@ class _Seats:
 
     @classmethod
     def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _Seats:
-        """Those of some replicas, in their order."""
+        """Assignment of some replicas, in their order."""
         seats = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
         present = set(ids.tolist())
         offsets: list[tuple[float, float]] = []
