@@ -1,4 +1,4 @@
-"""Which classes are taken for which, on test rows."""
+"""Confusion matrix of classes on test rows."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mdncli.plots.subject import Subject
 
 _SHARES = Normalize(0.0, 1.0)
 _CELL_FOR_COUNTS, _CELL_FOR_SHARES = 0.8, 0.26
-"""Inches that a cell needs to say how many rows it has, and which share."""
+"""Least size of a cell in inches for its count, and for its share, to be written."""
 
 
 @style.styled
 def confusion(*subjects: Subject) -> Figure:
-    """For the test rows of each class, the share that has each as its most probable: any inputs.
+    """Confusion matrix: for each actual class, the shares of its test rows by most probable class.
 
-    Shares add up to 1 from left to right, and a model that is always right has all of
-    them on the diagonal. Numbers stand in the cells as long as there is room for them.
+    Shares add up to 1 in every row, and a perfect model has all of them on the diagonal. Numbers
+    are written into cells that are large enough.
 
     Args:
         subjects: with `test` and `classify_test`.
@@ -43,7 +43,7 @@ def confusion(*subjects: Subject) -> Figure:
 
 
 def counts(actual: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
-    """How many rows of each class, in rows, are taken for each, in columns, (size, size).
+    """Counts of actual classes, in rows, by most probable class, in columns, (size, size).
 
     >>> counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     array([[1, 1],

@@ -1,4 +1,4 @@
-"""The result of a subcommand, in every form it may be asked for."""
+"""Answer: the result of a subcommand, as text, tables and JSON."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Answer:
     """The result of a subcommand.
 
     Args:
-        lines: what goes to stdout, a line each.
-        document: the same as one JSON document, for `--json`.
-        tables: for a person; they are the answer itself where `lines` is empty.
-        faults: what failed while the rest was done, a line each.
-        exit_code: not zero where the command did its work but some of it failed.
+        lines: lines for stdout.
+        document: the result as one JSON document, for `--json`.
+        tables: tables for the terminal; they go to stdout if `lines` is empty.
+        faults: errors of the parts that failed, a line each.
+        exit_code: not zero if some parts failed.
     """
 
     lines: Sequence[str] = ()

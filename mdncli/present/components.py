@@ -1,4 +1,4 @@
-"""The components of one mixture for all rows as a table, beside the true ones where known."""
+"""Components of one mixture for all rows as a table, beside the exact ones if known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_TARGETS = 2
 
 
 def tables(result: Mapping[str, Any]) -> list[TextTable]:
-    """The table of a result, which may have come from a file; none where it has no components."""
+    """Table of the components in a result, which may be from a file; empty if there are none."""
     found = mapping_of(result.get("components"))
     learned, exact = ([*map(mapping_of, sequence_of(found.get(k)))] for k in ("learned", "exact"))
     if not learned:
@@ -42,7 +42,7 @@ def tables(result: Mapping[str, Any]) -> list[TextTable]:
 
 
 def _cells(component: Mapping[str, Any], names: list[str]) -> list[str]:
-    """The weight, and of each target the mean and the scale."""
+    """Table cells: the weight, and the mean and scale of each target."""
     mean, std = (mapping_of(component.get(key)) for key in ("mean", "std"))
     cells = [number(number_of(component.get("weight")), 3)]
     for name in names:

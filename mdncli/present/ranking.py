@@ -1,4 +1,4 @@
-"""Trials of one sweep, ranked: for `mdn runs list`, `best` and `compare` with `--sweep`."""
+"""Ranking of the trials of a sweep, for `mdn runs list`, `best` and `compare` with `--sweep`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FIGURES = {
     "excess_nll": METRICS["excess_nll"].heading,
     "seconds": "seconds",
 }
-"""Figures that trials can be ranked by, lowest first: keys of their JSON, and headings."""
+"""Metrics to rank trials by, lowest first: keys in JSON, and headings."""
 
 LONGEST = 14
 """Characters of a value in a table."""
@@ -36,7 +36,7 @@ LONGEST = 14
 
 @dataclass(frozen=True)
 class Ranking:
-    """A ranking of the trials of a sweep.
+    """Options of a ranking of the trials of a sweep.
 
     Args:
         sweep: the sweep.
@@ -52,7 +52,7 @@ class Ranking:
 def ranking_answer(
     asked: Ranking, runs_dir: Path, listener: Listener, *, as_csv: bool = False
 ) -> Answer:
-    """The trials of a sweep, or groups of them, the best first; then those without a figure."""
+    """Answer with the trials of a sweep, or groups, best first; those without a value last."""
     trials = trials_of(asked, runs_dir, listener)
     groups = ranked(asked, trials)
     if asked.group_by is None:
@@ -72,7 +72,7 @@ def ranking_answer(
 def _each_trial(
     trials: Sequence[Record], groups: Sequence[Group], by: str, *, as_csv: bool
 ) -> Answer:
-    """Every trial by itself, in the order of its group."""
+    """Single trials, in the order of their groups."""
     keys = _keys(trials)
     by_path = {str(trial.run.path): trial for trial in trials}
     paths = dict.fromkeys([*(group.members[0].run for group in groups), *by_path])
@@ -88,7 +88,7 @@ def _each_trial(
 
 
 def ranked_table(groups: Sequence[Group], total: int, heading: str) -> TextTable:
-    """Groups of trials as a table: a row each, what they have in common first."""
+    """Table of groups of trials: a row each, their common settings first."""
     keys = [*dict.fromkeys(key for group in groups for key in group.overrides)]
     several = any(len(group.members) > 1 for group in groups)
     words = short_keys(keys)

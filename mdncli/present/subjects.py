@@ -17,11 +17,11 @@ from mdncli.present import records
 from mdncli.store import RunFolder
 
 DRAWS = 1000
-"""Draws shown over the data."""
+"""Number of draws shown over the data."""
 
 
 def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
-    """The data alone, before anything is trained; `split` shows the training rows only."""
+    """Subject of data without a model; `split` selects the training rows."""
     everything = np.arange(dataset.table.rows)
     return Subject(
         name=dataset.config.name,
@@ -34,7 +34,7 @@ def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
 
 
 def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
-    """A trained run: its data, its predictions, its history and, where known, the truth."""
+    """Subject of a trained run: data, predictions, history and, if known, exact densities."""
     inputs, problem = dataset.inputs, dataset.problem
     single = len(inputs) == 1
     numeric = single and [*predictor.ranges] == inputs
@@ -102,7 +102,7 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
 
 
 def rows(dataset: Dataset, chosen: np.ndarray) -> PlotRows:
-    """Some rows of the data; text becomes the index of its category, what is missing NaN."""
+    """Rows of the data for figures; text becomes the index of its category, missing values NaN."""
     part = dataset.table[chosen]
     x = np.empty((len(chosen), len(dataset.inputs)))
     for values, name in zip(x.T, dataset.inputs, strict=True):
@@ -122,7 +122,7 @@ def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 def _test_draws(dataset: Dataset, predictor: Predictor) -> PlotRows | None:
     """A draw at each test row, at most `DRAWS` of them; None where there are none.
 
-    Without inputs all rows are alike, and there are `DRAWS`.
+    Without inputs all rows are equivalent, and there are `DRAWS`.
     """
     if not dataset.inputs:
         anywhere = predictor.predict(Table({}, counted=range(1, 2)))

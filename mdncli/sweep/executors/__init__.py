@@ -21,6 +21,6 @@ EXECUTORS: dict[str, str] = {
 
 
 def opened(name: str, context: ExecutorContext) -> Executor:
-    """The executor of a name; to be closed in the end, as by `with`."""
+    """Open an executor by name; to be closed at the end, e.g. by `with`."""
     module, _, attribute = EXECUTORS[name].partition(":")
     return getattr(import_module(module), attribute)(context)

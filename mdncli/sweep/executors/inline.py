@@ -1,4 +1,4 @@
-"""This process, which trains one stack after the other, where a debugger can follow."""
+"""Executor in this process, which trains one stack after the other, e.g. under a debugger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mdncli.sweep.stacks import TrialStack
 
 
 class Inline(Executor):
-    """This process: a stack has been trained when `submit` returns."""
+    """Executor in this process: a stack has been trained when `submit` returns."""
 
     def __init__(self, context: ExecutorContext) -> None:
         super().__init__(context)
