@@ -1,4 +1,4 @@
-"""The rooms, kept by tests: import floors, lazy imports, formatting, types, the README."""
+"""Architecture: import order, lazy imports, formatting, types, docstrings, the README."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Case:
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """What it says."""
+        """Pieces of the error message."""
         return (self.says,) if isinstance(self.says, str) else self.says
 
     def prepare(self, home: Path) -> None:

@@ -430,7 +430,7 @@ def test_a_yaml_with_every_key_reproduces_the_run() -> None:
 
 
 def best_of(answer: Answer) -> str:
-    """What is said of the epochs at which its two networks were best."""
+    """Message on the epochs at which the two networks were best."""
     first, last = sorted(answer.document["best"]["epoch"])
     when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return f"best at {when} of {answer.document['epochs']}"

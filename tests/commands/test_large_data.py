@@ -85,7 +85,7 @@ def test_training_on_mapped_rows_gives_the_same_weights(here, forced, tmp_path, 
     assert_equal(trained(here, *arguments), plain)
     # The training rows, inputs and targets together, and those of validation.
     assert [shape for shape in made if len(shape) == 2] == [(2397, 9), (153, 9)]
-    if suffix != "csv":  # which grows, so that more rooms are made
+    if suffix != "csv":  # which grows, so that more arrays are allocated
         assert made.count((ROWS,)) == (6 if suffix == "parquet" else 4)
 
 

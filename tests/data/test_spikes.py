@@ -1,4 +1,4 @@
-"""The spike trap: found where needles pay, silent where they do not, gone at the proposed floor."""
+"""The spike trap: found where degenerate components pay, and gone at the proposed floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arrays in files that nobody sees."""
+"""Arrays in nameless temporary files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the figures show: the right numbers in the right places."""
+"""Contents of the figures: the right numbers in the right places."""
 
 from __future__ import annotations
 

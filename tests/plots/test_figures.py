@@ -34,7 +34,7 @@ FROM_NUMBERS = {"draws", "predict", "predict_test", "predict_member"}
 
 
 def _is_for(name: str, kind: str) -> bool:
-    """Whether a figure is for a kind of subject, judged by its entry."""
+    """True if a figure applies to a kind of subject, by its entry."""
     entry = FIGURES[name]
     foreign = FROM_NUMBERS if kind.startswith("classes") else FROM_CLASSES
     fits = entry.inputs in KINDS[kind] and not foreign & {*entry.needs}

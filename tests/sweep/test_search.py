@@ -1,4 +1,4 @@
-"""Points that are chosen by what has come of others."""
+"""Points that are chosen by the results of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers in other processes: what has ended, and what becomes of it when one of them dies."""
+"""Workers in other processes: results of stacks, also when a worker dies."""
 
 from __future__ import annotations
 
