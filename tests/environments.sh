@@ -39,6 +39,8 @@ if [ "$resolution" = highest ]; then
     "$bin/python" -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[test]'
 else
     "$bin/uv" pip install --quiet --python "$bin/python" --resolution "$resolution" -e '.[test]'
+    # Types are checked against those that the newest packages declare.
+    set -- -k 'not basedpyright' "$@"
 fi
 "$bin/python" -m pip list --format=freeze --exclude-editable
 PATH="$bin:$PATH" "$bin/python" -m pytest -n auto "$@"

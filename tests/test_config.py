@@ -15,8 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdncli import config
-from mdncli.config import Config, FileData, SyntheticData
-from mdncli.config.schema import fields, synthetic_data
+from mdncli.config import Config, FileData, SyntheticData, fields, synthetic_data
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError
 from mdncli.transforms import TRANSFORMS

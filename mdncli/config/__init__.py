@@ -15,24 +15,16 @@ from types import MappingProxyType
 from pydantic import ValidationError
 
 from mdncli.config import document, faults, history
+from mdncli.config.data import DEFAULT_DATASET, Data, FileData, SyntheticData, synthetic_data
 from mdncli.config.document import Mark, Marks, Tree
 from mdncli.config.history import as_recorded
+from mdncli.config.model import Model, Scale
 from mdncli.config.overrides import OVERRIDE, Setting, of_option, of_override, overlay
 from mdncli.config.rendering import dump, json_schema, written
 from mdncli.config.scalars import Text, clip, printable
-from mdncli.config.schema import (
-    DEFAULT_DATASET,
-    Config,
-    Data,
-    FileData,
-    Model,
-    Scale,
-    SyntheticData,
-    Train,
-    fields,
-    synthetic_data,
-)
+from mdncli.config.schema import Config, fields
 from mdncli.config.sources import builtin, default_name, is_table, locate
+from mdncli.config.train import Train
 from mdncli.errors import ConfigError
 
 __all__ = [

@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from mdncli.config.data import PARAMETERS, FileData, kind_of_data
 from mdncli.config.document import Key, Mark, Marks, Tree, spelled
 from mdncli.config.scalars import choice_of, nearest, plain, shown
-from mdncli.config.schema import PARAMETERS, Fields, FileData, fields, kind_of_data, words_of
+from mdncli.config.schema import Fields, fields, words_of
 
 MOST = 50
 """Most faults of one config that are listed."""

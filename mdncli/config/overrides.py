@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mdncli.config.data import FileData, SyntheticData, kind_of_data
 from mdncli.config.document import Key, Mark, Marks, Tree, parse, spelled
 from mdncli.config.scalars import Text, clip
-from mdncli.config.schema import FileData, SyntheticData, kind_of_data
 from mdncli.errors import ConfigError
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, Field, create_model
 
-from mdncli.config.schema import Config, FileData, fields, synthetic_data, words_of
+from mdncli.config.data import FileData, synthetic_data
+from mdncli.config.schema import Config, fields, words_of
 from mdncli.data.synthetic import DATASETS
 
 COMMENTS_AT = 32

@@ -22,7 +22,8 @@ from mdncli.experiment.gmm import require_rows
 from mdncli.experiment.launch import prepare, settle, train
 from mdncli.experiment.provenance import begin, begin_view, provenance
 from mdncli.experiment.pruning import Bars, best_until
-from mdncli.experiment.recipe import Recipe, expected_model, recall, recorded, resolve
+from mdncli.experiment.recipe import Recipe, expected_model, recall, resolve
+from mdncli.experiment.recorded import recorded
 from mdncli.experiment.result import Outcome
 from mdncli.experiment.resume import resume
 from mdncli.experiment.selection import calibrated

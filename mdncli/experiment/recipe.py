@@ -8,7 +8,6 @@ stands in `result.json`.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,23 +17,19 @@ from typing import Any
 from mdncli.config import Config, FileData
 from mdncli.data.naming import quoted
 from mdncli.data.spikes import SpikeTrap
-from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
+from mdncli.errors import DataError, RunFault, UsageError
+from mdncli.experiment.architecture import factorisation_of, head_of, network_of
 from mdncli.experiment.dataset import Dataset
+from mdncli.experiment.recorded import LENGTH, recorded
 from mdncli.factorisation import Factorisation
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.network import Network
-from mdncli.store import RunFolder, finite, read_tensors
+from mdncli.store import RunFolder, finite
 from mdncli.training.plan import StackPlan, steps_per_epoch
 from mdncli.transforms import TRANSFORMS
 
-POINT_FAMILIES = {"squared": "gaussian", "absolute": "laplace"}
-"""The density around point predictions, by the loss that they are trained on."""
-
 SCORES = ("crps", "mixed")
 """Losses of mixtures of Gaussian components of one target beside their NLL."""
-
-LAYERLESS = ("linear", "gmm")
-"""Kinds of model without hidden layers."""
 
 MOST_CORRELATED = 3
 """Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
@@ -170,9 +165,6 @@ _PLANNED = (
 )
 """Parts of a `StackPlan` that a recipe records beside network and head."""
 
-_LENGTH = ("train.steps", "train.validate_every")
-"""Settled keys that follow from how long a run trains, which may change when it is continued."""
-
 
 def resolve(config: Config, dataset: Dataset) -> Recipe:
     """Decide whatever a config leaves open, from the rows that train.
@@ -254,7 +246,7 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
     try:
         for key, decision in document["settled"].items():
             # A length may have changed: it is decided anew, unless it is now said.
-            if key in fresh.reasons and key not in _LENGTH:
+            if key in fresh.reasons and key not in LENGTH:
                 value = decision["value"]
                 value = tuple(value) if isinstance(value, list) else value
                 settled.config = _with(settled.config, key.split("."), value)
@@ -269,25 +261,6 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
     return _recipe(settled, dataset, fresh.coarse)
 
 
-def require_same_model(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse to continue a run whose config now asks for another model than it was begun with.
-
-    One with a checkpoint is not looked at: that knows the config by its hash.
-
-    Raises:
-        ResumeRefusedError: it does.
-    """
-    document = None if run.checkpoint.exists() else recorded(run)
-    now = recipe.to_json()
-    for key in ("columns", "factorisation", "network", "head"):
-        if document is not None and document.get(key) != now[key]:
-            what = _difference(key, now[key], document.get(key))
-            raise ResumeRefusedError(
-                f"{run.config}: has changed since the run began: {what}",
-                hint="restore it or train a new run",
-            )
-
-
 def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
     """Warnings about a model, to be said before it is trained."""
     asked = dataset.config.train.loss
@@ -295,52 +268,6 @@ def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
         yield f"train.loss: {asked} is for numbers; classes are learned by their NLL, cross-entropy"
     if not isinstance(recipe.head, ClassHead):
         yield from _without_mean(dataset, recipe.head)
-
-
-def recorded(run: RunFolder) -> dict[str, Any] | None:
-    """The recipe that a run was begun with; None of one of a format that had none.
-
-    A model or checkpoint that cannot be read has nothing to say here: whoever needs it says so.
-
-    Raises:
-        RunFault: `recipe.json` is damaged, or is not the recipe that the run's model has.
-    """
-    document = run.find_json(run.recipe)
-    for path in (run.model, run.checkpoint):
-        with contextlib.suppress(RunFault):
-            signed = read_tensors(path)[1].get("recipe")
-            if isinstance(signed, dict):
-                break
-    else:
-        return document
-    if document is None:
-        return signed
-    found, whole = _without_length(document), _without_length(signed)
-    for key, value in whole.items():
-        if found.get(key) != value:
-            raise RunFault(
-                f"{run.recipe}: contradicts {path.name}: {_difference(key, found.get(key), value)}",
-                hint=f"delete it; {path.name} holds the recipe",
-            )
-    return document
-
-
-def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what may change when a run is continued for longer."""
-    kept = {key: value for key, value in document.items() if key != "threads"}
-    for part, keys in (("plan", ("steps", "validate_every")), ("settled", _LENGTH)):
-        if isinstance(inner := kept.get(part), Mapping):
-            kept[part] = {key: value for key, value in inner.items() if key not in keys}
-    return kept
-
-
-def _difference(key: str, found: object, signed: object) -> str:
-    """The first place in which two parts of a recipe differ, in words."""
-    if isinstance(found, Mapping) and isinstance(signed, Mapping):
-        for inner in (*signed, *found):
-            if found.get(inner) != signed.get(inner):
-                return _difference(f"{key}.{inner}", found.get(inner), signed.get(inner))
-    return f"{key} is {found!r:.40}, not {signed!r:.40}"
 
 
 # ---------------------------------------------------------------------------- settling a config
@@ -507,63 +434,7 @@ def steps_for(rows: int) -> int:
     return round(FEW_STEPS * 2 ** (round(2 * math.log2(wanted)) / 2))
 
 
-# -------------------------------------------------------------- from a settled config to a model
-
-
-def factorisation_of(config: Config, targets: int) -> Factorisation:
-    """The division of the targets among networks; only an mdn knows more than one."""
-    model = config.model
-    alone = targets == 1 or model.kind != "mdn"
-    return Factorisation("joint" if alone else model.targets, targets)
-
-
-def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
-    """The head of every network before it is trained.
-
-    Args:
-        config: settled.
-        every_target: how many targets the model has.
-        classes: how many classes the target has; 0 where targets are numbers.
-    """
-    model, targets = config.model, factorisation_of(config, every_target).each
-    floor = model.scale.floor
-    assert isinstance(floor, (int, float))
-    if classes:
-        return ClassHead(classes)
-    if model.kind == "gmm":
-        # EM has no need of a floor in the map: it adds one to the variances.
-        return Head(
-            mixtures=max(model.counts),
-            targets=targets,
-            covariance=model.covariance,
-            scale_map="exp",
-            scale_floor=0.0,
-        )
-    if model.kind != "mdn":
-        return PointHead(targets, POINT_FAMILIES[config.train.loss], scale_floor=floor)
-    return Head(
-        mixtures=max(model.counts),
-        targets=targets,
-        family=model.family,
-        degrees_of_freedom=model.degrees_of_freedom,
-        covariance=model.covariance,
-        scale_map=model.scale.map,
-        scale_floor=floor,
-        scale_cap=model.scale.cap,
-    )
-
-
-def network_of(config: Config, features: int, targets: int, classes: int = 0) -> Network:
-    """The shape of every network of a model, by its settled config: linear ones have no layers."""
-    model = config.model
-    assert isinstance(model.residual, bool)
-    return Network(
-        inputs=features + factorisation_of(config, targets).told,
-        hidden=() if model.kind in LAYERLESS else model.hidden,
-        activation=model.activation,
-        outputs=head_of(config, targets, classes).outputs,
-        residual=model.residual,
-    )
+# --------------------------------------------------------------- from a settled config to a plan
 
 
 def batch_rows(config: Config) -> int | None:

@@ -13,7 +13,8 @@ from mdncli.experiment.dataset import config_of, reopen, write_rows
 from mdncli.experiment.gmm import refit
 from mdncli.experiment.job import Job
 from mdncli.experiment.launch import train_stack
-from mdncli.experiment.recipe import recall, require_same_model
+from mdncli.experiment.recipe import recall
+from mdncli.experiment.recorded import require_same_model
 from mdncli.experiment.result import Outcome
 from mdncli.experiment.stacking import parted, require_device
 from mdncli.experiment.training import Stop
@@ -49,7 +50,7 @@ def resume(
             raise ResumeRefusedError(error.message, hint=error.hint) from None
         _require_origin(run)
         recipe = recall(run, dataset.config, dataset)
-        require_same_model(run, recipe)
+        require_same_model(run, recipe.to_json())
         if recipe.plan is None:
             return refit(run, dataset, recipe, listener)
         require_device(recipe)

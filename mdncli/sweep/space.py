@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.config import clip, fields, written
+from mdncli.config import FileData, clip, fields, synthetic_data, written
 from mdncli.config.overrides import OVERRIDE
-from mdncli.config.schema import FileData, synthetic_data
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError, UsageError
 from mdncli.store import parsed

@@ -1,0 +1,314 @@
+"""The section `data`: where the rows come from and how they are split."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_type_hints
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+
+from mdncli.config.scalars import (
+    NUMBER,
+    READERS,
+    WHOLE,
+    WORD,
+    FilePath,
+    choice_of,
+    clip,
+    list_like,
+    mapping_like,
+    nearest,
+    number_or,
+    plain,
+    read_names,
+    word_of,
+)
+from mdncli.config.section import Section, Seed, faults_at
+from mdncli.data.synthetic import DATASETS, load
+from mdncli.errors import ConfigError
+from mdncli.transforms import TRANSFORMS
+
+if TYPE_CHECKING:
+    from mdncli.data.synthetic.base import Synthetic
+
+
+DEFAULT_DATASET = "inverse_sine"
+"""What is learned where the config names neither a dataset nor a file."""
+
+
+Names = tuple[Annotated[str, Field(min_length=1), WORD], ...]
+Columns = Annotated[Names, Field(min_length=1)]
+OneOrMore = WithJsonSchema(
+    {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
+)
+Transforms = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1)],
+        Annotated[
+            str,
+            BeforeValidator(word_of(TRANSFORMS)),
+            WithJsonSchema({"enum": [*TRANSFORMS, None]}),
+        ],
+    ],
+    BeforeValidator(mapping_like("{price: log}")),
+]
+
+
+class Data(Section):
+    """Where the rows come from and how they are split."""
+
+    transform: Annotated[
+        Transforms,
+        Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
+    ] = {}  # noqa: RUF012 - pydantic copies a default
+    seed: Annotated[
+        Seed, Field(description="draws and splits the data; apart from the run's seed")
+    ] = 0
+    validation: Annotated[
+        Annotated[float, Field(gt=0, lt=1)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="share of the rows that picks the best step; auto: 6%, of few rows more"),
+    ] = "auto"
+    test: Annotated[
+        float, Field(ge=0, lt=1, description="share of the rows that nothing learns from"), NUMBER
+    ] = 0.15
+
+    folds: Annotated[
+        Annotated[int, Field(ge=2, le=1000), WHOLE] | None,
+        Field(description="cut the rows into so many parts of which one is tested, not data.test"),
+    ] = None
+    fold: Annotated[
+        int, Field(ge=0, lt=1000, description="which of the folds is tested, from 0"), WHOLE
+    ] = 0
+
+    @property
+    def validation_share(self) -> float | None:
+        """The share of the validation rows; None where it is left to the number of rows."""
+        return None if self.validation == "auto" else self.validation
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> Self:
+        if self.folds is None and self.fold:
+            raise faults_at(fold="has no effect without data.folds; say how many there are")
+        if self.folds is not None and self.fold >= self.folds:
+            raise faults_at(fold=f"must be below data.folds, which is {self.folds}")
+        return self
+
+    @model_validator(mode="after")
+    def _rows_remain(self) -> Self:
+        if self.validation != "auto" and self.validation + self.test >= 1:
+            key = "validation" if "validation" in self.model_fields_set else "test"
+            shares = f"validation ({self.validation:g}) and test ({self.test:g})"
+            what = f"{shares} leave no rows to train on; make their sum less than 1"
+            raise faults_at(**{key: what})
+        return self
+
+
+class SyntheticData(Data):
+    """A dataset drawn from a known distribution; its own parameters are further keys."""
+
+    dataset: Annotated[
+        str, Field(description="a synthetic dataset; mdn generate --list shows all"), WORD
+    ]
+
+    @property
+    def problem(self) -> Synthetic:
+        """The dataset with its parameters.
+
+        >>> synthetic_data("inverse_sine")(rows=500).problem.rows
+        500
+        """
+        cls = load(self.dataset)
+        return cls(**{field.name: getattr(self, field.name) for field in dataclasses.fields(cls)})
+
+    @model_validator(mode="after")
+    def _parameters_fit(self) -> Self:
+        try:
+            _ = self.problem
+        except ConfigError as error:
+            said = dict(what.split(": ", 1) for what in reversed(error.faults))
+            raise faults_at(**said) from None
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_are_transformed(self) -> Self:
+        cls = load(self.dataset)
+        numbers = [name for name in (*cls.inputs, *cls.targets) if name not in cls.categories]
+        for name in self.transform:
+            if name not in numbers:
+                guess = nearest(name, numbers)
+                hint = f"did you mean '{clip(guess)}'?" if guess else f"it has {', '.join(numbers)}"
+                what = f"names '{clip(name)}', which is no number of {self.dataset}; {hint}"
+                raise faults_at(transform=what)
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A class made by `synthetic_data` cannot be found by its name, as pickling would.
+        return read_data, (self.model_dump(),)
+
+
+class FileData(Data):
+    """A table of the user's own."""
+
+    file: Annotated[FilePath, Field(description="the table: .csv, .tsv, .csv.gz, .parquet or .npz")]
+    inputs: Annotated[
+        Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,
+        Field(description="columns to predict from; null: all but the target; []: none"),
+    ] = None
+    target: Annotated[
+        Columns,
+        BeforeValidator(read_names),
+        OneOrMore,
+        Field(description="column to predict, or a list of several"),
+    ]
+    categorical: Annotated[
+        Annotated[Columns, BeforeValidator(list_like("[zip, floor]"))] | None,
+        Field(description="inputs that are categories though they hold numbers"),
+    ] = None
+    missing: Annotated[
+        Literal["error", "drop", "impute"],
+        WORD,
+        Field(description="what becomes of rows that miss a value"),
+    ] = "error"
+    task: Annotated[
+        Literal["auto", "regression", "classification"],
+        WORD,
+        Field(description="auto: a target of text or truth values means classification"),
+    ] = "auto"
+    splits: Annotated[
+        FilePath | None,
+        Field(description="table with a row per data row, a column per split: 1 test, 0 train"),
+    ] = None
+    split: Annotated[int, Field(ge=0, description="which column of splits, from 0"), WHOLE] = 0
+
+    @property
+    def asked_task(self) -> Literal["regression", "classification"] | None:
+        """The task; None where it is left to what the target holds."""
+        return None if self.task == "auto" else self.task
+
+    @model_validator(mode="after")
+    def _columns_differ(self) -> Self:
+        inputs, categorical = self.inputs or (), self.categorical or ()
+        for key, names in (
+            ("inputs", inputs),
+            ("target", self.target),
+            ("categorical", categorical),
+        ):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise faults_at(**{key: f"names the column '{clip(twice[0])}' twice"})
+        for key, names in (("inputs", inputs), ("categorical", categorical)):
+            if both := [name for name in names if name in self.target]:
+                raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})
+        if both := [name for name in self.transform if name in categorical]:
+            what = f"names '{clip(both[0])}', which is categorical; only numbers can be transformed"
+            raise faults_at(transform=what)
+        return self
+
+    @model_validator(mode="after")
+    def _columns_are_used(self) -> Self:
+        for key, names, used in (
+            ("categorical", self.categorical or (), self.inputs),
+            (
+                "transform",
+                self.transform,
+                None if self.inputs is None else (*self.inputs, *self.target),
+            ),
+        ):
+            if used is not None and (idle := [name for name in names if name not in used]):
+                guess = nearest(idle[0], used)
+                hint = f"did you mean '{clip(guess)}'?" if guess else "add it to data.inputs"
+                raise faults_at(**{key: f"names '{clip(idle[0])}', which is not used; {hint}"})
+        return self
+
+    @model_validator(mode="after")
+    def _split_has_a_table(self) -> Self:
+        if self.split and self.splits is None:
+            raise faults_at(split="has no effect without data.splits; name the table of splits")
+        if self.splits is not None and self.folds is not None:
+            raise faults_at(folds="the table data.splits says what is tested; remove one of them")
+        return self
+
+
+PARAMETERS = {
+    "rows": "how many rows are drawn",
+    "noise": "standard deviation of the noise",
+    "joint_noise": "standard deviation of the angles' own noise, in radians",
+    "low": "lower end of the range that is drawn from",
+    "high": "upper end of the range that is drawn from",
+    "turns": "how often an arm winds around the middle",
+    "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",
+    "grid": "evenly spaced over the range instead of drawn from it",
+}
+"""Parameter of datasets -> what it does."""
+
+
+@functools.cache
+def synthetic_data(name: str) -> type[SyntheticData]:
+    """The section for one dataset: `SyntheticData` with the dataset's parameters as fields.
+
+    >>> list(synthetic_data("inverse_sine").model_fields)[-5:]
+    ['rows', 'noise', 'low', 'high', 'grid']
+    """
+    cls = load(name)
+    types = get_type_hints(cls)
+    described = SyntheticData.model_fields["dataset"].description
+    fields: dict[str, Any] = {
+        "dataset": (Annotated[Literal[name], WORD], Field(name, description=described))
+    }
+    for parameter in dataclasses.fields(cls):
+        description = PARAMETERS.get(parameter.name, "of this dataset")
+        kind = types[parameter.name]
+        fields[parameter.name] = (
+            Annotated[kind, READERS[kind]],
+            Field(parameter.default, description=description),
+        )
+    return create_model(f"{cls.__name__}Data", __base__=SyntheticData, **fields)
+
+
+AnyData = SyntheticData | FileData
+
+
+def data_class(section: object) -> type[AnyData]:
+    """The kind of data that a `data:` section describes, judged by its keys.
+
+    Raises:
+        ValidationError: it names no known dataset, or a dataset and a file.
+    """
+    keys = section if isinstance(section, dict) else {}
+    if (dataset := keys.get("dataset")) is not None:
+        if keys.get("file") is not None:
+            what = "a dataset is given too; keep data.file or data.dataset, not both"
+            raise faults_at(file=what)
+        name = plain(dataset)
+        if name not in DATASETS:
+            raise faults_at(dataset=choice_of(name, DATASETS))
+        return synthetic_data(name)
+    of_files = FileData.model_fields.keys() - Data.model_fields.keys()
+    return FileData if of_files & keys.keys() else synthetic_data(DEFAULT_DATASET)
+
+
+def kind_of_data(section: object) -> type[Data]:
+    """`data_class`, or what all kinds have in common where it cannot be told."""
+    try:
+        return data_class(section)
+    except ValidationError:
+        return Data
+
+
+def read_data(section: object) -> AnyData:
+    """Validate a `data:` section as the kind of data it describes."""
+    if isinstance(section, AnyData):
+        return section
+    cls = data_class(section)
+    if isinstance(section, dict):
+        unused = {"dataset", "file"} - cls.model_fields.keys()
+        section = {k: v for k, v in section.items() if not (k in unused and v is None)}
+    return cls.model_validate(section)

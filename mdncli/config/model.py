@@ -1,0 +1,167 @@
+"""The section `model`: the network and the mixture it ends in."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mdncli.config.scalars import (
+    NUMBER,
+    WHOLE,
+    WORD,
+    each_or,
+    flag_or,
+    list_like,
+    number_or,
+    whole_or,
+)
+from mdncli.config.section import Positive, Section, faults_at
+
+LARGEST_NETWORK = 10**9
+"""Most weights of an ensemble; training keeps about 20 bytes for each."""
+
+
+Layers = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=65536), WHOLE], ...],
+    Field(max_length=100),
+    BeforeValidator(list_like("[64, 64]")),
+]
+
+
+COUNTS = (1, 2, 5, 10, 20)
+"""The numbers of components that `model.mixtures: auto` chooses from."""
+
+
+class Scale(Section):
+    """How a component's scale comes from the network's output, in standardised units."""
+
+    map: Annotated[
+        Literal["softplus", "exp", "elu"], WORD, Field(description="what makes it positive")
+    ] = "softplus"
+    floor: Annotated[
+        Annotated[float, Field(ge=0, le=1e3)] | Literal["auto"],
+        BeforeValidator(number_or("auto")),
+        Field(description="smallest scale, standardised; auto: 0.001, of coarse targets more"),
+    ] = "auto"
+    cap: Annotated[
+        Positive | None,
+        Field(description="largest scale is 1 / sqrt(cap), standardised; null: no limit"),
+    ] = None
+
+
+class Model(Section):
+    """The network and the mixture it ends in.
+
+    An `mlp` predicts one number, with a scale that is the same for all rows; a `linear` model is an
+    mlp without hidden layers. A `gmm` is one Gaussian mixture for all rows, whatever their inputs,
+    fitted by expectation-maximisation: the section `train` does not apply to it. What does not
+    apply to a kind is left alone, so that a config can be trained as another kind by changing this
+    one key.
+    """
+
+    kind: Annotated[
+        Literal["mdn", "mlp", "linear", "gmm"],
+        WORD,
+        Field(description="a mixture given x, one prediction of constant scale, or one mixture"),
+    ] = "mdn"
+    hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
+        64,
+        64,
+        64,
+        64,
+    )
+    activation: Annotated[
+        Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
+        WORD,
+        Field(description="between the layers"),
+    ] = "silu"
+    residual: Annotated[
+        bool | Literal["auto"],
+        BeforeValidator(flag_or("auto")),
+        Field(description="layers add to the values before them; auto: where they are 4 or more"),
+    ] = "auto"
+    mixtures: Annotated[
+        Annotated[int, Field(ge=1, le=1000)]
+        | Annotated[tuple[Annotated[int, Field(ge=1, le=1000), WHOLE], ...], Field(min_length=1)]
+        | Literal["auto"],
+        BeforeValidator(each_or(whole_or("auto"))),
+        Field(description="components (K); a list: as few of these as suffice; auto: of 1 to 20"),
+    ] = 10
+    family: Annotated[
+        Literal["gaussian", "laplace", "logistic", "student_t"],
+        WORD,
+        Field(description="density of a component"),
+    ] = "gaussian"
+    degrees_of_freedom: Annotated[
+        Annotated[float, Field(gt=2, le=1e6), NUMBER] | None,
+        Field(description="of student_t, above 2: fewer mean heavier tails; null: 4"),
+    ] = None
+    covariance: Annotated[
+        Literal["auto", "isotropic", "diagonal", "full"],
+        WORD,
+        Field(description="of a component's targets; auto: full of 2 or 3 gaussian ones"),
+    ] = "auto"
+    targets: Annotated[
+        Literal["joint", "independent", "chain"],
+        WORD,
+        Field(description="of several: one mixture, one for each, or each given those before it"),
+    ] = "joint"
+    scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
+    background: Annotated[
+        Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "validation"],
+        BeforeValidator(number_or("auto", "validation")),
+        Field(description="share of one component as wide as all rows; auto: by validation rows"),
+    ] = "auto"
+    ensemble: Annotated[
+        int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
+    ] = 5
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """The numbers of components that are tried.
+
+        >>> Model(mixtures="auto").counts
+        (1, 2, 5, 10, 20)
+        """
+        if self.mixtures == "auto":
+            return COUNTS if self.kind == "mdn" else (1,)
+        return self.mixtures if isinstance(self.mixtures, tuple) else (self.mixtures,)
+
+    @property
+    def networks(self) -> int:
+        """The networks that are trained for each part of the targets."""
+        return self.ensemble * len(self.counts)
+
+    @model_validator(mode="after")
+    def _one_mixture_has_a_count(self) -> Self:
+        if self.kind == "gmm" and not isinstance(self.mixtures, int):
+            what = "auto" if self.mixtures == "auto" else "a list"
+            raise faults_at(mixtures=f"{what} is for the kind mdn; of a gmm say how many")
+        if isinstance(self.mixtures, tuple) and list(self.mixtures) != sorted({*self.mixtures}):
+            raise faults_at(mixtures="must rise from one number of components to the next")
+        return self
+
+    @model_validator(mode="after")
+    def _family_has_them(self) -> Self:
+        if self.degrees_of_freedom is not None and self.family != "student_t":
+            what = f"the family {self.family} has none; remove it or set model.family to student_t"
+            raise faults_at(degrees_of_freedom=what)
+        return self
+
+    @model_validator(mode="after")
+    def _family_has_the_covariance(self) -> Self:
+        if self.covariance == "full" and self.family != "gaussian":
+            what = f"full is for the family gaussian; with {self.family} write diagonal"
+            raise faults_at(covariance=what)
+        return self
+
+    @model_validator(mode="after")
+    def _memory_suffices(self) -> Self:
+        widths = (*self.hidden, max(self.counts))
+        weights = sum(a * b for a, b in pairwise(widths)) * self.networks
+        if weights > LARGEST_NETWORK:
+            needed = f"{self.ensemble} networks of this size need {weights / 5e7:,.0f} GB"
+            raise faults_at(hidden=f"{needed} to train; use fewer or narrower layers")
+        return self

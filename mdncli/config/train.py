@@ -1,0 +1,133 @@
+"""The section `train`: how the network is fitted."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from mdncli.config.scalars import FLAG, NUMBER, WHOLE, WORD, each_or, number_or, whole_or
+from mdncli.config.section import LONGEST, Count, Positive, Section, faults_at
+
+
+class Noise(Section):
+    """Standard deviations of fresh Gaussian noise on every batch, in standardised units."""
+
+    inputs: Annotated[
+        float, Field(ge=0, le=1e3, description="on the inputs; 0 for none"), NUMBER
+    ] = 0.0
+    targets: Annotated[
+        float, Field(ge=0, le=1e3, description="on the targets; 0 for none"), NUMBER
+    ] = 0.0
+
+
+CountOrAuto = Annotated[
+    Annotated[int, Field(ge=1, le=LONGEST)] | Literal["auto"], BeforeValidator(whole_or("auto"))
+]
+
+
+class Train(Section):
+    """How the network is fitted."""
+
+    epochs: Annotated[Count | None, Field(description="passes over the rows; or give steps")] = None
+    steps: Annotated[
+        CountOrAuto | None,
+        Field(description="optimizer steps; auto: 3000, of many rows more; or give epochs"),
+    ] = "auto"
+    batch_size: Annotated[
+        Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
+        BeforeValidator(whole_or("full", "auto")),
+        Field(description="rows per step, or full; auto: 64 to 1024, by the training rows"),
+    ] = "auto"
+    loss: Annotated[
+        Literal["auto", "nll", "crps", "mixed", "squared", "absolute"],
+        WORD,
+        Field(description="auto: nll of an mdn, squared of mlp and linear; mixed: nll + crps"),
+    ] = "auto"
+    optimizer: Annotated[
+        Literal["adam", "adamw", "rmsprop", "sgd"], WORD, Field(description="rule of a step")
+    ] = "adamw"
+    momentum: Annotated[
+        float, Field(ge=0, lt=1, description="of sgd; the others have none"), NUMBER
+    ] = 0.9
+    learning_rate: Annotated[Positive, Field(description="at its highest")] = 0.01
+    weight_decay: Annotated[
+        Annotated[float, Field(ge=0, le=1e9)]
+        | Annotated[tuple[Annotated[float, Field(ge=0, le=1e9), NUMBER], ...], Field(min_length=1)]
+        | Literal["auto"],
+        BeforeValidator(each_or(number_or("auto"))),
+        Field(description="pull of the weights to 0, or a list by member; auto: by the rows"),
+    ] = "auto"
+    schedule: Annotated[
+        Literal["constant", "cosine"],
+        WORD,
+        Field(description="of the learning rate after the warm-up"),
+    ] = "cosine"
+    warmup: Annotated[
+        int, Field(ge=0, le=LONGEST, description="steps over which the learning rate rises"), WHOLE
+    ] = 100
+    gradient_clip: Annotated[
+        Positive | None,
+        Field(description="largest norm of a network's gradient; null: no limit"),
+    ] = 5.0
+    averaging: Annotated[
+        float,
+        Field(ge=0, lt=1, description="decay of the running mean (EMA) of the weights; 0: none"),
+        NUMBER,
+    ] = 0.98
+    reseed: Annotated[
+        bool,
+        Field(description="a mixture that has collapsed onto one component gets others back"),
+        FLAG,
+    ] = True
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER
+    ] = 0.0
+    noise: Annotated[
+        Noise, Field(description="on the rows of every batch, in standardised units")
+    ] = Noise()
+    patience: Annotated[
+        Count | None,
+        Field(description="validations without a new best before it stops"),
+    ] = None
+    validate_every: Annotated[
+        CountOrAuto,
+        Field(description="steps between validations, or auto"),
+    ] = "auto"
+    calibrate: Annotated[
+        bool, Field(description="temperatures and conformal scores from the validation rows"), FLAG
+    ] = False
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], WORD, Field(description="where training runs")
+    ] = "auto"
+    threads: Annotated[
+        Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
+        BeforeValidator(whole_or("auto")),
+        Field(description="CPU threads, or auto"),
+    ] = "auto"
+
+    @property
+    def asked_threads(self) -> int | None:
+        """The threads asked for; None where as many are wanted as pay."""
+        return None if self.threads == "auto" else self.threads
+
+    @property
+    def asked_device(self) -> str | None:
+        """The device asked for; None where the faster one is wanted."""
+        return None if self.device == "auto" else self.device
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_length(cls, section: object) -> object:
+        """Let `epochs` given alone replace the default of `steps`."""
+        if not isinstance(section, dict) or section.get("steps") is not None:
+            return section
+        steps = {} if section.get("epochs") is None else {"steps": None}
+        return {key: value for key, value in section.items() if key != "steps"} | steps
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            what = "steps are given too; keep train.epochs or train.steps, not both"
+            raise faults_at(epochs=what)
+        return self

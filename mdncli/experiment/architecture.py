@@ -1,0 +1,70 @@
+"""The network and its head, by a config in which every `auto` is settled."""
+
+from __future__ import annotations
+
+from mdncli.config import Config
+from mdncli.factorisation import Factorisation
+from mdncli.head import AnyHead, ClassHead, Head, PointHead
+from mdncli.network import Network
+
+POINT_FAMILIES = {"squared": "gaussian", "absolute": "laplace"}
+"""The density around point predictions, by the loss that they are trained on."""
+
+LAYERLESS = ("linear", "gmm")
+"""Kinds of model without hidden layers."""
+
+
+def factorisation_of(config: Config, targets: int) -> Factorisation:
+    """The division of the targets among networks; only an mdn knows more than one."""
+    model = config.model
+    alone = targets == 1 or model.kind != "mdn"
+    return Factorisation("joint" if alone else model.targets, targets)
+
+
+def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
+    """The head of every network before it is trained.
+
+    Args:
+        config: settled.
+        every_target: how many targets the model has.
+        classes: how many classes the target has; 0 where targets are numbers.
+    """
+    model, targets = config.model, factorisation_of(config, every_target).each
+    floor = model.scale.floor
+    assert isinstance(floor, (int, float))
+    if classes:
+        return ClassHead(classes)
+    if model.kind == "gmm":
+        # EM has no need of a floor in the map: it adds one to the variances.
+        return Head(
+            mixtures=max(model.counts),
+            targets=targets,
+            covariance=model.covariance,
+            scale_map="exp",
+            scale_floor=0.0,
+        )
+    if model.kind != "mdn":
+        return PointHead(targets, POINT_FAMILIES[config.train.loss], scale_floor=floor)
+    return Head(
+        mixtures=max(model.counts),
+        targets=targets,
+        family=model.family,
+        degrees_of_freedom=model.degrees_of_freedom,
+        covariance=model.covariance,
+        scale_map=model.scale.map,
+        scale_floor=floor,
+        scale_cap=model.scale.cap,
+    )
+
+
+def network_of(config: Config, features: int, targets: int, classes: int = 0) -> Network:
+    """The shape of every network of a model, by its settled config: linear ones have no layers."""
+    model = config.model
+    assert isinstance(model.residual, bool)
+    return Network(
+        inputs=features + factorisation_of(config, targets).told,
+        hidden=() if model.kind in LAYERLESS else model.hidden,
+        activation=model.activation,
+        outputs=head_of(config, targets, classes).outputs,
+        residual=model.residual,
+    )

@@ -1,0 +1,81 @@
+"""The recipe that a run folder holds, in `recipe.json` and in its model or checkpoint."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from mdncli.errors import ResumeRefusedError, RunFault
+from mdncli.store import RunFolder, read_tensors
+
+LENGTH = ("train.steps", "train.validate_every")
+"""Settled keys that follow from how long a run trains, which may change when it is continued."""
+
+
+def recorded(run: RunFolder) -> dict[str, Any] | None:
+    """The recipe that a run was begun with; None of one of a format that had none.
+
+    A model or checkpoint that cannot be read has nothing to say here: whoever needs it says so.
+
+    Raises:
+        RunFault: `recipe.json` is damaged, or is not the recipe that the run's model has.
+    """
+    document = run.find_json(run.recipe)
+    for path in (run.model, run.checkpoint):
+        with contextlib.suppress(RunFault):
+            signed = read_tensors(path)[1].get("recipe")
+            if isinstance(signed, dict):
+                break
+    else:
+        return document
+    if document is None:
+        return signed
+    found, whole = _without_length(document), _without_length(signed)
+    for key, value in whole.items():
+        if found.get(key) != value:
+            raise RunFault(
+                f"{run.recipe}: contradicts {path.name}: {_difference(key, found.get(key), value)}",
+                hint=f"delete it; {path.name} holds the recipe",
+            )
+    return document
+
+
+def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
+    """Refuse to continue a run whose config now asks for another model than it was begun with.
+
+    One with a checkpoint is not looked at: that knows the config by its hash.
+
+    Args:
+        run: its folder.
+        recipe: of its config as it is now, as a JSON document.
+
+    Raises:
+        ResumeRefusedError: it does.
+    """
+    document = None if run.checkpoint.exists() else recorded(run)
+    for key in ("columns", "factorisation", "network", "head"):
+        if document is not None and document.get(key) != recipe[key]:
+            what = _difference(key, recipe[key], document.get(key))
+            raise ResumeRefusedError(
+                f"{run.config}: has changed since the run began: {what}",
+                hint="restore it or train a new run",
+            )
+
+
+def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what may change when a run is continued for longer."""
+    kept = {key: value for key, value in document.items() if key != "threads"}
+    for part, keys in (("plan", ("steps", "validate_every")), ("settled", LENGTH)):
+        if isinstance(inner := kept.get(part), Mapping):
+            kept[part] = {key: value for key, value in inner.items() if key not in keys}
+    return kept
+
+
+def _difference(key: str, found: object, signed: object) -> str:
+    """The first place in which two parts of a recipe differ, in words."""
+    if isinstance(found, Mapping) and isinstance(signed, Mapping):
+        for inner in (*signed, *found):
+            if found.get(inner) != signed.get(inner):
+                return _difference(f"{key}.{inner}", found.get(inner), signed.get(inner))
+    return f"{key} is {found!r:.40}, not {signed!r:.40}"
