@@ -58,7 +58,7 @@ def test_the_table_of_components_stands_in_what_a_run_shows(fitted: Outcome) -> 
     assert shown.tables[1].columns == ("", "weight", "true", "mean", "true", "scale", "true")
     assert [row[2] for row in shown.tables[1].rows] == ["0.500", "0.300", "0.200"]
     facts = dict(shown.tables[0].rows)
-    assert facts["columns"] == "price, nothing given"
+    assert facts["columns"] == "price, no inputs"
     assert facts["model"].startswith("3 mixtures for all rows")
 
 

@@ -341,7 +341,7 @@ def test_what_cannot_be_learned_is_refused(
 
 
 def normal_mixture(log_weights: np.ndarray, location: np.ndarray, scale: np.ndarray, z: np.ndarray):
-    """log sum_k pi_k N(z; mu_k, sigma_k) of one target, written out: (K, N) and (N,) to (N,)."""
+    """Log density of a Gaussian mixture of one target, written out: (K, N) and (N,) to (N,)."""
     each = log_weights - 0.5 * ((z - location) / scale) ** 2 - np.log(scale * np.sqrt(2 * np.pi))
     top = each.max(axis=0)
     return top + np.log(np.exp(each - top).sum(axis=0))
@@ -495,7 +495,7 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
         ["a.csv", *TINY, "model.scale.floor=0.001"], {"data.target": "grade"}, RUNS, ignore
     )
     assert thin.document["spike_trap"] == trap
-    # Left alone, a target that is nothing but coarse gets a floor that takes the reward away.
+    # By default, a target of few values gets a floor at which degenerate components gain nothing.
     calm = train(["a.csv", *TINY], {"data.target": "grade"}, RUNS, heard.append)
     assert calm.document["spike_trap"] is None
     floor = trap["grade"]["floor"]
@@ -503,7 +503,7 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
     assert predictor.load(RunFolder(Path(calm.lines[0]))).head.scale_floor == floor
     (said,) = [e.text for e in heard if isinstance(e, Note) and "standard deviations" in e.text]
     assert said.startswith(
-        f"target 'grade' has only 6 different values: no component gets thinner than {floor:g} "
+        f"target 'grade' has only 6 different values: the smallest scale is {floor:g} "
     )
     assert calm.tables[0].caption == best_of(calm)
     assert len([event for event in heard if isinstance(event, Warned)]) == 1

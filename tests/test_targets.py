@@ -55,7 +55,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.ndarray:
-    """log p(y given x) of one input and D targets, from the weights, one number after another."""
+    """Log density of D targets given one input, from the weights, one number after another."""
     columns = model.encoding.target_columns
     t = np.stack(
         [

@@ -218,7 +218,9 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))
     rows.append(("± se", "", *(number(errors[key]) for key in shown)))
-    return TextTable("each fold on its own test rows", ("fold", "rows", *shown.values()), rows)
+    return TextTable(
+        "scores of each fold on its test rows", ("fold", "rows", *shown.values()), rows
+    )
 
 
 def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:

@@ -162,14 +162,18 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[TextTable]:
         if _applies(name, result)
     ]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    caption = "class shares: those of the training rows, whatever the inputs" if reference else ""
+    caption = (
+        "class shares: of the training rows, as a baseline that ignores the inputs"
+        if reference
+        else ""
+    )
     columns = ("metric", "value", "standard error", "class shares")
     if not reference:
         columns, lines = columns[:3], [line[:3] for line in lines]
     return [TextTable(title, columns, lines, caption)]
 
 
-REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
+REFERENCES = {"gaussian": "a Gaussian", "mixture": "a mixture"}
 """Labels of the references: fitted to the training targets, equal for all rows."""
 
 CONFORMAL_ROWS = 5_000
@@ -229,7 +233,7 @@ def _references(
         metric = METRICS[name]
         for what, whole in (result["reference"] or {}).items():
             part = whole.get("targets", {}).get(target, whole)
-            label = f"{metric.label} of {REFERENCES[what]}{suffix}"
+            label = f"{metric.label}{suffix}, baseline: {REFERENCES[what]} that ignores the inputs"
             yield label, *_figures(metric, name, part)
 
 

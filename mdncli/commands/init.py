@@ -217,7 +217,10 @@ def _missing(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tup
         return "drop", f"{found}: these are left out, since only inputs can be imputed"
     if lost <= FEW_LOST * whole.rows:
         return "drop", f"{found}: these are left out; impute would keep them"
-    return "impute", f"{found}: a median stands in, and a flag says so; drop leaves such rows out"
+    return (
+        "impute",
+        f"{found}: replaced by the median, with an indicator; drop leaves such rows out",
+    )
 
 
 def _hint(column: Column, *, target: bool) -> Hint | None:
@@ -288,12 +291,14 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     if draft.because:
         yield from _comment(f"{draft.because}.", "  ")
         yield f"  missing: {draft.missing}"
-    yield _line(f"  validation: {data.validation}", "share of the rows that picks the best step")
-    yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
+    yield _line(f"  validation: {data.validation}", "share of validation rows, for the best step")
+    yield _line(f"  test: {data.test:g}", "share of test rows, used for scores only")
     yield "model:"
     if not dataset.classes:
-        yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
-    yield _line(f"  ensemble: {config.model.ensemble}", "networks trained side by side, averaged")
+        yield _line(f"  mixtures: {config.model.mixtures}", "number of components")
+    yield _line(
+        f"  ensemble: {config.model.ensemble}", "number of networks, whose densities are averaged"
+    )
     yield from _spikes(traps, len(data.target))
     yield "train:"
     yield _line(f"  steps: {config.train.steps}", "each on a batch of rows")
@@ -354,4 +359,4 @@ def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
     if floors:
         mark = "" if len(floors) == targets else "# "
         floor = f"  {mark}scale: {{floor: {max(floors):g}}}"
-        yield _line(floor, "thinnest component, in standard deviations of the target")
+        yield _line(floor, "smallest scale of a component, in standard deviations of the target")

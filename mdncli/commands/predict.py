@@ -36,7 +36,7 @@ QUANTILES = "0.05,0.5,0.95"
 
 MOST_THREADS = 4
 
-Part = tuple[Table, Columns | Records]
+TablePart = tuple[Table, Columns | Records]
 """Rows to predict at, and their original columns or records."""
 
 Kept = NDArray[np.bool_]
@@ -227,7 +227,7 @@ def _levels(text: str) -> list[float]:
 
 def _parts(
     run: RunFolder, predictor: Predictor, request: PredictRequest, listener: Listener
-) -> Iterator[Part]:
+) -> Iterator[TablePart]:
     encoding = predictor.encoding
     if request.at is None:
         from mdncli.experiment import reopen
@@ -253,7 +253,7 @@ def _parts(
     return _typed(table.read(source, text=encoding.text_columns))
 
 
-def _typed(rows: Table) -> Iterator[Part]:
+def _typed(rows: Table) -> Iterator[TablePart]:
     for part in table.parts(rows):
         yield part, part.arrays()
 
@@ -261,10 +261,10 @@ def _typed(rows: Table) -> Iterator[Part]:
 def _kept(
     run: RunFolder,
     encoding: Encoding,
-    parts: Iterator[Part],
+    parts: Iterator[TablePart],
     request: PredictRequest,
     tally: InvalidRows,
-) -> Iterator[tuple[Part, Kept]]:
+) -> Iterator[tuple[TablePart, Kept]]:
     """Rows to write, and the mask of those predicted at.
 
     Rows that cannot be encoded are left out if the request says so. Else those with a gap stay,
@@ -306,7 +306,7 @@ def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
 
 
 def _predicted(
-    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: Part, kept: Kept
+    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: TablePart, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
     """Existing columns of some rows, and the predicted ones."""
     rows, written = part

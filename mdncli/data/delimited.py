@@ -405,7 +405,6 @@ class _Parser:
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
         """Parse the rows of a piece that begins on `line`, in these types or wider ones."""
-
         text = _squeezed(piece) if self.layout.separator == _BLANKS else piece
         lines = _record_lines(text, line)
         if lines is not None:

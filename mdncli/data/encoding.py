@@ -331,7 +331,7 @@ class Encoding:
         return np.array(self.classes, np.object_)[y.astype(np.intp)]
 
     def log_jacobian(self, y: ArrayLike) -> Array:
-        """log |d standardised / d y| at targets y (N, D) in their own units, (N,).
+        """Log-Jacobian log |d standardised / d y| at targets y (N, D) in their own units, (N,).
 
         The NLL in the targets' own units is the standardised one minus the mean of this. It is 0
         for classes.

@@ -17,10 +17,10 @@ _LISTED = 10_000
 
 
 def quoted(text: str) -> str:
-    """Escape and shorten a name or value from a file for a message.
+    r"""Escape and shorten a name or value from a file for a message.
 
-    >>> quoted("a\\x1bb"), len(quoted("x" * 1000))
-    ("'a\\\\x1bb'", 82)
+    >>> quoted("a\x1bb"), len(quoted("x" * 1000))
+    ("'a\\x1bb'", 82)
     """
     return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
 

@@ -61,20 +61,21 @@ class SpikeTrap:
 
     def warning(self, target: str) -> str:
         """Warning with a remedy, in a sentence."""
-        remedy = "beside RMSE and coverage"
+        remedy = "and look at RMSE and coverage"
         if self.floor is not None:
-            remedy = f"and set model.scale.floor={self.floor:g} to take the reward away"
-        gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without end"
+            remedy = f"and set model.scale.floor={self.floor:g} to prevent it"
+        gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without limit"
         return (
-            f"target {target!r} {self._found}: components as thin as needles can lower its NLL "
-            f"{gain} and predict no better; compare it only at one scale floor, {remedy}"
+            f"target {target!r} {self._found}: degenerate components can lower its NLL {gain} "
+            f"without better predictions; compare NLLs only at one scale floor, {remedy}"
         )
 
     def remark(self, target: str, floor: float) -> str:
         """Note that a scale floor removes the gain, in a sentence."""
         return (
-            f"target {target!r} {self._found}: no component gets thinner than {floor:g} standard "
-            "deviations, so that its NLL rewards no needles (model.scale.floor says otherwise)"
+            f"target {target!r} {self._found}: the smallest scale is {floor:g} standard "
+            "deviations, so that degenerate components do not lower its NLL (set "
+            "model.scale.floor to change it)"
         )
 
     @property
@@ -117,8 +118,8 @@ def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap
     """
     # Rounded to the digits that single precision distinguishes.
     counts, reach = _crowds(np.round(np.asarray(standardised, np.float64), 7))
-    needled = (counts >= CROWD) & (reach >= LEAST_REACH)
-    share, reach = counts[needled] / counts.sum(), reach[needled]
+    degenerate = (counts >= CROWD) & (reach >= LEAST_REACH)
+    share, reach = counts[degenerate] / counts.sum(), reach[degenerate]
     gain = _gain(share, reach, floor)
     if not gain >= LEAST_GAIN:
         return None

@@ -338,7 +338,11 @@ def scan_records(
     Records with another separator are rewritten.
 
     Args:
+        source: a path or a stream of text, as for `read`.
+        columns: the columns to scan.
         optional: columns to scan as well if the source has all of them.
+        text: columns to read as text even where they look like numbers.
+        name: name of the source in messages.
         separator: separator of the fields of the records.
     """
     name = name or _name(source)

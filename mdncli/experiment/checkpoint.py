@@ -108,6 +108,7 @@ def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
 
 
 def misfit(run: RunFolder) -> RunFault:
+    """Error for a checkpoint whose parts do not fit each other."""
     return RunFault(
         f"{run.checkpoint}: damaged, its parts do not fit", hint=store.remedy(run.checkpoint)
     )

@@ -103,8 +103,7 @@ class Dataset:
         return self.encoding.classes
 
     def coarse_targets(self, floor: float) -> dict[str, SpikeTrap]:
-        """Targets of few distinct values, on which degenerate components lower the NLL at a scale
-        floor.
+        """Targets of few distinct values, on which degenerate components lower the NLL.
 
         Args:
             floor: the smallest scale of a component, in standardised units.

@@ -81,8 +81,9 @@ class Job:
 
 
 def replicas_of(job: Job, data: int) -> list[Replica]:
-    """Replicas for the networks of a run, one part of the targets after another; see
-    `Factorisation`.
+    """Replicas for the networks of a run, one part of the targets after another.
+
+    See `mdncli.factorisation.Factorisation`.
 
     Args:
         job: the run.

@@ -26,7 +26,7 @@ from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe, resolve, warnings_of
 from mdncli.experiment.result import Outcome, outcome_of
 from mdncli.experiment.selection import require_calibratable
-from mdncli.experiment.stacking import Member, require_device, stacks_of
+from mdncli.experiment.stacking import RunData, require_device, stacks_of
 from mdncli.experiment.training import Stop, Training
 from mdncli.store import RunFolder
 
@@ -76,7 +76,7 @@ def settle(config: Config, dataset: Dataset) -> tuple[Config, dict[str, str]]:
             "device": device_of(job, replicas, data, None),
             "threads": threads_of(job, data, replicas, None),
         }
-        alone = "what pays for a step of this size on this machine, as it is now"
+        alone = "the fastest for a step of this size on this machine, with its idle cores"
     for key, asked in (("device", recipe.device), ("threads", recipe.threads)):
         if asked is None:
             train = train.model_copy(update={key: settled[key]})
@@ -144,7 +144,7 @@ def _heed(stop: Stop) -> None:
 
 
 @contextlib.contextmanager
-def _begun(runs: Sequence[Member], root: Path) -> Iterator[list[Job]]:
+def _begun(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
     """Create the runs of one stack, each in a locked folder; all of them or none."""
     jobs: list[Job] = []
     with contextlib.ExitStack() as held:

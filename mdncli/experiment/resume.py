@@ -29,6 +29,8 @@ def resume(
     Args:
         run: its folder.
         overrides: its config with a longer training, or None to change nothing.
+        listener: receives progress.
+        stop: returns the signal that has asked to stop, if any.
 
     Raises:
         ResumeRefusedError: the data or the config has changed.

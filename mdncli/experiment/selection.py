@@ -52,15 +52,15 @@ class Choice:
         """Sentence about the choice.
 
         >>> Choice(1, {1: 0.5, 2: 0.49}, 2, 0.02).remark()
-        'one component suffices: validation NLL 0.5000, with 2 0.4900 (0.0100 +- 0.0200 less)'
+        'one component suffices: validation NLL 0.5000; 2 components gain only 0.0100 ± 0.0200'
         """
         count = f"{self.mixtures} components suffice"
         count = "one component suffices" if self.mixtures == 1 else count
         chosen, lowest = self.nll[self.mixtures], self.nll[self.best]
         if self.mixtures == self.best:
             return f"{count}: validation NLL {chosen:.4f}, the lowest of {_listed(self.nll)}"
-        less = f"{chosen - lowest:.4f} +- {self.error:.4f} less"
-        return f"{count}: validation NLL {chosen:.4f}, with {self.best} {lowest:.4f} ({less})"
+        gain = f"{self.best} components gain only {chosen - lowest:.4f} ± {self.error:.4f}"
+        return f"{count}: validation NLL {chosen:.4f}; {gain}"
 
     def to_json(self) -> dict[str, Any]:
         """Entry in a run's result."""

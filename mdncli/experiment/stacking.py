@@ -20,7 +20,7 @@ FIT_OPERATIONS = 1e9
 """Approximate cost of fitting a mixture by EM, in the unit of training costs."""
 
 
-Member = tuple[Dataset, Recipe]
+RunData = tuple[Dataset, Recipe]
 """Run to be trained: its rows and its recipe."""
 
 
@@ -46,7 +46,7 @@ class Shape:
 
 
 def stacks_of(
-    runs: Sequence[Member], stacked: Sequence[int], listener: Listener
+    runs: Sequence[RunData], stacked: Sequence[int], listener: Listener
 ) -> list[list[int]]:
     """Group runs into stacks, by their indices: those of one shape, as memory allows."""
     alike: dict[Hashable, list[int]] = {}
@@ -91,7 +91,7 @@ def require_device(recipe: Recipe) -> None:
     require(recipe.device)
 
 
-def parted(members: Sequence[Member]) -> list[list[int]]:
+def parted(members: Sequence[RunData]) -> list[list[int]]:
     """Split runs of one shape into as few stacks as memory allows, by their indices and in order.
 
     All of them ask for the same device.

@@ -244,8 +244,8 @@ class Training:
         member, rate = job.member(event.replica), job.config.train.learning_rate
         self.listener(
             Note(
-                f"{job.run.path}: member {member} exploded by step {event.step:,} and goes on from"
-                f" step {event.since:,} at a learning rate of {rate / 2**event.times:g}"
+                f"{job.run.path}: member {member}: loss exploded by step {event.step:,}; continues "
+                f"from step {event.since:,} at a learning rate of {rate / 2**event.times:g}"
             )
         )
 
@@ -255,8 +255,10 @@ class Training:
             return event.detail
         dataset = self.owner[event.replica].dataset
         row = int(dataset.split.train[event.row])
-        thin = "" if event.component is None else f", where component {event.component} is thinnest"
-        return f"{event.detail}; hardest is {dataset.table.at(row)}{thin}"
+        thin = (
+            "" if event.component is None else f", where component {event.component} is narrowest"
+        )
+        return f"{event.detail}; least likely is {dataset.table.at(row)}{thin}"
 
     def _write_metrics(self) -> None:
         """Write new metrics; many lines at once, as there may be many runs."""

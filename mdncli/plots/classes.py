@@ -93,13 +93,13 @@ def draw(
 ) -> None:
     """Draw rows (x, y), both (N,), in the colour of their class; all or some of them.
 
-    The legend names only the first of many classes.
-
-    Rows are drawn in turns, so that no class covers the others.
+    The legend names only the first of many classes. Rows are drawn in turns, so that no class
+    covers the others.
 
     Args:
         ax: where to draw.
-        x, y: the rows; those that are not finite are left out.
+        x: of the rows; those that are not finite are left out.
+        y: of the rows, likewise.
         codes: of their classes, (N,).
         labels: of the classes.
         edge: the width of the line around each, in points.

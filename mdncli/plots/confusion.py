@@ -38,7 +38,7 @@ def confusion(*subjects: Subject) -> Figure:
     bar = ScalarMappable(_SHARES, style.DENSITY)
     style.colorbar(figure, bar, grid, "share of the actual class")
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
-    style.head(figure, subjects, f"confusion of classes{count}")
+    style.head(figure, subjects, f"confusion matrix{count}")
     return figure
 
 

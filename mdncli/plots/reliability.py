@@ -30,7 +30,7 @@ def reliability(*subjects: Subject) -> Figure:
     for ax, (codes, predicted) in zip(grid[:, 0], shown, strict=True):
         draw(ax, predicted.probabilities().max(axis=1), predicted.mode() == codes)
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        style.named(ax, "probability of the most probable class", "share that is right")
+        style.named(ax, "probability of the most probable class", "accuracy")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
     style.head(figure, subjects, f"reliability{count}", grid[0, 0])
@@ -73,7 +73,7 @@ def draw(ax: Axes, confidence: np.ndarray, correct: np.ndarray) -> None:
         color=style.MODEL,
         marker="o",
         markersize=4,
-        label="share that is right",
+        label="accuracy",
         zorder=3,
     )
     ece = calibration_error(np.stack([confidence, correct], axis=1))

@@ -49,7 +49,8 @@ def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> No
 
     Args:
         ax: where to draw.
-        x, y: the points; those that are not finite are left out.
+        x: of the points; those that are not finite are left out.
+        y: of the points, likewise.
         what: legend label, to which the number of points is added.
         color: of the points.
     """

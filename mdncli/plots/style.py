@@ -292,9 +292,9 @@ def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 def plain(text: str, limit: int = 32) -> str:
-    """Name of a column or run for drawing: one line, without control characters, shortened.
+    r"""Name of a column or run for drawing: one line, without control characters, shortened.
 
-    >>> plain("Blast Furnace Slag\\n(component 2)(kg in a m^3 mixture)")
+    >>> plain("Blast Furnace Slag\n(component 2)(kg in a m^3 mixture)")
     'Blast Furnace…in a m^3 mixture)'
     """
     text = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

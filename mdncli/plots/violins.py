@@ -22,10 +22,10 @@ _ENDS = (0.002, 0.998)
 
 @style.styled
 def violins(*subjects: Subject) -> Figure:
-    """The density of every target for each category: the model's on the left, the exact one on the
-    right.
+    """Density of every target for each category, as violins.
 
-    If no exact density is known, both sides are the model's. All violins have the same maximal
+    The model's density is on the left, the exact one on the right; if that is not known, both sides
+    are the model's. All violins have the same maximal
     width; on a logarithmic axis the density is per unit of log y, so that equal areas hold equal
     probabilities.
 

@@ -103,7 +103,7 @@ def ranked_table(groups: Sequence[Group], total: int, heading: str) -> TextTable
     columns = ["", *(words[key] for key in keys), heading, *(("± se", "runs") if several else ())]
     said = [f"the best {len(groups)} of {total}"] if total > len(groups) else []
     if any(group.tied for group in groups):
-        said.append("~ no worse than the best, as far as the seeds can tell")
+        said.append("~ no significant difference to the best, over seeds")
     return TextTable("", columns, rows, "; ".join(said))
 
 
@@ -134,6 +134,11 @@ def _shown(value: Any) -> str:
 
 
 def trials_of(asked: Ranking, runs_dir: Path, listener: Listener) -> list[Record]:
+    """Read the records of all trials of a sweep.
+
+    Raises:
+        UsageError: the metric is unknown, or the run is no sweep.
+    """
     if asked.by not in FIGURES:
         raise UsageError(
             f"--by {asked.by}: no such figure", hint=f"choose from {', '.join(FIGURES)}"
@@ -160,6 +165,7 @@ def _figure(trial: Record, by: str) -> float | None:
 
 
 def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
+    """Group and rank the trials that have a value of the metric."""
     scored = [
         Scored(str(trial.run.path), _overrides(trial), value)
         for trial in trials
@@ -169,6 +175,7 @@ def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
 
 
 def group_document(group: Group, by: str) -> dict[str, Any]:
+    """Group as a JSON document."""
     return {
         "overrides": dict(group.overrides),
         by: group.mean,

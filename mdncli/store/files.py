@@ -100,6 +100,7 @@ def subfolder(path: Path) -> Path:
 
 
 def plain_entries(folder: Path, *, folders: bool) -> list[Path]:
+    """Paths of the plain files, or of the folders, in a folder; no hidden ones and no links."""
     try:
         with os.scandir(folder) as entries:
             return [
@@ -193,6 +194,7 @@ def _is_shallow(text: bytes) -> bool:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
+    """Translate an `OSError` of the block into an error that names the path."""
     try:
         yield
     except OSError as error:

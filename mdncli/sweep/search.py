@@ -133,11 +133,10 @@ def told_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> lis
 
 
 def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point]:
-    """Choose the most promising points by a tree-structured Parzen estimator (Bergstra et al.
-    2011).
+    """Choose the most promising points by a tree-structured Parzen estimator.
 
-    Points of one round are spread by the constant liar: a chosen point counts as a bad one until
-    its result is known.
+    See Bergstra et al. 2011, "Algorithms for hyper-parameter optimization". Points of one round are
+    spread by the constant liar: a chosen point counts as a bad one until its result is known.
 
     Args:
         space: to be searched, without seeds.

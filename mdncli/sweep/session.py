@@ -1,5 +1,4 @@
-"""Session: training of the pending trials of a sweep, here, in processes, on a cluster, or by
-scripts."""
+"""Session: training of the pending trials of a sweep, or scripts that train them."""
 
 from __future__ import annotations
 

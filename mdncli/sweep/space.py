@@ -175,7 +175,7 @@ def beside(one: Space, other: Space) -> Space:
 
 
 def listed(text: str, label: str) -> list[Point]:
-    """Points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
+    r"""Points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
 
     Args:
         text: its content.
@@ -184,9 +184,9 @@ def listed(text: str, label: str) -> list[Point]:
     Raises:
         ConfigError: it is invalid.
 
-    >>> listed('{"model.mixtures": 5}\\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
+    >>> listed('{"model.mixtures": 5}\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
     [{'model.mixtures': '5'}, {'model.hidden': '[8, 8]'}]
-    >>> listed("seed,model.mixtures\\n1,5\\n2,\\n", "t.csv")
+    >>> listed("seed,model.mixtures\n1,5\n2,\n", "t.csv")
     [{'seed': '1', 'model.mixtures': '5'}, {'seed': '2'}]
     """
     start = text.lstrip()[:1]

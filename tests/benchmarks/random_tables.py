@@ -1,5 +1,6 @@
-"""Robustness on random tables: `python tests/benchmarks/random_tables.py [--tables 1000] [--seed
-0]`.
+"""Robustness of the defaults on random tables.
+
+    python tests/benchmarks/random_tables.py [--tables 1000] [--seed 0]
 
 Draws tables from random laws: 20 to 5,000 rows, 1 to 50 columns of mixed scales, some of them
 constant, repeated, coarse or with rare outliers of a million; a target that follows a few columns,

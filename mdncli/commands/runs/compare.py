@@ -19,7 +19,7 @@ from mdncli.present.records import KEYS, Record, read
 from mdncli.present.table import TextTable, csv_lines
 from mdncli.store import RunFolder
 
-Config = dict[str, Any]
+FlatConfig = dict[str, Any]
 """Key path -> value of a config."""
 
 SIDE_BY_SIDE = 3
@@ -107,7 +107,7 @@ def compare_trials(
     return ranking_answer(asked, runs_dir, listener, as_csv=as_csv)
 
 
-def differences(configs: Sequence[Config]) -> list[str]:
+def differences(configs: Sequence[FlatConfig]) -> list[str]:
     """The keys that do not have the same value in all configs, in the order of the first.
 
     >>> differences([{"seed": 1, "model.mixtures": 5}, {"seed": 1, "model.mixtures": 9}])
@@ -137,7 +137,7 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
     return records
 
 
-def _config(run: RunFolder) -> Config:
+def _config(run: RunFolder) -> FlatConfig:
     """Every key of a run's config but its name, as JSON values."""
     tree = config_of(run).model_dump(mode="json")
     flat = _flattened(tree)
@@ -145,8 +145,8 @@ def _config(run: RunFolder) -> Config:
     return flat
 
 
-def _flattened(tree: Mapping[str, Any]) -> Config:
-    flat: Config = {}
+def _flattened(tree: Mapping[str, Any]) -> FlatConfig:
+    flat: FlatConfig = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= {f"{key}.{inner}": leaf for inner, leaf in _flattened(value).items()}
@@ -156,7 +156,7 @@ def _flattened(tree: Mapping[str, Any]) -> Config:
 
 
 def _tables(
-    records: Sequence[Record], configs: Sequence[Config], differing: list[str]
+    records: Sequence[Record], configs: Sequence[FlatConfig], differing: list[str]
 ) -> list[TextTable]:
     """A column for each of a few runs, a row for each of many."""
     ids = [record.run.id for record in records]

@@ -169,7 +169,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     targets = data.get("targets")
     inputs = mapping_of(provenance.get("data")).get("inputs")
     if isinstance(inputs, list) and isinstance(targets, list):
-        given = f" given {', '.join(map(str, inputs))}" if inputs else ", nothing given"
+        given = f" given {', '.join(map(str, inputs))}" if inputs else ", no inputs"
         yield "columns", f"{', '.join(map(str, targets))}{given}"
     try:
         model = config_of(run).model

@@ -16,7 +16,9 @@ from mdncli.density.mixture import Mixture
 
 @dataclass(frozen=True, kw_only=True)
 class HeavyTails(Synthetic):
-    r"""Student-t noise whose scale grows away from the middle: x is uniform and
+    r"""A curve with Student-t noise whose scale grows away from the middle.
+
+    The input x is uniform and
 
     .. math:: y = 2 \sin(x) + 0.3 x + s(x) T_\nu, \quad s(x) = noise (0.4 + 0.15 x^2)
 

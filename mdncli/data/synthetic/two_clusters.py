@@ -18,7 +18,9 @@ _GAP = 12.0
 
 @dataclass(frozen=True, kw_only=True)
 class TwoClusters(Synthetic):
-    r"""Two equally likely branches with spreads of their own: x is uniform and y, around m(x),
+    r"""Two equally likely branches with spreads of their own.
+
+    The input x is uniform and y, around m(x),
 
     .. math:: y \sim \tfrac12 N(m, (x^2 / 15)^2 + noise^2)
               + \tfrac12 N(m + 12, (x^2 / 100)^2 + noise^2), \quad m = 3 \sin(0.5 x) + 0.5 x
