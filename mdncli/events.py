@@ -114,7 +114,7 @@ class SweepProgress:
     Args:
         shapes: the trials by the shape of their stacks.
         share: how much of its work is done, from 0 to 1.
-        seconds_left: how long the rest will take; None where it cannot be told yet.
+        seconds_left: how long the rest will take; None if unknown yet.
         best: the name of the best trial so far, or nothing.
         later: trials still to be chosen, from the results of these.
     """

@@ -56,15 +56,15 @@ class Factorisation:
         return self.targets // self.parts
 
     @property
-    def told(self) -> int:
+    def target_inputs(self) -> int:
         """Number of inputs of a network for other targets."""
         return self.targets - 1 if self.name == "chain" else 0
 
     def seen(self, x: Encoded, y: Encoded, part: int) -> Encoded:
         """Inputs of a network: features (d, n), and targets (D', n) with D' >= part."""
-        if not self.told:
+        if not self.target_inputs:
             return x
-        inputs = np.zeros((len(x) + self.told, x.shape[1]), np.float32)
+        inputs = np.zeros((len(x) + self.target_inputs, x.shape[1]), np.float32)
         inputs[: len(x)] = x
         inputs[len(x) : len(x) + part] = y[:part]
         return inputs

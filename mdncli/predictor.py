@@ -70,7 +70,7 @@ class Predictor:
             and 0 not in networks
             and max(networks) % whole.parts == 0
             and {array.dtype for array in self.parameters.values()} == {np.dtype(np.float32)}
-            and self.network.inputs == encoding.features + whole.told
+            and self.network.inputs == encoding.features + whole.target_inputs
             and self.network.outputs == self.head.outputs
             and self.head.targets == whole.each
             and whole.targets == len(encoding.targets)
@@ -105,13 +105,13 @@ class Predictor:
         each target.
 
         Args:
-            table: has all input columns and, for networks that are told of targets, those too.
+            table: has all input columns and, for networks with target inputs, those too.
 
         Raises:
             DataError: an input is so extreme that the network overflows.
         """
         x, whole = self.encoding.encode_inputs(table), self.factorisation
-        told = self.encoding.encode_targets(table) if whole.told else x[:0]
+        told = self.encoding.encode_targets(table) if whole.target_inputs else x[:0]
         return [
             mixture
             for part in range(whole.parts)

@@ -53,19 +53,19 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
     >>> condition([Mixture(weights, np.zeros((3, 1, 2)), scale)], 0.001)["at_floor"]
     0.5
     """
-    dead, smallest, thin = 0, math.inf, np.zeros(members[0].rows, np.bool_)
+    unused, smallest, narrow = 0, math.inf, np.zeros(members[0].rows, np.bool_)
     for member in members:
         used = member.weights >= USED
-        dead += int(np.count_nonzero(~used.any(axis=1)))
+        unused += int(np.count_nonzero(~used.any(axis=1)))
         least = np.where(used, member.scale.min(axis=1), math.inf).min(axis=0)
         smallest = min(smallest, float(least.min(initial=math.inf)))
-        thin |= least <= AT_FLOOR * scale_floor
+        narrow |= least <= AT_FLOOR * scale_floor
     return {
         "components": sum(member.mixtures for member in members),
-        "dead": dead,
+        "dead": unused,
         "smallest_scale": smallest,
         "scale_floor": scale_floor,
-        "at_floor": float(thin.mean()) if thin.size else 0.0,
+        "at_floor": float(narrow.mean()) if narrow.size else 0.0,
     }
 
 

@@ -62,7 +62,7 @@ def network_of(config: Config, features: int, targets: int, classes: int = 0) ->
     model = config.model
     assert isinstance(model.residual, bool)
     return Network(
-        inputs=features + factorisation_of(config, targets).told,
+        inputs=features + factorisation_of(config, targets).target_inputs,
         hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head_of(config, targets, classes).outputs,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mdncli.training.profiling import Profiler
 
 
-TOLD_SECONDS = 1.0
+STATUS_SECONDS = 1.0
 """Least seconds between status updates in a run's folder."""
 
 CHECKPOINT_SECONDS = 2.0
@@ -115,12 +115,12 @@ class Training:
             job.history = job.run.history()
             job.written = len(job.history)
             job.run.write_status("running", job.epoch)
-        self.began = self.saved = self.told = time.monotonic()
+        self.began = self.saved = self.reported = time.monotonic()
         self.trained = 0.0
         # Initial guesses, replaced by measurements.
-        self.saving = self.telling = FILE_SECONDS * (len(jobs) - 1)
-        self.seats = _Seats.of((), np.empty(0))
-        self.seated = 0
+        self.saving = self.reporting = FILE_SECONDS * (len(jobs) - 1)
+        self.replica_map = _ReplicaMap.of((), np.empty(0))
+        self.mapped = 0
         listener(
             TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
         )
@@ -198,27 +198,27 @@ class Training:
 
     def _validated(self, event: Validated) -> None:
         ids = event.replicas
-        if len(ids) != self.seated:
+        if len(ids) != self.mapped:
             # Replicas only ever leave: the same number means the same replicas.
-            self.seats, self.seated = _Seats.of(self.jobs, ids), len(ids)
-        seats = self.seats
+            self.replica_map, self.mapped = _ReplicaMap.of(self.jobs, ids), len(ids)
+        mapping = self.replica_map
         self.latest[:, ids] = event.nll_train, event.nll_validation
         # A member's NLL is the sum over its networks, some of which may have stopped before.
         members = [
-            np.bincount(seats.member, nll[seats.replica]) + offset
-            for nll, offset in zip(self.latest, seats.offsets, strict=True)
+            np.bincount(mapping.member, nll[mapping.replica]) + offset
+            for nll, offset in zip(self.latest, mapping.offsets, strict=True)
         ]
         train, validation = (
             [value if math.isfinite(value) else None for value in each.tolist()] for each in members
         )
         epochs, rates = (
-            np.maximum.reduceat(each[seats.order], seats.starts).tolist()
+            np.maximum.reduceat(each[mapping.order], mapping.starts).tolist()
             for each in (event.epoch, event.learning_rate)
         )
-        reseeded = np.add.reduceat(event.reseeded[seats.order], seats.starts).tolist()
+        reseeded = np.add.reduceat(event.reseeded[mapping.order], mapping.starts).tolist()
         seconds = round(self.elapsed, 3)
         for job, live, own, epoch, rate, anew in zip(
-            seats.jobs, seats.live, seats.own, epochs, rates, reseeded, strict=True
+            mapping.jobs, mapping.live, mapping.own, epochs, rates, reseeded, strict=True
         ):
             record = {
                 "epoch": int(epoch),
@@ -280,13 +280,13 @@ class Training:
                 nll_validation=_mean([record["nll_validation"] for record in last]),
             )
         )
-        if time.monotonic() - self.told >= max(TOLD_SECONDS, self.telling / SAVING_SHARE):
+        if time.monotonic() - self.reported >= max(STATUS_SECONDS, self.reporting / SAVING_SHARE):
             began = time.monotonic()
             self._write_metrics()
             for job in self.jobs:
                 job.run.write_status("running", job.epoch)
-            self.told = time.monotonic()
-            self.telling = self.told - began
+            self.reported = time.monotonic()
+            self.reporting = self.reported - began
 
 
 def _restored(jobs: Sequence[Job]) -> Restored:
@@ -313,7 +313,7 @@ def _offsets(dataset: Dataset) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class _Seats:
+class _ReplicaMap:
     """Assignment of an event's replicas to runs and members.
 
     Attributes:
@@ -338,9 +338,9 @@ class _Seats:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _Seats:
+    def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _ReplicaMap:
         """Assignment of some replicas, in their order."""
-        seats = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
+        mapping = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
         present = set(ids.tolist())
         offsets: list[tuple[float, float]] = []
         start = 0
@@ -352,15 +352,15 @@ class _Seats:
             live = sorted({at % count for at in here})
             for number, member in enumerate(live, len(offsets)):
                 networks = job.replicas[member::count]
-                seats.replica.extend(networks)
-                seats.member.extend([number] * len(networks))
-            seats.jobs.append(job)
-            seats.starts.append(start)
-            seats.live.append(live)
-            seats.own.append(slice(len(offsets), len(offsets) + len(live)))
+                mapping.replica.extend(networks)
+                mapping.member.extend([number] * len(networks))
+            mapping.jobs.append(job)
+            mapping.starts.append(start)
+            mapping.live.append(live)
+            mapping.own.append(slice(len(offsets), len(offsets) + len(live)))
             offsets += [job.offsets] * len(live)
             start += len(here)
-        return replace(seats, offsets=np.array(offsets).T)
+        return replace(mapping, offsets=np.array(offsets).T)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

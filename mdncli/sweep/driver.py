@@ -26,10 +26,10 @@ from mdncli.sweep.stacks import PendingTrial, TrialStack
 from mdncli.sweep.trials import Trial
 from mdncli.sweep.work import mark_failed
 
-TOLD_SECONDS = 0.25
+REPORT_SECONDS = 0.25
 """Least seconds between two progress reports."""
 
-LOOKED_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 """Least seconds between two checks of a worker's progress."""
 
 DEATHS = 2
@@ -101,7 +101,7 @@ class Driver:
         self._deaths: Counter[str] = Counter()
         self._cost = self._done_cost = 0.0
         self._began = time.monotonic()
-        self._told = self._looked = 0.0
+        self._reported = self._checked = 0.0
 
     # ------------------------------------------------------------------------------- training
 
@@ -125,7 +125,7 @@ class Driver:
                 # A run that may have killed its worker is trained alone, to identify it.
                 if suspects and not self._running and not queue:
                     self._submit(executor, suspects.popleft())
-                results = executor.results(TOLD_SECONDS)
+                results = executor.results(REPORT_SECONDS)
                 self._note(results)
                 died = [result.stack for result in results if result.died]
                 for stack in died:
@@ -214,7 +214,7 @@ class Driver:
             self.tally.given_up = True
         return self.tally.signal is not None or self.tally.given_up
 
-    # -------------------------------------------------------------------------------- telling
+    # -------------------------------------------------------------------------------- progress
 
     def hear(self, event: Event) -> None:
         """Handle events of a stack trained in this process, without forwarding them."""
@@ -224,11 +224,11 @@ class Driver:
 
     def _say(self) -> None:
         now = time.monotonic()
-        if now - self._told < TOLD_SECONDS:
+        if now - self._reported < REPORT_SECONDS:
             return
-        self._told = now
-        if now - self._looked >= LOOKED_SECONDS:
-            self._looked = now
+        self._reported = now
+        if now - self._checked >= CHECK_SECONDS:
+            self._checked = now
             for stack in self._running:
                 lead = stack.trials[0]
                 self._shares.setdefault(lead.trial.id, 0.0)

@@ -193,9 +193,9 @@ def _searched(
     _require_few(wanted, request)
     size = points_of_a_round(base, space, count)
     trials = next_round(base, space, [], {}, size)
-    told = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
+    described = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
     about |= {
-        "identity": identity_of([], **told),
+        "identity": identity_of([], **described),
         "trials": wanted,
         "space": space.to_json(),
         "round": size,

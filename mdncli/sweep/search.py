@@ -37,7 +37,7 @@ ATTEMPTS = 30
 
 
 @dataclass(frozen=True)
-class Told:
+class Evaluated:
     """A point and its result.
 
     Args:
@@ -95,7 +95,7 @@ def next_round(
     Raises:
         ConfigError: a point of the space is not a valid config.
     """
-    told = told_of(trials, statuses)
+    evaluated = evaluated_of(trials, statuses)
     number = max((trial.round for trial in trials), default=-1) + 1
     points, seeds = space.repeats()
     known = {trial.id for trial in trials}
@@ -105,7 +105,7 @@ def next_round(
         return configs.revised(base, [f"{key}={text}" for key, text in point.items()])
 
     random = stream(base.seed, "search", number)
-    asked = ask(points, told, size, int(random.integers(2**31)))
+    asked = ask(points, evaluated, size, int(random.integers(2**31)))
     for _ in range(size):
         for _ in range(ATTEMPTS):
             point = asked.pop(0) if asked else points.draw(random)
@@ -118,21 +118,21 @@ def next_round(
     return [trial.of_round(number) for trial in found]
 
 
-def told_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Told]:
+def evaluated_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Evaluated]:
     """Points of some trials, in order, each with the mean NLL over its seeds."""
     together: dict[str, list[Trial]] = {}
     for trial in trials:
         together.setdefault(json.dumps(_unseeded(trial.point), sort_keys=True), []).append(trial)
-    told = []
+    evaluated = []
     for seeded in together.values():
         known = [statuses.get(trial.id, PENDING) for trial in seeded]
         nlls = [nll for each in known if (nll := each.nll()) is not None and not each.pruned]
         mean = float(np.mean(nlls)) if len(nlls) == len(known) else None
-        told.append(Told(_unseeded(seeded[0].point), mean))
-    return told
+        evaluated.append(Evaluated(_unseeded(seeded[0].point), mean))
+    return evaluated
 
 
-def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point]:
+def ask(space: Space, evaluated: Sequence[Evaluated], count: int, seed: int) -> list[Point]:
     """Choose the most promising points by a tree-structured Parzen estimator.
 
     See Bergstra et al. 2011, "Algorithms for hyper-parameter optimization". Points of one round are
@@ -140,13 +140,13 @@ def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point
 
     Args:
         space: to be searched, without seeds.
-        told: points with results.
+        evaluated: points with results.
         count: number of points.
         seed: of its random numbers.
 
     >>> from mdncli.sweep.axes import Interval
     >>> space = Space([], {"x": Interval(0.0, 1.0, log=False, whole=False)})
-    >>> known = [Told({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
+    >>> known = [Evaluated({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
     >>> [0.55 < float(point["x"]) < 0.85 for point in ask(space, known, 3, 1)]
     [True, True, True]
     """
@@ -162,7 +162,7 @@ def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point
                 n_startup_trials=STARTUP, multivariate=True, constant_liar=True, seed=seed
             )
             study = optuna.create_study(sampler=sampler)
-            for each in told:
+            for each in evaluated:
                 study.add_trial(_frozen(space, distributions, each))
             return [_point(space, study.ask(distributions).params) for _ in range(count)]
     finally:
@@ -194,20 +194,22 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
     return known
 
 
-def _frozen(space: Space, distributions: dict[str, BaseDistribution], told: Told) -> Any:
+def _frozen(space: Space, distributions: dict[str, BaseDistribution], evaluated: Evaluated) -> Any:
     from optuna.trial import TrialState, create_trial
 
     params: dict[str, Any] = {}
     for place, factor in enumerate(space.factors):
-        wanted = {key: told.point[key] for key in factor[0]}
+        wanted = {key: evaluated.point[key] for key in factor[0]}
         params[_name(place)] = [dict(part) for part in factor].index(wanted)
     for key, interval in space.intervals.items():
-        value = float(told.point[key])
+        value = float(evaluated.point[key])
         low, high = interval.ends
         params[key] = round(value) if interval.whole else min(max(value, low), high)
     # To the estimator, a pruned point is worse than all others.
-    state = TrialState.PRUNED if told.nll is None else TrialState.COMPLETE
-    return create_trial(params=params, distributions=distributions, value=told.nll, state=state)
+    state = TrialState.PRUNED if evaluated.nll is None else TrialState.COMPLETE
+    return create_trial(
+        params=params, distributions=distributions, value=evaluated.nll, state=state
+    )
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> Point:

@@ -69,8 +69,8 @@ class Stack:
     A replica's trajectory does not depend on the others in the stack, to the last bit on one
     thread of one machine. One whose NLL explodes or is not finite is rolled back to its best
     weights and continues at half its learning rate, at most twice. One that stops early or diverges
-    nevertheless leaves the stack and takes no more time. Dead components of a collapsed mixture may
-    be reinitialised.
+    nevertheless leaves the stack and takes no more time. Unused components of a collapsed mixture
+    may be reinitialised.
 
     Args:
         plan: settings that the replicas share.

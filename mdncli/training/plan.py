@@ -92,7 +92,7 @@ class StackPlan:
             is validated and kept as the best; 0 disables it. The decay of step t is t / (t + 9) at
             most, so that the first weights are soon forgotten (Polyak and Juditsky 1992; that bound
             is usual).
-        reseed: whether a collapsed mixture's dead components are reinitialised; see
+        reseed: whether a collapsed mixture's unused components are reinitialised; see
             `mdncli.training.reseeding`.
     """
 
