@@ -15,23 +15,41 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    # Until it can say something better, an interrupt just ends the process.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # As long as there is nothing to clean up; the command line sets handlers of its own.
+    for number in _SIGNALS:
+        signal.signal(number, _end)
     # Modules are no garbage: looking for it while torch is imported takes a fifth of that time.
     gc.set_threshold(100_000, 20, 100)
     _open_streams()
     from mdncli.cli import run
 
-    code = run(sys.argv[1:])
+    # Where Python takes itself apart, a signal would still kill the process, though all is done.
+    atexit.register(_ignore_signals)
+    code = run(sys.argv[1:], last=True)
     _settle_streams()
     if "torch" in sys.modules:
         # To take torch apart again takes a quarter as long as to import it, for nothing.
         atexit._run_exitfuncs()  # pyright: ignore[reportAttributeAccessIssue]
         os._exit(code)
     sys.exit(code)
+
+
+def _end(number: int, frame: object) -> NoReturn:
+    """End by a signal at once, whatever is being imported."""
+    try:
+        os.write(2, b"error: interrupted\n")
+    finally:
+        os._exit(128 + number)
+
+
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _open_streams() -> None:

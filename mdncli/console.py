@@ -15,8 +15,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from mdncli import interrupts
 from mdncli.events import (
     Event,
     Note,
@@ -75,23 +76,24 @@ class Console:
         """Handle an event."""
         if self.quiet:
             return
-        match event:
-            case Note(text):
-                self._say(text)
-            case Warned(text):
-                self._say(f"warning: {text}")
-            case ReadingProgress():
-                self._reading(event)
-            case ReadingEnded():
-                self._end()
-            case TrainingStarted():
-                self._begin(event)
-            case TrainingProgress():
-                self._progress(event)
-            case TrainingEnded() | SweepEnded():
-                self._end()
-            case SweepProgress():
-                self._sweeping(event)
+        with interrupts.unbroken():  # else a half-started progress bar would stay
+            match event:
+                case Note(text):
+                    self._say(text)
+                case Warned(text):
+                    self._say(f"warning: {text}")
+                case ReadingProgress():
+                    self._reading(event)
+                case ReadingEnded():
+                    self._end()
+                case TrainingStarted():
+                    self._begin(event)
+                case TrainingProgress():
+                    self._progress(event)
+                case TrainingEnded() | SweepEnded():
+                    self._end()
+                case SweepProgress():
+                    self._sweeping(event)
 
     def _reading(self, event: ReadingProgress) -> None:
         if self._bar is not None:
@@ -193,6 +195,7 @@ class Console:
                 # The work is done and the answer printed: a closed stderr does not change that.
                 with contextlib.suppress(OSError):
                     self._tables(answer.tables, to_stdout=False)
+                    self._suggest(answer.following)
         elif answer.tables:
             self._tables(answer.tables, to_stdout=True)
         sys.stdout.flush()
@@ -218,7 +221,7 @@ class Console:
 
     def _tables(self, tables: Sequence[TextTable], *, to_stdout: bool) -> None:
         stream = sys.stdout if to_stdout else sys.stderr
-        if not stream.isatty() and not os.environ.get("FORCE_COLOR"):
+        if not _styled(stream):
             stream.write("\n".join(_plain(table) for table in tables))
             return
         if any(len(table.rows) > LONG_TABLE for table in tables):
@@ -256,6 +259,23 @@ class Console:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
             console.print(drawn)
 
+    def _suggest(self, commands: Sequence[str]) -> None:
+        """Print commands to go on with, on stderr and dim where that is a terminal."""
+        lines = [
+            f"{'next:' if not place else '     '} {text}" for place, text in enumerate(commands)
+        ]
+        if not lines:
+            return
+        if not _styled(sys.stderr):
+            sys.stderr.write("\n" + "".join(f"{printable(line)}\n" for line in lines))
+            return
+        from rich.text import Text
+
+        console = self._rich()
+        console.print()
+        for line in lines:
+            console.print(Text(printable(line), style="dim"), soft_wrap=True)
+
     def _rich(self, *, stderr: bool = True) -> RichConsole:
         from rich.console import Console as RichConsole
 
@@ -280,6 +300,10 @@ def _escaped(found: re.Match[str]) -> str:
         char if char.isprintable() else json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
         for char in found[0]
     )
+
+
+def _styled(stream: TextIO) -> bool:
+    return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
 
 
 def _live() -> bool:

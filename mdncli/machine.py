@@ -1,14 +1,12 @@
-"""Memory, cores and signals of the machine."""
+"""Memory and cores of the machine."""
 
 from __future__ import annotations
 
 import os
-import signal
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,24 +65,6 @@ def take_long_turns() -> None:
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _TURN = 100_000_000
 """Time slice in nanoseconds, the longest that Linux grants."""
-
-
-@contextmanager
-def interruptible() -> Iterator[Callable[[], int | None]]:
-    """Yield a function that says which of SIGINT and SIGTERM has come; a second ends at once."""
-    received: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        received.append(number)
-        for each in before:
-            signal.signal(each, signal.SIG_DFL)
-
-    before = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: received[0] if received else None
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def idle_cores() -> float:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mdncli import cli, store
+from mdncli import cli, interrupts, store
 from mdncli import config as configs
 from mdncli.store import RunFolder
 from tests.faults import processes
@@ -52,6 +53,26 @@ def call_mdn(
     ended = running.wait()
     words = list(map(str, arguments))
     return subprocess.CompletedProcess(words, ended.code, ended.out, ended.err)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of the tests' own for temporary files, those of their processes, too."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def no_bug(temporary: Path) -> Iterator[None]:
+    """Fail a test after which the log of an internal error is found, and show it."""
+    yield
+    for log in temporary.glob("mdn-error-*.log"):
+        text = log.read_text()
+        log.unlink()
+        pytest.fail(f"an internal error was logged:\n{text}", pytrace=False)
 
 
 @pytest.fixture
@@ -101,9 +122,10 @@ def here(
         printed = capsys.readouterr()
         return Done(code, printed.out, printed.err)
 
-    handler = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
     yield call
-    signal.signal(signal.SIGTERM, handler)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from io import StringIO
@@ -18,8 +19,9 @@ import numpy as np
 import pytest
 import torch
 
+from mdncli import interrupts
 from mdncli.store import RunFolder, read_tensors, write_tensors
-from tests.conftest import call_mdn
+from tests.conftest import Here, call_mdn
 from tests.faults import processes
 from tests.faults.processes import Running
 
@@ -450,3 +452,33 @@ def test_a_damaged_model_is_named(mdn: Mdn, trained: Path, tmp_path: Path) -> No
     done = mdn("sample", copy, "-o", "-")
     assert done.returncode == 1
     assert "model.safetensors: damaged" in done.stderr
+
+
+def test_a_bug_is_one_line_and_a_log(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def buggy() -> None:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr("mdncli.commands.generate.datasets", buggy)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = here("generate", "--list")
+    (log,) = tmp_path.glob("mdn-error-*.log")
+    assert (done.code, done.out) == (1, "")
+    said = "error: internal error: ZeroDivisionError: of all things; this is a bug, its traceback"
+    assert done.err == f"{said} is in {log}\n"
+    assert "in buggy" in log.read_text()
+
+
+@pytest.mark.parametrize("number", interrupts.SIGNALS)
+def test_an_answer_that_is_being_printed_is_printed_whole(
+    number: signal.Signals, here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(document: object) -> str:
+        os.kill(os.getpid(), number)
+        return json.dumps(document)
+
+    monkeypatch.setattr("mdncli.console._json", interrupted)
+    done = here("generate", "--list", "--json")
+    assert (done.code, done.err) == (0, "")
+    assert "inverse_sine" in json.loads(done.out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mdncli import machine
+from mdncli import interrupts, machine
 from mdncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
 
         machine.keep_freed_memory()
         answer = command(**options)
+        interrupts.settle()  # half an answer would not say that it is one
         raise typer.Exit(Console(quiet=options["quiet"], as_json=as_json).answer(answer))
 
     return answered

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
-from types import FrameType
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import typer
 
+from mdncli import interrupts
 from mdncli.cli.app import app
 from mdncli.cli.options import SETTINGS
 from mdncli.errors import MdnError, Stopped, refused
@@ -24,57 +21,21 @@ _UsageError, _CommandLineError = cast(
 )
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run the command line: the only place where an error becomes an exit code."""
+def run(arguments: Sequence[str], *, last: bool = False) -> int:
+    """Run the command line: the only place where an error becomes an exit code.
+
+    Args:
+        arguments: words after `mdn`.
+        last: the process is to end after it, and no signal to break off its end.
+    """
     # Waiting for each other, the threads of numpy's linear algebra burn the cores they wait for:
     # beside one busy process a forward pass takes ten times as long as on one thread.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    received: list[int] = []
     try:
-        with _stoppable(received):
-            return _guarded(arguments, received)
+        return interrupts.heed(lambda: _invoke(list(arguments)), last=last)
     except Stopped as stopped:
         _report(["interrupted"])
         return 128 + stopped.signal
-    except BrokenPipeError:
-        # The reader has left; keep the interpreter from complaining about it while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-
-
-@contextmanager
-def _stoppable(received: list[int]) -> Iterator[None]:
-    """Let SIGINT and SIGTERM raise `Stopped`, and gather their numbers."""
-
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
-        received.append(number)
-        # A second one ends the process at once, even if some library has swallowed the first.
-        signal.signal(number, signal.SIG_DFL)
-        raise Stopped(number)
-
-    def stop_later(dropped: sys.UnraisableHookArgs) -> None:
-        # Python drops what is raised inside a destructor; the signal comes again outside of it.
-        if isinstance(dropped.exc_value, Stopped) and received:
-            signal.signal(received[0], stop)
-            threading.Timer(0.01, os.kill, (os.getpid(), received.pop())).start()
-        else:
-            sys.__unraisablehook__(dropped)
-
-    hook, sys.unraisablehook = sys.unraisablehook, stop_later
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        sys.unraisablehook = hook
-
-
-def _guarded(arguments: Sequence[str], received: Sequence[int]) -> int:
-    try:
-        _invoke(list(arguments))
-    except typer.Exit as done:
-        return done.exit_code
     except MdnError as error:
         if os.environ.get("MDN_DEBUG"):
             raise
@@ -96,7 +57,9 @@ def _guarded(arguments: Sequence[str], received: Sequence[int]) -> int:
         _report([f"{command}: {text}; see {command} --help"])
         return 2
     except BrokenPipeError:
-        raise
+        # The reader has left; keep the interpreter from complaining about it while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:
         if os.environ.get("MDN_DEBUG"):
             raise
@@ -109,17 +72,14 @@ def _guarded(arguments: Sequence[str], received: Sequence[int]) -> int:
         _report(["out of memory; use fewer rows, mixtures or hidden units"])
         return 1
     except Exception as error:
-        if received:  # some libraries make another error of an interrupt
-            raise Stopped(received[0]) from None
         if os.environ.get("MDN_DEBUG"):
             raise
         _report([_internal(error)])
         return 1
-    return 0
 
 
-def _invoke(arguments: list[str]) -> None:
-    """Parse and run a command; every exception comes out as it is.
+def _invoke(arguments: list[str]) -> int:
+    """Parse and run a command; every exception but its exit comes out as it is.
 
     Calling the app would do the same but for turning a broken pipe into an exit of its own.
     """
@@ -128,8 +88,12 @@ def _invoke(arguments: list[str]) -> None:
     command = _command()
     if {"-h", "--help"} & {*arguments} or not arguments:
         _unburden(command)
-    with command.make_context("mdn", arguments) as context:
-        command.invoke(context)
+    try:
+        with command.make_context("mdn", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return 0
 
 
 @cache

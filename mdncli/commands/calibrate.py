@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mdncli import interrupts
 from mdncli import predictor as predictors
 from mdncli.errors import UsageError
 from mdncli.events import Listener
@@ -33,11 +34,12 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
             return Answer(lines=[str(run.path)], document={"run": str(run.path)})
         dataset = reopen(run)
         found = calibrated(dataset, predictor)
+        calibration = found.calibration
+        assert calibration is not None
+        before = _nll(dataset, replace(found, calibration=None))
+        after = _nll(dataset, found)
+        interrupts.settle()
         found.save(run)
-    calibration = found.calibration
-    assert calibration is not None
-    before = _nll(dataset, replace(found, calibration=None))
-    after = _nll(dataset, found)
     document = {
         "run": str(run.path),
         **calibration.about(),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdncli import config as configs
-from mdncli import experiment, store
+from mdncli import experiment, interrupts, store
 from mdncli import predictor as predictors
 from mdncli.config import Config, FileData
 from mdncli.data import splits
@@ -25,7 +25,6 @@ from mdncli.evaluation.scoring import named
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
-from mdncli.machine import interruptible
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.table import TextTable
@@ -78,18 +77,22 @@ def crossval(
     datasets = [first, *(experiment.resplit(first, config) for config in cut[1:])]
     started = time.monotonic()
     about = {"fingerprints": first.fingerprints, "folds": len(ways)}
-    with interruptible() as stop:
-        view = experiment.begin_view(runs_dir, base.name, about, base)
-        try:
+    view = None
+    try:
+        with interrupts.unbroken() as stop:
+            with experiment.begin_view(runs_dir, base.name, about, base) as view:
+                pass  # from here on `_give_up` decides what is left of it
             outcomes = experiment.train(datasets, view.folds, listener, stop)
-            done = _scored(outcomes, datasets)
-            _draw(view, base.name, done)
-            answer = _answer(view, base, outcomes, done, time.monotonic() - started)
-            view.write_status("completed" if done else "failed", 0)
-            return answer
-        except BaseException as error:
+        done = _scored(outcomes, datasets)
+        _draw(view, base.name, done)
+        interrupts.settle()
+        answer = _answer(view, base, outcomes, done, time.monotonic() - started)
+        view.write_status("completed" if done else "failed", 0)
+        return answer
+    except BaseException as error:
+        if view is not None:
             _give_up(view, error, listener)
-            raise
+        raise
 
 
 def _ways(base: Config) -> list[dict[str, Any]]:

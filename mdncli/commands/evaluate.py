@@ -74,7 +74,9 @@ def evaluate(
 
     def score(by: Predictor) -> dict[str, Any]:
         if by.classes:
-            return classification.evaluate(chunks(by), _shares(dataset, by))
+            return classification.evaluate(
+                chunks(by), None if dataset is None else dataset.class_shares()
+            )
         unknowing, unit = ({}, None) if dataset is None else _reference(run, dataset)
         return {"reference": None, **measure(chunks(by), targets, unknowing, unit)}
 
@@ -96,14 +98,6 @@ def _reference(run: RunFolder, dataset: Dataset) -> tuple[dict[str, Conditional]
     from mdncli.experiment import recall, unconditional
 
     return unconditional(dataset, recall(run, dataset.config, dataset).scale_floor)
-
-
-def _shares(dataset: Dataset | None, predictor: Predictor) -> np.ndarray | None:
-    """The shares of the classes among the training rows; None where these are gone."""
-    if dataset is None:
-        return None
-    codes = dataset.y(dataset.split.train)[:, 0].astype(np.intp)
-    return np.bincount(codes, minlength=len(predictor.classes)) / len(codes)
 
 
 def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import config as configs
-from mdncli import experiment, store
+from mdncli import experiment, interrupts, store
 from mdncli.config import SyntheticData
 from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
@@ -58,15 +58,13 @@ def generate(
     if output is not None:
         writing.require_format(free(output, force=force))
     dataset = experiment.prepare(config, listener)
-    run = experiment.begin(dataset, runs_dir)
-    try:
-        files = [_table(dataset, run, output), _picture(dataset, run)]
+    # Quick to draw again: no unfinished folder is left behind.
+    with experiment.begin(dataset, runs_dir) as run:
+        picture = _picture(dataset, run)
+        files = [_table(dataset, run, output), picture]
         store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})
         run.write_status("completed", 0)
-    except BaseException:
-        # Quick to draw again: no unfinished folder is left behind.
-        store.abandon(run)
-        raise
+        interrupts.settle()
     return Answer(lines=[str(run.path)], document={"run": str(run.path), "files": files})
 
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mdncli import interrupts, store
 from mdncli import predictor as predictors
-from mdncli import store
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
 from mdncli.events import Listener, Note
@@ -79,16 +79,14 @@ def plot(
         return _drawn(runs[0], subjects, chosen)
     from mdncli.experiment import begin_view
 
-    view = begin_view(runs_dir, name or "plot", {"runs": [run.id for run in runs]})
-    try:
+    about = {"runs": [run.id for run in runs]}
+    # Quick to draw again: no unfinished folder is left behind.
+    with begin_view(runs_dir, name or "plot", about) as view:
         answer = _drawn(view, subjects, chosen)
         result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}
-        store.write_json(view.result, {**result, "runs": [run.id for run in runs]})
+        store.write_json(view.result, {**result, **about})
         view.write_status("completed", 0)
-    except BaseException:
-        # Quick to draw again: no unfinished folder is left behind.
-        store.abandon(view)
-        raise
+        interrupts.settle()
     return answer
 
 

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mdncli import machine
+from mdncli import interrupts, machine
 from mdncli.events import Listener, Note
-from mdncli.machine import interruptible
 from mdncli.present.answer import Answer
 from mdncli.present.lookup import find
 from mdncli.present.sweep import forecast_answer, sweep_answer
@@ -94,7 +93,7 @@ def _swept(
     if request.part is not None:
         require_no_rounds(folder)
         return sweep_answer(train_part(session))
-    with interruptible() as stop, folder.locked():
+    with interrupts.noting() as stop, folder.locked():
         wanted = request.trials if plan is None else plan.wanted
         extend(folder, wanted, exists=plan is None)
         return sweep_answer(train(session, stop))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import config as configs
-from mdncli import experiment
+from mdncli import experiment, interrupts
 from mdncli.config import Config
 from mdncli.errors import (
     ConfigError,
@@ -21,7 +21,6 @@ from mdncli.errors import (
 )
 from mdncli.events import Listener
 from mdncli.experiment import Dataset, Outcome
-from mdncli.machine import interruptible
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
@@ -55,7 +54,7 @@ def train(
     watch = Profiler() if profile else None
     with _nothing_begun(), watch.measure("data") if watch is not None else nullcontext():
         datasets = _datasets(items, options, listener, seeds)
-    with interruptible() as stop:
+    with interrupts.noting() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
@@ -74,6 +73,7 @@ def _profiled(answer: Answer, watch: Profiler) -> Answer:
         answer,
         document={**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}},
         tables=[*answer.tables, TextTable("Where the time went", ("part", "s", "%"), rows)],
+        following=(),
     )
 
 
@@ -157,7 +157,7 @@ def resume(
     if keys:
         with _nothing_begun():
             changed = experiment.config_of(run, overrides, options)
-    with interruptible() as stop:
+    with _nothing_begun(), interrupts.noting() as stop:
         outcome = experiment.resume(run, changed, listener, stop)
     if outcome.trained:
         return _answer([outcome])
@@ -168,33 +168,17 @@ def resume(
 def _answer(outcomes: list[Outcome]) -> Answer:
     results = [outcome.result for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
-    columns = ("run", "train", "validation", "test", "exact", "excess", "eff. K", "s")
-    rows = [
-        (
-            Path(result["run"]).name,
-            *(number(result["nll"][part]) for part in ("train", "validation", "test")),
-            number(result["exact_nll"]),
-            number(result["excess_nll"]),
-            number(result["effective_components"], 1),
-            number(result["seconds"]["total"], 1),
-        )
-        for result in results
-    ]
-    coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
-    caption = _best(results)
-    if coarse:
-        floor = f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor"
-        caption = f"{caption}; {floor}" if caption else floor
     document = [_document(result) for result in results]
     return Answer(
         lines=[result["run"] for result in results],
         document=document[0] if len(document) == 1 else {"runs": document},
         tables=[
-            TextTable("NLL in nats per row", columns, rows, caption, one_line=True),
+            _scores(results),
             *_health(results),
             *(components.tables(results[0]) if len(results) == 1 else ()),
         ],
         faults=[line for error in errors for line in error.lines()],
+        following=_following(results),
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
@@ -204,12 +188,60 @@ def _document(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key != "format"}
 
 
+MOST_NAMED = 3
+"""Of more runs than these a suggested command does not name each."""
+
+COMPARED = {
+    "baseline": "a model that ignores the inputs",
+    "exact": "the true density",
+    "excess": "test less exact",
+}
+"""Columns beside the NLL of a run, and their meaning."""
+
+
+def _scores(results: Sequence[Mapping[str, Any]]) -> TextTable:
+    """The NLL of each run, beside those that it is compared with where these are known."""
+    compared = {
+        name: meaning
+        for name, meaning in COMPARED.items()
+        if any(result[f"{name}_nll"] is not None for result in results)
+    }
+    rows = [
+        (
+            Path(result["run"]).name,
+            *(number(result["nll"][part]) for part in ("train", "validation", "test")),
+            *(number(result[f"{name}_nll"]) for name in compared),
+            number(result["seconds"]["total"], 1),
+        )
+        for result in results
+    ]
+    columns = ("run", "train", "validation", "test", *compared, "s")
+    captions = [f"{name}: {meaning}" for name, meaning in compared.items()]
+    coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
+    if coarse and len(results) > 1:
+        captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
+    captions += filter(None, [_best(results)])
+    title = "How good is it? NLL in nats per row, lower is better"
+    return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
+
+
 def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
-    """The health of the mixture of a single run."""
+    """The health of the model of a single run."""
     if len(results) > 1:
         return []
-    rows = [remark for remark in health.remarks(results[0]) if remark[0] != "spike trap"]
-    return [TextTable("Health of the mixture", ("", ""), rows)] if results[0].get("health") else []
+    rows = [*health.verdicts(results[0])]
+    return [TextTable("Is the model healthy?", ("", ""), rows)] if rows else []
+
+
+def _following(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The commands that look at the runs just trained."""
+    trained = [result["run"] for result in results if result.get("status") == "completed"]
+    if len(trained) == 1:
+        return [f"mdn plot {trained[0]}", f"mdn evaluate {trained[0]}"]
+    if 1 < len(trained) <= MOST_NAMED:
+        return [f"mdn runs compare {' '.join(trained)}"]
+    elsewhere = {f" --runs-dir {Path(run).parent}" for run in trained} - {" --runs-dir runs"}
+    return [f"mdn runs list{''.join(elsewhere)}"] if trained else []
 
 
 def _best(results: Sequence[Mapping[str, Any]]) -> str:

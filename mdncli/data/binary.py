@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -16,11 +17,12 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli import interrupts
 from mdncli.data.column import Column, allocate_column
 from mdncli.data.naming import chosen, quoted, unique
 from mdncli.data.spool import LARGE_BYTES, release
 from mdncli.data.watching import Watched
-from mdncli.errors import DataError, Stopped
+from mdncli.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,12 +71,18 @@ def read_parquet(
         raise DataError(f"{source}: not a Parquet file", hint="give it the suffix of its format")
     wanted = None if columns is None else list(columns)
     job = {"modules": sys.path, "path": str(stream.name), "wanted": wanted}
-    with subprocess.Popen(
-        [sys.executable, "-c", _DECODE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with contextlib.ExitStack() as held:
+        with interrupts.unbroken():
+            process = held.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", _DECODE],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    process_group=0,  # out of reach of Ctrl-C, which is for its parent
+                )
+            )
+            held.callback(process.kill)  # at the end it is done, or no longer needed
         assert process.stdin is not None
         assert process.stdout is not None
         try:
@@ -94,9 +102,6 @@ def read_parquet(
             if len({len(column) for column in contents.values()}) > 1:
                 raise ValueError
             return contents
-        except Stopped:
-            process.kill()  # its answer is not needed any more
-            raise
         except (OSError, EOFError, ValueError):
             raise DataError(f"{source}: {_DAMAGED} Parquet file") from None
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO, Ty
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mdncli import interrupts
 from mdncli.errors import UsageError, refused
 
 if TYPE_CHECKING:
@@ -244,25 +245,31 @@ def _parquet(file: BinaryIO) -> Iterator[Append]:
     writing: Future[None] | None = None
 
     def hand_over(frame: pl.DataFrame | None) -> None:
-        while writing is not None and not writing.done():
-            with contextlib.suppress(queue.Full):
-                frames.put(frame, timeout=0.1)
-                return
+        # Broken off half-way, the queue might stay locked and its reader wait for ever.
+        with interrupts.unbroken():
+            while writing is not None and not writing.done():
+                with contextlib.suppress(queue.Full):
+                    frames.put(frame, timeout=0.1)
+                    return
 
     def append(columns: Columns) -> None:
         nonlocal writing
         frame = _frame(columns)
         if writing is None:
-            writing = writer.submit(_write_parquet, frames, frame.schema, file)
+            with interrupts.unbroken():
+                writing = writer.submit(_write_parquet, frames, frame.schema, file)
         hand_over(frame)
         if writing.done():
             writing.result()
 
     with ThreadPoolExecutor(1) as writer:
         try:
-            yield append
+            try:
+                yield append
+            finally:
+                hand_over(None)
         finally:
-            hand_over(None)
+            hand_over(None)  # again, in case an interrupt came before the first did anything
     if writing is None:
         _frame({}).write_parquet(file, compression=_COMPRESSION)
     else:

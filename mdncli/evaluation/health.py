@@ -42,9 +42,10 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
         scale_floor: the least scale that a component may have there.
 
     Returns:
-        `components`, of all members; `dead`, the number of these without a weight of 1% at any row;
-        `smallest_scale` of the others, beside the `scale_floor`; and `at_floor`, the share of the
-        rows at which one of these is as narrow as the floor.
+        `components`, of all members together; `members`, the number of these; `dead`, the number of
+        components without a weight of 1% at any row; `smallest_scale` of the others, beside the
+        `scale_floor`; and `at_floor`, the share of the rows at which one of these is as narrow as
+        the floor.
 
     >>> scale = np.array([[[0.001, 0.5]], [[0.3, 0.3]], [[1.0, 1.0]]])
     >>> weights = np.log([[0.5, 0.5], [0.5, 0.5], [1e-9, 1e-9]])
@@ -62,6 +63,7 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
         narrow |= least <= AT_FLOOR * scale_floor
     return {
         "components": sum(member.mixtures for member in members),
+        "members": len(members),
         "dead": unused,
         "smallest_scale": smallest,
         "scale_floor": scale_floor,

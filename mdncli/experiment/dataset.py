@@ -20,6 +20,7 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
+from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, MdnError, RunFault
@@ -43,6 +44,9 @@ measured."""
 
 REFERENCE_ROWS = 10_000
 """Most training rows, evenly spaced, that unconditional distributions are fitted to."""
+
+BASELINE_ROWS = 200_000
+"""The baseline that ignores the inputs is scored on at most so many test rows."""
 
 PIECE_ROWS = 1 << 18
 """Rows scored at once."""
@@ -140,6 +144,33 @@ class Dataset:
             log_prob = truth.log_prob(self.encoding.target_values(chosen))
             self.derived["exact_nll"] = float(-np.mean(log_prob))
         return self.derived["exact_nll"]
+
+    def baseline_nll(self, floor: float) -> float | None:
+        """The mean NLL of a baseline that ignores the inputs, over the test rows; None of none.
+
+        Of numbers it is the mixture of `unconditional`, of classes their shares, both of the
+        training rows: a class that is not among them makes it infinite. It is measured on at most
+        `BASELINE_ROWS` test rows, evenly spaced.
+
+        Args:
+            floor: the smallest scale of a component, in standardised units.
+        """
+        if not len(self.split.test) or not self.inputs:
+            return None
+        if ("baseline_nll", floor) not in self.derived:
+            if self.classes:
+                with np.errstate(divide="ignore"):
+                    baseline: Distribution = Categorical(np.log(self.class_shares())[:, None])
+            else:
+                baseline = unconditional(self, floor)[0]["mixture"]
+            log_prob = baseline.log_prob(self.y(spaced(self.split.test, BASELINE_ROWS))[None])
+            self.derived["baseline_nll", floor] = float(-np.mean(log_prob))
+        return self.derived["baseline_nll", floor]
+
+    def class_shares(self) -> np.ndarray:
+        """The shares of the classes among the training rows, (C,)."""
+        codes = self.y(self.split.train)[:, 0].astype(np.intp)
+        return np.bincount(codes, minlength=len(self.classes)) / len(codes)
 
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float

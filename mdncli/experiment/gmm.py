@@ -6,16 +6,16 @@ import contextlib
 import time
 from pathlib import Path
 
-from mdncli import baselines
+from mdncli import baselines, interrupts
 from mdncli.data.streams import stream
-from mdncli.errors import MdnError, UsageError
+from mdncli.errors import InterruptedRunError, MdnError, Stopped, UsageError
 from mdncli.events import Listener, Note, RunBegun, RunEnded, Warned
 from mdncli.experiment.dataset import Dataset, spaced
 from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe
 from mdncli.experiment.result import Course, Outcome, conclude, nothing, predictor_of
 from mdncli.head import Head
-from mdncli.store import RunFolder, abandon
+from mdncli.store import RunFolder
 
 FITTED_ROWS = 200_000
 """Most training rows, evenly spaced, that a mixture is fitted to."""
@@ -23,13 +23,9 @@ FITTED_ROWS = 200_000
 
 def fit(dataset: Dataset, recipe: Recipe, root: Path, listener: Listener) -> Outcome:
     """Fit one run in a new folder under `root`."""
-    run = begin(dataset, root, recipe)
     with contextlib.ExitStack() as held:
-        try:
+        with begin(dataset, root, recipe) as run:
             held.enter_context(run.locked())
-        except BaseException:
-            abandon(run)
-            raise
         return refit(run, dataset, recipe, listener)
 
 
@@ -43,13 +39,14 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     listener(RunBegun(run.path, 0))
     try:
         rows = spaced(dataset.split.train, FITTED_ROWS)
-        fitted = baselines.gaussian_mixture(
-            head,
-            network,
-            dataset.encoding.encode_targets(dataset.table, rows),
-            stream(dataset.config.seed, "init"),
-            floor=recipe.scale_floor,
-        )
+        with interrupts.breakable():
+            fitted = baselines.gaussian_mixture(
+                head,
+                network,
+                dataset.encoding.encode_targets(dataset.table, rows),
+                stream(dataset.config.seed, "init"),
+                floor=recipe.scale_floor,
+            )
         trained = time.monotonic() - started
         if not fitted.converged:
             listener(Warned(f"{run.path}: EM did not converge; use fewer model.mixtures"))
@@ -61,6 +58,11 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
             run.write_status("failed", 0, str(error))
         seconds = time.monotonic() - started
         outcome = Outcome(run, {**nothing(run, dataset, seconds), "status": "failed"}, error)
+    except Stopped as stopped:
+        with contextlib.suppress(MdnError):
+            run.write_status("interrupted", 0)
+        remedy = f"continue with mdn train --resume {run.path}"
+        raise InterruptedRunError("interrupted", hint=remedy, signal=stopped.signal) from None
     except BaseException as error:
         with contextlib.suppress(MdnError):
             run.write_status("interrupted", 0, str(error) or type(error).__name__)

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mdncli import store
+from mdncli import interrupts
 from mdncli.config import Config
-from mdncli.errors import InterruptedRunError, MdnError
+from mdncli.errors import InterruptedRunError, MdnError, Stopped
 from mdncli.events import (
     Listener,
     Note,
@@ -148,14 +148,11 @@ def _begun(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
     """Create the runs of one stack, each in a locked folder; all of them or none."""
     jobs: list[Job] = []
     with contextlib.ExitStack() as held:
-        try:
+        with contextlib.ExitStack() as begun:
             for dataset, recipe in runs:
-                jobs.append(Job(begin(dataset, root, recipe), dataset, recipe))
-                held.enter_context(jobs[-1].run.locked())
-        except BaseException:
-            for job in reversed(jobs):
-                store.abandon(job.run)
-            raise
+                run = begun.enter_context(begin(dataset, root, recipe))
+                jobs.append(Job(run, dataset, recipe))
+                held.enter_context(run.locked())
         yield jobs
 
 
@@ -178,8 +175,12 @@ def train_stack(
             training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
-        with watch.measure("results") if watch is not None else contextlib.nullcontext():
-            outcomes = [outcome_of(job, training, listener, started) for job in jobs]
+        timed = watch.measure("results") if watch is not None else contextlib.nullcontext()
+        try:
+            with timed, interrupts.breakable():
+                outcomes = [outcome_of(job, training, listener, started) for job in jobs]
+        except Stopped as stopped:
+            raise training.interrupted(stopped.signal) from None
         for outcome in outcomes:
             listener(RunEnded(outcome.run.path, outcome.result))
         return outcomes

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mdncli import __version__, store
+from mdncli import __version__, interrupts, store
 from mdncli import config as configs
 from mdncli.config import Config
 from mdncli.experiment.dataset import Dataset, write_rows
@@ -21,8 +23,12 @@ from mdncli.experiment.recipe import Recipe
 from mdncli.store import RunFolder
 
 
-def begin(dataset: Dataset, root: Path, recipe: Recipe | None = None) -> RunFolder:
+def begin(
+    dataset: Dataset, root: Path, recipe: Recipe | None = None
+) -> AbstractContextManager[RunFolder]:
     """Create a run folder with config, provenance, recipe and synthetic rows.
+
+    A context manager: the folder is deleted again if the block fails.
 
     Args:
         dataset: its data.
@@ -66,8 +72,10 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
 
 def begin_view(
     root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
-) -> RunFolder:
+) -> AbstractContextManager[RunFolder]:
     """Create a run folder that shows other runs, without a model of its own.
+
+    A context manager: the folder is deleted again if the block fails.
 
     Args:
         root: the folder that holds the runs.
@@ -84,16 +92,17 @@ def begin_view(
     return _begun(root, name, fill)
 
 
-def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> RunFolder:
-    run = store.create(root, name)
-    try:
+@contextlib.contextmanager
+def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> Iterator[RunFolder]:
+    with contextlib.ExitStack() as held:
+        with interrupts.unbroken():
+            run = store.create(root, name)
+            held.callback(store.abandon, run)
         fill(run)
         run.write_status("running", 0)
-    except BaseException:
-        store.abandon(run)
-        raise
-    store.point_latest(run)
-    return run
+        store.point_latest(run)
+        yield run
+        held.pop_all()
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from mdncli.experiment.training import Training
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network
 from mdncli.predictor import Predictor
-from mdncli.store import RunFolder
+from mdncli.store import RunFolder, finite
 
 SCORED_ROWS = 200_000
 """Most training rows, evenly spaced, for the training NLL."""
@@ -87,6 +87,7 @@ def nothing(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
         "nll": {"train": None, "validation": None, "test": None},
         "exact_nll": None,
         "excess_nll": None,
+        "baseline_nll": None,
         "effective_components": None,
         "components": None,
         "health": None,
@@ -249,6 +250,7 @@ def conclude(
         "nll": nll,
         "exact_nll": exact,
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
+        "baseline_nll": finite(dataset.baseline_nll(recipe.scale_floor)),
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),

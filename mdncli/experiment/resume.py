@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from mdncli import interrupts
 from mdncli import predictor as predictors
 from mdncli.config import Config
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
@@ -47,7 +48,8 @@ def resume(
             return _already(run, done, listener)
         run.remove_leftovers()
         try:
-            dataset = reopen(run, overrides)
+            with interrupts.breakable():
+                dataset = reopen(run, overrides)
         except DataError as error:
             raise ResumeRefusedError(error.message, hint=error.hint) from None
         _require_origin(run)

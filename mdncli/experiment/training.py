@@ -155,11 +155,7 @@ class Training:
             signal = stop()
             if signal is not None and not isinstance(event, events.Finished):
                 self.save()
-                raise InterruptedRunError(
-                    "interrupted",
-                    hint=self._remedy(),
-                    signal=signal,
-                )
+                raise self.interrupted(signal)
             if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
                 self.save()
         self.trained = self.elapsed
@@ -168,11 +164,12 @@ class Training:
         else:
             self._write_metrics()
 
-    def _remedy(self) -> str:
+    def interrupted(self, signal: int) -> InterruptedRunError:
+        """The error that says how to go on after a signal."""
         remedy = f"mdn train --resume {self.jobs[0].run.path}"
-        if len(self.jobs) == 1:
-            return f"continue with {remedy}"
-        return f"continue each of the {len(self.jobs)} runs, as with {remedy}"
+        several = f"continue each of the {len(self.jobs)} runs, as with {remedy}"
+        hint = f"continue with {remedy}" if len(self.jobs) == 1 else several
+        return InterruptedRunError("interrupted", hint=hint, signal=signal)
 
     def save(self) -> None:
         """Write every run's checkpoint, from which training continues bit for bit."""

@@ -19,6 +19,7 @@ class Answer:
         document: the result as one JSON document, for `--json`.
         tables: tables for the terminal; they go to stdout if `lines` is empty.
         faults: errors of the parts that failed, a line each.
+        following: next commands for the terminal, a line each.
         exit_code: not zero if some parts failed.
     """
 
@@ -26,4 +27,5 @@ class Answer:
     document: Any = None
     tables: Sequence[TextTable] = ()
     faults: Sequence[str] = ()
+    following: Sequence[str] = ()
     exit_code: int = 0

@@ -1,4 +1,4 @@
-"""The health of a mixture in words."""
+"""The health of a trained model in words: on the screen after training, and in `mdn runs show`."""
 
 from __future__ import annotations
 
@@ -9,41 +9,134 @@ from mdncli.present.formats import number, significant
 from mdncli.store.values import mapping_of, number_of
 
 NOTICEABLE = 0.01
-"""The share of rows from which on thin components are worth a word."""
+"""The share of rows from which on components at their least scale are worth a warning."""
+
+LOST = 0.25
+"""The share of the training rows' gain over the baseline whose loss on validation rows is called
+overfitting, if it is also at least `GAP` nats."""
+
+GAP = 0.1
+
+OK, WARNING = "OK", "warning"
+
+
+def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Verdicts on a model, `OK` or `warning` and a sentence, which may have come from a file.
+
+    >>> health = {"components": 50, "members": 5, "dead": 7, "at_floor": 0.0}
+    >>> nll = {"train": 1.2, "validation": 1.124, "test": 1.19}
+    >>> found = {"effective_components": 6.7, "health": health, "nll": nll, "baseline_nll": 2.5}
+    >>> for verdict, text in verdicts(found):
+    ...     print(verdict, "|", text)
+    OK | The inputs help: NLL is 1.3100 below the baseline that ignores them.
+    OK | Validation is 0.0760 better than training: no overfitting seen.
+    OK | Each network uses about 7 of its 10 components; 7 of 50 are unused (harmless).
+    """
+    health = _figures(result)
+    if (verdict := _usefulness(result)) is not None:
+        yield verdict
+    if (verdict := _overfitting(result)) is not None:
+        yield verdict
+    if (text := _components(result, health)) is not None:
+        yield OK, f"{text[0].upper()}{text[1:]}."
+    thin = health.get("at_floor") or 0.0
+    if thin >= NOTICEABLE:
+        yield (
+            WARNING,
+            f"At {thin:.0%} of the rows a component is as narrow as model.scale.floor lets it: "
+            "raise that, or check whether the target was rounded.",
+        )
+    if traps := ", ".join(map(str, mapping_of(result.get("spike_trap")))):
+        yield (
+            WARNING,
+            f"{traps} takes few distinct values: compare NLLs only at one model.scale.floor.",
+        )
 
 
 def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Remarks on a result, which may have come from a file: the subject and the remark.
+    """Details of a model's health, which may have come from a file: the subject and the remark.
 
-    >>> health = {"components": 50, "dead": 2, "reseeded": 3, "smallest_scale": 0.0124,
-    ...           "scale_floor": 0.001, "at_floor": 0.0, "gap": 0.213}
+    >>> health = {"components": 50, "members": 5, "dead": 2, "reseeded": 3, "gap": 0.213,
+    ...           "smallest_scale": 0.0124, "scale_floor": 0.001, "at_floor": 0.0}
     >>> for about, text in remarks({"effective_components": 8.25, "health": health}):
     ...     print(about, "|", text)
-    components | 8.2 effective of a member; 2 of all 50 dead, 3 begun anew before
-    scales | at least 0.0124 standardised, floor 0.001
-    gap | validation NLL 0.2130 above training
+    components | each network uses about 8 of its 10 components; 2 of 50 are unused (harmless)
+    restarted | 3 times a component that no row used any more
+    narrowest component | 0.0124 of the target's standard deviation (minimum 0.001)
+    overfitting | validation NLL is 0.2130 above that of the training rows
     """
-    health = {name: number_of(value) for name, value in mapping_of(result.get("health")).items()}
-    effective = number_of(result.get("effective_components"))
-    dead, total, gap = (health.get(name) for name in ("dead", "components", "gap"))
-    if effective is not None:
-        text = f"{number(effective, 1)} effective"
-        if dead is not None and total is not None:
-            text += f" of a member; {number(dead, 0) if dead else 'none'} of all {total:,.0f} dead"
-            if anew := health.get("reseeded"):
-                text += f", {anew:,.0f} begun anew before"
+    health = _figures(result)
+    if (text := _components(result, health)) is not None:
         yield "components", text
+    if restarted := health.get("reseeded"):
+        yield "restarted", f"{restarted:,.0f} times a component that no row used any more"
     smallest, floor = health.get("smallest_scale"), health.get("scale_floor")
     if smallest is not None and floor is not None:
         thin = health.get("at_floor") or 0.0
-        ending = f", reached at {thin:.0%} of the rows" if thin >= NOTICEABLE else ""
-        yield "scales", f"at least {significant(smallest, 3)} standardised, floor {floor:g}{ending}"
-    if gap is not None:
-        yield "gap", f"validation NLL {number(abs(gap))} {_side(gap)} training"
-    traps = ", ".join(map(str, mapping_of(result.get("spike_trap"))))
-    if traps:
-        yield "spike trap", f"{traps}: compare NLLs only at one model.scale.floor"
+        ending = f", which it has at {thin:.0%} of the rows" if thin >= NOTICEABLE else ""
+        yield (
+            "narrowest component",
+            f"{significant(smallest, 3)} of the target's standard deviation "
+            f"(minimum {floor:g}{ending})",
+        )
+    if (gap := health.get("gap")) is not None:
+        side = "above" if gap >= 0 else "below"
+        yield (
+            "overfitting",
+            f"validation NLL is {number(abs(gap))} {side} that of the training rows",
+        )
+    if traps := ", ".join(map(str, mapping_of(result.get("spike_trap")))):
+        yield "few distinct values", f"{traps}: compare NLLs only at one model.scale.floor"
 
 
-def _side(gap: float) -> str:
-    return "above" if gap >= 0 else "below"
+def _figures(result: Mapping[str, Any]) -> dict[str, float | None]:
+    return {name: number_of(value) for name, value in mapping_of(result.get("health")).items()}
+
+
+def _nll(result: Mapping[str, Any], part: str) -> float | None:
+    return number_of(mapping_of(result.get("nll")).get(part))
+
+
+def _components(result: Mapping[str, Any], health: Mapping[str, float | None]) -> str | None:
+    """The use of the components, as a sentence without its full stop."""
+    effective = number_of(result.get("effective_components"))
+    if effective is None:
+        return None
+    total, members, unused = (health.get(name) for name in ("components", "members", "dead"))
+    own = f" of its {total / members:.0f}" if total and members else ""
+    text = f"each network uses about {effective:.0f}{own} component{'s' * (own != ' of its 1')}"
+    if unused and total:
+        text += f"; {unused:,.0f} of {total:,.0f} are unused (harmless)"
+    return text
+
+
+def _usefulness(result: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The verdict on the test NLL beside that of the baseline."""
+    baseline, test = number_of(result.get("baseline_nll")), _nll(result, "test")
+    if baseline is None or test is None:
+        return None
+    gain = baseline - test
+    if gain <= 0:
+        return WARNING, (
+            f"NLL is {number(-gain)} above the baseline that ignores the inputs: they did not help;"
+            " add inputs that bear on the target, or more rows."
+        )
+    return OK, f"The inputs help: NLL is {number(gain)} below the baseline that ignores them."
+
+
+def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The verdict on the distance between the NLL of validation and of training rows."""
+    train, validation = _nll(result, "train"), _nll(result, "validation")
+    if train is None or validation is None:
+        return None
+    gap, baseline = validation - train, number_of(result.get("baseline_nll"))
+    gain = None if baseline is None else baseline - train
+    if gap <= 0:
+        text = f"Validation is {number(-gap)} better than training: no overfitting seen."
+        return OK, text
+    if gap >= GAP and (gain is None or gap > LOST * gain):
+        return WARNING, (
+            f"Validation is {number(gap)} worse than training: overfitting; try more rows, a "
+            "larger train.weight_decay or a smaller model.hidden."
+        )
+    return OK, f"Validation is {number(gap)} worse than training: little overfitting."

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from mdncli import interrupts
 from mdncli.errors import UsageError
 from mdncli.store import subfolder
 
@@ -45,6 +46,16 @@ def numbered(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
 
     The empty file exists from the start, so that no other process takes its number.
     """
+    with contextlib.ExitStack() as held:
+        with interrupts.unbroken():
+            path = _claimed(folder, stem, suffix)
+            held.callback(_remove_all, path)
+        yield path
+        interrupts.settle()
+        held.pop_all()
+
+
+def _claimed(folder: Path, stem: str, suffix: str) -> Path:
     subfolder(folder)
     taken = {path.name.split(".")[0] for path in folder.iterdir()}
     number = 1
@@ -55,9 +66,10 @@ def numbered(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
             continue
         with contextlib.suppress(FileExistsError):
             path.touch(exist_ok=False)
-            break
-    try:
-        yield path
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+            return path
+
+
+def _remove_all(path: Path) -> None:
+    """Remove a file and its siblings of other suffixes."""
+    for each in path.parent.glob(f"{path.stem}.*"):
+        each.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from mdncli import interrupts
 from mdncli.errors import MdnError, RunFault, RunLockedError, UsageError, refused
 from mdncli.store.addressing import FOLDER, entries_of, runs
 from mdncli.store.files import plain_entries
@@ -79,7 +80,7 @@ def point_latest(run: RunFolder) -> None:
     if link.exists() and not link.is_symlink():
         return
     temporary = run.path.parent / f".latest.{os.getpid()}"
-    with contextlib.suppress(OSError):
+    with interrupts.unbroken(), contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(run.id)
         os.replace(temporary, link)
@@ -121,12 +122,13 @@ def discard(run: RunFolder) -> None:
     """
     root = run.path.parent
     hidden = root / f".removed-{os.getpid()}-{run.id}"
-    with _at_rest(run):
-        try:
-            run.path.rename(hidden)
-        except OSError as error:
-            raise RunFault(f"{run.path}: cannot be removed ({error.strerror})") from None
-    _repoint_latest(root)
+    with interrupts.unbroken():
+        with _at_rest(run):
+            try:
+                run.path.rename(hidden)
+            except OSError as error:
+                raise RunFault(f"{run.path}: cannot be removed ({error.strerror})") from None
+        _repoint_latest(root)
     for left in _given_up(root):
         try:
             shutil.rmtree(left)

@@ -134,14 +134,13 @@ class Driver:
                     suspects += alone
                 self._say()
         finally:
-            if self._running:
-                executor.stop(self.tally.signal or 15)
-                results = []
-                while self._running:
-                    found = executor.results()
-                    self._forget(found)
-                    results += found
-                self._note(results)
+            results: list[Result] = []
+            while self._running:
+                executor.stop(self.tally.signal or 15)  # again, for workers that have come since
+                found = executor.results(CHECK_SECONDS)
+                self._forget(found)
+                results += found
+            self._note(results)
 
     def _submit(self, executor: Executor, stack: TrialStack) -> None:
         """Submit a stack; an executor in this process has trained it when this returns."""

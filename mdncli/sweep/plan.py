@@ -253,12 +253,8 @@ def begin(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
         "sweep": {**plan.about, "fingerprints": fingerprints},
         "fingerprints": fingerprints[section_of(plan.base)],
     }
-    folder = experiment.begin_view(runs_dir, plan.name, about, plan.base)
-    try:
+    with experiment.begin_view(runs_dir, plan.name, about, plan.base) as folder:
         SweepFolder(folder).add(plan.trials)
         with store.writing(folder.trials):
             folder.trials.mkdir()
-    except BaseException:
-        store.abandon(folder)
-        raise
     return folder

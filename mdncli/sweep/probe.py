@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import time
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mdncli import experiment
+from mdncli import experiment, interrupts
 from mdncli.events import ignore
 from mdncli.experiment import Assignment
 from mdncli.store import RunFolder
@@ -75,22 +76,31 @@ def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:
 
 def _trained(stack: TrialStack, library: Library, steps: int) -> tuple[float, float]:
     """Time a short training of a stack, and measure the bytes of one of its runs."""
-    with tempfile.TemporaryDirectory(prefix="mdn-probe-") as folder:
-        assigned = []
-        for one in stack.trials:
-            config = one.trial.config
-            train = config.train.model_copy(update={"steps": steps, "epochs": None})
-            dataset = library.dataset(config)
-            short = replace(dataset, config=config.model_copy(update={"train": train}))
-            run = RunFolder(Path(folder, one.folder.name))
-            assigned.append(Assignment(short, run, {"trial": {"id": one.trial.id}}))
-        began = time.perf_counter()
-        experiment.train_assigned(assigned, ignore)
-        seconds = time.perf_counter() - began
-        run = assigned[0].run
-        line = run.metrics.stat().st_size / max(1, len(run.history()))
-        sizes = [os.stat(path).st_size for path in run.path.iterdir()]
-        rest = sizes.copy()
-        rest.remove(run.metrics.stat().st_size)
-        rest.append(int(line * stack.trials[0].shape.validations))
-        return seconds, BLOCK + sum(-(-size // BLOCK) * BLOCK for size in rest)
+    with contextlib.ExitStack() as held:
+        with interrupts.unbroken():
+            folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mdn-probe-"))
+        measured = _measured(stack, library, steps, Path(folder))
+        with interrupts.unbroken():
+            held.close()
+    return measured
+
+
+def _measured(stack: TrialStack, library: Library, steps: int, folder: Path) -> tuple[float, float]:
+    assigned = []
+    for one in stack.trials:
+        config = one.trial.config
+        train = config.train.model_copy(update={"steps": steps, "epochs": None})
+        dataset = library.dataset(config)
+        short = replace(dataset, config=config.model_copy(update={"train": train}))
+        run = RunFolder(folder / one.folder.name)
+        assigned.append(Assignment(short, run, {"trial": {"id": one.trial.id}}))
+    began = time.perf_counter()
+    experiment.train_assigned(assigned, ignore)
+    seconds = time.perf_counter() - began
+    run = assigned[0].run
+    line = run.metrics.stat().st_size / max(1, len(run.history()))
+    sizes = [os.stat(path).st_size for path in run.path.iterdir()]
+    rest = sizes.copy()
+    rest.remove(run.metrics.stat().st_size)
+    rest.append(int(line * stack.trials[0].shape.validations))
+    return seconds, BLOCK + sum(-(-size // BLOCK) * BLOCK for size in rest)

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mdncli import experiment, machine, store
+from mdncli import experiment, interrupts, machine, store
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
-from mdncli.machine import interruptible
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import Driver, Tally
 from mdncli.sweep.executors import opened
@@ -86,7 +85,8 @@ def train(session: Session, stop: Stop) -> SweepResult:
     trials = sweep_folder.trials()
     rounds = Rounds(sweep_folder, trials)
     tally = Tally(session.statuses(trials))
-    pending = _pending(sweep_folder, trials, tally.statuses, session.library)
+    with interrupts.breakable():
+        pending = _pending(sweep_folder, trials, tally.statuses, session.library)
     if not pending and rounds.wanted == len(trials):
         session.listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
@@ -238,7 +238,7 @@ def train_part(session: Session) -> SweepResult:
     tally = Tally(session.statuses(own))
     rounds = Rounds(sweep_folder, own)
     pending = _pending(sweep_folder, own, tally.statuses, session.library)
-    with interruptible() as stop:
+    with interrupts.noting() as stop:
         driver = Driver(own, tally, session.listener, stop, session.request.most_failures)
         with _executor(session, driver, pending, rounds, stop) as executor:
             stacks = _stacks(session, rounds, tally, executor.workers)
@@ -252,6 +252,6 @@ def train_part(session: Session) -> SweepResult:
     # The last share finds all done; of two at once only one gets the lock.
     if all(status.state != "pending" for status in session.statuses(trials).values()):
         whole = Session(folder, session.library, session.request, ignore)
-        with contextlib.suppress(RunLockedError), interruptible() as stop, folder.locked():
+        with contextlib.suppress(RunLockedError), interrupts.noting() as stop, folder.locked():
             train(whole, stop)
     return SweepResult(folder, own, tally, time.monotonic() - started)

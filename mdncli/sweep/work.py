@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from mdncli import experiment, store
+from mdncli import experiment, interrupts, store
 from mdncli.config import Config
-from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
+from mdncli.errors import InterruptedRunError, MdnError, RunLockedError, Stopped
 from mdncli.events import Listener, ignore
 from mdncli.experiment import Assignment, Dataset, Stop
 from mdncli.store import RunFolder
-from mdncli.sweep.folder import TrialStatus, status_of
+from mdncli.sweep.folder import PENDING, TrialStatus, status_of
 from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
 from mdncli.trackers import tracked
 
@@ -58,8 +58,13 @@ def train(
         about = {"id": one.trial.id, "sweep": stack.sweep, "overrides": one.trial.overrides}
         try:
             dataset = _dataset(one)
+        except Stopped as stopped:
+            signal = stopped.signal
+            statuses[one.trial.id] = PENDING
         except MdnError as error:
-            statuses[one.trial.id] = _failed(one, str(error))
+            # A signal to all processes also kills the one that reads the data.
+            signal = signal or stop()
+            statuses[one.trial.id] = PENDING if signal else _failed(one, str(error))
         else:
             run = RunFolder(one.folder)
             assigned.append((one, Assignment(dataset, run, {"trial": about}, stack.bars)))
@@ -87,7 +92,8 @@ def _dataset(one: PendingTrial) -> Dataset:
     config: Config = one.trial.config
     section = section_of(config)
     if section not in _read:
-        _read[section] = experiment.prepare(config, ignore, one.fingerprints)
+        with interrupts.breakable():
+            _read[section] = experiment.prepare(config, ignore, one.fingerprints)
     dataset = replace(_read[section], config=config)
     experiment.require_rows(dataset)
     return dataset

@@ -32,6 +32,7 @@ IMPORTED = (
     "safetensors.numpy",
     "tests.faults.processes",
     "tests.faults.tampering",
+    "tests.faults.deaf",
 )
 
 PATIENCE = 240.0
@@ -193,4 +194,7 @@ def _live(
 
     for each in tamper:
         each()
+    # A signal that was held back kills it here, as one kills a process before Python begins in it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     main()

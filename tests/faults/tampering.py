@@ -5,23 +5,28 @@ All of them are plain functions of picklable arguments, to be handed over with `
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 import math
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, tzinfo
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
-from mdncli import cli, store
+import mdncli
+from mdncli import baselines, cli, store
 from mdncli.data import binary
-from mdncli.experiment import dataset, provenance, training
+from mdncli.experiment import dataset, launch, provenance, training
 from mdncli.store import RunFolder, lifecycle
 from mdncli.training.engine import Engine
 from tests.faults.processes import pass_gate
@@ -104,6 +109,28 @@ def signal_while_saving(count: int, number: signal.Signals) -> None:
     os.fsync = signalling
 
 
+def signal_in_results(number: signal.Signals) -> None:
+    """Send itself a signal when the training is over and its results are to be worked out."""
+    outcome_of = launch.outcome_of
+
+    def signalling(*words: Any) -> Any:
+        os.kill(os.getpid(), number)
+        return outcome_of(*words)
+
+    launch.outcome_of = signalling
+
+
+def signal_in_fit(number: signal.Signals) -> None:
+    """Send itself a signal where a mixture is fitted without torch, which would go on for long."""
+
+    def signalling(*words: Any, **more: Any) -> NoReturn:
+        os.kill(os.getpid(), number)
+        while True:
+            time.sleep(0.01)
+
+    baselines.gaussian_mixture = signalling
+
+
 def signal_while_reading(number: signal.Signals) -> None:
     """Send itself a signal while the data are being read."""
     read = dataset.table.read_once
@@ -113,6 +140,50 @@ def signal_while_reading(number: signal.Signals) -> None:
         return read(*source, **more)
 
     dataset.table.read_once = signalling
+
+
+def signal_while_starting(number: signal.Signals) -> None:
+    """Send itself a signal when it has started another process and does not know it yet."""
+    execute = subprocess.Popen._execute_child  # pyright: ignore[reportAttributeAccessIssue]
+
+    def signalling(*words: Any) -> None:
+        execute(*words)
+        os.kill(os.getpid(), number)
+
+    subprocess.Popen._execute_child = signalling  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def signal_at_place(at: int, number: signal.Signals, tally: Path | None = None) -> None:
+    """Send itself a signal where it comes to the so manieth place of its code for the first time.
+
+    Places are the lines of the package and where its functions return; but for a generator that
+    yields, which would not live on as it does when Python itself breaks off what it returns to.
+
+    Args:
+        at: which place, from 0.
+        number: the signal.
+        tally: a file for the names of all places that it comes to.
+    """
+    package = os.path.dirname(mdncli.__file__)
+    seen: set[tuple[str, int, str]] = set()
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        name = frame.f_code.co_filename
+        if not name.startswith(package):
+            return None
+        place = (name, frame.f_lineno, event)
+        ends = event == "return" and not frame.f_code.co_flags & inspect.CO_GENERATOR
+        if (event == "line" or ends) and place not in seen:
+            seen.add(place)
+            if tally is not None:
+                with tally.open("a") as file:
+                    file.write(f"{name.removeprefix(package)}:{place[1]} {event}\n")
+            if len(seen) == at + 1:
+                sys.settrace(None)
+                os.kill(os.getpid(), number)
+        return trace
+
+    sys.settrace(trace)
 
 
 def hang_while_saving(gate: Path) -> None:

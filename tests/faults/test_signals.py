@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -20,7 +21,7 @@ from mdncli import store
 from mdncli.data import table
 from mdncli.store import RunFolder
 from tests.faults import processes, tampering
-from tests.faults.processes import Ended
+from tests.faults.processes import Ended, Running
 
 Record = Callable[[str, object], None]
 Hashes = Callable[[RunFolder], dict[str, str]]
@@ -123,6 +124,28 @@ def test_training_stops_whenever_it_is_told_to(
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+def test_results_are_worked_out_later(
+    number: signal.Signals, small: tuple[str, ...], hashes: Hashes, finished: Path, here: Path
+) -> None:
+    instant = partial(tampering.signal_in_results, number)
+    ended = processes.run("train", *small, cwd=here, tamper=(instant,))
+    _check(ended, number, [])
+    run = _continue(ended, here / "runs", here)
+    assert run is not None
+    assert hashes(run) == hashes(RunFolder(finished))
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_fit_without_torch_is_broken_off(number: signal.Signals, here: Path) -> None:
+    words = ("train", "sine", "data.rows=60", "model.kind=gmm", "model.mixtures=2")
+    ended = processes.run(*words, cwd=here, tamper=(partial(tampering.signal_in_fit, number),))
+    _check(ended, number, [])
+    run = _continue(ended, here / "runs", here)
+    assert run is not None
+    assert run.state() == "completed"
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("count", [1, pytest.param(60, marks=pytest.mark.faults)])
 def test_a_fresh_interpreter_stops_without_a_word_of_python(
     count: int, number: signal.Signals, here: Path, record_property: Record
@@ -175,6 +198,43 @@ def test_the_reader_of_parquet_files_is_no_orphan(number: signal.Signals, here: 
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+def test_nor_is_it_while_it_is_started(number: signal.Signals, here: Path) -> None:
+    table.write(here / "t.parquet", {"x": np.arange(60.0), "y": np.arange(60.0) % 7})
+    gate = processes.Gate(here / "gate")
+    hooks = (
+        partial(tampering.hang_decoder, gate.folder),
+        partial(tampering.signal_while_starting, number),
+    )
+    process = processes.start("train", "t.parquet", *TARGET, cwd=here, tamper=hooks)
+    ended = process.wait()
+    assert (ended.code, ended.err) == (128 + number, "error: interrupted before any training\n")
+    assert processes.descendants(process.pid) == []
+    gate.open()
+
+
+@pytest.mark.parametrize("everyone", [False, True])
+def test_a_signal_to_all_of_it_is_no_damaged_file(everyone: bool, here: Path) -> None:
+    """Ctrl-C reaches all that a terminal has in front, and a scheduler's stop all there is."""
+    table.write(here / "t.parquet", {"x": np.arange(60.0), "y": np.arange(60.0) % 7})
+    trained = processes.run("train", "t.parquet", *TARGET, cwd=here)
+    gate = processes.Gate(here / "gate")
+    hanging = partial(tampering.hang_decoder, gate.folder)
+    words = ("train", "--resume", trained.out.strip(), "train.steps=40")
+    process = processes.start(*words, cwd=here, tamper=(hanging,))
+    gate.await_all(1)
+    (reader,) = gate.folder.glob("*.there")
+    number = signal.SIGTERM if everyone else signal.SIGINT
+    os.killpg(process.pid, number)
+    if everyone:
+        os.kill(int(reader.stem), number)
+    gate.open()
+    ended = process.wait()
+    assert ended.code == 128 + number, ended
+    assert ended.said.startswith("error: interrupted"), ended
+    assert processes.descendants(process.pid) == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_it_at_once(
     number: signal.Signals, small: tuple[str, ...], hashes: Hashes, finished: Path, here: Path
 ) -> None:
@@ -208,9 +268,12 @@ AFTERWARDS = {
     "sample": ("sample", "{run}"),
     "predict": ("predict", "{run}"),
     "evaluate": ("evaluate", "{run}"),
+    "calibrate": ("calibrate", "{run}"),
     "plot": ("plot", "{run}", "--figure", "learning"),
     "remove": ("runs", "remove", "{run}", "--yes"),
     "generate": ("generate", "data.rows=100"),
+    "crossval": ("crossval", "sine", "data.rows=100", "--folds=2", *TARGET[2:], "--threads=1"),
+    "sweep": ("sweep", "sine", "data.rows=100", "seed=0,1", *TARGET[2:], "--workers=1"),
 }
 
 
@@ -219,15 +282,12 @@ AFTERWARDS = {
 def test_other_commands_stop_without_leaving_anything(
     count: int, command: str, finished: Path, here: Path, record_property: Record
 ) -> None:
+    """The signal comes from outside, at instants over the whole life of a process."""
     dice = random.Random(command)
     codes: dict[int, int] = {}
     for index in range(2 * count):
         number = SIGNALS[index % 2]
-        root = here / f"{index}" / "runs"
-        run = RunFolder(shutil.copytree(finished, root / finished.name))
-        before = {path: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
-        words = [word.format(run=run.path) for word in AFTERWARDS[command]]
-        process = processes.start(*words, "--runs-dir", root, cwd=here)
+        run, before, process = _begun(command, finished, here / f"{index}")
         time.sleep(dice.uniform(0, 0.6))
         process.send(number)
         ended = process.wait()
@@ -237,23 +297,67 @@ def test_other_commands_stop_without_leaving_anything(
     record_property(f"signals to {command} at any instant", f"{2 * count}: exit codes {codes}")
 
 
-def _check_left(command: str, ended: Ended, run: RunFolder, before: dict[Path, bytes]) -> None:
+@pytest.mark.parametrize("command", AFTERWARDS)
+@pytest.mark.parametrize("count", [2, pytest.param(100, marks=pytest.mark.faults)])
+def test_other_commands_stop_at_any_place_of_the_code(
+    count: int, command: str, finished: Path, here: Path, record_property: Record
+) -> None:
+    """The signal comes at places evenly spread over all of the code that a command comes to."""
+    tally = here / "places"
+    counting = partial(tampering.signal_at_place, -1, SIGNALS[0], tally)
+    _, _, process = _begun(command, finished, here / "undisturbed", counting)
+    assert process.wait().code == 0
+    places = tally.read_text().splitlines()
+    codes: dict[int, int] = {}
+    for index in range(count):
+        number = SIGNALS[index % 2]
+        at = (2 * index + 1) * len(places) // (2 * count)
+        placing = partial(tampering.signal_at_place, at, number)
+        run, before, process = _begun(command, finished, here / f"{index}", placing)
+        ended = process.wait()
+        assert (ended.code == 0) == bool(ended.out), (places[at], ended)
+        _check(ended, number, processes.descendants(process.pid))
+        codes[ended.code] = codes.get(ended.code, 0) + 1
+        _check_left(command, ended, run, before)
+    record_property(
+        f"signals to {command} at any place", f"{count} of {len(places)}: exit codes {codes}"
+    )
+
+
+Files = dict[Path, bytes]
+
+
+def _begun(
+    command: str, finished: Path, here: Path, *tamper: processes.Tamper
+) -> tuple[RunFolder, Files, Running]:
+    """A command at work beside a finished run of its own, and the run's files."""
+    root = here / "runs"
+    run = RunFolder(shutil.copytree(finished, root / finished.name))
+    before = {path: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    words = [word.format(run=run.path) for word in AFTERWARDS[command]]
+    return run, before, processes.start(*words, "--runs-dir", root, cwd=here, tamper=tamper)
+
+
+def _check_left(command: str, ended: Ended, run: RunFolder, before: Files) -> None:
     """That all is there or nothing, under names that people see."""
-    shown = [path for path in run.path.parent.iterdir() if not path.name.startswith(".")]
+    root = run.path.parent
+    shown = [path for path in root.iterdir() if not path.name.startswith(".")]
+    assert [path for path in root.iterdir() if path.name.startswith(".latest")] == []
+    assert all(path.exists() for path in shown), "latest leads nowhere"
     if command == "remove":
         assert shown in ([run.path], [])
     else:
         assert run.path in shown
     if run.path in shown:
         after = {path: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+        if command == "calibrate" and ended.code == 0:
+            before = {**before, run.model: after[run.model]}
         assert {**after, run.path / ".lock": b""} == {**before, run.path / ".lock": b""}
         made = [path for path in run.path.rglob("*") if path.is_file() and path not in before]
-        assert [path for path in made if path.stat().st_size == 0] == []
+        assert [path for path in made if path.stat().st_size == 0 and path.name != ".lock"] == []
         assert [path for path in made if path.name.endswith(".tmp")] == []
         if ended.code != 0 and command in ("sample", "predict"):
             assert len(made) in (0, len(ended.out.splitlines())), (made, ended)
-    if command == "generate":
-        others = [
-            RunFolder(path) for path in shown if path not in (run.path, run.path.parent / "latest")
-        ]
-        assert all(other.state() == "completed" for other in others), others
+    others = [RunFolder(path) for path in shown if path not in (run.path, root / "latest")]
+    states = {"completed"} if command in ("generate", "plot") else {"completed", "interrupted"}
+    assert {other.state() for other in others} <= states, others

@@ -11,16 +11,17 @@ import contextlib
 import hashlib
 import logging
 import re
+import signal
 import tempfile
 import threading
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, CancelledError, Future, InvalidStateError
 from concurrent.futures import Executor as Pool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import mdncli
 from mdncli import store
@@ -33,7 +34,9 @@ from mdncli.sweep.executors.base import Done, ExecutorContext, Remote
 from mdncli.sweep.stacks import TrialStack
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
+
+T = TypeVar("T")
 
 REACHED_SECONDS = 10
 """Seconds to wait for a scheduler to answer."""
@@ -84,7 +87,7 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         warnings.simplefilter("ignore")  # about other versions of Dask's dependencies
         try:
             if address == "local":
-                cluster = distributed.LocalCluster(n_workers=workers, **_LOCAL)
+                cluster = _apart(lambda: _local(workers)).result()
                 client = held.enter_context(distributed.Client(held.enter_context(cluster)))
             else:
                 client = held.enter_context(_reached(address))
@@ -108,19 +111,38 @@ def _reached(address: str) -> Client:
     """
     from distributed import Client
 
-    found: Future[Client] = Future()
+    try:
+        return _apart(lambda: Client(address, timeout=REACHED_SECONDS)).result(REACHED_SECONDS + 1)
+    except TimeoutError:
+        raise TimeoutError(f"no answer in {REACHED_SECONDS} s") from None
+
+
+def _local(workers: int) -> LocalCluster:
+    """A cluster on this machine, whose processes leave Ctrl-C to this one.
+
+    They inherit that SIGINT is blocked in the thread that starts them, from the first on.
+    """
+    from multiprocessing import resource_tracker
+
+    from distributed import LocalCluster
+
+    resource_tracker.ensure_running()  # which would unblock it
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    return LocalCluster(n_workers=workers, **_LOCAL)
+
+
+def _apart(make: Callable[[], T]) -> Future[T]:
+    """The future result of a function that runs in a thread of its own."""
+    found: Future[T] = Future()
 
     def ask() -> None:
         try:
-            found.set_result(Client(address, timeout=REACHED_SECONDS))
+            found.set_result(make())
         except BaseException as error:
             found.set_exception(error)
 
     threading.Thread(target=ask, daemon=True).start()
-    try:
-        return found.result(REACHED_SECONDS + 1)
-    except TimeoutError:
-        raise TimeoutError(f"no answer in {REACHED_SECONDS} s") from None
+    return found
 
 
 def _workers_of(client: Client) -> int:
@@ -176,6 +198,10 @@ class Dask(Remote):
     def stop(self, signal: int) -> None:
         with contextlib.suppress(OSError):
             self._client.run(_ask_to_stop, self._token, signal, on_error="ignore")
+            if not _workers_of(self._client):
+                for ours in [*self._running]:  # which nobody would ever take up
+                    with contextlib.suppress(InvalidStateError):
+                        ours.set_result(([], signal))
 
     def close(self) -> None:
         self._executor.shutdown(wait=False)
@@ -190,6 +216,8 @@ class Dask(Remote):
         """Store the runs that a worker has sent, and return the result of the stack."""
         from distributed import KilledWorker
 
+        if ours.done():  # nobody waits for it any longer
+            return
         try:
             ended, signal, parcels = theirs.result()
             for one in stack.trials:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,3 +106,27 @@ def test_a_worker_that_was_asked_to_stop_begins_nothing(scheduler: str, tmp_path
         executor.submit(stack)
         (result,) = executor.results(30)
         assert (result.ended, result.signal) == ([], 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_without_workers_nobody_waits_for_them_to_stop(tmp_path: Path) -> None:
+    import distributed
+
+    options: dict[str, Any] = {"dashboard_address": None, "protocol": "tcp", "processes": False}
+    with (
+        distributed.LocalCluster(n_workers=0, **options) as empty,
+        dask.connected(empty.scheduler_address, 1, ignore) as client,
+    ):
+        executor = dask.Dask(ExecutorContext(RunFolder(tmp_path / "sweep"), client=client))
+        executor.submit(stack_in(tmp_path / "sweep"))
+        executor.stop(2)
+        (result,) = executor.results(30)
+        assert (result.ended, result.signal) == ([], 2)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_local_cluster_leaves_ctrl_c_to_its_driver() -> None:
+    with dask.connected("local", 1, ignore) as client:
+        (blocked,) = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ()).values()
+        assert blocked == {signal.SIGINT}
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

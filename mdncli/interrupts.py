@@ -1,0 +1,194 @@
+"""SIGINT and SIGTERM: the first ends a command in order, a second ends it at once.
+
+The first raises `Stopped` wherever the program is, so that `with` and `finally` clean up. Inside an
+`unbroken` block it is raised at the end of the block; inside a `noting` block it is not raised, as
+the block asks for it and saves what it has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+from mdncli.errors import InterruptedRunError, RunFault, Stopped
+
+T = TypeVar("T")
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+TWICE_SECONDS = 0.05
+"""A second signal within this time is ignored: `timeout` signals a process and then its group."""
+
+AGAIN_SECONDS = 0.1
+"""Interval at which `Stopped` is raised again after a library has swallowed it."""
+
+
+@dataclass
+class _Command:
+    """State of the signal handling during one command.
+
+    Args:
+        heard: number of the first signal.
+        raised: `Stopped` has been raised.
+        depth: number of nested blocks in which it is not to be raised.
+        over: the command has ended.
+    """
+
+    heard: int | None = None
+    raised: bool = False
+    depth: int = 0
+    over: bool = False
+
+
+_now = _Command()
+
+
+def heed(command: Callable[[], T], *, last: bool = False) -> T:
+    """Run a command; the first signal raises `Stopped` in it.
+
+    A library may swallow that exception, as Python itself does in destructors, turn it into another
+    one, or print it. So it is raised again until the command ends, and any other error or answer
+    with which the command then ends is replaced by it.
+
+    Args:
+        command: called without arguments.
+        last: the process is to end after the command; a first signal that comes then is ignored,
+            as all is done and only the answer is on its way.
+
+    Raises:
+        Stopped: a signal has ended the command.
+    """
+    global _now
+    _now = now = _Command()
+    before = {
+        number: signal.getsignal(number) or signal.SIG_DFL for number in (*SIGNALS, signal.SIGALRM)
+    }
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    try:
+        sys.excepthook, sys.unraisablehook, threading.excepthook = map(_quiet, hooks)
+        try:
+            for number in SIGNALS:
+                signal.signal(number, _hear)
+            answer = command()
+        finally:
+            now.over = True  # a later signal is ignored
+        if now.raised:
+            _stop(now)
+        return answer
+    except KeyboardInterrupt:  # from a library with a handler of its own, such as polars
+        raise Stopped(now.heard or signal.SIGINT) from None
+    except BaseException as error:
+        told = InterruptedRunError if now.raised else (InterruptedRunError, RunFault)
+        if now.heard is None or isinstance(error, told):
+            raise
+        raise Stopped(now.heard) from None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
+        for number, handler in before.items():
+            # After an interrupt a second signal still ends the process at once.
+            if number not in SIGNALS or not (last or now.heard):
+                signal.signal(number, handler)
+        _now = _Command(over=last)
+
+
+@contextlib.contextmanager
+def unbroken() -> Iterator[Callable[[], int | None]]:
+    """Postpone `Stopped` to the end of a block, which yields a check for the signal.
+
+    For what must not be torn apart, such as creating a file and registering its removal.
+    """
+    now, before, depth = _now, _now.heard, _now.depth
+    try:
+        with noting() as asked:
+            yield asked
+    finally:
+        if _in_main_thread():
+            now.depth = depth
+    if now.heard is not before and not depth:
+        _stop(now)
+
+
+@contextlib.contextmanager
+def noting() -> Iterator[Callable[[], int | None]]:
+    """Run a block without `Stopped`; it yields a check for the signal, to be called now and then.
+
+    If the block succeeds, later signals are ignored as after `settle`.
+    """
+    now, depth = _now, _now.depth
+    settle()
+    try:
+        yield lambda: now.heard
+    except BaseException:
+        if _in_main_thread():
+            now.depth = depth
+        raise
+
+
+@contextlib.contextmanager
+def breakable() -> Iterator[None]:
+    """Let the signal raise `Stopped` in a part of a `noting` block that cannot check for it."""
+    now, depth = _now, _now.depth
+    if not _in_main_thread():
+        yield
+        return
+    try:
+        now.depth = 0
+        if now.heard is not None:
+            _stop(now)
+        yield
+    finally:
+        now.depth = depth
+
+
+def settle() -> None:
+    """Ignore signals from here on: the work is complete and only its answer is to be printed."""
+    if _in_main_thread():
+        _insist()
+        _now.depth += 1
+
+
+def _hear(number: int, frame: FrameType | None) -> None:
+    """Handle SIGINT and SIGTERM."""
+    now = _now
+    if now.heard is not None:
+        return
+    now.heard = number
+    time.sleep(TWICE_SECONDS)
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_DFL)
+    if now.over:
+        return
+    signal.signal(signal.SIGALRM, lambda *_: _insist())
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
+    if not now.depth:
+        _stop(now)
+
+
+def _insist() -> None:
+    """Raise `Stopped` again if it was swallowed: it was raised, and no handler is at work on it."""
+    if _now.raised and not _now.depth and sys.exc_info()[1] is None:
+        _stop(_now)
+
+
+def _in_main_thread() -> bool:
+    """Tell if this is the main thread, the only one in which Python calls signal handlers."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _stop(now: _Command) -> NoReturn:
+    assert now.heard is not None
+    now.raised = True
+    raise Stopped(now.heard)
+
+
+def _quiet(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a hook for unhandled errors: they are not printed once a signal has come."""
+    return lambda *error: hook(*error) if _now.heard is None else None
