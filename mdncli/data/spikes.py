@@ -67,7 +67,7 @@ class SpikeTrap:
         gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without limit"
         return (
             f"target {target!r} {self._found}: degenerate components can lower its NLL {gain} "
-            f"without better predictions; compare NLLs only at one scale floor, {remedy}"
+            f"and predict no better; compare NLLs only at one scale floor, {remedy}"
         )
 
     def remark(self, target: str, floor: float) -> str:
