@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class MdnError(Exception):
-    """A fault the user can understand: what is wrong, where, and what to do.
+    """An expected error, with fault, place and remedy.
 
     Args:
-        message: what is wrong and where, without a trailing full stop.
-        hint: what to do about it; joined to the message with a semicolon.
+        message: fault and place, without a trailing full stop.
+        hint: remedy; joined to the message with a semicolon.
 
     >>> str(MdnError("runs/ is a file", hint="remove it or pass --runs-dir"))
     'runs/ is a file; remove it or pass --runs-dir'
@@ -71,7 +71,7 @@ class DivergedError(MdnError):
 
 
 class RunNotFoundError(MdnError):
-    """No run folder, or more than one, matches what was asked for."""
+    """No run folder, or more than one, matches a reference."""
 
     exit_code = 5
 

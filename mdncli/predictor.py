@@ -101,8 +101,8 @@ class Predictor:
     def members(self, table: Table) -> Sequence[Any]:
         """Predictions of each network: a `Mixture` in standardised units, or a `Categorical`.
 
-        There are as many as members of the ensemble if the targets are joint, else so many for
-        each target.
+        One for each member of the ensemble if the targets are joint, else one for each member and
+        target.
 
         Args:
             table: has all input columns and, for networks with target inputs, those too.
@@ -111,11 +111,11 @@ class Predictor:
             DataError: an input is so extreme that the network overflows.
         """
         x, whole = self.encoding.encode_inputs(table), self.factorisation
-        told = self.encoding.encode_targets(table) if whole.target_inputs else x[:0]
+        known = self.encoding.encode_targets(table) if whole.target_inputs else x[:0]
         return [
             mixture
             for part in range(whole.parts)
-            for mixture in self._part(part, whole.seen(x, told, part), table)
+            for mixture in self._part(part, whole.seen(x, known, part), table)
         ]
 
     def _part(self, part: int, x: np.ndarray, table: Table | None = None) -> Sequence[Any]:
@@ -205,7 +205,7 @@ class Predictor:
 
         Args:
             run: its folder.
-            recipe: what was decided about the run before it was trained; None keeps what is there.
+            recipe: recipe of the run; None to keep the recorded one.
         """
         about: dict[str, Any] = {
             "kind": self.head.kind,

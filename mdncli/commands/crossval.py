@@ -56,7 +56,7 @@ def crossval(
         folds: into how many parts the rows are cut.
         given: or a table with a column per split: 1 marks a row that is tested.
         runs_dir: where the run folder goes; those of the folds are inside it.
-        listener: hears how it goes.
+        listener: receives progress.
     """
     names, overrides = configs.divide(items)
     if not names and options.get("data.file") is not None:

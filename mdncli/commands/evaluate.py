@@ -171,7 +171,7 @@ REFERENCES = {"gaussian": "a Gaussian", "mixture": "a mixture"}
 """Labels of the references: fitted to the training targets, equal for all rows."""
 
 CONFORMAL_ROWS = 5_000
-"""Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
+"""Most rows, evenly spaced, to check conformal intervals and regions on."""
 
 
 def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[TextTable]:

@@ -40,7 +40,7 @@ def export(
         to: a key of `EXPORTERS`.
         output: the file; None for one in the run's folder, which is replaced.
         runs_dir: where the runs are.
-        listener: hears which run is meant.
+        listener: receives a note on the run of a reference.
         force: replace the file if it exists.
     """
     exporter = _exporter(to)

@@ -54,7 +54,7 @@ def plot(
         references: the runs; none means the latest.
         names: the figures; none means all that apply.
         runs_dir: where the runs are.
-        listener: hears which run is meant.
+        listener: receives a note on the run of a reference.
         name: of the new folder, for several runs.
     """
     for figure in names:

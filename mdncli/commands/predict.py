@@ -406,7 +406,7 @@ _Result = TypeVar("_Result")
 
 
 def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map` on all cores, with as many items at hand as there are threads, and one more."""
+    """`map` on several threads, in order, with at most one more item in memory than threads."""
     threads = min(MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         at_work = deque()

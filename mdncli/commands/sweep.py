@@ -50,7 +50,7 @@ def sweep(
         options: key path -> value of an option that stands for it; None where it was not given.
         request: the other options.
         runs_dir: where the sweep's folder is or goes; its trials are inside it.
-        listener: hears how it goes.
+        listener: receives progress.
     """
     require_sense(request)
     with contextlib.ExitStack() as held:

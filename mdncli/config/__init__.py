@@ -88,14 +88,14 @@ def load(
     *,
     recorded: int | None = None,
 ) -> Config:
-    """Read a config with what the command line adds to it.
+    """Read a config with overrides and options of the command line.
 
     Args:
         config: a YAML file, a table, or the name of a built-in example; None for the defaults.
         overrides: `key=value` arguments; relative paths in them are relative to the current folder.
         options: key path -> value of an option that stands for it; None where it was not given.
-        recorded: of the config of a run folder, the number of the folder's format: keys that came
-            later have the meaning that they had then.
+        recorded: of the config of a run folder, the number of the folder's format: keys added later
+            get their former meaning.
 
     Returns:
         The config with every default filled in and every path absolute.

@@ -1,8 +1,8 @@
-"""YAML text to a tree of `Text`, every key with the line it stands on.
+"""Parser of YAML text into a tree of `Text`, with the line of every key.
 
-Built from the parser's events rather than by a loader, for what a loader does silently: it keeps
-the last of two equal keys, guesses the type of a scalar, follows aliases and obeys tags. The tree
-has dictionaries, lists, `Text` and None, and its depth is bounded.
+Built from the parser's events rather than by a loader, which would silently keep the last of two
+equal keys, guess the type of a scalar, follow aliases and obey tags. The tree has dictionaries,
+lists, `Text` and None, and its depth is bounded.
 
 Messages for syntax errors follow from their class and the text at their marks: the parser's own
 wording differs between its versions and builds.
@@ -115,7 +115,7 @@ def parse(
     Args:
         text: the YAML.
         mark: a line number, counted from 1, to its mark.
-        folder: what relative paths in it are relative to.
+        folder: base folder of relative paths in it.
         key: the key path that the text is the value of.
         commas: whether commas make a list of a scalar.
 

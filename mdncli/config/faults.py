@@ -153,7 +153,7 @@ def _unknown(key: Key, whole: Key, schema: Fields) -> str:
 
 
 def _path_like(key: Key, paths: Iterable[Key]) -> str | None:
-    """The key path most like one of which a section is misspelt."""
+    """Key path most similar to one with a misspelt section."""
     known = {spelled(path) for path in paths if len(path) == len(key)}
     return nearest(spelled(key), sorted(known), likeness=0.75)
 

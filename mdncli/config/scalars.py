@@ -1,8 +1,9 @@
 """Scalars as written, and their readers by type.
 
-YAML guesses what a scalar means: `no` is false, `010` is eight, `1e-3` is text. Here a scalar stays
-`Text` until the schema's type for its key reads it, so a number is read where a number is due and
-text where text is due. Values that are no `Text` pass through, so the models work from Python too.
+YAML guesses the type of a scalar: `no` is false, `010` is eight, `1e-3` is text. Here a scalar
+stays `Text` until the schema's type for its key reads it, so a number is read where a number is due
+and text where text is due. Values that are no `Text` pass through, so the models work from Python
+too.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Text:
 
     Args:
         text: the characters, without quotes.
-        quoted: whether it stood in quotes, and so is text whatever it looks like.
-        folder: what a relative path is relative to.
+        quoted: whether it was quoted, and so is always text.
+        folder: base folder of a relative path.
         commas: whether commas make it a list, as on the command line.
     """
 
@@ -251,7 +252,7 @@ def number_or(*words: str) -> Callable[[object], object]:
 
 
 def each_or(read: Callable[[object], object]) -> Callable[[object], object]:
-    """A reader of a list in brackets, each by its own reader, or of what `read` takes."""
+    """Reader of a list in brackets with its own reader, or of a single value by `read`."""
 
     def read_all(value: object) -> object:
         return tuple(value) if isinstance(value, list | tuple) else read(value)
@@ -286,7 +287,7 @@ def mapping_like(example: str) -> Callable[[object], object]:
 
 
 def word_of(options: Collection[str]) -> Callable[[object], object]:
-    """A reader of one of some words; below a key path with dots it says how to write the name."""
+    """Reader of one of some words; its error shows how to write a name with dots."""
 
     def read(value: object) -> object:
         if isinstance(value, dict):
@@ -319,4 +320,4 @@ WORD = BeforeValidator(read_text)
 FilePath = Annotated[Path, BeforeValidator(read_path)]
 
 READERS = {int: WHOLE, float: NUMBER, bool: FLAG, str: WORD}
-"""Plain type -> the reader that stands behind it, last in its annotation."""
+"""Plain type -> its reader, the last in its annotation."""

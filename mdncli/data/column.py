@@ -22,7 +22,7 @@ class Column:
     """Values of one column.
 
     Args:
-        kind: what the values are.
+        kind: of the values.
         values: numeric: int64, or float64 with NaN where missing. Boolean: bool, or float64 with
             0, 1 and NaN. Text: indices into `labels`, -1 where missing.
         labels: the distinct texts in alphabetical order; no label is empty.

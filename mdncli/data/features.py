@@ -57,7 +57,7 @@ class Input(Scaled):
     """Encoder of one input column; only a numeric one is scaled.
 
     Args:
-        kind: what the column holds.
+        kind: of the column's values.
         categories: the texts of the training rows, a feature each.
         unseen: texts that occur in the data but in no training row; they have no feature.
         imputes: whether values may be missing.
@@ -92,7 +92,7 @@ class Classes:
 
     Args:
         name: the column.
-        kind: what the column holds.
+        kind: of the column's values.
         labels: the classes as text, in the order of their codes.
 
     Raises:

@@ -106,7 +106,7 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
         validation: share of all rows, at least one row unless it is 0; or None, see `validated`.
         test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
-        source: what messages call the data.
+        source: name of the data in messages.
 
     Raises:
         DataError: too few rows are left to train on.
@@ -175,7 +175,7 @@ def by_fold(
         fold: which of them is tested, counted from 0.
         validation: share of the rows that are not tested; or None, see `validated`.
         seed: of the data.
-        source: what messages call the data.
+        source: name of the data in messages.
 
     Raises:
         DataError: there are fewer rows than folds, or too few to train on.

@@ -74,7 +74,7 @@ class Watched(io.RawIOBase):
         return count
 
     def follow(self, share: float) -> None:
-        """Read on until a share of the file has been read, for those who read it in another way."""
+        """Read on until a share of the file has been read, while it is decoded elsewhere."""
         self._read_on(int(share * self.size))
 
     def fingerprint(self) -> str:

@@ -1,4 +1,4 @@
-"""The last checkpoint of a run: its state, and whether training may go on from it."""
+"""The last checkpoint of a run: its state, and checks that training can continue from it."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ REFERENCE_ROWS = 10_000
 """Most training rows, evenly spaced, that unconditional distributions are fitted to."""
 
 BASELINE_ROWS = 200_000
-"""The baseline that ignores the inputs is scored on at most so many test rows."""
+"""Most test rows on which the baseline that ignores the inputs is scored."""
 
 PIECE_ROWS = 1 << 18
 """Rows scored at once."""

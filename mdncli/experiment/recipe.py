@@ -235,7 +235,7 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
         dataset: its rows.
 
     Raises:
-        RunFault: what is recorded is damaged.
+        RunFault: the recorded recipe is damaged.
     """
     fresh = resolve(config, dataset)
     document = recorded(run)

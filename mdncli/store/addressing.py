@@ -59,12 +59,12 @@ def find(
 ) -> Found:
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
-    A name is what the run's user called it; where several runs have it, the newest is meant. After
+    A name is the one given by the user; if several runs have it, the newest is found. After
     the reference of a sweep and a slash, each means one of its trials.
 
     Args:
         root: the folder that holds the runs.
-        reference: what the user typed.
+        reference: the reference as typed.
         usable: whether this command can use a run; newer runs that fail are passed over.
         best: (identity of its data, validation NLL) of a run, for `@best`.
 
@@ -99,7 +99,7 @@ def find(
 
 
 def _trials_of(root: Path, head: str) -> Path | None:
-    """The folder of trials that the part of a reference before its last slash stands for."""
+    """Folder of trials for the part of a reference before its last slash."""
     head = head.removesuffix("/trials")
     if os.path.isdir(head):
         sweep = RunFolder(Path(head))

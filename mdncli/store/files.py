@@ -59,7 +59,7 @@ def content(path: Path, limit: int | None = None) -> bytes:
 
 
 def require_format(path: Path, found: object) -> int:
-    """The number of the format that a file says it has, if this version reads it.
+    """Check that this version reads the format recorded in a file, and return its number.
 
     Raises:
         RunFault: it is newer, or no such number.

@@ -130,7 +130,7 @@ class RunFolder:
         """List of the trials of a sweep, one per line."""
         return self.path / "trials.jsonl"
 
-    # ------------------------------------------------------------------ what the folder says
+    # ------------------------------------------------------------------ reading
 
     def exists(self) -> bool:
         """Test that this is a readable run folder."""

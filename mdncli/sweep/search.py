@@ -86,7 +86,7 @@ def next_round(
     """Trials of the next round, each point with all its seeds; none if the search is complete.
 
     Args:
-        base: what they have in common.
+        base: common config of the trials.
         space: that is searched.
         trials: so far, all of which have ended.
         statuses: id of a trial -> status.

@@ -40,7 +40,7 @@ class Session:
         folder: of the sweep.
         library: its data.
         request: the options of the command.
-        listener: hears how it goes.
+        listener: receives progress.
         client: client of the cluster that trains it, if any.
     """
 

@@ -41,7 +41,7 @@ def train(
     Args:
         stack: of trials.
         listener: receives progress, if trained in the process of the driver.
-        stop: says which signal, if any, asks to stop.
+        stop: returns the signal that asks to stop, if any.
 
     Returns:
         Status of each trial, and the signal that stopped the stack, if any.

@@ -16,7 +16,7 @@ from mdncli.events import Listener, fanned_out
 
 @dataclass(frozen=True)
 class Tracker:
-    """A tracker that can be asked for by name.
+    """Entry of the registry of trackers.
 
     Args:
         function: makes the listener of one command, as `"module:function"`.

@@ -185,7 +185,7 @@ def _tables(
 
 
 def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[TextTable]:
-    """Differences of numbered runs, in as many tables as it takes for none to be too wide."""
+    """Differences of numbered runs, split into tables that fit the width."""
     start = 0
     while start < len(numbers):
         stop = start + 1

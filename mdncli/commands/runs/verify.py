@@ -42,7 +42,7 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
         references: the runs; none means the latest.
         every: check all runs there are.
         runs_dir: where they are.
-        listener: hears which run `@latest` is.
+        listener: receives a note on the run of a reference.
     """
     if every and references:
         raise UsageError("--all checks every run", hint=f"leave out {references[0]}")

@@ -65,7 +65,7 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
     Args:
         address: such as `tcp://host:8786`, or `local`.
         workers: processes of a `local` cluster.
-        listener: is told of missing workers.
+        listener: receives a note if there are no workers yet.
 
     Raises:
         UsageError: Dask is not installed, or the address is invalid.
