@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Without importing typing: until the command line is there, an interrupt ends in a traceback.
+# No import of typing here: until the command line has started, an interrupt would show a traceback.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Only who asks for these waits for numpy; the command line does not.
+    # Imported lazily: the command line itself does not need numpy.
     if name in __all__:
         from mdncli import api
 

@@ -1,4 +1,4 @@
-"""What a mixture density network is compared with and that no gradient fits."""
+"""Baselines without gradient descent: a Gaussian mixture fitted by expectation-maximisation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdncli.head import Head
 from mdncli.network import Network
 
 STARTS = 5
-"""The best of so many is kept: where EM ends depends on where it begins."""
+"""Random restarts of EM, which converges to local optima; the likeliest result is kept."""
 
 MOST_ITERATIONS = 1000
 
@@ -36,18 +36,18 @@ def gaussian_mixture(
     *,
     floor: float = 1e-3,
 ) -> Fitted:
-    r"""The Gaussian mixture that makes targets likeliest, as a network that ignores its inputs.
+    r"""Fit a Gaussian mixture to the targets, as a network that ignores its inputs.
 
     .. math:: \max_{\pi, \mu, \Sigma} \sum_n \log \sum_k \pi_k N(y_n; \mu_k, \Sigma_k)
 
-    by expectation-maximisation (Dempster, Laird and Rubin 1977), from several starts of k-means. Of
-    the network all weights are 0, so that its last bias says everything.
+    by expectation-maximisation (Dempster, Laird and Rubin 1977), from several starts of k-means.
+    All weights of the network are 0; its last bias holds the mixture.
 
     Args:
         head: Gaussian, with a scale map `exp` and no scale floor.
         network: without hidden layers.
         y: standardised training targets, (D, n), with n at least the components K.
-        rng: picks the starts.
+        rng: draws the initial values.
         floor: its square is added to every variance, so that no component shrinks to a point.
 
     Raises:
@@ -71,7 +71,7 @@ def gaussian_mixture(
         random_state=int(rng.integers(2**31)),
     )
     with warnings.catch_warnings():
-        # Of fewer distinct rows than components, which does no harm, and of not being at rest.
+        # Warnings of fewer distinct rows than components, which is harmless, and of no convergence.
         warnings.simplefilter("ignore")
         try:
             model.fit(y.T.astype(np.float64))

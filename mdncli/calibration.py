@@ -1,4 +1,4 @@
-"""Making predictions honest after training, by rows that the network has not learned from.
+"""Calibration after training, on rows unseen in training: temperature scaling, conformal scores.
 
 Two remedies, each from its own half of the validation rows. Temperatures of the weights and of the
 scales are fitted to the first half (Guo et al. 2017, "On calibration of modern neural networks").
@@ -32,14 +32,14 @@ _FURTHEST = 20.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was learned from validation rows.
+    """Temperatures and conformal scores, fitted to validation rows.
 
     Args:
         temperature: of the weights, or of the classes.
         scale_temperature: multiplies every component's variance.
-        rows: how many rows these were fitted to.
+        rows: number of rows that these were fitted to.
         central: sorted scores of central intervals, for each target, (D, n).
-        regions: the same of highest-density regions.
+        regions: sorted scores of highest-density regions, likewise.
 
     Raises:
         ValueError: these are no temperatures or no scores.
@@ -69,7 +69,7 @@ class Calibration:
                 raise ValueError(f"not sorted scores: {name}")
 
     def level(self, kind: str, mass: float, target: int) -> float:
-        r"""The mass to claim, so that a new row is covered with a probability of at least `mass`.
+        r"""Nominal mass whose sets cover a new row with a probability of at least `mass`.
 
         Of n scores it is the :math:`\lceil (n + 1) c \rceil`-th. The guarantee is on average over
         the n rows and the new one, and needs nothing but that these could be swapped: it is not for
@@ -98,7 +98,7 @@ class Calibration:
         return _tempered(members, self.temperature, self.scale_temperature)
 
     def about(self) -> dict[str, Any]:
-        """All but the scores, as a JSON document."""
+        """Temperatures and row count, as a JSON document."""
         names = ("temperature", "scale_temperature", "rows")
         return {name: getattr(self, name) for name in names}
 
@@ -108,7 +108,7 @@ class Calibration:
 
     @classmethod
     def of(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Calibration:
-        """What `about` and `arrays` were made of."""
+        """Rebuild a calibration from its `about` and `arrays`."""
         scores = (np.asarray(arrays[f"conformal.{name}"], np.float64) for name in cls.SCORES)
         temperature, scale = float(about["temperature"]), float(about["scale_temperature"])
         return cls(temperature, scale, int(about["rows"]), *scores)
@@ -118,8 +118,8 @@ def fit_temperatures(members: Sequence[Member], y: Array, parts: int = 1) -> tup
     """The temperatures of weights and of scales with the least NLL of the ensemble.
 
     Args:
-        members: what each says of N rows; where parts of the targets have networks of their own,
-            first all that say something of the first part.
+        members: their predictions of N rows; where parts of the targets have networks of their own,
+            first all networks of the first part.
         y: what was observed, in the members' units, (N, D).
         parts: how many there are, of D / parts targets each.
 

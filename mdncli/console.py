@@ -1,7 +1,7 @@
-"""The terminal: answers to stdout, everything else to stderr, progress where someone looks.
+"""The terminal: answers to stdout, everything else to stderr, live progress on a terminal.
 
-Nothing below knows this room. It hears `events`, prints `Answer`s, and imports rich only when
-there is a table or a progress bar to draw.
+No other package imports this one. It receives `events`, prints `Answer`s, and imports rich only
+when there is a table or a progress bar to draw.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from mdncli.present.answer import Answer
-    from mdncli.present.table import Table
+    from mdncli.present.table import TextTable
 
 PLAIN_SECONDS = 10.0
 """Seconds between progress lines where stderr is not a terminal."""
@@ -48,7 +48,7 @@ MOST_SHAPES = 10
 """Rows of the live table of a sweep."""
 
 LONG_TABLE = 100
-"""Rows from which a table is printed without rich, which takes half a millisecond for each."""
+"""Rows from which a table is printed without rich, which takes half a millisecond per row."""
 
 _NUMBER = re.compile(r"-?[0-9][^a-df-zA-Z]*(e[-+][0-9]+)?")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
@@ -73,7 +73,7 @@ class Console:
     # ------------------------------------------------------------------------------ listening
 
     def __call__(self, event: Event) -> None:
-        """Hear an event from below."""
+        """Handle an event."""
         if self.quiet:
             return
         with interrupts.unbroken():  # else a half-started progress bar would stay
@@ -192,7 +192,7 @@ class Console:
             sys.stdout.write("".join(f"{line}\n" for line in answer.lines))
             if not self.quiet and answer.tables:
                 sys.stdout.flush()
-                # The work is done and the answer given: a closed stderr does not change that.
+                # The work is done and the answer printed: a closed stderr does not change that.
                 with contextlib.suppress(OSError):
                     self._tables(answer.tables, to_stdout=False)
                     self._suggest(answer.following)
@@ -219,7 +219,7 @@ class Console:
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
 
-    def _tables(self, tables: Sequence[Table], *, to_stdout: bool) -> None:
+    def _tables(self, tables: Sequence[TextTable], *, to_stdout: bool) -> None:
         stream = sys.stdout if to_stdout else sys.stderr
         if not _styled(stream):
             stream.write("\n".join(_plain(table) for table in tables))
@@ -283,7 +283,7 @@ class Console:
 
 
 def _json(document: object) -> str:
-    r"""A JSON document for people and programs; what is not printable is escaped as JSON does.
+    r"""Format a JSON document; unprintable characters are escaped as JSON does.
 
     >>> print(_json({"name": "é\x9b\ud800"}))
     {
@@ -295,7 +295,7 @@ def _json(document: object) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    # JSON itself sees no need to escape DEL.
+    # json.dumps does not escape DEL.
     return "".join(
         char if char.isprintable() else json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
         for char in found[0]
@@ -376,11 +376,11 @@ def _numeric(cell: str) -> bool:
     return cell == "–" or _NUMBER.fullmatch(cell) is not None
 
 
-def _numeric_column(table: Table, index: int) -> bool:
+def _numeric_column(table: TextTable, index: int) -> bool:
     return bool(table.rows) and all(_numeric(row[index]) for row in table.rows)
 
 
-def _plain(table: Table) -> str:
+def _plain(table: TextTable) -> str:
     """A table without colour or rules."""
     rows = [[printable(cell) for cell in row] for row in table.rows]
     if any(table.columns):

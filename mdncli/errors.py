@@ -11,11 +11,11 @@ from collections.abc import Iterable
 
 
 class MdnError(Exception):
-    """A fault the user can understand: what is wrong, where, and what to do.
+    """An expected error, with fault, place and remedy.
 
     Args:
-        message: what is wrong and where, without a trailing full stop.
-        hint: what to do about it; joined to the message with a semicolon.
+        message: fault and place, without a trailing full stop.
+        hint: remedy; joined to the message with a semicolon.
 
     >>> str(MdnError("runs/ is a file", hint="remove it or pass --runs-dir"))
     'runs/ is a file; remove it or pass --runs-dir'
@@ -59,7 +59,7 @@ class ConfigError(UsageError):
 
 
 class RunFault(MdnError):
-    """Something failed while running: the disk is full, a file is damaged."""
+    """A failure at run time: the disk is full, a file is damaged."""
 
     exit_code = 1
 
@@ -71,7 +71,7 @@ class DivergedError(MdnError):
 
 
 class RunNotFoundError(MdnError):
-    """No run folder, or more than one, matches what was asked for."""
+    """No run folder, or more than one, matches a reference."""
 
     exit_code = 5
 
@@ -101,10 +101,10 @@ class InterruptedRunError(MdnError):
 
 
 class Stopped(BaseException):
-    """A signal, raised where the program happens to be so that everything is tidied up.
+    """A signal, raised as an exception so that all clean-up runs.
 
-    No `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python end by
-    SIGINT whatever it is told to exit with.
+    It is no `KeyboardInterrupt`: one that passes through `exec`, as in dataclasses, makes Python
+    end by SIGINT, whatever its exit code.
 
     Args:
         signal: its number.
@@ -133,7 +133,7 @@ _REMEDIES = {
 
 
 def refused(error: OSError, path: object, what: str = "cannot be written") -> RunFault:
-    """What the operating system would not do, as an error people can act on.
+    """Translate an `OSError` into an error with a remedy.
 
     >>> str(refused(OSError(errno.ENOSPC, "No space left on device"), "run/model"))
     'run/model: cannot be written: no space left on device; free some space'

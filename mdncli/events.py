@@ -1,7 +1,7 @@
-"""Events of the rooms below while they work; a listener decides how they look.
+"""Progress events; a listener decides how to show them.
 
-A listener is any callable that takes one of these. They live on the ground floor so that the
-console can draw a training run without importing the room that does it.
+A listener is any callable that takes one of these. They are at the bottom of the import order, so
+that the console can show a training without importing the package that trains.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth knowing, such as which run `@latest` meant."""
+    """An informative message, such as the run that `@latest` stands for."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something that will probably surprise, such as a constant column."""
+    """A warning, such as of a constant column."""
 
     text: str
 
@@ -37,12 +37,12 @@ class ReadingProgress:
 
 @dataclass(frozen=True)
 class ReadingEnded:
-    """The file is read, or cannot be."""
+    """End of reading a file, also after an error."""
 
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """A stack begins to train: its size and how long it can get."""
+    """Start of the training of a stack: its size and its longest duration."""
 
     runs: tuple[str, ...]
     replicas: int
@@ -63,16 +63,16 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingEnded:
-    """The stack is done, whatever became of its runs."""
+    """End of the training of a stack, also of one whose runs failed."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class RunBegun:
-    """A run of the stack begins to train, or goes on from a step that is not the first.
+    """Start of the training of a run, or its continuation from a later step.
 
-    What is later than that step in the run's metrics, of a training that was interrupted, is gone.
+    Metrics later than that step, of a training that was interrupted, have been dropped.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ class RunBegun:
 
 @dataclass(frozen=True)
 class RunMeasured:
-    """Records of validations of a run, as they have been appended to its metrics just now."""
+    """Validation records of a run, just appended to its metrics."""
 
     folder: Path
     records: Sequence[Mapping[str, Any]]
@@ -89,7 +89,7 @@ class RunMeasured:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run has its result, the keys of `train --json`, whatever its `status` is."""
+    """End of a run with its result, the keys of `train --json`, whatever its `status`."""
 
     folder: Path
     result: Mapping[str, Any]
@@ -114,9 +114,9 @@ class SweepProgress:
     Args:
         shapes: the trials by the shape of their stacks.
         share: how much of its work is done, from 0 to 1.
-        seconds_left: how long the rest will take; None where it cannot be told yet.
+        seconds_left: how long the rest will take; None if unknown yet.
         best: the name of the best trial so far, or nothing.
-        later: trials that will be chosen by what comes of these.
+        later: trials still to be chosen, from the results of these.
     """
 
     shapes: tuple[ShapeProgress, ...]
@@ -128,7 +128,7 @@ class SweepProgress:
 
 @dataclass(frozen=True)
 class SweepEnded:
-    """Nothing more of the sweep is trained by this command."""
+    """End of the training of a sweep by this command."""
 
 
 Event = (
@@ -149,20 +149,20 @@ Listener = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """A listener for callers that want silence.
+    """Listener that ignores all events.
 
     >>> ignore(Note("nobody hears this"))
     """
 
 
 def fanned_out(listener: Listener, others: Mapping[str, Listener]) -> Listener:
-    """Send every event to a listener, and then to each of others.
+    """Listener that forwards every event to a listener and to each of others.
 
-    One of the others that fails hears nothing more; the listener is warned of it, once.
+    If one of the others fails, it receives no more events; the listener gets one warning of it.
 
     Args:
-        listener: hears everything; its own faults are not caught.
-        others: what they are called -> the other listeners.
+        listener: receives everything; its own exceptions are not caught.
+        others: name -> listener.
 
     >>> heard = []
     >>> hear = fanned_out(heard.append, {"a broken one": lambda event: 1 / 0})

@@ -1,4 +1,4 @@
-"""How one density of several targets is made of what networks say."""
+"""Factorisations of the joint density of several targets into networks."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Encoded = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Factorisation:
-    r"""Which network answers for which targets, and which of the others it is told.
+    r"""Assignment of targets to networks, as outputs and as further inputs.
 
     `joint` is one network for all of them. `independent` is a network for each target,
-    :math:`p(y | x) = \prod_d p(y_d | x)`; `chain` is one for each target that knows those before
-    it, :math:`p(y | x) = \prod_d p(y_d | x, y_1 \ldots y_{d-1})`, which loses nothing. Of a chain
-    all networks have the same shape: what a network must not know yet is 0, the mean.
+    :math:`p(y | x) = \prod_d p(y_d | x)`; `chain` is one for each target that has those before it
+    as inputs, :math:`p(y | x) = \prod_d p(y_d | x, y_1 \ldots y_{d-1})`, which is exact. All
+    networks of a chain have the same shape: inputs for later targets are 0, the mean.
 
     Args:
         name: one of `FACTORISATIONS`.
@@ -47,32 +47,32 @@ class Factorisation:
 
     @property
     def parts(self) -> int:
-        """Networks that give the density together."""
+        """Number of networks that give the density together."""
         return 1 if self.name == "joint" else self.targets
 
     @property
     def each(self) -> int:
-        """Targets that a network answers for."""
+        """Number of targets that a network predicts."""
         return self.targets // self.parts
 
     @property
-    def told(self) -> int:
-        """Inputs that a network has for other targets."""
+    def target_inputs(self) -> int:
+        """Number of inputs of a network for other targets."""
         return self.targets - 1 if self.name == "chain" else 0
 
     def seen(self, x: Encoded, y: Encoded, part: int) -> Encoded:
-        """The inputs of a network: features (d, n), and targets (D', n) of which D' >= part."""
-        if not self.told:
+        """Inputs of a network: features (d, n), and targets (D', n) with D' >= part."""
+        if not self.target_inputs:
             return x
-        inputs = np.zeros((len(x) + self.told, x.shape[1]), np.float32)
+        inputs = np.zeros((len(x) + self.target_inputs, x.shape[1]), np.float32)
         inputs[: len(x)] = x
         inputs[len(x) : len(x) + part] = y[:part]
         return inputs
 
     def answered(self, y: Encoded, part: int) -> Encoded:
-        """The targets of a network, of all targets (D, n)."""
+        """Targets that a network predicts, out of all (D, n)."""
         return y if self.parts == 1 else y[part : part + 1]
 
 
 FACTORISATIONS = ("joint", "independent", "chain")
-"""Whether one network answers for all targets, one for each, or each knowing those before."""
+"""Factorisations: one network for all targets, one for each, or one for each given those before."""

@@ -1,4 +1,4 @@
-"""The machine this runs on."""
+"""Memory and cores of the machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEPT_ARRAY = 1 << 25
 
 
 def spare_memory() -> int:
-    """How many bytes this process may still take before it is refused them, or killed.
+    """Number of bytes that this process can still allocate.
 
     The least of what the machine has available, what the process's control groups allow and what
     is left of its limit on address space.
@@ -28,7 +28,7 @@ def spare_memory() -> int:
 
 
 def keep_freed_memory() -> None:
-    """Lets this process keep memory that it frees for its next arrays.
+    """Keep freed memory in this process, for its next arrays.
 
     By default the C library of Linux gives every large array back to the system at once, and the
     next one comes as pages to be zeroed and mapped anew: quantiles of a mixture were measured to
@@ -45,11 +45,11 @@ def keep_freed_memory() -> None:
 
 
 def take_long_turns() -> None:
-    """Asks Linux, since its version 6.12, to change less often between this process and others.
+    """Request long time slices from the Linux scheduler (6.12 or later).
 
-    Where more processes train than there are cores, each finds the caches full of the others' work
-    at every turn: with turns of 4 milliseconds eight on two cores were measured to take a quarter
-    longer than one after another. It is no larger share of the cores, only in larger pieces.
+    Where more processes train than there are cores, every switch refills the caches: with slices of
+    4 milliseconds eight processes on two cores were measured to take a quarter longer than one
+    after another. The share of the cores stays the same.
     """
     import ctypes
 
@@ -57,21 +57,21 @@ def take_long_turns() -> None:
     if number is None or os.sched_getscheduler(0) not in (os.SCHED_OTHER, os.SCHED_BATCH):
         return
     policy, nice = os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
-    # struct sched_attr in its first version. Whoever refuses it leaves things as they are.
+    # struct sched_attr in its first version. If the kernel refuses it, nothing changes.
     asked = struct.pack("IIQiIQQQ", 48, policy, 0, nice, 0, _TURN, 0, 0)
     ctypes.CDLL(None).syscall(number, 0, asked, 0)
 
 
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 _TURN = 100_000_000
-"""Nanoseconds; the longest that Linux grants."""
+"""Time slice in nanoseconds, the longest that Linux grants."""
 
 
 def idle_cores() -> float:
-    """How many of this process's cores others have left idle, since it was last asked or began.
+    """Number of this process's cores that others have left idle since the last call.
 
-    What the process itself did in that time does not count. Where the kernel does not say, its
-    average of the last minute has to do, in which it does.
+    The process's own use does not count. Without per-core statistics the load average of the last
+    minute is used, which includes it.
 
     >>> 0 <= idle_cores() <= (os.cpu_count() or 1)
     True
@@ -89,11 +89,11 @@ def idle_cores() -> float:
 
 
 _LEAST_WATCHED = 0.25
-"""Seconds; the kernel counts in hundredths."""
+"""Least seconds between two measurements; the kernel counts in hundredths."""
 
 
 class _Usage(NamedTuple):
-    """Seconds of the clock, of all processes on this one's cores, and of this one."""
+    """Wall-clock seconds, busy seconds of this process's cores, and CPU seconds of this process."""
 
     wall: float
     busy: float
@@ -145,7 +145,7 @@ def _address_space() -> Iterator[int]:
 
 
 def _read(path: str | Path) -> str:
-    """A file of the kernel's; nothing where there is none."""
+    """Text of a file of the kernel; empty if it does not exist."""
     try:
         return Path(path).read_text()
     except OSError:
@@ -153,4 +153,4 @@ def _read(path: str | Path) -> str:
 
 
 _since = [_usage()]
-"""What had been used when `idle_cores` was last asked, or this module was imported."""
+"""Usage at the last call of `idle_cores`, or when this module was imported."""

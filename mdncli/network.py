@@ -63,7 +63,7 @@ class Network:
     """A multilayer perceptron: `inputs` features, hidden layers, `outputs` raw outputs.
 
     Args:
-        inputs: features of x, d; 0 where nothing is given, and all rows get the same answer.
+        inputs: features of x, d; 0 without inputs, where all rows get the same prediction.
         hidden: widths of the hidden layers; empty for a linear map.
         activation: a key of `ACTIVATIONS`.
         outputs: raw outputs, P.
@@ -129,9 +129,9 @@ class Network:
         r"""Initial parameters of one replica, by name.
 
         Hidden weights are Gaussian with variance gain² / inputs, hidden biases uniform in ±1, so
-        that units differ in where on the standardised inputs they bend. What S layers add to the
-        values before them starts smaller by sqrt(S). The last layer starts small: what the network
-        says first comes from its last bias.
+        that units differ in where on the standardised inputs they bend. The output of each of S
+        residual layers starts smaller by sqrt(S). The last layer starts small: the first outputs
+        come from its bias.
         """
         gain = ACTIVATIONS[self.activation].gain
         last = len(self.layers) - 1

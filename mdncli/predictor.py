@@ -1,4 +1,4 @@
-"""A trained model as a function: inputs in, distributions over the targets out."""
+"""Predictor: a trained model that maps inputs to distributions over the targets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNK_COMPONENTS = 400_000
 """Rows times components held at once: about 3 MB an array."""
 
 _FARTHEST = 1e4
-"""Standard deviations from its mean, at most, that a target is told to the networks after it."""
+"""Bound, in standard deviations, of a target as an input of the networks after it."""
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,15 @@ class Predictor:
 
     Args:
         network: the shape shared by all networks.
-        head: how raw outputs become a mixture, or the probabilities of classes.
-        factorisation: which networks answer for which targets.
-        encoding: how columns become standardised arrays and back.
+        head: maps raw outputs to a mixture, or to probabilities of classes.
+        factorisation: assignment of targets to networks.
+        encoding: maps columns to standardised arrays and back.
         parameters: arrays with a leading axis of networks: the M members of the first part of the
             targets, then those of the next, (P M, ...).
         ranges: lowest and highest value of each numeric input over the training rows.
         seed: the run's seed, from which the default sampling seed derives.
-        calibration: what was learned from validation rows after training; predictions follow it.
+        calibration: temperatures and scores fitted to validation rows after training; predictions
+            use them.
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -69,7 +70,7 @@ class Predictor:
             and 0 not in networks
             and max(networks) % whole.parts == 0
             and {array.dtype for array in self.parameters.values()} == {np.dtype(np.float32)}
-            and self.network.inputs == encoding.features + whole.told
+            and self.network.inputs == encoding.features + whole.target_inputs
             and self.network.outputs == self.head.outputs
             and self.head.targets == whole.each
             and whole.targets == len(encoding.targets)
@@ -98,27 +99,27 @@ class Predictor:
         return self.encoding.classes
 
     def members(self, table: Table) -> Sequence[Any]:
-        """What each network says: a `Mixture` in standardised units, or a `Categorical`.
+        """Predictions of each network: a `Mixture` in standardised units, or a `Categorical`.
 
-        There are as many as members of the ensemble if the targets are joint, else so many for
-        each target.
+        One for each member of the ensemble if the targets are joint, else one for each member and
+        target.
 
         Args:
-            table: has all input columns and, for networks that are told of targets, those too.
+            table: has all input columns and, for networks with target inputs, those too.
 
         Raises:
-            DataError: an input is so far off that the network overflows.
+            DataError: an input is so extreme that the network overflows.
         """
         x, whole = self.encoding.encode_inputs(table), self.factorisation
-        told = self.encoding.encode_targets(table) if whole.told else x[:0]
+        known = self.encoding.encode_targets(table) if whole.target_inputs else x[:0]
         return [
             mixture
             for part in range(whole.parts)
-            for mixture in self._part(part, whole.seen(x, told, part), table)
+            for mixture in self._part(part, whole.seen(x, known, part), table)
         ]
 
     def _part(self, part: int, x: np.ndarray, table: Table | None = None) -> Sequence[Any]:
-        """What the networks say of one part of the targets, at their inputs; see `members`."""
+        """Predictions of the networks of one part of the targets at inputs x; see `members`."""
         members = self.size // self.factorisation.parts
         own = slice(part * members, (part + 1) * members)
         parameters = {name: array[own] for name, array in self.parameters.items()}
@@ -162,7 +163,7 @@ class Predictor:
         return members if self.calibration is None else self.calibration.tempered(members)
 
     def _assembled(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
-        """The distributions of all targets, of what `one` makes of the members for each part."""
+        """Joint distributions of all targets; `one` combines the members of each part."""
         x, whole = self.encoding.encode_inputs(table), self.factorisation
         nothing = np.zeros((0, x.shape[1]), np.float32)
         first = one(self._part(0, whole.seen(x, nothing, 0), table))
@@ -175,14 +176,14 @@ class Predictor:
         def follow(part: int, rows: np.ndarray, before: np.ndarray) -> Mixture:
             if not part:
                 return first[rows]
-            # What is impossible has no density already: the others need not overflow for it.
+            # Clipped against overflow: so extreme a value has no density already.
             known = np.nan_to_num(before.T).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
             return one(self._part(part, whole.seen(x[:, rows], known, part)))
 
         return self.encoding.decode(Chain(table.rows, whole.targets, follow))
 
     def variance_parts(self, table: Table) -> tuple[np.ndarray, np.ndarray]:
-        """The variance of each target, (N, D): what members expect, and how they disagree.
+        """Aleatoric and epistemic variance of each target, (N, D) each.
 
         See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
@@ -204,7 +205,7 @@ class Predictor:
 
         Args:
             run: its folder.
-            recipe: what was decided about the run before it was trained; None keeps what is there.
+            recipe: recipe of the run; None to keep the recorded one.
         """
         about: dict[str, Any] = {
             "kind": self.head.kind,
@@ -243,7 +244,7 @@ def load(run: RunFolder) -> Predictor:
             for name in calibration.arrays():
                 del arrays[name]
         encoding = Encoding.from_json(about["encoding"])
-        # The first models do not say, as there was but one way.
+        # The first models do not record it: there was only one factorisation.
         joint = {"name": "joint", "targets": len(encoding.targets)}
         predictor = Predictor(
             network=Network(**{**shape, "hidden": tuple(shape["hidden"])}),
@@ -263,7 +264,7 @@ def load(run: RunFolder) -> Predictor:
 
 
 def _require_finite(total: np.ndarray, table: Table) -> None:
-    """Make sure of numbers (N,), one for each row, that overflow has not spoilt them."""
+    """Refuse rows whose numbers (N,) are not finite, after overflow."""
     if not np.isfinite(total).all():
         place = table.position(int(np.argmin(np.isfinite(total))))
         raise DataError(

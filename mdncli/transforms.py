@@ -20,12 +20,12 @@ class Transform:
     Attributes:
         forward: t(y), elementwise, on the interval.
         backward: y(t), elementwise; it may round onto the interval's bounds, `inverse` does not.
-        log_derivative: log dt/dy, elementwise: what a log density of t gains when seen in y.
+        log_derivative: log dt/dy, elementwise: the log Jacobian, added to a log density of t.
         lower: the bound that every y is above.
         upper: the bound that every y is below.
         growth: y grows as this power of t: 0 for bounded y, inf where it grows exponentially.
         closed: whether the lower bound itself has a t. Then t starts there, while models put some
-            probability below it, and `inverse` takes what lies below to the bound.
+            probability below it, which `inverse` maps to the bound.
 
     >>> log = TRANSFORMS["log"]
     >>> log.inverse(log.forward(np.array([1.0, 20.0]))).round(6)
@@ -55,12 +55,12 @@ class Transform:
         return np.clip(y, lowest, np.nextafter(self.upper, -math.inf))
 
     def outside(self, y: Array, *, target: bool = False) -> NDArray[np.bool_]:
-        """Where y cannot be transformed; a target also needs a finite derivative there."""
+        """True for values of y outside the domain; a target also needs a finite derivative."""
         low = y >= self.lower if self.closed and not target else y > self.lower
         return ~(low & (y < self.upper))
 
     def domain(self, *, target: bool = False) -> str:
-        """What y must be, in words that follow "must be"."""
+        """Domain of y in words that follow "must be"."""
         if math.isfinite(self.upper):
             return f"strictly between {self.lower:g} and {self.upper:g}"
         if math.isfinite(self.lower):

@@ -34,7 +34,7 @@ NOON = 1_763_640_000.0
 
 @dataclass(frozen=True)
 class Done:
-    """What a call of `mdn` printed and how it ended."""
+    """Output and exit code of a call of `mdn`."""
 
     code: int
     out: str

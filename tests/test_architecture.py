@@ -1,11 +1,13 @@
-"""The rooms, kept by tests: import floors, lazy imports, formatting, types, the README."""
+"""Architecture: import order, lazy imports, formatting, types, docstrings, the README."""
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -151,3 +153,50 @@ def test_the_project_speaks_of_itself_alone() -> None:
     forbidden = re.compile(r"NotImplementedError|TODO|FIXME|pickle\.load|torch\.load|yaml\.load\(")
     for path in (ROOT / "mdncli").rglob("*.py"):
         assert not forbidden.search(path.read_text()), path
+
+
+RIDDLE = re.compile(r"(What|Who|Whom|Whose|How|Where|Whether|Which|Why|Those|The same)\b")
+
+TWINS = {
+    # A torch class with the name of the numpy class whose values it has.
+    "Activation",
+    "Family",
+    "Mixture",
+    "ScaleMap",
+    # A trained run in Python, and the section `model` of a config.
+    "Model",
+}
+"""Names that two classes may share, and why."""
+
+
+def docstrings(path: Path) -> Iterator[tuple[int, str]]:
+    """Lines and texts of all docstrings of a file, those of attributes included."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            for statement in node.body:
+                match statement:
+                    case ast.Expr(value=ast.Constant(value=str(text))):
+                        yield statement.lineno, text.strip()
+
+
+def test_a_docstring_opens_with_a_noun_or_a_verb() -> None:
+    riddles = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for folder in ("mdncli", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for line, text in docstrings(path)
+        if RIDDLE.match(text)
+    ]
+    assert not riddles, "\n".join(riddles)
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "mdncli").rglob("*.py")):
+        for node in ast.parse(path.read_text()).body:
+            match node:
+                case ast.ClassDef(name=name) if not name.startswith("_"):
+                    places.setdefault(name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    shared = {name: found for name, found in places.items() if len(found) > 1}
+    assert set(shared) == TWINS, shared
+    assert all(len(found) == 2 for found in shared.values()), shared

@@ -1,5 +1,7 @@
-"""Every kind of bad input, at the command line: a sentence that names place and remedy, the right
-exit code, and a folder that looks as if nothing had been asked.
+"""Every kind of bad input, at the command line.
+
+Each gives a sentence that names place and remedy and the right exit code, and leaves the folder
+unchanged.
 
 To add a case, add an entry to the table of its group.
 """
@@ -64,7 +66,7 @@ class Case:
 
     @property
     def pieces(self) -> tuple[str, ...]:
-        """What it says."""
+        """Pieces of the error message."""
         return (self.says,) if isinstance(self.says, str) else self.says
 
     def prepare(self, home: Path) -> None:

@@ -15,11 +15,10 @@ from mdncli import baselines, experiment, predictor
 from mdncli import config as configs
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
-from mdncli.commands.predict import Request as Prediction
-from mdncli.commands.predict import predict
+from mdncli.commands.predict import PredictRequest, predict
 from mdncli.commands.runs.show import show
 from mdncli.commands.runs.verify import verify
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.data import table
 from mdncli.density.mixture import Mixture
 from mdncli.errors import RunFault, UsageError
@@ -59,7 +58,7 @@ def test_the_table_of_components_stands_in_what_a_run_shows(fitted: Outcome) -> 
     assert shown.tables[1].columns == ("", "weight", "true", "mean", "true", "scale", "true")
     assert [row[2] for row in shown.tables[1].rows] == ["0.500", "0.300", "0.200"]
     facts = dict(shown.tables[0].rows)
-    assert facts["columns"] == "price, nothing given"
+    assert facts["columns"] == "price, no inputs"
     assert facts["model"].startswith("3 mixtures for all rows")
 
 
@@ -67,16 +66,16 @@ def test_a_run_without_inputs_goes_the_whole_way(fitted: Outcome, tmp_path: Path
     run, runs = str(fitted.run.path), fitted.run.path.parent
     document = evaluate(run, None, runs, ignore).document
     assert document["rows"] == 225
-    drawn, picture = sample(run, Request(), runs, ignore).lines
+    drawn, picture = sample(run, SampleRequest(), runs, ignore).lines
     assert table.read(drawn).rows == 1000
     assert Path(picture).stat().st_size
-    assert table.read(sample(run, Request(count=7), runs, ignore).lines[0]).columns == (
+    assert table.read(sample(run, SampleRequest(count=7), runs, ignore).lines[0]).columns == (
         "draw",
         "price",
     )
     table.write(tmp_path / "at.csv", {"price": np.array([300.0, 1500.0]), "more": np.zeros(2)})
     at = str(tmp_path / "at.csv")
-    (written,) = predict(run, Prediction(at=at), runs, ignore).lines
+    (written,) = predict(run, PredictRequest(at=at), runs, ignore).lines
     predicted = table.read(written)
     assert len(set(predicted.numbers("price_mean"))) == 1
     assert predicted.numbers("log_prob")[0] > predicted.numbers("log_prob")[1]
@@ -85,7 +84,7 @@ def test_a_run_without_inputs_goes_the_whole_way(fitted: Outcome, tmp_path: Path
     assert verify([run], False, runs, ignore).exit_code == 0
     for option in ({"at": at}, {"grid": "0:1:5"}):
         with pytest.raises(UsageError, match="no inputs, so there is nowhere to draw at"):
-            sample(run, Request(**option), runs, ignore)
+            sample(run, SampleRequest(**option), runs, ignore)
 
 
 def test_a_network_learns_without_inputs_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Temperatures that undo what was done, and sets that hold as often as they promise."""
+"""Temperatures that undo a known distortion, and conformal sets with their nominal coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a good config means: defaults, overrides, paths, names, and that dumps read back."""
+"""Valid configs: defaults, overrides, paths, names, and round trips through dumps."""
 
 from __future__ import annotations
 

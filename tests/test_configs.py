@@ -12,7 +12,7 @@ from mdncli import config as configs
 from mdncli import experiment
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.data import table
 from mdncli.events import Warned, ignore
 
@@ -42,7 +42,7 @@ def test_several_columns_and_categories_are_drawn_and_scored(name: str, tmp_path
     (outcome,) = experiment.train([dataset], tmp_path, ignore)
     reference = str(outcome.run.path)
     assert np.isfinite(evaluate(reference, None, tmp_path, ignore).document["nll"])
-    drawn = sample(reference, Request(), tmp_path, ignore).document["files"]
+    drawn = sample(reference, SampleRequest(), tmp_path, ignore).document["files"]
     figures = plot([reference], [], tmp_path, ignore).document["files"]
     assert all(Path(file).stat().st_size for file in (*drawn, *figures))
     per_kind = {"slices"} if len(dataset.inputs) == 1 else {"predicted"}

@@ -144,7 +144,7 @@ def test_the_background_is_the_share_of_surprises():
     surprised = rng.random(20_000) < 0.2
     y = np.where(surprised, rng.normal(size=20_000), 0.1 * rng.normal(size=20_000))
     assert fitted(y).background == pytest.approx(0.2, abs=0.01)
-    # What never surprises leaves hardly any of it, and the less the more rows say so.
+    # Well predicted rows leave a small background weight, which falls with their number.
     calm = [fitted(0.1 * rng.normal(size=rows)).background for rows in (10, 20_000)]
     assert 0.02 < calm[0] < 0.2
     assert 0 < calm[1] < 0.001

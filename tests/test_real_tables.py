@@ -18,7 +18,7 @@ import pytest
 from mdncli import config, experiment, predictor
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.commands.train import train
 from mdncli.data import splits, table
 from mdncli.errors import DataError, UsageError
@@ -148,7 +148,10 @@ def dataset_of(*items: str, target: str = "price") -> tuple[experiment.Dataset, 
 
 def draws_at(run: RunFolder, source: str) -> str:
     sample(
-        str(run.path), Request(at=source, output="draws.csv", plot=False, force=True), RUNS, ignore
+        str(run.path),
+        SampleRequest(at=source, output="draws.csv", plot=False, force=True),
+        RUNS,
+        ignore,
     )
     return Path("draws.csv").read_text()
 
@@ -184,7 +187,7 @@ def test_a_run_on_a_messy_table_can_be_drawn_and_sampled() -> None:
     run, _ = run_of("a.csv", "data.missing=impute", "data.categorical=[zone]")
     drawn = plot([str(run.path)], [], RUNS, ignore)
     assert {Path(file).stem for file in drawn.lines} >= {"data", "samples", "predicted", "pit"}
-    at_test_rows = sample(str(run.path), Request(plot=False), RUNS, ignore)
+    at_test_rows = sample(str(run.path), SampleRequest(plot=False), RUNS, ignore)
     assert Path(at_test_rows.lines[0]).read_text().startswith("Fläche,city,balcony,zone,draw,price")
 
 
@@ -338,7 +341,7 @@ def test_what_cannot_be_learned_is_refused(
 
 
 def normal_mixture(log_weights: np.ndarray, location: np.ndarray, scale: np.ndarray, z: np.ndarray):
-    """log sum_k pi_k N(z; mu_k, sigma_k) of one target, written out: (K, N) and (N,) to (N,)."""
+    """Log density of a Gaussian mixture of one target, written out: (K, N) and (N,) to (N,)."""
     each = log_weights - 0.5 * ((z - location) / scale) ** 2 - np.log(scale * np.sqrt(2 * np.pi))
     top = each.max(axis=0)
     return top + np.log(np.exp(each - top).sum(axis=0))
@@ -383,7 +386,7 @@ def test_learning_the_logarithm_is_the_same_as_transforming() -> None:
 def test_predictions_of_a_log_target_are_positive() -> None:
     Path("a.csv").write_text(delimited(flats(gaps=False)))
     run, _ = run_of("a.csv", "data.transform.price=log")
-    request = Request(count=200, output="many.csv", plot=False)
+    request = SampleRequest(count=200, output="many.csv", plot=False)
     sample(str(run.path), request, RUNS, ignore)
     assert table.read("many.csv").numbers("price").min() > 0
 
@@ -427,7 +430,7 @@ def test_a_yaml_with_every_key_reproduces_the_run() -> None:
 
 
 def best_of(answer: Answer) -> str:
-    """What is said of the epochs at which its two networks were best."""
+    """Message on the epochs at which the two networks were best."""
     first, last = sorted(answer.document["best"]["epoch"])
     when = f"epoch {first}" if first == last else f"epochs {first} to {last}"
     return f"best at {when} of {answer.document['epochs']}"
@@ -492,7 +495,7 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
         ["a.csv", *TINY, "model.scale.floor=0.001"], {"data.target": "grade"}, RUNS, ignore
     )
     assert thin.document["spike_trap"] == trap
-    # Left alone, a target that is nothing but coarse gets a floor that takes the reward away.
+    # By default, a target of few values gets a floor at which degenerate components gain nothing.
     calm = train(["a.csv", *TINY], {"data.target": "grade"}, RUNS, heard.append)
     assert calm.document["spike_trap"] is None
     floor = trap["grade"]["floor"]
@@ -500,7 +503,7 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
     assert predictor.load(RunFolder(Path(calm.lines[0]))).head.scale_floor == floor
     (said,) = [e.text for e in heard if isinstance(e, Note) and "standard deviations" in e.text]
     assert said.startswith(
-        f"target 'grade' has only 6 different values: no component gets thinner than {floor:g} "
+        f"target 'grade' has only 6 different values: the smallest scale is {floor:g} "
     )
     assert calm.tables[0].caption == best_of(calm)
     assert len([event for event in heard if isinstance(event, Warned)]) == 1

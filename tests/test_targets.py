@@ -17,10 +17,9 @@ from mdncli import experiment, predictor, store
 from mdncli.commands.calibrate import calibrate
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
-from mdncli.commands.predict import Request as Prediction
-from mdncli.commands.predict import predict
+from mdncli.commands.predict import PredictRequest, predict
 from mdncli.commands.runs.verify import verify
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.data import table
 from mdncli.errors import InterruptedRunError, UsageError
 from mdncli.events import ignore
@@ -56,7 +55,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.ndarray:
-    """log p(y given x) of one input and D targets, from the weights, one number after another."""
+    """Log density of D targets given one input, from the weights, one number after another."""
     columns = model.encoding.target_columns
     t = np.stack(
         [
@@ -110,12 +109,14 @@ def test_targets_apart_go_the_whole_way(way: str, runs: Runs, tmp_path: Path) ->
     scores = evaluate(run, None, root, ignore).document
     assert set(scores["targets"]) == set(learned.targets)
     assert all(0 < part["pit_ks"] < 0.4 for part in scores["targets"].values())
-    drawn = table.read(sample(run, Request(count=3, temperatures="0.5"), root, ignore).lines[0])
+    drawn = table.read(
+        sample(run, SampleRequest(count=3, temperatures="0.5"), root, ignore).lines[0]
+    )
     assert ((drawn.numbers("share") > 0) & (drawn.numbers("share") < 1)).all()
     assert (drawn.numbers("amount") > 0).all()
     rows = learned.table[learned.split.test[:20]]
     table.write(tmp_path / "at.csv", {n: rows.column(n).array() for n in rows.columns})
-    at = Prediction(at=str(tmp_path / "at.csv"))
+    at = PredictRequest(at=str(tmp_path / "at.csv"))
     predicted = table.read(predict(run, at, root, ignore).lines[0])
     assert np.isfinite(predicted.numbers("log_prob")).all()
     assert (predicted.numbers("amount_q0.05") < predicted.numbers("amount_q0.95")).all()

@@ -1,7 +1,7 @@
-"""The `mdn` command: options and help, a call into `commands/` for each command, and the one
-place where errors become a sentence and an exit code.
+"""The `mdn` command line: options and help, and the error boundary.
 
-Importing this room imports Typer and nothing heavier; every command imports what it needs.
+Each command calls a function of `commands/`. Importing this package imports Typer and nothing
+heavier; every command imports what it needs.
 """
 
 from mdncli.cli.boundary import run

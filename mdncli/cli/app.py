@@ -112,7 +112,7 @@ def sample(
     """Draw from p(y given x) of a trained run; writes a table and a PNG."""
     from mdncli.commands import sample as command
 
-    request = command.Request(
+    request = command.SampleRequest(
         temperatures=temp,
         scale_temperature=sigma_temp,
         count=num,
@@ -181,7 +181,7 @@ def predict(
     """
     from mdncli.commands import predict as command
 
-    request = command.Request(
+    request = command.PredictRequest(
         at=at,
         quantiles=quantiles,
         intervals=interval or (),

@@ -16,12 +16,12 @@ from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.lookup import find_model
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import finite
 
 
 def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool = False) -> Answer:
-    """Calibrate a run on its validation rows, or take that back."""
+    """Calibrate a run on its validation rows, or remove its calibration."""
     from mdncli.experiment import calibrated, reopen
 
     run = find_model(reference, runs_dir, listener)
@@ -54,7 +54,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         ("NLL on test rows before", number(before)),
         ("NLL on test rows after", number(after)),
     ]
-    return Answer(document=finite(document), tables=[Table(run.id, ("", ""), lines)])
+    return Answer(document=finite(document), tables=[TextTable(run.id, ("", ""), lines)])
 
 
 def _nll(dataset: Dataset, predictor: Predictor) -> float | None:

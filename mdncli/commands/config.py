@@ -44,7 +44,7 @@ def show(
     Args:
         items: the config, and overrides.
         options: key path -> value of an option that stands for it; None where it was not given.
-        listener: hears what is peculiar about the data, which is read to resolve the config.
+        listener: receives warnings about the data, which is read to resolve the config.
         resolved: settle every `auto`, with the reason beside it: the config that is printed trains
             the same model to the last bit.
 

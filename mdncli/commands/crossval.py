@@ -27,7 +27,7 @@ from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FOLDS = 5
 """Parts that the rows are cut into where neither option nor config says."""
 
 FAILED_FOLDS = 3
-"""The exit code where some folds have failed."""
+"""Exit code if some folds have failed."""
 
 
 def crossval(
@@ -56,7 +56,7 @@ def crossval(
         folds: into how many parts the rows are cut.
         given: or a table with a column per split: 1 marks a row that is tested.
         runs_dir: where the run folder goes; those of the folds are inside it.
-        listener: hears how it goes.
+        listener: receives progress.
     """
     names, overrides = configs.divide(items)
     if not names and options.get("data.file") is not None:
@@ -96,7 +96,7 @@ def crossval(
 
 
 def _ways(base: Config) -> list[dict[str, Any]]:
-    """The keys in which the config of each fold differs from the one that was asked for."""
+    """Overrides of the config for each fold."""
     data = base.data
     if isinstance(data, FileData) and data.splits is not None:
         return [{"data.split": split} for split in range(splits.columns(data.splits))]
@@ -109,7 +109,7 @@ class _Fold:
     """A fold that is done.
 
     Args:
-        number: which one, from 0.
+        number: index, from 0.
         run: its folder.
         dataset: its data.
         scores: on the rows that it tests.
@@ -131,7 +131,7 @@ class _Fold:
 
 
 def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
-    """The folds that did not fail, with their scores on their own test rows."""
+    """Score the folds that did not fail, each on its own test rows."""
     done = []
     for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
         if outcome.error is None:
@@ -153,7 +153,7 @@ def _answer(
     done: Sequence[_Fold],
     seconds: float,
 ) -> Answer:
-    """Write the result and say it."""
+    """Write the result and return the answer."""
     means, errors = _averages(done)
     result: dict[str, Any] = {
         "run": str(view.path),
@@ -182,7 +182,7 @@ def _metrics(dataset: Dataset | None) -> Mapping[str, Metric]:
 
 
 def _averaged(dataset: Dataset | None) -> list[str]:
-    """The metrics that are averaged over the folds, where they are known of all of them."""
+    """Names of the metrics that are averaged over the folds."""
     known = _metrics(dataset)
     others = classification.OTHER_NAMES if known is CLASS_METRICS else {}
     return [*(name for name, metric in known.items() if metric.averaged), *others]
@@ -208,7 +208,7 @@ def _average(values: Sequence[Any]) -> tuple[Any, Any]:
     return float(known.mean()), standard_error(known) if len(known) > 1 else None
 
 
-def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> Table:
+def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str, Any]) -> TextTable:
     headings = {name: metric.heading for name, metric in _metrics(done[0].dataset).items()}
     shown = {
         name: heading
@@ -221,11 +221,13 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))
     rows.append(("± se", "", *(number(errors[key]) for key in shown)))
-    return Table("each fold on its own test rows", ("fold", "rows", *shown.values()), rows)
+    return TextTable(
+        "scores of each fold on its test rows", ("fold", "rows", *shown.values()), rows
+    )
 
 
 def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
-    """The figures of all folds together: every row as the model saw it that had not learned it."""
+    """Draw the figures of all folds together: each row predicted by a model not trained on it."""
     from mdncli.plots import FIGURES
     from mdncli.present.figures import draw
 
@@ -237,7 +239,7 @@ def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
 
 
 def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
-    from mdncli.plots.subject import Rows, Subject
+    from mdncli.plots.subject import PlotRows, Subject
     from mdncli.present.subjects import rows
 
     lead = done[0].dataset
@@ -255,7 +257,7 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
         name=name,
         inputs=lead.inputs,
         targets=lead.targets,
-        test=Rows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
+        test=PlotRows(*(np.concatenate(part) for part in zip(*tested, strict=True))),
         predict_test=None if lead.classes else lambda: Joined(parts()),
         classes=lead.classes,
         classify_test=(lambda: Categorical.joined(parts())) if lead.classes else None,
@@ -264,7 +266,7 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
 
 
 def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
-    """Leave what the folds have; where none has begun, nothing."""
+    """Keep the folder if any fold has begun, or else delete it."""
     with contextlib.suppress(MdnError, OSError):
         begun = store.runs(view.folds)
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)

@@ -23,9 +23,9 @@ from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, significant
-from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
-from mdncli.present.table import Table as Shown
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of
 
@@ -101,7 +101,7 @@ def _reference(run: RunFolder, dataset: Dataset) -> tuple[dict[str, Conditional]
 
 
 def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
-    """The data that the run was trained on, if it is still there."""
+    """Load the data that the run was trained on, if it still exists."""
     from mdncli.experiment import reopen
 
     try:
@@ -138,7 +138,7 @@ def _rows(
         raise error
     else:
         return rows
-    tally = Tally()
+    tally = InvalidRows()
     tally.add(rows, kept)
     if tally.aside and skip_invalid:
         listener(Note(f"{data}: left out {tally}"))
@@ -148,7 +148,7 @@ def _rows(
     return rows[kept]
 
 
-def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
+def _of_classes(result: dict[str, Any], rows: str) -> list[TextTable]:
     reference = (result["reference"] or {}).get("class_shares", {})
     lines = [
         (metric.label, *_figures(metric, name, result), _said(metric, named(reference, name)))
@@ -156,26 +156,30 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[Shown]:
         if _applies(name, result)
     ]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    caption = "class shares: those of the training rows, whatever the inputs" if reference else ""
+    caption = (
+        "class shares: of the training rows, as a baseline that ignores the inputs"
+        if reference
+        else ""
+    )
     columns = ("metric", "value", "standard error", "class shares")
     if not reference:
         columns, lines = columns[:3], [line[:3] for line in lines]
-    return [Shown(title, columns, lines, caption)]
+    return [TextTable(title, columns, lines, caption)]
 
 
-REFERENCES = {"gaussian": "one Gaussian without x", "mixture": "one mixture without x"}
+REFERENCES = {"gaussian": "a Gaussian", "mixture": "a mixture"}
 """Labels of the references: fitted to the training targets, equal for all rows."""
 
 CONFORMAL_ROWS = 5_000
-"""Conformal intervals and regions are checked on at most so many rows, evenly spaced."""
+"""Most rows, evenly spaced, to check conformal intervals and regions on."""
 
 
-def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[Shown]:
+def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[TextTable]:
     scores, intervals = _metrics(result, targets), _intervals(result, targets)
     columns, caption = ["metric", "value", "std. error"], ""
     headings = [text for metric in _LEVELLED.values() for text in (metric.label, "std. error")]
     widths = ["central interval", *headings]
-    sets: list[Shown] = []
+    sets: list[TextTable] = []
     if "uncalibrated" in result:
         plain = result["uncalibrated"]
         columns, caption = [*columns, "before"], "before: without the run's calibration"
@@ -184,16 +188,16 @@ def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[S
         widths, before = [*widths, "before"], _intervals(plain, targets)
         intervals = [(*line, own[1]) for line, own in zip(intervals, before, strict=True)]
         held = ("conformal", "by intervals", "std. error", "by regions", "std. error")
-        sets = [Shown("", held, [*_conformal(result["conformal"], targets)])]
+        sets = [TextTable("", held, [*_conformal(result["conformal"], targets)])]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
-    return [Shown(title, columns, scores, caption), Shown("", widths, intervals), *sets]
+    return [TextTable(title, columns, scores, caption), TextTable("", widths, intervals), *sets]
 
 
 _LEVELLED = {name: metric for name, metric in METRICS.items() if metric.scope == "levels"}
 
 
 def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
-    """A line for each figure that applies: of all targets together, then of each."""
+    """Table lines of all metrics that apply: of all targets together, then of each."""
     together = {name: metric for name, metric in METRICS.items() if metric.scope == "rows"}
     alone = {name: metric for name, metric in METRICS.items() if metric.scope == "targets"}
     lines: list[Sequence[str]] = []
@@ -211,19 +215,19 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
 
 
 def _parts(result: dict[str, Any], targets: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every target, with what is known of it."""
+    """Metrics of every target, by its name."""
     yield from result.get("targets", {targets[0]: result}).items()
 
 
 def _references(
     names: Sequence[str], result: dict[str, Any], target: str = "", suffix: str = ""
 ) -> Iterator[Sequence[str]]:
-    """Figures of what knows nothing of x, a line each."""
+    """Table lines of the reference distributions, which ignore x."""
     for name in names:
         metric = METRICS[name]
         for what, whole in (result["reference"] or {}).items():
             part = whole.get("targets", {}).get(target, whole)
-            label = f"{metric.label} of {REFERENCES[what]}{suffix}"
+            label = f"{metric.label}{suffix}, baseline: {REFERENCES[what]} that ignores the inputs"
             yield label, *_figures(metric, name, part)
 
 
@@ -236,13 +240,13 @@ def _applies(name: str, part: Mapping[str, Any]) -> bool:
 
 
 def _figures(metric: Metric, name: str, part: Mapping[str, Any]) -> tuple[str, str]:
-    """A figure and its standard error, as text."""
+    """Format a metric and its standard error."""
     figure, error = named(part, name), named(part["se"], name)
     return _said(metric, figure), _said(metric, error)
 
 
 def _said(metric: Metric, value: float | None) -> str:
-    """A figure as text: one in a unit of its own may be of any size."""
+    """Format a metric: one in the target's unit may be of any size."""
     return significant(value) if metric.unit.startswith("target") else number(value)
 
 

@@ -13,13 +13,15 @@ from mdncli.export import EXPORTERS, Exporter
 from mdncli.present.answer import Answer
 from mdncli.present.lookup import find_model
 from mdncli.present.output import free
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 
 
 def exporters() -> Answer:
-    """All formats that can be asked for."""
+    """List all export formats."""
     about = {name: exporter.description for name, exporter in EXPORTERS.items()}
-    return Answer(document=about, tables=[Table("", ("format", "what it is"), [*about.items()])])
+    return Answer(
+        document=about, tables=[TextTable("", ("format", "what it is"), [*about.items()])]
+    )
 
 
 def export(
@@ -38,7 +40,7 @@ def export(
         to: a key of `EXPORTERS`.
         output: the file; None for one in the run's folder, which is replaced.
         runs_dir: where the runs are.
-        listener: hears which run is meant.
+        listener: receives a note on the run of a reference.
         force: replace the file if it exists.
     """
     exporter = _exporter(to)

@@ -16,7 +16,7 @@ from mdncli.events import Listener
 from mdncli.experiment import Dataset
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 
 
@@ -24,7 +24,7 @@ def datasets() -> Answer:
     """All synthetic datasets, each with a summary."""
     about = {name: _summary(name) for name in DATASETS}
     return Answer(
-        document=about, tables=[Table("", ("dataset", "what it is"), list(about.items()))]
+        document=about, tables=[TextTable("", ("dataset", "what it is"), list(about.items()))]
     )
 
 
@@ -58,7 +58,7 @@ def generate(
     if output is not None:
         writing.require_format(free(output, force=force))
     dataset = experiment.prepare(config, listener)
-    # Drawn again in a moment, it is not worth an unfinished folder.
+    # Quick to draw again: no unfinished folder is left behind.
     with experiment.begin(dataset, runs_dir) as run:
         picture = _picture(dataset, run)
         files = [_table(dataset, run, output), picture]

@@ -42,13 +42,13 @@ MOST_CODES = 12
 """A whole number with no more different values than this may be a category."""
 
 FEW_LOST = 0.05
-"""Share of the rows that is dropped rather than imputed."""
+"""Share of incomplete rows up to which they are dropped rather than imputed."""
 
 FAR = 4.0
-"""Standard deviations from 0 at which no prediction of a positive target gets there."""
+"""Ratio of mean to standard deviation from which a positive target needs no log transform."""
 
 SKEWED = 1.0
-"""Skewness from which the logarithm of positive values is the better scale."""
+"""Skewness from which a log transform of positive values is suggested."""
 
 
 def init(source: str, target: str | None, output: str | None, *, force: bool) -> Answer:
@@ -98,7 +98,7 @@ def _argument(file: Path) -> str:
 
 
 def _of_table(source: str, target: str | None, file: Path) -> str:
-    """The config for a table, tried out before it is written."""
+    """Config for a table, validated on the data before it is written."""
     whole = table.read(source)
     if target is None:
         names = ", ".join(clip(name) for name in whole.columns)
@@ -130,7 +130,7 @@ def _of_table(source: str, target: str | None, file: Path) -> str:
 
 
 class Hint(NamedTuple):
-    """A transform, why it may help, and whether it surely does."""
+    """Suggested transform, its reason, and whether to apply it."""
 
     transform: str
     why: str
@@ -139,7 +139,7 @@ class Hint(NamedTuple):
 
 @dataclass(frozen=True)
 class Draft:
-    """Choices for a table.
+    """Decisions of a draft config for a table.
 
     Args:
         inputs: the columns to predict from.
@@ -147,7 +147,7 @@ class Draft:
         codes: inputs of few whole numbers, which may be categories.
         hints: column -> a scale on which it may be learned better; only targets' are applied.
         missing: the choice for rows that miss a value, and why.
-        because: why so.
+        because: reason of the choice for missing values.
     """
 
     inputs: Sequence[str]
@@ -168,7 +168,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
     others = [name for name in whole.columns if name not in targets]
     left_out = {name: why for name in others if (why := _unfit(whole.column(name)))}
     if not complete(whole, targets).all():
-        # Rows must be dropped then, and a column of gaps would take nearly all of them.
+        # Incomplete rows must be dropped then: a mostly missing column would drop nearly all rows.
         gaps = {name: whole.column(name).missing().mean() for name in others}
         scarce = {n: f"is missing in {gap:.0%} of the rows" for n, gap in gaps.items() if gap > 0.5}
         left_out = scarce | left_out
@@ -184,7 +184,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
 
 
 def _unfit(column: Column) -> str:
-    """Reason why nothing can be learned from a column; empty where something can."""
+    """Reason to leave out a column; empty if it is usable."""
     present = column.values[~column.missing()]
     distinct = len(np.unique(present))
     if not len(present):
@@ -217,11 +217,14 @@ def _missing(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tup
         return "drop", f"{found}: these are left out, since only inputs can be imputed"
     if lost <= FEW_LOST * whole.rows:
         return "drop", f"{found}: these are left out; impute would keep them"
-    return "impute", f"{found}: a median stands in, and a flag says so; drop leaves such rows out"
+    return (
+        "impute",
+        f"{found}: replaced by the median, with an indicator; drop leaves such rows out",
+    )
 
 
 def _hint(column: Column, *, target: bool) -> Hint | None:
-    """The scale on which a column of numbers may be learned better, if there is one."""
+    """Suggest a transform for a numeric column, if one may help."""
     if column.kind != "numeric":
         return None
     values = column.values[np.isfinite(column.values)].astype(np.float64)
@@ -288,12 +291,14 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     if draft.because:
         yield from _comment(f"{draft.because}.", "  ")
         yield f"  missing: {draft.missing}"
-    yield _line(f"  validation: {data.validation}", "share of the rows that picks the best step")
-    yield _line(f"  test: {data.test:g}", "share of the rows that nothing learns from")
+    yield _line(f"  validation: {data.validation}", "share of validation rows, for the best step")
+    yield _line(f"  test: {data.test:g}", "share of test rows, used for scores only")
     yield "model:"
     if not dataset.classes:
-        yield _line(f"  mixtures: {config.model.mixtures}", "components: ways a row can turn out")
-    yield _line(f"  ensemble: {config.model.ensemble}", "networks trained side by side, averaged")
+        yield _line(f"  mixtures: {config.model.mixtures}", "number of components")
+    yield _line(
+        f"  ensemble: {config.model.ensemble}", "number of networks, whose densities are averaged"
+    )
     yield from _spikes(traps, len(data.target))
     yield "train:"
     yield _line(f"  steps: {config.train.steps}", "each on a batch of rows")
@@ -354,4 +359,4 @@ def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
     if floors:
         mark = "" if len(floors) == targets else "# "
         floor = f"  {mark}scale: {{floor: {max(floors):g}}}"
-        yield _line(floor, "thinnest component, in standard deviations of the target")
+        yield _line(floor, "smallest scale of a component, in standard deviations of the target")

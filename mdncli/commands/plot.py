@@ -18,7 +18,7 @@ from mdncli.plots import FIGURES, SWEEP_FIGURES
 from mdncli.present.answer import Answer
 from mdncli.present.figures import draw
 from mdncli.present.lookup import find, require_own_model
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.sweep.folder import is_sweep, status_of
 
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
 
 MOST_RUNS = 6
-"""More would be too small to see, and there are no more colours that everyone can tell apart."""
+"""Most runs in one figure: more panels are too small, and there are no more distinct colours."""
 
 
 def figures() -> Answer:
-    """All figures that can be asked for."""
+    """List all figures."""
     every = {**FIGURES, **SWEEP_FIGURES}
     about = {name: figure.description for name, figure in every.items()}
-    return Answer(document=about, tables=[Table("", ("figure", "what it shows"), [*about.items()])])
+    return Answer(
+        document=about, tables=[TextTable("", ("figure", "what it shows"), [*about.items()])]
+    )
 
 
 def plot(
@@ -52,7 +54,7 @@ def plot(
         references: the runs; none means the latest.
         names: the figures; none means all that apply.
         runs_dir: where the runs are.
-        listener: hears which run is meant.
+        listener: receives a note on the run of a reference.
         name: of the new folder, for several runs.
     """
     for figure in names:
@@ -78,7 +80,7 @@ def plot(
     from mdncli.experiment import begin_view
 
     about = {"runs": [run.id for run in runs]}
-    # Drawn again in a moment, it is not worth an unfinished folder.
+    # Quick to draw again: no unfinished folder is left behind.
     with begin_view(runs_dir, name or "plot", about) as view:
         answer = _drawn(view, subjects, chosen)
         result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}

@@ -1,4 +1,4 @@
-"""`mdn predict`: what a run says about every row of a table, as further columns of that table."""
+"""`mdn predict`: predictions for every row of a table, as further columns of that table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
-from mdncli.present.invalid_rows import Tally, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
@@ -36,15 +36,15 @@ QUANTILES = "0.05,0.5,0.95"
 
 MOST_THREADS = 4
 
-Part = tuple[Table, Columns | Records]
-"""Rows to predict at, and all that their file says about them."""
+TablePart = tuple[Table, Columns | Records]
+"""Rows to predict at, and their original columns or records."""
 
 Kept = NDArray[np.bool_]
 """Mask of the rows that are predicted at, (N,)."""
 
 
 @dataclass(frozen=True)
-class Request:
+class PredictRequest:
     """The options of `mdn predict`."""
 
     at: str | None = None
@@ -59,10 +59,10 @@ class Request:
     skip_invalid: bool = False
 
 
-def predict(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
-    """Write the table with what is asked of each target and, if it is there, log p.
+def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: Listener) -> Answer:
+    """Write the table with the requested summaries of each target and, if it is there, log p.
 
-    Of classes, it is the most probable one and the probability of each.
+    For classes, these are the most probable class and the probability of each.
     """
     asked = Asked.of(request)
     if request.output not in (None, "-"):
@@ -72,7 +72,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     if predictor.classes:
         _refuse_of_numbers(request)
     claims = _claims(run, predictor, asked)
-    tally = Tally()
+    tally = InvalidRows()
     parts = _in_order(
         lambda some: _predicted(predictor, asked, claims, *some),
         _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
@@ -80,7 +80,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
     first, rows = next(parts, None), 0
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
-    # Nothing is made before the input has proved to be one.
+    # No output is created before the input has proved readable.
     with (
         destination(request.output, run.predictions, "predict") as target,
         extending(target) as extend,
@@ -102,7 +102,7 @@ def predict(reference: str, request: Request, runs_dir: Path, listener: Listener
 
 @dataclass(frozen=True)
 class Asked:
-    """Summaries that are asked of each target, and the names of their columns.
+    """Requested summaries of each target, and the names of their columns.
 
     Attributes:
         levels: of quantiles.
@@ -122,7 +122,7 @@ class Asked:
     parts: bool = False
 
     @classmethod
-    def of(cls, request: Request) -> Self:
+    def of(cls, request: PredictRequest) -> Self:
         levels = _levels(request.quantiles)
         names = [f"q{level}" for level in levels]
         for _, percent in _masses("--interval", request.intervals):
@@ -138,7 +138,7 @@ class Asked:
         )
 
     def columns(self) -> Iterator[tuple[str, type]]:
-        """Names of the columns after the target's, and what they hold."""
+        """Columns of one target: their names after the target's, and their values."""
         yield from ((name, float) for name in ("mean", "std"))
         if self.parts:
             yield from ((name, float) for name in ("std_aleatoric", "std_epistemic"))
@@ -149,7 +149,7 @@ class Asked:
 
 
 class _Claims(NamedTuple):
-    """The levels of quantiles and the masses of regions that columns are made of."""
+    """Levels of quantiles and masses of regions."""
 
     levels: Sequence[float]
     regions: Sequence[float]
@@ -174,7 +174,7 @@ def _claims(run: RunFolder, predictor: Predictor, asked: Asked) -> list[_Claims]
 
 
 def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]:
-    """The masses that an option was given, and each in percent."""
+    """Parse the masses of an option, and format each in percent."""
     seen: set[str] = set()
     for mass in masses:
         if not 0 < mass < 1:
@@ -188,8 +188,8 @@ def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]
         yield mass, percent
 
 
-def _refuse_of_numbers(request: Request) -> None:
-    """Refuse to give classes, which have no order, what only numbers have."""
+def _refuse_of_numbers(request: PredictRequest) -> None:
+    """Refuse quantiles, intervals and the like for classes, which have no order."""
     for option, given in (
         ("--quantiles", request.quantiles != QUANTILES),
         ("--interval", bool(request.intervals)),
@@ -226,8 +226,8 @@ def _levels(text: str) -> list[float]:
 
 
 def _parts(
-    run: RunFolder, predictor: Predictor, request: Request, listener: Listener
-) -> Iterator[Part]:
+    run: RunFolder, predictor: Predictor, request: PredictRequest, listener: Listener
+) -> Iterator[TablePart]:
     encoding = predictor.encoding
     if request.at is None:
         from mdncli.experiment import reopen
@@ -253,7 +253,7 @@ def _parts(
     return _typed(table.read(source, text=encoding.text_columns))
 
 
-def _typed(rows: Table) -> Iterator[Part]:
+def _typed(rows: Table) -> Iterator[TablePart]:
     for part in table.parts(rows):
         yield part, part.arrays()
 
@@ -261,11 +261,11 @@ def _typed(rows: Table) -> Iterator[Part]:
 def _kept(
     run: RunFolder,
     encoding: Encoding,
-    parts: Iterator[Part],
-    request: Request,
-    tally: Tally,
-) -> Iterator[tuple[Part, Kept]]:
-    """The rows to write, and which of them are predicted at.
+    parts: Iterator[TablePart],
+    request: PredictRequest,
+    tally: InvalidRows,
+) -> Iterator[tuple[TablePart, Kept]]:
+    """Rows to write, and the mask of those predicted at.
 
     Rows that cannot be encoded are left out if the request says so. Else those with a gap stay,
     without predictions, if the run was trained without such rows, and are refused if it was not.
@@ -306,9 +306,9 @@ def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
 
 
 def _predicted(
-    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: Part, kept: Kept
+    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: TablePart, kept: Kept
 ) -> tuple[Columns | Records, dict[str, np.ndarray]]:
-    """The columns that some rows have, and those that are predicted for them."""
+    """Existing columns of some rows, and the predicted ones."""
     rows, written = part
     encoding = predictor.encoding
     known = set(encoding.targets) <= set(rows.columns)
@@ -337,7 +337,7 @@ def _predicted(
 
 
 def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[str, type]]:
-    """Names of the new columns, and what they hold."""
+    """New columns by name."""
     for name in encoding.targets:
         if encoding.classes:
             probabilities = [f"p_{label}" for label in encoding.classes]
@@ -359,7 +359,7 @@ def _described(
     parts: Sequence[np.ndarray],
     y: np.ndarray | None,
 ) -> Iterator[np.ndarray]:
-    """The new columns; log p is missing where a target is."""
+    """New columns; log p is missing where a target is."""
     if isinstance(predicted, Categorical):
         yield np.array(predicted.labels, object)[predicted.mode()]
         yield from predicted.probabilities().T
@@ -406,7 +406,7 @@ _Result = TypeVar("_Result")
 
 
 def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
-    """`map` on all cores, with as many items at hand as there are threads, and one more."""
+    """`map` on several threads, in order, with at most one more item in memory than threads."""
     threads = min(MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         at_work = deque()

@@ -26,7 +26,7 @@ from mdncli.present.output import destination, free
 from mdncli.store import RunFolder
 
 GRID_POINTS = 1000
-"""Evenly spaced x where one input is not told where to draw; draws where there is no input."""
+"""Default number of evenly spaced x with one input; of draws without inputs."""
 
 MOST_DRAWS = 1_000_000_000
 
@@ -34,14 +34,14 @@ DRAWS_AT_ONCE = 1 << 20
 """Draws that are held and written together."""
 
 MOST_TEMPERATURES = 6
-"""More would be too small to see side by side."""
+"""Most temperatures: more panels would be too small."""
 
 MOST_PICTURED = 1_000_000
-"""A picture is of all draws, or of so many of them."""
+"""Most draws in the figure."""
 
 
 @dataclass(frozen=True)
-class Request:
+class SampleRequest:
     """The options of `mdn sample`."""
 
     temperatures: str = "1"
@@ -55,7 +55,7 @@ class Request:
     force: bool = False
 
 
-def sample(reference: str, request: Request, runs_dir: Path, listener: Listener) -> Answer:
+def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Listener) -> Answer:
     """Draw, write the draws as a table in long form, and draw a picture of them."""
     temperatures = _temperatures(request.temperatures)
     _check(request)
@@ -88,7 +88,7 @@ def sample(reference: str, request: Request, runs_dir: Path, listener: Listener)
 
 
 def _temperatures(text: str) -> tuple[float, ...]:
-    """The temperatures asked for, such as those of "0.5,1,2", in that order."""
+    """Parse temperatures such as "0.5,1,2", in that order."""
     values = []
     for word in text.split(","):
         try:
@@ -112,7 +112,7 @@ def _check_temperature(option: str, value: float, said: str) -> None:
         raise UsageError(f"{option} {said}: is not a temperature", hint="give 0 or more")
 
 
-def _check(request: Request) -> None:
+def _check(request: SampleRequest) -> None:
     scale = request.scale_temperature
     _check_temperature("--sigma-temp", scale, f"{scale:g}")
     if request.count is not None and request.count < 1:
@@ -127,7 +127,9 @@ def _check(request: Request) -> None:
             free(path.with_suffix(".png"), force=request.force)
 
 
-def _where(run: RunFolder, predictor: Predictor, request: Request, listener: Listener) -> Table:
+def _where(
+    run: RunFolder, predictor: Predictor, request: SampleRequest, listener: Listener
+) -> Table:
     """The rows to draw at."""
     encoding = predictor.encoding
     if not encoding.inputs:
@@ -176,11 +178,11 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
 
 
 def _drawn(
-    predictor: Predictor, at: Table, count: int, request: Request, temperature: float
+    predictor: Predictor, at: Table, count: int, request: SampleRequest, temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws in long form and in parts: input columns, the draw's number, the targets.
 
-    Every temperature begins with the same random numbers, so that what differs is its doing.
+    All temperatures use the same random numbers, so that they differ in nothing else.
     """
     rng = stream(predictor.seed if request.seed is None else request.seed, "sampling")
     label = "draw"
@@ -230,7 +232,7 @@ def _plot(
         return False
     from mdncli.experiment import reopen
     from mdncli.plots import FIGURES, save
-    from mdncli.plots.subject import Rows
+    from mdncli.plots.subject import PlotRows
     from mdncli.present.subjects import of_dataset
 
     data, subjects = of_dataset(reopen(run)), []
@@ -239,7 +241,7 @@ def _plot(
             np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)
         )
         name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
-        subjects.append(replace(data, name=name, draws=Rows(x, y)))
+        subjects.append(replace(data, name=name, draws=PlotRows(x, y)))
     save(FIGURES["samples"].load()(*subjects), path)
     return True
 

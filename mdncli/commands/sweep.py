@@ -1,4 +1,4 @@
-"""`mdn sweep`: many trials of one config, in stacks, in processes, and never one of them twice."""
+"""`mdn sweep`: train many trials of one config, in stacks and processes, each trial once."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def sweep(
         options: key path -> value of an option that stands for it; None where it was not given.
         request: the other options.
         runs_dir: where the sweep's folder is or goes; its trials are inside it.
-        listener: hears how it goes.
+        listener: receives progress.
     """
     require_sense(request)
     with contextlib.ExitStack() as held:
@@ -102,7 +102,7 @@ def _swept(
 def _known(
     named: str | None, plan: Plan | None, request: Request, runs_dir: Path, listener: Listener
 ) -> RunFolder | None:
-    """The folder of the sweep that was named or begun before; None of a new one."""
+    """Folder of an existing sweep, named or found by its identity; None for a new one."""
     if named:
         folder = find(named, runs_dir, listener, is_sweep)
         require_same(folder, plan)

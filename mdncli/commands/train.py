@@ -25,7 +25,7 @@ from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.lookup import anything, find, require_own_model
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.training.profiling import Profiler
 
 MOST_RUNS = 10_000
@@ -72,7 +72,7 @@ def _profiled(answer: Answer, watch: Profiler) -> Answer:
     return replace(
         answer,
         document={**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}},
-        tables=[*answer.tables, Table("Where the time went", ("part", "s", "%"), rows)],
+        tables=[*answer.tables, TextTable("Where the time went", ("part", "s", "%"), rows)],
         following=(),
     )
 
@@ -199,7 +199,7 @@ COMPARED = {
 """Columns beside the NLL of a run, and their meaning."""
 
 
-def _scores(results: Sequence[Mapping[str, Any]]) -> Table:
+def _scores(results: Sequence[Mapping[str, Any]]) -> TextTable:
     """The NLL of each run, beside those that it is compared with where these are known."""
     compared = {
         name: meaning
@@ -222,15 +222,15 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> Table:
         captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
     captions += filter(None, [_best(results)])
     title = "How good is it? NLL in nats per row, lower is better"
-    return Table(title, columns, rows, "; ".join(captions), one_line=True)
+    return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
 
 
-def _health(results: Sequence[Mapping[str, Any]]) -> list[Table]:
+def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
     """The health of the model of a single run."""
     if len(results) > 1:
         return []
     rows = [*health.verdicts(results[0])]
-    return [Table("Is the model healthy?", ("", ""), rows)] if rows else []
+    return [TextTable("Is the model healthy?", ("", ""), rows)] if rows else []
 
 
 def _following(results: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -57,7 +57,7 @@ _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
 def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Part the arguments of a command into configs and overrides.
+    """Split the arguments of a command into configs and overrides.
 
     >>> divide(["sine", "model.mixtures=20", "./a=b.yaml"])
     (['sine', './a=b.yaml'], ['model.mixtures=20'])
@@ -77,7 +77,7 @@ def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _is_config(item: str) -> bool:
-    """Whether an argument can only be a config: an override, or the name of something there."""
+    """True if an argument is complete by itself: an override, an example or an existing path."""
     return bool(OVERRIDE.match(item)) or item in builtin() or os.path.exists(item)
 
 
@@ -88,14 +88,14 @@ def load(
     *,
     recorded: int | None = None,
 ) -> Config:
-    """Read a config with what the command line adds to it.
+    """Read a config with overrides and options of the command line.
 
     Args:
         config: a YAML file, a table, or the name of a built-in example; None for the defaults.
         overrides: `key=value` arguments; relative paths in them are relative to the current folder.
         options: key path -> value of an option that stands for it; None where it was not given.
-        recorded: of the config of a run folder, the number of the folder's format: keys that came
-            later have the meaning that they had then.
+        recorded: of the config of a run folder, the number of the folder's format: keys added later
+            get their former meaning.
 
     Returns:
         The config with every default filled in and every path absolute.
@@ -175,7 +175,7 @@ def revised(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:
-    """What the config itself says: a table says no more than that it is the data."""
+    """Tree, marks and settings of a CONFIG argument: of a table, one setting for `data.file`."""
     if is_table(config):
         mark = Mark(printable(config), key=("data", "file"))
         return {}, {(): mark}, [Setting(("data", "file"), Text(config, quoted=True), mark)]

@@ -1,4 +1,4 @@
-"""The section `data`: where the rows come from and how they are split."""
+"""The section `data`: source and split of the rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_DATASET = "inverse_sine"
-"""What is learned where the config names neither a dataset nor a file."""
+"""Dataset of a config that names neither a dataset nor a file."""
 
 
 Names = tuple[Annotated[str, Field(min_length=1), WORD], ...]
@@ -63,35 +63,35 @@ Transforms = Annotated[
 
 
 class Data(Section):
-    """Where the rows come from and how they are split."""
+    """Source and split of the rows."""
 
     transform: Annotated[
         Transforms,
         Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
     ] = {}  # noqa: RUF012 - pydantic copies a default
-    seed: Annotated[
-        Seed, Field(description="draws and splits the data; apart from the run's seed")
-    ] = 0
+    seed: Annotated[Seed, Field(description="random seed of drawing and splitting the data")] = 0
     validation: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | Literal["auto"],
         BeforeValidator(number_or("auto")),
-        Field(description="share of the rows that picks the best step; auto: 6%, of few rows more"),
+        Field(
+            description="share of validation rows, for the best step; auto: 6%, more of few rows"
+        ),
     ] = "auto"
     test: Annotated[
-        float, Field(ge=0, lt=1, description="share of the rows that nothing learns from"), NUMBER
+        float, Field(ge=0, lt=1, description="share of test rows, used for scores only"), NUMBER
     ] = 0.15
 
     folds: Annotated[
         Annotated[int, Field(ge=2, le=1000), WHOLE] | None,
-        Field(description="cut the rows into so many parts of which one is tested, not data.test"),
+        Field(description="number of cross-validation folds; one is tested, not data.test"),
     ] = None
     fold: Annotated[
-        int, Field(ge=0, lt=1000, description="which of the folds is tested, from 0"), WHOLE
+        int, Field(ge=0, lt=1000, description="index of the tested fold, from 0"), WHOLE
     ] = 0
 
     @property
     def validation_share(self) -> float | None:
-        """The share of the validation rows; None where it is left to the number of rows."""
+        """Share of the validation rows; None for the default by the number of rows."""
         return None if self.validation == "auto" else self.validation
 
     @model_validator(mode="after")
@@ -156,7 +156,7 @@ class SyntheticData(Data):
 
 
 class FileData(Data):
-    """A table of the user's own."""
+    """A table from a file."""
 
     file: Annotated[FilePath, Field(description="the table: .csv, .tsv, .csv.gz, .parquet or .npz")]
     inputs: Annotated[
@@ -176,7 +176,7 @@ class FileData(Data):
     missing: Annotated[
         Literal["error", "drop", "impute"],
         WORD,
-        Field(description="what becomes of rows that miss a value"),
+        Field(description="treatment of rows with missing values"),
     ] = "error"
     task: Annotated[
         Literal["auto", "regression", "classification"],
@@ -187,11 +187,13 @@ class FileData(Data):
         FilePath | None,
         Field(description="table with a row per data row, a column per split: 1 test, 0 train"),
     ] = None
-    split: Annotated[int, Field(ge=0, description="which column of splits, from 0"), WHOLE] = 0
+    split: Annotated[
+        int, Field(ge=0, description="index of the column of splits, from 0"), WHOLE
+    ] = 0
 
     @property
     def asked_task(self) -> Literal["regression", "classification"] | None:
-        """The task; None where it is left to what the target holds."""
+        """The task; None to infer it from the target."""
         return None if self.task == "auto" else self.task
 
     @model_validator(mode="after")
@@ -238,16 +240,16 @@ class FileData(Data):
 
 
 PARAMETERS = {
-    "rows": "how many rows are drawn",
+    "rows": "number of rows to draw",
     "noise": "standard deviation of the noise",
     "joint_noise": "standard deviation of the angles' own noise, in radians",
-    "low": "lower end of the range that is drawn from",
-    "high": "upper end of the range that is drawn from",
-    "turns": "how often an arm winds around the middle",
+    "low": "lower end of the range of draws",
+    "high": "upper end of the range of draws",
+    "turns": "number of turns of an arm around the middle",
     "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",
-    "grid": "evenly spaced over the range instead of drawn from it",
+    "grid": "evenly spaced over the range instead of random",
 }
-"""Parameter of datasets -> what it does."""
+"""Parameter of datasets -> description."""
 
 
 @functools.cache
@@ -277,7 +279,7 @@ AnyData = SyntheticData | FileData
 
 
 def data_class(section: object) -> type[AnyData]:
-    """The kind of data that a `data:` section describes, judged by its keys.
+    """Class of a `data:` section, by its keys.
 
     Raises:
         ValidationError: it names no known dataset, or a dataset and a file.
@@ -296,7 +298,7 @@ def data_class(section: object) -> type[AnyData]:
 
 
 def kind_of_data(section: object) -> type[Data]:
-    """`data_class`, or what all kinds have in common where it cannot be told."""
+    """`data_class`, or the common base class of an invalid section."""
     try:
         return data_class(section)
     except ValidationError:

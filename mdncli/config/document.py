@@ -1,11 +1,11 @@
-"""YAML text to a tree of `Text`, every key with the line it stands on.
+"""Parser of YAML text into a tree of `Text`, with the line of every key.
 
-Built from the parser's events rather than by a loader, for what a loader does silently: it keeps
-the last of two equal keys, guesses the type of a scalar, follows aliases and obeys tags. The tree
-has dictionaries, lists, `Text` and None, and its depth is bounded.
+Built from the parser's events rather than by a loader, which would silently keep the last of two
+equal keys, guess the type of a scalar, follow aliases and obey tags. The tree has dictionaries,
+lists, `Text` and None, and its depth is bounded.
 
-Syntax errors are told by their class and by what stands at their marks: the parser's own words
-differ between its versions and its builds.
+Messages for syntax errors follow from their class and the text at their marks: the parser's own
+wording differs between its versions and builds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where something was written: a file and its line, or an argument of the command line.
+    """Origin of a key or value: a file and its line, or an argument of the command line.
 
     Args:
         where: the path or the argument as the user wrote it, made printable.
@@ -59,7 +59,7 @@ class Mark:
     key: Key | None = None
 
     def says(self, what: str, key: Key = ()) -> str:
-        """The message of a fault found here.
+        """Format a fault found here as a message.
 
         >>> Mark("a.yaml", 3).says("must be a number", ("train", "warmup"))
         'a.yaml:3: train.warmup: must be a number'
@@ -75,7 +75,7 @@ Marks = dict[Key, Mark]
 
 
 def spelled(key: Key) -> str:
-    """A key path as a person writes it; places in a list count from 1.
+    """Key path with dots; list indices count from 1.
 
     >>> spelled(("model", "hidden", 0))
     'model.hidden[1]'
@@ -115,7 +115,7 @@ def parse(
     Args:
         text: the YAML.
         mark: a line number, counted from 1, to its mark.
-        folder: what relative paths in it are relative to.
+        folder: base folder of relative paths in it.
         key: the key path that the text is the value of.
         commas: whether commas make a list of a scalar.
 
@@ -221,7 +221,7 @@ class _Builder:
         return items
 
     def _check(self, event: yaml.Event, key: Key) -> None:
-        """Refuse what can make a small file large, deep or alive."""
+        """Refuse aliases, tags, and documents that are too large or too deep."""
         if getattr(event, "anchor", None):
             self._refuse(event, key, "anchors (&) and aliases (*) are not supported; repeat values")
         if tag := getattr(event, "tag", None):
@@ -247,16 +247,16 @@ def _node_event(event: yaml.Event) -> yaml.NodeEvent:
 
 _TOO_DEEP = f"is nested too deeply; keep to {DEPTH} levels"
 _NEVER_NESTS = re.compile(
-    # Within a word, a quote or a # is a character like any other.
+    # Within a plain scalar, quotes and # are ordinary characters.
     r"""(?<![^\s,:\[\]{}])(?:"(?:[^"\\]|\\[\s\S])*+"|'(?:[^']|'')*+')|(?<!\S)#.*"""
 )
 """Quoted text and comments."""
 
 
 def _refuse_nesting(text: str, mark: Callable[[int], Mark]) -> None:
-    """Refuse deep brackets on one line, which the parser reads to its end before it says anything.
+    """Refuse deeply nested brackets on one line, which the parser would read whole.
 
-    What is nested over several lines is refused while the tree grows.
+    Nesting over several lines is refused while the tree is built.
     """
     if text.count("[") + text.count("{") <= DEPTH:
         return
@@ -276,9 +276,9 @@ _WRONG_ESCAPE = re.compile(r"\\.?[0-9A-Fa-f]*.?\Z")
 
 
 def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
-    """The line and the sentence of a syntax error.
+    """Line and message of a syntax error.
 
-    An error of something left open is where it was opened, not where the file ends.
+    An unclosed quote or bracket is reported where it was opened, not at the end of the file.
     """
     at = error.problem_mark or error.context_mark
     if at is None:
@@ -303,7 +303,7 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
 
 
 def _misread(text: str, since: yaml.Mark, at: yaml.Mark) -> tuple[yaml.Mark, str]:
-    """The place at which the text is no YAML, and the fault in a phrase.
+    """Position of the syntax error, and the fault as a phrase.
 
     Args:
         text: all of it.

@@ -1,4 +1,4 @@
-"""What is wrong with a config, in sentences: where, which key, what, and what to do."""
+"""Messages for the faults of a config: location, key, fault and remedy."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mdncli.config.scalars import choice_of, nearest, plain, shown
 from mdncli.config.schema import Fields, fields, words_of
 
 MOST = 50
-"""Faults of one config that are told one by one."""
+"""Most faults of one config that are listed."""
 
 
 def sentences(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> list[str]:
-    """The faults of a tree, one line each, in the order of the file."""
+    """Messages for the faults of a tree, one line each, in the order of the file."""
     found: dict[Key, Any] = {}
     for detail in error.errors(include_url=False, include_input=False):
         found.setdefault(_within(detail["loc"], tree), detail)
@@ -31,19 +31,19 @@ def sentences(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> li
 
 
 def origin(key: Key, marks: Marks) -> Mark:
-    """Where a key was written, or the section that should hold it."""
+    """Mark of a key, or of the section that should hold it."""
     while key not in marks:
         key = key[:-1]
     return marks[key]
 
 
 def _order(mark: Mark) -> tuple[bool, int]:
-    """Files come before arguments, and their lines in order."""
+    """Sort key: files before arguments, lines in order."""
     return mark.key is not None, mark.line
 
 
 def _within(place: tuple[int | str, ...], tree: Tree) -> Key:
-    """A place of pydantic's without the names of union members that it appends."""
+    """Strip the names of union members that pydantic appends to a location."""
     for depth, part in enumerate(place):
         if isinstance(tree, dict):
             tree = tree.get(str(part))
@@ -121,7 +121,7 @@ def _written(bound: float) -> str:
 
 
 def _unknown(key: Key, whole: Key, schema: Fields) -> str:
-    """What to say of an unknown key: the key that was probably meant.
+    """Message for an unknown key, with the key that was probably meant.
 
     Args:
         key: as far as it is wrong.
@@ -153,7 +153,7 @@ def _unknown(key: Key, whole: Key, schema: Fields) -> str:
 
 
 def _path_like(key: Key, paths: Iterable[Key]) -> str | None:
-    """The key path most like one of which a section is misspelt."""
+    """Key path most similar to one with a misspelt section."""
     known = {spelled(path) for path in paths if len(path) == len(key)}
     return nearest(spelled(key), sorted(known), likeness=0.75)
 

@@ -1,4 +1,4 @@
-"""Keys that earlier formats of a run folder did not have, and what their absence meant.
+"""Keys added since earlier formats of a run folder, and the meaning of their absence.
 
 A run folder records the number of its format. When a config key is added, or a default changes its
 meaning, the number in `mdncli.store` rises by one and the key gets a line here with the value that

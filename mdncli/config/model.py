@@ -31,23 +31,23 @@ Layers = Annotated[
 
 
 COUNTS = (1, 2, 5, 10, 20)
-"""The numbers of components that `model.mixtures: auto` chooses from."""
+"""Numbers of components that `model.mixtures: auto` chooses from."""
 
 
 class Scale(Section):
-    """How a component's scale comes from the network's output, in standardised units."""
+    """Scales of the components, in standardised units."""
 
     map: Annotated[
-        Literal["softplus", "exp", "elu"], WORD, Field(description="what makes it positive")
+        Literal["softplus", "exp", "elu"], WORD, Field(description="map from raw outputs to scales")
     ] = "softplus"
     floor: Annotated[
         Annotated[float, Field(ge=0, le=1e3)] | Literal["auto"],
         BeforeValidator(number_or("auto")),
-        Field(description="smallest scale, standardised; auto: 0.001, of coarse targets more"),
+        Field(description="smallest scale, standardised; auto: 0.001, larger for coarse targets"),
     ] = "auto"
     cap: Annotated[
         Positive | None,
-        Field(description="largest scale is 1 / sqrt(cap), standardised; null: no limit"),
+        Field(description="upper limit of the scale: 1/sqrt(cap), standardised; null: no limit"),
     ] = None
 
 
@@ -56,15 +56,17 @@ class Model(Section):
 
     An `mlp` predicts one number, with a scale that is the same for all rows; a `linear` model is an
     mlp without hidden layers. A `gmm` is one Gaussian mixture for all rows, whatever their inputs,
-    fitted by expectation-maximisation: the section `train` does not apply to it. What does not
-    apply to a kind is left alone, so that a config can be trained as another kind by changing this
-    one key.
+    fitted by expectation-maximisation: the section `train` does not apply to it. Settings that do
+    not apply to a kind are ignored, so that changing this one key trains the config as another
+    kind.
     """
 
     kind: Annotated[
         Literal["mdn", "mlp", "linear", "gmm"],
         WORD,
-        Field(description="a mixture given x, one prediction of constant scale, or one mixture"),
+        Field(
+            description="mixture given x, point prediction of constant scale, or mixture without x"
+        ),
     ] = "mdn"
     hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
         64,
@@ -75,19 +77,21 @@ class Model(Section):
     activation: Annotated[
         Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
         WORD,
-        Field(description="between the layers"),
+        Field(description="of the hidden layers"),
     ] = "silu"
     residual: Annotated[
         bool | Literal["auto"],
         BeforeValidator(flag_or("auto")),
-        Field(description="layers add to the values before them; auto: where they are 4 or more"),
+        Field(description="skip connections of hidden layers; auto: if there are 4 layers or more"),
     ] = "auto"
     mixtures: Annotated[
         Annotated[int, Field(ge=1, le=1000)]
         | Annotated[tuple[Annotated[int, Field(ge=1, le=1000), WHOLE], ...], Field(min_length=1)]
         | Literal["auto"],
         BeforeValidator(each_or(whole_or("auto"))),
-        Field(description="components (K); a list: as few of these as suffice; auto: of 1 to 20"),
+        Field(
+            description="number of components (K); a list: least that suffices; auto: of 1 to 20"
+        ),
     ] = 10
     family: Annotated[
         Literal["gaussian", "laplace", "logistic", "student_t"],
@@ -101,26 +105,30 @@ class Model(Section):
     covariance: Annotated[
         Literal["auto", "isotropic", "diagonal", "full"],
         WORD,
-        Field(description="of a component's targets; auto: full of 2 or 3 gaussian ones"),
+        Field(description="of a component's targets; auto: full for 2 or 3 gaussian ones"),
     ] = "auto"
     targets: Annotated[
         Literal["joint", "independent", "chain"],
         WORD,
-        Field(description="of several: one mixture, one for each, or each given those before it"),
+        Field(
+            description="of several: one joint mixture, one for each, or each given those before it"
+        ),
     ] = "joint"
-    scale: Annotated[Scale, Field(description="how a component's scale is made")] = Scale()
+    scale: Annotated[Scale, Field(description="scales of the components")] = Scale()
     background: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "validation"],
         BeforeValidator(number_or("auto", "validation")),
-        Field(description="share of one component as wide as all rows; auto: by validation rows"),
+        Field(description="weight of a component as wide as all rows; auto: by validation rows"),
     ] = "auto"
     ensemble: Annotated[
-        int, Field(ge=1, le=1000, description="networks trained side by side and averaged"), WHOLE
+        int,
+        Field(ge=1, le=1000, description="number of networks, whose densities are averaged"),
+        WHOLE,
     ] = 5
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """The numbers of components that are tried.
+        """Numbers of components to try.
 
         >>> Model(mixtures="auto").counts
         (1, 2, 5, 10, 20)
@@ -131,7 +139,7 @@ class Model(Section):
 
     @property
     def networks(self) -> int:
-        """The networks that are trained for each part of the targets."""
+        """Number of networks to train for each part of the targets."""
         return self.ensemble * len(self.counts)
 
     @model_validator(mode="after")

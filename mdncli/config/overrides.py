@@ -13,12 +13,12 @@ from mdncli.config.scalars import Text, clip
 from mdncli.errors import ConfigError
 
 OVERRIDE = re.compile(r"[A-Za-z_][\w.]*=")
-"""How an argument starts that is an override and not a config."""
+"""Pattern of the start of an override argument."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One value from the command line.
+    """Key and value given on the command line.
 
     Args:
         key: the key path it sets.
@@ -32,7 +32,7 @@ class Setting:
 
 
 def of_override(argument: str) -> Setting:
-    """Read `key=value`. The value is YAML in brackets or quotes, and taken as it stands otherwise.
+    """Read `key=value`. The value is YAML if in brackets or quotes, and plain text otherwise.
 
     >>> setting = of_override("data.target=house price = usd")
     >>> setting.key, setting.value.text
@@ -56,7 +56,7 @@ def of_override(argument: str) -> Setting:
 
 
 def of_option(path: str, value: object) -> Setting:
-    """The setting of an option: of `seed` and 3 for `--seed 3`.
+    """Setting of an option such as `--seed 3`.
 
     >>> of_option("train.epochs", 3).mark.where
     '--epochs 3'
@@ -77,7 +77,7 @@ def _value(text: str, key: tuple[str, ...], mark: Mark) -> Tree:
 
 
 def overlay(tree: dict[str, Tree], marks: Marks, settings: Sequence[Setting]) -> list[str]:
-    """Lay settings over a tree and its marks, in place.
+    """Apply settings to a tree and its marks, in place.
 
     Returns:
         The faults of settings that contradict an earlier one.
@@ -116,7 +116,7 @@ def _lay(tree: dict[str, Tree], marks: Marks, setting: Setting) -> None:
 
 
 def _displaced(section: Tree, key: Key) -> Collection[str]:
-    """Keys that a choice on the command line makes void where a file chose the other way."""
+    """Keys of the file that a contradicting choice on the command line removes."""
     match key:
         case ("train", "epochs"):
             return {"steps"}

@@ -24,8 +24,8 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
 
     Args:
         config: a config with its defaults filled in.
-        comments: say beside each key what it does.
-        notes: key path -> a remark that stands beside the key.
+        comments: describe each key in a comment.
+        notes: key path -> remark in the key's comment.
 
     >>> print(*dump(Config(seed=3)).splitlines()[:4], sep="\n")
     name: run
@@ -66,7 +66,7 @@ def written(value: object) -> str:
 
 @functools.lru_cache(1024, typed=True)
 def _scalar(text: object) -> str:
-    """A scalar as YAML; the configs of a sweep have nearly all of them in common."""
+    """A scalar as YAML; cached, as the configs of a sweep share nearly all of them."""
     escaped = isinstance(text, str) and not text.isprintable()
     listed = yaml.safe_dump(
         [text],

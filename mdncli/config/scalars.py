@@ -1,8 +1,9 @@
-"""Scalars as written, and the types that read them.
+"""Scalars as written, and their readers by type.
 
-YAML guesses what a scalar means: `no` is false, `010` is eight, `1e-3` is text. Here a scalar stays
-`Text` until the schema's type for its key reads it, so a number is read where a number is due and
-text where text is due. Values that are no `Text` pass through, so the models work from Python too.
+YAML guesses the type of a scalar: `no` is false, `010` is eight, `1e-3` is text. Here a scalar
+stays `Text` until the schema's type for its key reads it, so a number is read where a number is due
+and text where text is due. Values that are no `Text` pass through, so the models work from Python
+too.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Text:
 
     Args:
         text: the characters, without quotes.
-        quoted: whether it stood in quotes, and so is text whatever it looks like.
-        folder: what a relative path is relative to.
+        quoted: whether it was quoted, and so is always text.
+        folder: base folder of a relative path.
         commas: whether commas make it a list, as on the command line.
     """
 
@@ -42,12 +43,12 @@ class Text:
 
 
 def fault(what: str) -> PydanticCustomError:
-    """A fault with its sentence ready, for a validator to raise."""
+    """Error with a ready message, for a validator to raise."""
     return PydanticCustomError("fault", "{what}", {"what": what})
 
 
 def clip(text: str) -> str:
-    r"""The user's own text, made safe to print and short enough to read.
+    r"""Escape and shorten the user's own text for a message.
 
     >>> clip("a\x1b[31m"), clip("x" * 100) == "x" * 57 + "..."
     ('a\\x1b[31m', True)
@@ -56,12 +57,12 @@ def clip(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text with every character escaped that could steer a terminal."""
+    """Escape control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def shown(value: object) -> str:
-    """A value of the tree, as a message repeats it.
+    """Format a value of the tree for a message.
 
     >>> shown(Text("ten")), shown(Text("-3")), shown(Text("3", quoted=True)), shown(None)
     ("'ten'", '-3', "the text '3'", 'null')
@@ -82,7 +83,7 @@ def shown(value: object) -> str:
 
 
 def plain(value: object) -> str:
-    """A scalar's characters, whatever it is read as.
+    """Characters of a scalar of any type.
 
     >>> plain(Text("sine")), plain("sine"), plain(3)
     ('sine', 'sine', '3')
@@ -95,13 +96,13 @@ def plain(value: object) -> str:
 
 
 def refused(due: str, value: object) -> PydanticCustomError:
-    """The fault of a value that is not what is due."""
+    """Error for a value of the wrong kind."""
     hint = "; leave it out for its default" if value is None else ""
     return fault(f"must be {due}, got {shown(value)}{hint}")
 
 
 def nearest(word: str, options: Iterable[str], likeness: float = 0.6) -> str | None:
-    """The option most like a word, if one is like it.
+    """Option most similar to a word, if any is similar.
 
     >>> nearest("mixture", ["hidden", "mixtures"]), nearest("zzz", ["hidden"])
     ('mixtures', None)
@@ -110,7 +111,7 @@ def nearest(word: str, options: Iterable[str], likeness: float = 0.6) -> str | N
 
 
 def choice_of(word: str, options: Iterable[str]) -> str:
-    """What to say of a word that is none of the options.
+    """Message for a word that is not among the options.
 
     >>> choice_of("ReLU", ["relu", "tanh"])
     "must be one of relu, tanh, got 'ReLU'; did you mean relu?"
@@ -183,7 +184,7 @@ def read_flag(value: object) -> object:
 
 
 def read_text(value: object) -> str:
-    """Read text: whatever stands there, `no` and `010` and `2020-01-01` included.
+    """Read text unchanged, `no` and `010` and `2020-01-01` included.
 
     >>> read_text(Text("no")), read_text(Text("010"))
     ('no', '010')
@@ -214,7 +215,7 @@ def read_path(value: object) -> Path:
 
 
 def whole_or(*words: str) -> Callable[[object], object]:
-    """A reader of a whole number or a word, such as `auto`."""
+    """Reader of a whole number or a word, such as `auto`."""
     *others, last = words
     due = f"{', '.join(['a whole number', *others])} or {last}"
 
@@ -251,7 +252,7 @@ def number_or(*words: str) -> Callable[[object], object]:
 
 
 def each_or(read: Callable[[object], object]) -> Callable[[object], object]:
-    """A reader of a list in brackets, each by its own reader, or of what `read` takes."""
+    """Reader of a list in brackets with its own reader, or of a single value by `read`."""
 
     def read_all(value: object) -> object:
         return tuple(value) if isinstance(value, list | tuple) else read(value)
@@ -286,7 +287,7 @@ def mapping_like(example: str) -> Callable[[object], object]:
 
 
 def word_of(options: Collection[str]) -> Callable[[object], object]:
-    """A reader of one of some words; below a key path with dots it says how to write the name."""
+    """Reader of one of some words; its error shows how to write a name with dots."""
 
     def read(value: object) -> object:
         if isinstance(value, dict):
@@ -319,4 +320,4 @@ WORD = BeforeValidator(read_text)
 FilePath = Annotated[Path, BeforeValidator(read_path)]
 
 READERS = {int: WHOLE, float: NUMBER, bool: FLAG, str: WORD}
-"""Plain type -> the reader that stands behind it, last in its annotation."""
+"""Plain type -> its reader, the last in its annotation."""

@@ -1,8 +1,8 @@
-"""The schema of a config: every key with its type, its default and a sentence on what it does.
+"""The schema of a config: every key with its type, its default and a description.
 
 Each section has a file: `data.py`, `model.py` and `train.py`. To add a choice, add its word to a
 `Literal`; to add a key, add a field with a description. Reading, messages, `mdn config show` and
-the JSON Schema follow from here.
+the JSON Schema are derived from it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from mdncli.config.section import Section, Seed, faults_at
 from mdncli.config.train import Train
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-"""What a run may be called; the name is part of its folder's name."""
+"""Pattern of the name of a run, which is part of its folder's name."""
 
 
 class Config(Section):
-    """An experiment: what to learn from, what to fit and how.
+    """Config of an experiment: data, model and training.
 
     >>> Config(seed=3, model=Model(mixtures=5)).model.mixtures
     5
@@ -35,13 +35,13 @@ class Config(Section):
         Field(pattern=NAME, description="part of the run folder's name; default: the file's name"),
         WORD,
     ] = "run"
-    seed: Annotated[Seed, Field(description="of everything random in training")] = 0
+    seed: Annotated[Seed, Field(description="random seed of training")] = 0
     data: Annotated[SerializeAsAny[AnyData], PlainValidator(read_data)] = Field(
         default_factory=lambda: read_data({}),
-        description="where the rows come from and how they are split",
+        description="source and split of the rows",
     )
     model: Annotated[Model, Field(description="the network and the mixture it ends in")] = Model()
-    train: Annotated[Train, Field(description="how the network is fitted")] = Train()
+    train: Annotated[Train, Field(description="settings of the optimization")] = Train()
 
     @model_validator(mode="after")
     def _loss_fits_the_model(self) -> Self:
@@ -72,7 +72,7 @@ class Config(Section):
 
 
 def words_of(field: FieldInfo) -> tuple[str, ...]:
-    """The words that a field offers; none where it takes other values.
+    """Options of a field; none if it takes other values.
 
     >>> words_of(Train.model_fields["schedule"])
     ('constant', 'cosine')

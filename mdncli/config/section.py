@@ -1,4 +1,4 @@
-"""Shared by the sections of a config: their base class, and types of several keys."""
+"""Base class of the sections of a config, and types of several keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 def faults_at(**said: str) -> ValidationError:
-    """Faults of a section that show only when its keys are seen together, each at one key path."""
+    """Error for faults of a section in the combination of its keys, each at one key path."""
     details = [
         InitErrorDetails(type=fault(what), loc=tuple(key.split(".")), input=None)
         for key, what in said.items()

@@ -1,4 +1,4 @@
-"""What a CONFIG argument may be: a YAML file, a table, or the name of a built-in example."""
+"""Sources of a config: a YAML file, a table, or the name of a built-in example."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from mdncli.data.naming import similar_files
 from mdncli.errors import ConfigError
 
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".parquet", ".npz")
-"""How a CONFIG ends that is a table, for which everything else has its default."""
+"""Suffixes of a CONFIG that is a table; all other settings have their defaults."""
 
 FOREIGN = (".xls", ".xlsx", ".ods", ".npy", ".feather", ".arrow", ".h5", ".pkl", ".zip")
-"""How tables end that are not read: they would make puzzling configs."""
+"""Suffixes of unsupported table formats, for a clear message."""
 
 
 @cache
 def builtin() -> Mapping[str, Path]:
-    """The built-in examples by name, wherever in the folder of examples they are.
+    """Built-in examples by name, from all subfolders.
 
     >>> "sine" in builtin(), "keras-sine" in builtin()
     (True, True)
@@ -38,12 +38,12 @@ def _examples() -> Path:
 
 
 def is_table(config: str) -> bool:
-    """Whether a CONFIG is a table, judged by its name."""
+    """True if a CONFIG is a table, by its suffix."""
     return config.lower().endswith(TABLES)
 
 
 def locate(config: str) -> Path:
-    """The file of a CONFIG argument.
+    """Find the file of a CONFIG argument.
 
     A built-in example goes by its name, with or without its folder: `keras-sine` or
     `gallery/keras-sine`.
@@ -73,7 +73,7 @@ def locate(config: str) -> Path:
 
 
 def _unfound(path: Path, examples: Iterable[str]) -> str:
-    """What to say of a CONFIG that is neither a file nor an example: a few that are like it."""
+    """Error for a CONFIG that is neither a file nor an example, with similar names."""
     near = [clip(name) for name in similar_files(path) if _may_be_config(name)]
     if is_table(path.name):
         what = "no such file"
@@ -91,7 +91,7 @@ def _may_be_config(name: str) -> bool:
 
 
 def default_name(path: Path) -> str:
-    """A run's name from the name of its config, made of the characters a name may have.
+    """Default name of a run: its config's name, with invalid characters replaced.
 
     >>> default_name(Path("my prices.csv.gz")), default_name(Path("-.yaml"))
     ('my-prices', 'run')

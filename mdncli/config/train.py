@@ -1,4 +1,4 @@
-"""The section `train`: how the network is fitted."""
+"""The section `train`: optimization of the networks."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ CountOrAuto = Annotated[
 
 
 class Train(Section):
-    """How the network is fitted."""
+    """Settings of the optimization."""
 
-    epochs: Annotated[Count | None, Field(description="passes over the rows; or give steps")] = None
+    epochs: Annotated[
+        Count | None, Field(description="passes over the training rows; or set steps")
+    ] = None
     steps: Annotated[
         CountOrAuto | None,
-        Field(description="optimizer steps; auto: 3000, of many rows more; or give epochs"),
+        Field(description="optimizer steps; auto: 3000, more for many rows; or set epochs"),
     ] = "auto"
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
@@ -42,21 +44,23 @@ class Train(Section):
     loss: Annotated[
         Literal["auto", "nll", "crps", "mixed", "squared", "absolute"],
         WORD,
-        Field(description="auto: nll of an mdn, squared of mlp and linear; mixed: nll + crps"),
+        Field(description="auto: nll for mdn, squared for mlp and linear; mixed: nll + crps"),
     ] = "auto"
     optimizer: Annotated[
-        Literal["adam", "adamw", "rmsprop", "sgd"], WORD, Field(description="rule of a step")
+        Literal["adam", "adamw", "rmsprop", "sgd"],
+        WORD,
+        Field(description="optimization algorithm"),
     ] = "adamw"
-    momentum: Annotated[
-        float, Field(ge=0, lt=1, description="of sgd; the others have none"), NUMBER
-    ] = 0.9
-    learning_rate: Annotated[Positive, Field(description="at its highest")] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd only"), NUMBER] = 0.9
+    learning_rate: Annotated[Positive, Field(description="peak learning rate of the schedule")] = (
+        0.01
+    )
     weight_decay: Annotated[
         Annotated[float, Field(ge=0, le=1e9)]
         | Annotated[tuple[Annotated[float, Field(ge=0, le=1e9), NUMBER], ...], Field(min_length=1)]
         | Literal["auto"],
         BeforeValidator(each_or(number_or("auto"))),
-        Field(description="pull of the weights to 0, or a list by member; auto: by the rows"),
+        Field(description="weight decay, or a list by member; auto: by the training rows"),
     ] = "auto"
     schedule: Annotated[
         Literal["constant", "cosine"],
@@ -64,7 +68,11 @@ class Train(Section):
         Field(description="of the learning rate after the warm-up"),
     ] = "cosine"
     warmup: Annotated[
-        int, Field(ge=0, le=LONGEST, description="steps over which the learning rate rises"), WHOLE
+        int,
+        Field(
+            ge=0, le=LONGEST, description="first steps, in which the learning rate rises linearly"
+        ),
+        WHOLE,
     ] = 100
     gradient_clip: Annotated[
         Positive | None,
@@ -72,48 +80,60 @@ class Train(Section):
     ] = 5.0
     averaging: Annotated[
         float,
-        Field(ge=0, lt=1, description="decay of the running mean (EMA) of the weights; 0: none"),
+        Field(
+            ge=0,
+            lt=1,
+            description="decay of the exponential moving average (EMA) of the weights; "
+            "0 disables it",
+        ),
         NUMBER,
     ] = 0.98
     reseed: Annotated[
         bool,
-        Field(description="a mixture that has collapsed onto one component gets others back"),
+        Field(description="reinitialise components of a mixture that has collapsed onto one"),
         FLAG,
     ] = True
     dropout: Annotated[
-        float, Field(ge=0, lt=1, description="share of hidden units dropped in a step"), NUMBER
+        float,
+        Field(ge=0, lt=1, description="probability of dropping a hidden unit in a step"),
+        NUMBER,
     ] = 0.0
     noise: Annotated[
-        Noise, Field(description="on the rows of every batch, in standardised units")
+        Noise,
+        Field(
+            description="standard deviation of Gaussian noise on every batch, in standardised units"
+        ),
     ] = Noise()
     patience: Annotated[
         Count | None,
-        Field(description="validations without a new best before it stops"),
+        Field(description="validations without improvement before early stopping; null: none"),
     ] = None
     validate_every: Annotated[
         CountOrAuto,
         Field(description="steps between validations, or auto"),
     ] = "auto"
     calibrate: Annotated[
-        bool, Field(description="temperatures and conformal scores from the validation rows"), FLAG
+        bool,
+        Field(description="fit temperatures and conformal scores to the validation rows"),
+        FLAG,
     ] = False
     device: Annotated[
-        Literal["auto", "cpu", "cuda"], WORD, Field(description="where training runs")
+        Literal["auto", "cpu", "cuda"], WORD, Field(description="device to train on")
     ] = "auto"
     threads: Annotated[
         Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
         BeforeValidator(whole_or("auto")),
-        Field(description="CPU threads, or auto"),
+        Field(description="number of CPU threads, or auto"),
     ] = "auto"
 
     @property
     def asked_threads(self) -> int | None:
-        """The threads asked for; None where as many are wanted as pay."""
+        """Number of threads asked for; None for auto."""
         return None if self.threads == "auto" else self.threads
 
     @property
     def asked_device(self) -> str | None:
-        """The device asked for; None where the faster one is wanted."""
+        """Device asked for; None for auto."""
         return None if self.device == "auto" else self.device
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli import interrupts
-from mdncli.data.column import Column, column_room
+from mdncli.data.column import Column, allocate_column
 from mdncli.data.naming import chosen, quoted, unique
 from mdncli.data.spool import LARGE_BYTES, release
 from mdncli.data.watching import Watched
@@ -39,7 +39,7 @@ _UNREADABLE = (
     ValueError,
     SyntaxError,
 )
-"""Errors that numpy and zipfile raise of a damaged archive."""
+"""Errors that numpy and zipfile raise for a damaged archive."""
 
 _RECEIVED_BYTES = 16 << 20
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
@@ -59,13 +59,13 @@ def read_parquet(
 
     Args:
         stream: an open file that has a path.
-        source: what messages call it.
+        source: its name in messages.
         columns: the columns to read, all by default.
 
     Raises:
         DataError: it is not a Parquet file, is damaged or lacks a wanted column, or a column to
             read holds dates, lists or the like.
-        RunFault: the disk has no room for a large column.
+        RunFault: the disk is full.
     """
     if stream.read(4) != b"PAR1":
         raise DataError(f"{source}: not a Parquet file", hint="give it the suffix of its format")
@@ -96,7 +96,7 @@ def read_parquet(
             for done, name in enumerate(names):
                 contents[name] = _received(
                     process.stdout,
-                    # The file is read along, for whoever watches it.
+                    # The file is also read here, for progress and fingerprint.
                     lambda share, done=done: _follow(stream, (done + share) / len(names)),
                 )
             if len({len(column) for column in contents.values()}) > 1:
@@ -146,9 +146,9 @@ def _tell(out: BinaryIO, document: dict[str, Any]) -> None:
 
 
 def _received(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
-    """The next column; `follow` hears which share of it has come."""
+    """Receive the next column; `follow` is called with the share received."""
     about = json.loads(stream.readline())
-    values = column_room(about["rows"], about["dtype"])
+    values = allocate_column(about["rows"], about["dtype"])
     unread = values.view(np.uint8)
     for start in range(0, len(unread), _RECEIVED_BYTES):
         part = unread[start : start + _RECEIVED_BYTES]
@@ -172,7 +172,7 @@ def _has_column(type_: pl.DataType) -> bool:
 
 
 def _plain(series: pl.Series) -> Column:
-    """The column of a series that has one; its values stay in memory, and where they are."""
+    """Convert a series to a column, without a copy of its values."""
     import polars as pl
 
     type_ = series.dtype
@@ -222,7 +222,7 @@ def read_npz(
 
 
 def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The arrays of an archive; `numpy.load` would not say which one of them is at fault."""
+    """Read the arrays of an archive one by one, so that errors name the array."""
     place = source
     try:
         with zipfile.ZipFile(stream) as archive, warnings.catch_warnings():
@@ -249,9 +249,9 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
 
 
 def _header(file: IO[bytes]) -> _Header | None:
-    """Shape, whether its first axis is the fastest, and type of an array.
+    """Shape, Fortran order and type of an array.
 
-    None where its type has fields with foreign names, of which no columns can be made anyway.
+    None for a type with named fields, which cannot become columns.
     """
     read = _HEADERS.get(np.lib.format.read_magic(file))
     return None if read is None else read(file)
@@ -260,7 +260,7 @@ def _header(file: IO[bytes]) -> _Header | None:
 def _large_columns(
     file: IO[bytes], header: _Header | None, size: int
 ) -> dict[str, NDArray[Any]] | None:
-    """The columns of an array too large for memory, by what its name is followed by.
+    """Columns of an array too large for memory, by the suffix of its name.
 
     None of any other array, which is then to be read as a whole.
     """
@@ -272,7 +272,7 @@ def _large_columns(
         return None
     rows, width = (*shape, 1)[:2]
     kept = np.int64 if np.can_cast(dtype, np.int64) else np.float64
-    columns = [column_room(rows, kept) for _ in range(width)]
+    columns = [allocate_column(rows, kept) for _ in range(width)]
     together = [[column] for column in columns] if fortran else [columns]
     for group in together:
         step = max(1, _RECEIVED_BYTES // (dtype.itemsize * len(group)))
@@ -289,7 +289,7 @@ def _large_columns(
 
 
 def _suffixes(width: int) -> list[str]:
-    """What the columns of an array are called, after its name."""
+    """Suffixes for the names of the columns of an array."""
     return [""] if width == 1 else [f"_{i}" for i in range(width)]
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from mdncli.data.spool import LARGE_BYTES, release, room
+from mdncli.data.spool import LARGE_BYTES, allocate, release
+from mdncli.density.arrays import Rows
 
 if TYPE_CHECKING:
     import polars as pl
 
 Kind = Literal["numeric", "boolean", "text"]
-Rows: TypeAlias = slice | NDArray[np.intp] | NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Column:
-    """The values of one column.
+    """Values of one column.
 
     Args:
-        kind: what the values are.
+        kind: of the values.
         values: numeric: int64, or float64 with NaN where missing. Boolean: bool, or float64 with
             0, 1 and NaN. Text: indices into `labels`, -1 where missing.
         labels: the distinct texts in alphabetical order; no label is empty.
@@ -72,7 +72,7 @@ class Column:
         return Column(self.kind, self.values[rows], self.labels)
 
     def missing(self) -> NDArray[np.bool_]:
-        """Where there is no value, (N,)."""
+        """Mask of missing values, (N,)."""
         return self.values < 0 if self.kind == "text" else np.isnan(self.values)
 
     def array(self) -> NDArray[Any]:
@@ -101,13 +101,13 @@ def _text(value: float, truth: bool) -> str:
     return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
 
 
-def column_room(rows: int, dtype: DTypeLike) -> NDArray[Any]:
-    """Room for the values of one column, in a file if they are many.
+def allocate_column(rows: int, dtype: DTypeLike) -> NDArray[Any]:
+    """Allocate memory for one column, in a temporary file if it is large.
 
     Raises:
-        RunFault: the disk has none.
+        RunFault: the disk is full.
     """
-    return room(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
+    return allocate(rows, dtype, spooled=rows * np.dtype(dtype).itemsize > LARGE_BYTES)
 
 
 class KindsDifferError(Exception):
@@ -115,10 +115,10 @@ class KindsDifferError(Exception):
 
 
 class GrowingColumn:
-    """A column that comes part by part, at a cost of little more room than its values take.
+    """A column read part by part, in little more memory than its values take.
 
     Args:
-        capacity: how many rows to make room for; pages of memory that stay unused cost nothing.
+        capacity: number of rows to allocate; unused pages of memory cost nothing.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -133,7 +133,7 @@ class GrowingColumn:
 
         Raises:
             KindsDifferError: text, truth values and numbers do not mix.
-            RunFault: the disk has no room for it.
+            RunFault: the disk is full.
         """
         kind = _kind_of(series)
         if self._rows and (
@@ -149,7 +149,7 @@ class GrowingColumn:
         self._rows += len(series)
 
     def column(self) -> Column:
-        """What has come so far; a column without any value is numeric."""
+        """Column of all parts so far; without any value it is numeric."""
         if self._kind == "text":
             return _text_column(self._texts)
         values = np.empty(0) if self._values is None else self._values[: self._rows]
@@ -158,11 +158,11 @@ class GrowingColumn:
     def _append(self, part: NDArray[Any]) -> None:
         needed = self._rows + len(part)
         if self._values is None:
-            self._values = column_room(max(self._capacity, needed), part.dtype)
+            self._values = allocate_column(max(self._capacity, needed), part.dtype)
         dtype = part.dtype if part.dtype == self._values.dtype else np.dtype(np.float64)
         capacity = len(self._values)
         if needed > capacity or dtype != self._values.dtype:
-            grown = column_room(capacity if needed <= capacity else needed + needed // 2, dtype)
+            grown = allocate_column(capacity if needed <= capacity else needed + needed // 2, dtype)
             grown[: self._rows] = self._values[: self._rows]
             self._values = grown
         self._values[self._rows : needed] = part
@@ -172,7 +172,7 @@ class GrowingColumn:
 
 
 def _kind_of(series: pl.Series) -> Kind | None:
-    """What a series holds; None where it holds nothing and could be of any kind but text."""
+    """Kind of a series; None if it is empty and may be of any kind but text."""
     import polars as pl
 
     if series.dtype == pl.String:

@@ -1,8 +1,8 @@
-"""Tables as text: whatever separates the fields, read block by block in bounded memory.
+"""Delimited text tables with any separator, read block by block in bounded memory.
 
-Polars does the parsing, a few megabytes at a time. Each block is first cut and counted here, so
-that a ragged row, a stray quote or a foreign encoding is reported by its line; a block that polars
-cannot take is parsed again, field by field, by the standard library.
+Polars does the parsing, a few megabytes at a time. Each block is first split into records and
+counted here, so that a ragged row, an unclosed quote or another encoding is reported with its line;
+a block that polars refuses is parsed again, field by field, by the standard library.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Lines = range | NDArray[np.int64]
 """The line of the file on which each row begins, counted from 1."""
 
 BLOCK_BYTES = 4 << 20
-"""How much text is parsed at once: small enough to stay in cache, large enough for threads."""
+"""Bytes of text parsed at once: small enough for the cache, large enough for threads."""
 
 LONGEST_RECORD = 32 << 20
-"""A record of more bytes than this is not a table's."""
+"""Longest record in bytes; a longer one is an error."""
 
 _ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none")
 MISSING = tuple(
@@ -43,15 +43,15 @@ MISSING = tuple(
         + [spelt for word in _ABSENT for spelt in (word, word.upper(), word.capitalize())]
     )
 )
-"""What stands for a missing number; in a column of text only the empty field does."""
+"""Words for a missing number; in a column of text only the empty field is missing."""
 
 _FIRST_BYTES = 1 << 16
 _SNIFFED_RECORDS = 100
 _BLANKS = " "
 _SEPARATORS = ("\t", ";", ",", "|", _BLANKS)
-# The separator of a table of one column: no text holds it.
+# Separator of a table of one column: a character that no text contains.
 _NONE = "\x1f"
-# Possessive quantifiers keep the time linear whatever a hostile field holds.
+# Possessive quantifiers keep the time linear for every field.
 _NUMBER = re.compile(r"\s*+[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
 _POINT_NUMBER = re.compile(r"\s*+[+-]?(\d++\.\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
 _COMMA_NUMBER = re.compile(r"\s*+[+-]?\d*+,\d++([eE][+-]?\d++)?\s*+")
@@ -70,12 +70,12 @@ _FOREIGN = {
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a text table is written.
+class TextLayout:
+    """Layout of a text table.
 
     Args:
         names: the columns, in the file's order.
-        separator: what stands between two fields; a blank means any run of blanks.
+        separator: separator of fields; a blank stands for any number of blanks.
         decimal_comma: whether numbers are written as 2,5.
     """
 
@@ -93,19 +93,19 @@ class Block:
         lines: where each row begins in the file.
         size: the bytes of text that the rows took.
         text: the rows.
-        layout: how the text is written.
+        layout: layout of the text.
     """
 
     columns: Mapping[str, pl.Series]
     lines: Lines
     size: int
     text: bytes
-    layout: Layout
+    layout: TextLayout
 
     def records(self, separator: str = ",") -> pl.Series:
-        """Each row as separated values, character by character if the file separates like that.
+        """Each row as separated values, unchanged if the file has this separator.
 
-        A decimal comma becomes a point, as in whatever is written beside the records.
+        A decimal comma becomes a point, as in the other columns of the output.
         """
         import polars as pl
 
@@ -152,9 +152,9 @@ def blocks(
 
     Args:
         stream: the bytes of the file.
-        source: what messages call it.
+        source: its name in messages.
         columns: the columns to read, all by default.
-        text: columns to read as text, whatever they hold.
+        text: columns to read as text, even if they look like numbers.
         optional: columns to read as well if the file has all of them.
 
     Raises:
@@ -212,7 +212,7 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
             if not end and held < LONGEST_RECORD:
                 buffer.extend(bytes(held))
                 continue
-            # Perhaps a stray quote hides the ends; if not, parsing will name the open one.
+            # An unclosed quote may hide the ends of records; if not, parsing reports it.
             end = end or buffer.rfind(b"\n", 0, held) + 1
             if not end:
                 raise DataError(f"{source}:{line}: a line too long for a table")
@@ -238,10 +238,10 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _read(stream: BinaryIO, buffer: bytearray, held: int, source: str) -> int:
-    """Fill the buffer behind what it holds; returns how many bytes came, 0 at the end."""
+    """Fill the rest of the buffer; returns the number of bytes read, 0 at the end."""
     try:
-        with memoryview(buffer) as view, view[held:] as room:
-            return cast(io.BufferedIOBase, stream).readinto(room)
+        with memoryview(buffer) as view, view[held:] as free:
+            return cast(io.BufferedIOBase, stream).readinto(free)
     except EOFError:
         raise DataError(f"{source}: truncated gzip file", hint="copy it again") from None
     except (gzip.BadGzipFile, zlib.error):
@@ -249,7 +249,7 @@ def _read(stream: BinaryIO, buffer: bytearray, held: int, source: str) -> int:
 
 
 def _record_end(text: bytearray, length: int) -> int:
-    """How many of the first bytes are whole records; 0 where none ends."""
+    """Number of leading bytes that are whole records; 0 if none ends."""
     if text.find(b'"', 0, length) < 0:
         return text.rfind(b"\n", 0, length) + 1
     quotes, stop = text.count(b'"', 0, length), length
@@ -262,13 +262,13 @@ def _record_end(text: bytearray, length: int) -> int:
 
 
 def _count(marks: NDArray[np.uint8], mark: str) -> int:
-    """How often a byte occurs; in parts that stay in cache."""
+    """Count a byte, in parts that stay in cache."""
     starts = range(0, len(marks), 1 << 16)
     return sum(int(np.count_nonzero(marks[i : i + (1 << 16)] == ord(mark))) for i in starts)
 
 
 def _unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which bytes stand outside quotes; a doubled quote opens and closes at once."""
+    """Mask of bytes outside quotes; a doubled quote opens and closes at once."""
     return ~np.logical_xor.accumulate(marks == ord('"'))
 
 
@@ -309,8 +309,8 @@ def _without_lines(text: bytes, count: int) -> bytes:
 # ------------------------------------------------------------------------------- the file's layout
 
 
-def _sniff(piece: bytes, source: str) -> tuple[Layout, int]:
-    """The layout of a table from its first lines, and how many of them the header takes."""
+def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
+    """Detect the layout of a table from its first lines, and the number of lines of the header."""
     text = piece.decode()
     separator, (header, *records) = _separated(text, source)
     names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
@@ -321,14 +321,16 @@ def _sniff(piece: bytes, source: str) -> tuple[Layout, int]:
             hint="add a first line of names",
         )
     fields = [field for record in records for field in record]
-    # Semicolons separate where commas are taken, even if the first rows hold whole numbers only.
+    # Semicolons indicate decimal commas, even if the first rows hold only whole numbers.
     commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
     decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    return Layout(unique(names, source), separator, decimal_comma), _header_lines(text, separator)
+    return TextLayout(unique(names, source), separator, decimal_comma), _header_lines(
+        text, separator
+    )
 
 
 def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
-    """The likeliest separator, and the first records as it cuts them."""
+    """Most likely separator, and the first records split by it."""
     likeliest, most = None, 0
     for separator in (_NONE, *_SEPARATORS):
         try:
@@ -348,9 +350,9 @@ def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
 
 
 def _is_table(header: list[str], *records: list[str]) -> bool:
-    """Whether blanks separate fields: unlike prose, half the records fit and each has a number."""
-    fitting = sum(len(record) == len(header) for record in records)
-    return 2 * fitting >= len(records) > 0 and all(
+    """True if blanks separate fields: half the records match the header, and each has a number."""
+    regular = sum(len(record) == len(header) for record in records)
+    return 2 * regular >= len(records) > 0 and all(
         any(_NUMBER.fullmatch(field.replace(",", ".")) for field in record) for record in records
     )
 
@@ -373,7 +375,7 @@ def _reader(text: str, separator: str):
 
 
 def _squeezed(text: bytes) -> bytes:
-    """One blank for every run of them outside quotes, and none at the ends of a line."""
+    """Collapse blanks outside quotes, and strip those at the ends of a line."""
     if b'"' in text:
         text = _QUOTED_OR_BLANKS.sub(lambda run: run[1] or b" ", text)
     else:
@@ -385,7 +387,7 @@ def _squeezed(text: bytes) -> bytes:
 
 
 def _record_lines(text: bytes, line: int) -> Lines | None:
-    """The line on which each record begins, the first on `line`; None where a quote stays open."""
+    """Line on which each record begins, the first on `line`; None after an unclosed quote."""
     marks = np.frombuffer(text, np.uint8)
     if b'"' not in text:
         return range(line, line + _count(marks, "\n"))
@@ -399,11 +401,10 @@ def _record_lines(text: bytes, line: int) -> Lines | None:
 @dataclass(frozen=True)
 class _Parser:
     source: str
-    layout: Layout
+    layout: TextLayout
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
-        """The rows of a piece that begins on `line`, in these types or wider ones."""
-
+        """Parse the rows of a piece that begins on `line`, in these types or wider ones."""
         text = _squeezed(piece) if self.layout.separator == _BLANKS else piece
         lines = _record_lines(text, line)
         if lines is not None:
@@ -415,7 +416,7 @@ class _Parser:
         return self._block(columns, types, lines, len(piece), text)
 
     def _polars(self, text: bytes, types: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
-        """All columns as polars parses them, as text where no type is given."""
+        """Parse all columns by polars, as text where no type is given."""
         import polars as pl
 
         try:
@@ -430,10 +431,10 @@ class _Parser:
             return None
 
     def _is_whole(self, frame: pl.DataFrame, text: bytes, rows: int) -> bool:
-        """Whether polars found every field where it was due.
+        """True if no record was too short for polars.
 
-        It refuses rows that are too long itself, but fills up those that are too short; where the
-        last column has no gap, there are none.
+        It refuses records that are too long, but pads those that are too short; if the last column
+        has no missing value, none was padded.
         """
         if frame.height != rows:
             return False
@@ -457,7 +458,7 @@ class _Parser:
         records, lines, start = [], [], line
         try:
             for record in reader:
-                # A blank line separates nothing, but in a table of one column it is a value.
+                # A blank line is ignored, but in a table of one column it is a value.
                 record = record or [""] * (len(names) == 1)
                 if record and len(record) != len(names):
                     fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
@@ -479,7 +480,7 @@ class _Parser:
         return columns, np.array(lines, np.int64)
 
     def _fault(self, text: str) -> tuple[str, str]:
-        """Why no record can be read from the start of a text, and what to do."""
+        """Error for text from whose start no record can be read, with a remedy."""
         end = re.escape(self.layout.separator)
         sound = re.match(rf'(?:(?:"(?:[^"]|"")*+"|[^"{end}\n][^{end}\n]*+)?{end})*+', text)
         rest = text[sound.end() if sound else 0 :]
@@ -505,7 +506,7 @@ class _Parser:
 
 
 def _record(fields: list[str], separator: str = ",") -> str:
-    """Fields as one record of separated values.
+    """Join fields to a record of separated values.
 
     >>> _record(["1", "Rome, Italy", ""])
     '1,"Rome, Italy",'
@@ -516,7 +517,7 @@ def _record(fields: list[str], separator: str = ",") -> str:
 
 
 def _typed(series: pl.Series, wanted: pl.DataType, decimal_comma: bool) -> pl.Series:
-    """Text as the type it was expected to have, or else as the first that takes all of it."""
+    """Convert text to the expected type, or to the first type that fits all values."""
     import polars as pl
 
     if series.dtype == wanted:

@@ -1,8 +1,8 @@
-"""Columns as the numbers a network sees, and its answers back in the columns' own units.
+"""Encoding of columns as arrays for a network, and decoding of its predictions to own units.
 
 Everything is fitted on training rows only. A numeric column is transformed and standardised, a
 boolean one becomes 0 or 1, a text becomes one feature for each category. Where missing values are
-imputed, a number's median stands in for it and a further feature says so; a missing text is a
+imputed, a number is replaced by the median and indicated by a further feature; a missing text is a
 category of its own. A target is standardised likewise, or is a class, known by its code.
 """
 
@@ -16,7 +16,6 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdncli.data.column import Rows
 from mdncli.data.features import (
     Array,
     Classes,
@@ -36,6 +35,7 @@ from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quoted
 from mdncli.data.spool import release
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.density.categorical import Categorical
 from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Joint
@@ -48,23 +48,23 @@ Task = Literal["regression", "classification"]
 
 _EVERY = slice(None)
 
-# So many rows are encoded at once; what a column needs meanwhile stays in cache.
+# Rows encoded at once, so that intermediate results stay in cache.
 _TILE = 1 << 14
 
-# Of what a file holds, so many tiles stay in memory.
+# Tiles of a file kept in memory.
 _TILES_HELD = 16
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the columns of a table become arrays, and how a prediction becomes one of the targets.
+    """Encoding of a table's columns as arrays, and decoding of predictions.
 
     Columns are matched by name, so a table may have others too and in any order.
 
     Args:
         input_columns: the d_in input columns; together they make d features.
         target_columns: the D target columns; classes stand alone.
-        warnings: what a user should know about the columns, found while fitting.
+        warnings: warnings about the columns, found while fitting.
 
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
     >>> encoding = Encoding.fit(table, ["size", "city"], ["price"], np.array([0, 1]))
@@ -94,7 +94,7 @@ class Encoding:
         missing: Missing = "error",
         task: Task | None = None,
     ) -> Self:
-        """Learn the encoding from the training rows of a table, and check all its rows.
+        """Fit the encoding to the training rows of a table, and check all its rows.
 
         Args:
             table: the data.
@@ -103,9 +103,9 @@ class Encoding:
             rows: numbers of the training rows.
             categorical: input columns that are categories even if they hold numbers.
             transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
-            missing: `error` refuses missing values; `drop` takes it that rows outside `complete`
-                are not used; `impute` stands something in for those of inputs.
-            task: what targets are; None takes one of text or truth values to mean classification.
+            missing: `error` refuses missing values; `drop` assumes that rows outside `complete` are
+                not used; `impute` replaces those of inputs.
+            task: kind of task; None means classification for a target of text or truth values.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -156,7 +156,7 @@ class Encoding:
 
     @property
     def scaled_targets(self) -> list[Scaled]:
-        """The target columns that are numbers: all of them or none."""
+        """Numeric target columns: all of them or none."""
         return [column for column in self.target_columns if isinstance(column, Scaled)]
 
     @property
@@ -184,7 +184,7 @@ class Encoding:
         Args:
             table: has all input columns.
             rows: which rows; all by default.
-            out: where they go, (d, N) in any order; new memory by default.
+            out: output array, (d, N) in any order; a new one by default.
 
         Raises:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
@@ -193,14 +193,14 @@ class Encoding:
         return self._tile_by_tile(table, rows, self.features, self._encode_tile, out)
 
     def gaps(self, table: Table, *, targets: bool = False) -> dict[str, NDArray[np.bool_]]:
-        """Where values are infinite, or missing with nothing to stand in, (N,) for each column.
+        """Masks of values that are infinite, or missing and not imputed, (N,) for each column.
 
         Args:
             table: has all input columns.
-            targets: whether those of the targets count; the table must have them then.
+            targets: whether to include targets; the table must have them then.
 
         Returns:
-            Only the columns in which there are such.
+            The columns that have such values.
 
         Raises:
             DataError: a column is absent.
@@ -210,7 +210,7 @@ class Encoding:
         return {name: where for name, where in found.items() if where.any()}
 
     def encodable(self, table: Table, *, targets: bool = False) -> NDArray[np.bool_]:
-        """Which rows can be encoded, (N,); see `gaps` for the rest."""
+        """Mask of rows that can be encoded, (N,); see `gaps` for the rest."""
         good = np.ones(table.rows, np.bool_)
         for column in self._needed(table, targets):
             good &= encodable(column, table)
@@ -264,9 +264,9 @@ class Encoding:
         return out
 
     def target_values(self, table: Table, rows: Rows = _EVERY) -> Array:
-        """The targets of a table's rows in their own units, (N, D), each one that can be encoded.
+        """Targets of a table's rows in their own units, (N, D), all of which can be encoded.
 
-        Those of classes are their codes.
+        Classes are given by their codes.
 
         Raises:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
@@ -291,10 +291,10 @@ class Encoding:
         return values, encoded
 
     def known_targets(self, table: Table) -> Array:
-        """The targets of a table's rows in their own units as far as there are any, (N, D).
+        """Targets of a table's rows in their own units, (N, D), NaN where missing.
 
         Raises:
-            DataError: a column is absent, or holds neither what it should nor nothing.
+            DataError: a column is absent, or a value is neither missing nor valid.
         """
         table.require(self.targets)
         if isinstance(target := self.target_columns[0], Classes):
@@ -302,7 +302,7 @@ class Encoding:
         return table.numeric(self.targets)
 
     def known_classes(self, table: Table) -> NDArray[np.bool_]:
-        """Where the class of a row is one of those known, or missing, (N,).
+        """Mask of rows whose class is known or missing, (N,).
 
         Raises:
             DataError: the column is absent.
@@ -312,9 +312,9 @@ class Encoding:
         return encodable(target, table) | gaps(target, table)
 
     def decode(self, prediction: Joint | Categorical) -> Distribution:
-        """A prediction for the standardised targets as one for the targets in their own units.
+        """Transform a prediction of standardised targets to the targets' own units.
 
-        One for codes becomes one for the classes that they stand for.
+        A prediction of codes gets the names of the classes.
         """
         if isinstance(prediction, Categorical):
             return prediction.named(self.classes)
@@ -325,16 +325,16 @@ class Encoding:
         return own if set(names) == {"identity"} else Transformed(own, names)
 
     def written(self, y: Array) -> NDArray[Any]:
-        """Targets of any shape as they stand in a table: the names of classes for their codes."""
+        """Targets of any shape as written in a table: names of classes instead of codes."""
         if not self.classes:
             return y
         return np.array(self.classes, np.object_)[y.astype(np.intp)]
 
     def log_jacobian(self, y: ArrayLike) -> Array:
-        """log |d standardised / d y| at targets y (N, D) in their own units, (N,).
+        """Log-Jacobian log |d standardised / d y| at targets y (N, D) in their own units, (N,).
 
-        The NLL in the targets' own units is the standardised one minus the mean of this. Classes
-        have no units.
+        The NLL in the targets' own units is the standardised one minus the mean of this. It is 0
+        for classes.
         """
         total = np.zeros(len(np.asarray(y)))
         if self.classes:
@@ -344,7 +344,7 @@ class Encoding:
         return total
 
     def to_json(self) -> dict[str, Any]:
-        """All but the warnings as a JSON document; `from_json` gives exactly the same encoding."""
+        """JSON document of all but the warnings; `from_json` gives exactly the same encoding."""
         return {
             "inputs": [asdict(column) for column in self.input_columns],
             "targets": [asdict(column) for column in self.target_columns],
@@ -352,7 +352,7 @@ class Encoding:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
-        """The encoding of a document made by `to_json`.
+        """Rebuild an encoding from a document of `to_json`.
 
         Raises:
             ValueError: it is no such document.
@@ -376,7 +376,7 @@ class Encoding:
 
 
 def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
-    """Which rows of a table miss none of these columns and have no infinite number, (N,).
+    """Mask of a table's rows without missing or infinite values in these columns, (N,).
 
     >>> complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
     array([ True, False, False])
@@ -393,7 +393,7 @@ def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
 
 
 class Resolution(NamedTuple):
-    """How finely a target was recorded.
+    """Resolution of a recorded target.
 
     Args:
         repeated: share of the rows whose value another row has too.
@@ -405,14 +405,14 @@ class Resolution(NamedTuple):
 
 
 def resolution(y: ArrayLike) -> Resolution:
-    """How finely values (N,) were recorded; coarse ones reward needle-thin components.
+    """Resolution of values (N,); coarse values reward degenerate components.
 
     >>> resolution([3.0, 5.0, 5.0, 3.5])
     Resolution(repeated=0.5, gap=0.5)
     """
     distinct, counts = np.unique(np.asarray(y, np.float64), return_counts=True)
     gaps = np.diff(distinct)
-    # Differences of a few rounding errors are one value, computed in two ways.
+    # Values that differ by a few rounding errors count as equal.
     gaps = gaps[gaps > 1e-12 * np.abs(distinct).max(initial=0.0)]
     repeated = counts[counts > 1].sum() / max(1, counts.sum())
     return Resolution(float(repeated), float(gaps.min(initial=math.inf)))
@@ -456,10 +456,10 @@ def _check_names(
 
 
 def _classifies(table: Table, targets: Sequence[str], task: Task | None) -> bool:
-    """Whether the targets are classes.
+    """True if the targets are classes.
 
     Raises:
-        DataError: they are, but there are several; or a column of numbers holds a stray text.
+        DataError: they are, but there are several; or a numeric column holds a text.
     """
     kinds = {name: table.column(name).kind for name in targets}
     if task != "classification":

@@ -1,4 +1,4 @@
-"""How single columns become features and targets, once it is known how: nothing is fitted here."""
+"""Fitted encoders of single columns, as features and targets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, Kind, Rows
+from mdncli.data.column import Column, Kind
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
@@ -53,15 +54,15 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Input(Scaled):
-    """How one input column is encoded; only a numeric one is scaled.
+    """Encoder of one input column; only a numeric one is scaled.
 
     Args:
-        kind: what the column holds.
+        kind: of the column's values.
         categories: the texts of the training rows, a feature each.
-        unseen: texts that the data has, but in no training row; no feature stands for them.
+        unseen: texts that occur in the data but in no training row; they have no feature.
         imputes: whether values may be missing.
-        fill: what stands in for a missing number, in the column's own units.
-        indicator: whether a last feature says that the value is missing.
+        fill: value that replaces a missing number, in the column's own units.
+        indicator: whether the last feature indicates a missing value.
     """
 
     kind: InputKind = "numeric"
@@ -78,7 +79,7 @@ class Input(Scaled):
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names for what the network sees of this column."""
+        """Names of the features of this column."""
         own = (self.name,)
         if self.kind == "categorical":
             own = tuple(f"{self.name}={category}" for category in self.categories)
@@ -91,7 +92,7 @@ class Classes:
 
     Args:
         name: the column.
-        kind: what the column holds.
+        kind: of the column's values.
         labels: the classes as text, in the order of their codes.
 
     Raises:
@@ -113,7 +114,7 @@ Target = Scaled | Classes
 
 
 def codes(column: Classes, table: Table, rows: Rows) -> Array:
-    """The codes of the classes that some rows have, (N,); NaN where they are missing.
+    """Codes of the classes of some rows, (N,); NaN where they are missing.
 
     Raises:
         DataError: a class is not one of those known; its place is named.
@@ -131,14 +132,14 @@ def codes(column: Classes, table: Table, rows: Rows) -> Array:
 
 
 def _codes(column: Classes, own: Column) -> Array:
-    """Codes, (N,): -1 of a class that is not known, NaN where there is none."""
+    """Codes, (N,): -1 for an unknown class, NaN for a missing one."""
     own = as_text(own)
     code_of = {label: code for code, label in enumerate(column.labels)}
     return np.array([*(code_of.get(label, -1) for label in own.labels), np.nan])[own.values]
 
 
 def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    """Fill in the features of one column, (features, N).
+    """Write the features of one column, (features, N).
 
     Raises:
         DataError: a value cannot be encoded; its place is named.
@@ -147,7 +148,7 @@ def encode(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
 
 
 def gaps(column: Target, table: Table) -> NDArray[np.bool_]:
-    """Where a value is infinite, or is missing and nothing stands in for it, (N,)."""
+    """Mask of values that are infinite, or missing and not imputed, (N,)."""
     if isinstance(column, Classes):
         return table.column(column.name).missing()
     imputes = isinstance(column, Input) and column.imputes
@@ -161,7 +162,7 @@ def gaps(column: Target, table: Table) -> NDArray[np.bool_]:
 
 
 def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
-    """Which values can be encoded, (N,); a target is one that is no `Input`."""
+    """Mask of values that can be encoded, (N,); a column that is no `Input` is a target."""
     if isinstance(column, Classes):
         return _codes(column, table.column(column.name)) >= 0
     good = ~gaps(column, table)
@@ -182,7 +183,7 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
 
 
 def standardise(column: Scaled, own: Array, out: Encoded) -> None:
-    """Fill in (t(y) - mean) / scale; not finite where y has none in single precision."""
+    """Write (t(y) - mean) / scale; not finite where that overflows single precision."""
     with np.errstate(all="ignore"):
         centred = TRANSFORMS[column.transform].forward(own) - column.mean
         centred /= column.scale
@@ -198,7 +199,7 @@ def fault(
     *,
     target: bool = False,
 ) -> DataError:
-    """What is wrong with the first of some numbers, (N,) as picked from the table by `rows`."""
+    """Error for the first invalid one of some numbers, (N,), of the table's `rows`."""
     first = int(np.argmax(wrong))
     value = own[first]
     place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
@@ -270,7 +271,7 @@ def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -
     feature |= {category: i for i, category in enumerate(column.categories)}
     missing = len(column.categories) if column.indicator else absent
     of_label = [feature.get(label, unknown) for label in own.labels]
-    # Codes are -1 where the text is missing, which picks the last one.
+    # Code -1, of a missing text, selects the last one.
     chosen = np.array([*of_label, missing if column.imputes else unknown])[own.values]
     if (chosen == unknown).any():
         first = int(np.argmax(chosen == unknown))
@@ -284,12 +285,12 @@ def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -
 
 
 def as_text(own: Column) -> Column:
-    """A column of texts, such as those of its numbers."""
+    """Convert a column to text."""
     return own if own.kind == "text" else Column.of(own.texts().astype(np.str_))
 
 
 def _filled(column: Input, own: Array, out: Encoded) -> Array:
-    """The numbers with the missing ones stood in for, and those indicated."""
+    """Numbers with missing ones replaced, and their indicator."""
     if not column.imputes:
         return own
     missing = np.isnan(own)

@@ -1,4 +1,4 @@
-"""Learn from the training rows how columns are encoded, and refuse what cannot be."""
+"""Fit the encoders of columns to the training rows, and refuse invalid columns."""
 
 from __future__ import annotations
 
@@ -10,29 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.column import Column, Rows
+from mdncli.data.column import Column
 from mdncli.data.features import Array, Classes, Input, Scaled, as_text, fault, standardise
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
 MOST_CATEGORIES = 1000
-"""A text column with more of them is an identifier or prose."""
+"""Most categories of a text column; with more it is an identifier or prose."""
 
 _NAMED_COLUMNS = 5
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The columns of one table, ready to be learned from.
+    """Fit of encoders to the columns of one table.
 
     Args:
         table: the data.
         training: numbers of the training rows.
         used: all rows that are in use; their values are checked.
         imputes: whether inputs may miss values.
-        warnings: gathers what the user should know.
+        warnings: collects warnings for the user.
     """
 
     table: Table
@@ -42,7 +43,7 @@ class Fit:
     warnings: list[str] = field(default_factory=list)
 
     def input(self, name: str, categorical: bool, transform: str) -> Input:
-        """Learn how an input column is encoded.
+        """Fit the encoder of an input column.
 
         Raises:
             DataError: it cannot be.
@@ -67,7 +68,7 @@ class Fit:
         return self._categorical(name)
 
     def scaled(self, name: str, transform: str, *, target: bool = False) -> Scaled:
-        """Learn how a column of numbers is scaled.
+        """Fit the scaling of a numeric column.
 
         Raises:
             DataError: a value cannot be transformed or is too large, or no training row has one.
@@ -80,7 +81,7 @@ class Fit:
         training = self._training(name)
         column = Scaled(name, transform)
         own = self.table.numbers(name, self.used)
-        # Transforms increase, so the extremes of a column stand for all of it.
+        # Transforms are increasing, so checking the extremes is enough.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
         outside = TRANSFORMS[transform].outside
         if outside(extremes, target=target).any():
@@ -99,10 +100,10 @@ class Fit:
         return column
 
     def classes(self, name: str, transform: str) -> Classes:
-        """Learn which classes a target column has: those of all its rows, so that folds agree.
+        """Collect the classes of a target column, from all its rows, so that folds agree.
 
         Raises:
-            DataError: they are too many or too few, or numbers are to be made of them.
+            DataError: they are too many or too few, or are to be transformed.
         """
         column = self.table.column(name)
         if transform != "identity":
@@ -145,7 +146,7 @@ class Fit:
         return Classes(name, column.kind, labels)
 
     def _training(self, name: str) -> Array:
-        """The values that the training rows have."""
+        """Values of the training rows."""
         values = self.table.numbers(name, self.training)
         missing = np.isnan(values)
         if missing.all():
@@ -173,7 +174,7 @@ class Fit:
         return centre + reach * mean, reach * math.sqrt(away @ away / len(away))
 
     def _imputation(self, name: str, typical: Callable[[Array], float]) -> dict[str, Any]:
-        """What an input needs to know about missing numbers."""
+        """Fill value and indicator for missing numbers of an input."""
         if not self.imputes:
             return {}
         missing = np.isnan(self.table.numbers(name, self.training)).any()
@@ -220,7 +221,7 @@ class Fit:
 
 
 def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
-    """Refuse a text column that is mostly numbers: it is a numeric one with something amiss.
+    """Refuse a text column that is mostly numbers: it is a numeric one with invalid entries.
 
     Raises:
         DataError: it names the first value that is not a number.
@@ -238,8 +239,8 @@ def refuse_gaps(
     """Refuse infinite numbers, and missing values that are not imputed.
 
     Raises:
-        DataError: there are some; it says how many of them each column has, where the first is, and
-            which of the remedies helps.
+        DataError: there are some; it names their number in each column, the place of the first, and
+            a remedy.
     """
     found, empty, imputable = [], [], True
     for name in (*inputs, *targets):

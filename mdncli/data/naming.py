@@ -1,4 +1,4 @@
-"""Column names: refuse repeated ones, pick some, guess what an unknown one meant."""
+"""Column names: refuse duplicates, select some, suggest a correction of an unknown one."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _LISTED = 10_000
 
 
 def quoted(text: str) -> str:
-    """A name or a value from a file as messages show it: escaped, and not at length.
+    r"""Escape and shorten a name or value from a file for a message.
 
-    >>> quoted("a\\x1bb"), len(quoted("x" * 1000))
-    ("'a\\\\x1bb'", 82)
+    >>> quoted("a\x1bb"), len(quoted("x" * 1000))
+    ("'a\\x1bb'", 82)
     """
     return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
 
 
 def unique(names: Iterable[str], source: str) -> tuple[str, ...]:
-    """The names as they are.
+    """Check that names are unique, and return them.
 
     Raises:
         DataError: a name occurs more than once.
@@ -43,7 +43,7 @@ def unique(names: Iterable[str], source: str) -> tuple[str, ...]:
 
 
 def chosen(wanted: Iterable[str] | None, names: Sequence[str], source: str) -> tuple[str, ...]:
-    """The wanted names in the table's order; all of them by default.
+    """Select the wanted names, in the table's order; all by default.
 
     Raises:
         DataError: the table lacks some; all that are absent are named.
@@ -62,7 +62,7 @@ def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataErr
     >>> str(absent(["prize"], ["area", "price"], "flats.csv"))
     "flats.csv: no column 'prize'; did you mean 'price'?"
     """
-    # Comparing takes the product of the lengths, and no one mistypes a name that long.
+    # Comparing takes the product of the lengths: long names are left out.
     short = [name for name in names if len(name) <= _LONGEST]
     near = [get_close_matches(name, short, n=1, cutoff=0.7) for name in missing[:_SHOWN]]
     hint = f"did you mean {_listed([match[0] for match in near])}?" if all(near) else None
@@ -73,13 +73,13 @@ def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataErr
 
 
 def similar_files(path: Path) -> list[str]:
-    """Up to three files of the same folder whose names are like that of a missing one."""
+    """Up to three files of the same folder with names similar to that of a missing one."""
     try:
         with os.scandir(path.parent) as entries:
             files = [entry.name for entry in islice(entries, _LISTED) if entry.is_file()]
     except (OSError, ValueError):
         return []
-    # Without the suffixes, which make every table look like every other.
+    # Compared without suffixes, which all tables share.
     stems = {name.partition(".")[0] for name in files if len(name) <= _LONGEST}
     stem = path.name[:_LONGEST].partition(".")[0]
     near = get_close_matches(stem, stems, n=3, cutoff=0.6)

@@ -1,7 +1,7 @@
-"""Targets recorded so coarsely that components as thin as needles beat honest densities.
+"""Targets with repeated values, on which degenerate components lower the NLL.
 
-A density may put any amount of itself on a value that many rows share. The NLL then says how thin
-the thinnest component may be, and no longer how good the predictions are.
+A component of vanishing scale on a value that many rows share has an unbounded density there. The
+NLL then measures the smallest scale allowed, and not the quality of the predictions.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from mdncli.data.encoding import resolution
 from mdncli.data.features import Array
 
 CROWD = 10
-"""Rows that must share a value before a network can learn to put a needle there."""
+"""Least number of rows with the same value for a degenerate component to be learned there."""
 
 LEAST_REACH = 0.05
-"""Standardised distance below which values take more needles than mixtures have components."""
+"""Standardised distance of values below which there are more of them than components."""
 
 LEAST_GAIN = 0.25
-"""Nats per row that needles must be able to gain before anyone is warned."""
+"""Gain of degenerate components, in nats per row, from which a warning is given."""
 
 LARGEST_FLOOR = 1.0
-"""A component wider than all of the target says nothing, so no such floor is proposed."""
+"""Largest scale floor to propose, the standard deviation of the target."""
 
 Counts = NDArray[np.intp]
 
@@ -35,19 +35,19 @@ _PEAK = math.sqrt(2 * math.pi)
 
 @dataclass(frozen=True)
 class SpikeTrap:
-    """A target whose NLL needle-thin components could lower without predicting any better.
+    """A target whose NLL degenerate components can lower without better predictions.
 
     Args:
         repeated: share of the rows whose value another row has too.
         gap: smallest distance between two different values, in own units.
-        distinct: how many different values there are.
-        crowded: share of the rows that hold a value to put a needle on.
-        crowds: how many such values there are.
-        commonest: the value that most rows hold.
-        gain: by how much needles lower the NLL, in nats per row; infinite where scales have no
-            floor.
-        floor: a scale in standardised units at which they gain next to nothing; None where it would
-            blur the rest of the target.
+        distinct: number of different values.
+        crowded: share of the rows with a value that attracts a degenerate component.
+        crowds: number of such values.
+        commonest: most frequent value.
+        gain: decrease of the NLL by degenerate components, in nats per row; infinite without a
+            scale floor.
+        floor: a scale floor in standardised units that makes the gain negligible; None where it
+            would blur the rest of the target.
     """
 
     repeated: float
@@ -60,21 +60,22 @@ class SpikeTrap:
     floor: float | None
 
     def warning(self, target: str) -> str:
-        """What it means and what to do, in a sentence."""
-        remedy = "beside RMSE and coverage"
+        """Warning with a remedy, in a sentence."""
+        remedy = "and look at RMSE and coverage"
         if self.floor is not None:
-            remedy = f"and set model.scale.floor={self.floor:g} to take the reward away"
-        gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without end"
+            remedy = f"and set model.scale.floor={self.floor:g} to prevent it"
+        gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without limit"
         return (
-            f"target {target!r} {self._found}: components as thin as needles can lower its NLL "
-            f"{gain} and predict no better; compare it only at one scale floor, {remedy}"
+            f"target {target!r} {self._found}: degenerate components can lower its NLL {gain} "
+            f"and predict no better; compare NLLs only at one scale floor, {remedy}"
         )
 
     def remark(self, target: str, floor: float) -> str:
-        """That a scale floor takes the reward away, in a sentence."""
+        """Note that a scale floor removes the gain, in a sentence."""
         return (
-            f"target {target!r} {self._found}: no component gets thinner than {floor:g} standard "
-            "deviations, so that its NLL rewards no needles (model.scale.floor says otherwise)"
+            f"target {target!r} {self._found}: the smallest scale is {floor:g} standard "
+            "deviations, so that degenerate components do not lower its NLL (set "
+            "model.scale.floor to change it)"
         )
 
     @property
@@ -87,21 +88,22 @@ class SpikeTrap:
         return f"{held} in {self.crowded:.0%} of the training rows"
 
     def to_json(self) -> dict[str, Any]:
-        """What a run's result says of it."""
+        """Entry in a run's result."""
         return {"repeated": self.repeated, "gap": self.gap, "floor": self.floor}
 
 
 def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap | None:
-    r"""Whether needles pay for a target.
+    r"""Detect a target on which degenerate components lower the NLL.
 
-    Say c of N rows share a value, and it takes a stretch of length r on one side of it to find
-    another c rows. An honest density spreads c rows over r; a needle of scale s gathers them at a
-    peak of 1 / (sqrt(2 pi) s). Over all values shared by a crowd, needles gain
+    Let c of N rows share a value, and let r be the distance within which another c rows lie on one
+    side of it. A smooth density spreads c rows over r; a component of scale s has a peak of 1 /
+    (sqrt(2 pi) s) there. Over all values shared by at least `CROWD` rows, degenerate components
+    gain
 
         sum c/N max(0, log(r / (sqrt(2 pi) s)))
 
-    nats per row. On a regular grid of values r is their distance; around a lone atom, such as the
-    days without rain, it is the width in which as many other rows lie.
+    nats per row. On a regular grid of values r is their distance; around a single atom, such as
+    days without rain, it is the width that holds as many other rows.
 
     Args:
         y: the target of the training rows in own units, (N,).
@@ -114,10 +116,10 @@ def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap
     (6.2, 0.39, 1.0)
     >>> spike_trap(grades, (grades - 2) / grades.std(), trap.floor)
     """
-    # To the digits that training in single precision tells apart.
+    # Rounded to the digits that single precision distinguishes.
     counts, reach = _crowds(np.round(np.asarray(standardised, np.float64), 7))
-    needled = (counts >= CROWD) & (reach >= LEAST_REACH)
-    share, reach = counts[needled] / counts.sum(), reach[needled]
+    degenerate = (counts >= CROWD) & (reach >= LEAST_REACH)
+    share, reach = counts[degenerate] / counts.sum(), reach[degenerate]
     gain = _gain(share, reach, floor)
     if not gain >= LEAST_GAIN:
         return None
@@ -138,7 +140,7 @@ def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap
 
 
 def _crowds(z: Array) -> tuple[Counts, Array]:
-    """The c rows that hold each value, and how far it is from there to the c-th other row."""
+    """Count c of each value, and the distance from it to the c-th other row."""
     ordered = np.sort(z)
     values, first, counts = np.unique(ordered, return_index=True, return_counts=True)
     before, after = first - counts, first + 2 * counts - 1
@@ -154,7 +156,7 @@ def _gain(share: Array, reach: Array, scale: float) -> float:
 
 
 def _harmless(share: Array, reach: Array) -> float | None:
-    """The smallest scale of two digits at which needles gain too little to warn of, if any."""
+    """Smallest scale, to two digits, with a gain below `LEAST_GAIN`, if any."""
     low, high = 1e-9, float(reach.max())
     for _ in range(60):
         middle = math.sqrt(low * high)

@@ -1,4 +1,4 @@
-"""Which rows train, which choose the best step, and which nothing learns from."""
+"""Splits of the rows into training, validation and test rows."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mdncli.errors import DataError
 Index: TypeAlias = NDArray[np.int64]
 
 Share: TypeAlias = float | None
-"""Of the rows; None for as many as `validated` says."""
+"""Share of the rows; None for the default of `validated`."""
 
 VALIDATION_SHARE = 0.06
-"""The share of the rows that was found to be enough to choose the best step by, and not too much
-to be missed in training."""
+"""Default share of validation rows: enough to choose the best step, few enough to be spared in
+training."""
 
 FEW_VALIDATED, MANY_VALIDATED = 30, 5000
-"""That share, but so many rows, unless they are more than a fifth; and never more than so many."""
+"""Bounds on the default number of validation rows; the lower one is at most a fifth of the rows."""
 
 MOST_COPIES = 3
-"""Copies of a validation row, on average, up to which they are rows that were entered twice."""
+"""Mean number of copies of a validation row up to which they count as duplicated entries."""
 
 LEAST_TRAINING_ROWS = 2
-"""With fewer rows there is no spread to standardise by."""
+"""Least number of training rows, for a standard deviation to exist."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Split:
     """Row numbers in increasing order; no row is in two parts.
 
     Args:
-        train: rows that the model and its encoding are fitted on.
+        train: rows that the model and its encoding are fitted to.
         validation: rows that choose the best step.
-        test: rows that nothing learns from.
+        test: rows for scoring only.
         share: the share of the rows by which the validation rows were drawn; of all rows where
             test rows are a share, too, and of the others where they are given.
     """
@@ -55,14 +55,14 @@ class Split:
         return iter((self.train, self.validation, self.test))
 
     def apart(self, alike: Callable[[Index], NDArray[np.int64]]) -> Split:
-        """The split in which no training row is the copy of a validation row.
+        """Move training duplicates of validation rows into validation (prevents leakage).
 
-        Copies on both sides make the network look good that knows its rows by heart, so those of
-        the training rows join the validation rows. Where that would be more than `MOST_COPIES` for
-        each of these, rows are alike because values are coarse, and nothing is moved.
+        With copies on both sides, an overfitted network has a good validation score. Where more
+        than `MOST_COPIES` per validation row would be moved, rows are equal because values are
+        coarse, and nothing is moved.
 
         Args:
-            alike: gives rows a number each, the same for copies.
+            alike: function that gives each row a number, equal for copies.
 
         >>> rows = np.array([7, 7, 8, 9, 9])
         >>> Split(np.array([1, 2, 3]), np.array([0]), np.array([4])).apart(lambda i: rows[i]).train
@@ -82,10 +82,10 @@ class Split:
 
         Args:
             kept: one truth value for each row of the table, (N,).
-            source: what messages call the table.
+            source: name of the table in messages.
 
         Raises:
-            DataError: too few training rows are left, or no row of another part that had some.
+            DataError: too few training rows are left, or none of another part that had some.
         """
         parts = [part[kept[part]] for part in self]
         for name, before, after in zip(("validation", "test"), [*self][1:], parts[1:], strict=True):
@@ -106,7 +106,7 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
         validation: share of all rows, at least one row unless it is 0; or None, see `validated`.
         test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
-        source: what messages call the data.
+        source: name of the data in messages.
 
     Raises:
         DataError: too few rows are left to train on.
@@ -125,7 +125,7 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
 
 
 def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: int) -> Split:
-    """Take the test rows from a table with a row per data row and a column per split.
+    """Read the test rows from a table with a row per data row and a column per split.
 
     Args:
         path: the table; 1 marks a test row, 0 any other.
@@ -167,7 +167,7 @@ def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: in
 def by_fold(
     rows: int, folds: int, fold: int, validation: Share, seed: int, source: str = "table"
 ) -> Split:
-    """Cut the rows into parts of nearly equal size and take one of them as the test rows.
+    """Split the rows into folds of nearly equal size, one of which is the test rows.
 
     Args:
         rows: how many rows there are.
@@ -175,7 +175,7 @@ def by_fold(
         fold: which of them is tested, counted from 0.
         validation: share of the rows that are not tested; or None, see `validated`.
         seed: of the data.
-        source: what messages call the data.
+        source: name of the data in messages.
 
     Raises:
         DataError: there are fewer rows than folds, or too few to train on.
@@ -196,12 +196,12 @@ def by_fold(
 
 
 def columns(path: str | Path) -> int:
-    """How many splits a table of splits has."""
+    """Number of splits in a table of splits."""
     return len(table.read(path).columns)
 
 
 def validated(rows: int, share: Share = None) -> int:
-    """How many of the rows that are not tested choose the best step.
+    """Number of validation rows among the rows that are not test rows.
 
     >>> [validated(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
     [4, 30, 60, 1200, 5000]

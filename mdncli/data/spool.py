@@ -1,4 +1,4 @@
-"""Room for arrays larger than memory should hold: files without a name, gone with the process."""
+"""Arrays in temporary files, for data larger than memory should hold."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from numpy.typing import DTypeLike, NDArray
 from mdncli.errors import RunFault, refused
 
 LARGE_BYTES = 32 << 20
-"""Columns of more bytes than this are kept in a file, of which the system's cache holds what memory
-allows: they are needed a few times, one after another."""
+"""Size in bytes from which a column is kept in a file, cached by the system as memory allows:
+columns are used a few times, one after another."""
 
 
-def room(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDArray[Any]:
-    """An array to fill in.
+def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDArray[Any]:
+    """Allocate an uninitialised array.
 
     Args:
         shape: of the array.
         dtype: of the array.
-        spooled: keep it in a file. It is `folder()`'s, has no name, and its space is free again
-            when the array or the process is gone, even if that is killed.
+        spooled: keep it in a nameless file in `folder()`, whose space is freed with the array or at
+            the end of the process, even if that is killed.
 
     Raises:
-        RunFault: the disk has no room for it. All of it is claimed here, for a disk that turns out
-            full when a page is written ends the process without a word.
+        RunFault: the disk is full. All space is reserved here, since a full disk at a later write
+            to a page would kill the process.
 
-    >>> room((2, 3), "f4", spooled=True).shape
+    >>> allocate((2, 3), "f4", spooled=True).shape
     (2, 3)
     """
     if not spooled:
@@ -55,7 +55,7 @@ def room(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> NDAr
 
 
 def folder() -> Path:
-    """Where such files go: `TMPDIR`, or else `/var/tmp`, as `/tmp` may well be memory."""
+    """Folder of such files: `TMPDIR`, or else `/var/tmp`, as `/tmp` may be in memory."""
     large = Path("/var/tmp")
     if "TMPDIR" not in os.environ and os.access(large, os.W_OK | os.X_OK):
         return large
@@ -63,9 +63,9 @@ def folder() -> Path:
 
 
 def release(values: NDArray[Any]) -> None:
-    """Let go of the memory in which a spooled array was read or written; its values stay.
+    """Free the cached pages of a spooled array; its values stay in the file.
 
-    >>> values = room(3, "i8", spooled=True)
+    >>> values = allocate(3, "i8", spooled=True)
     >>> values[:] = 1, 2, 3
     >>> release(values)
     >>> values

@@ -1,7 +1,7 @@
 """Named streams of random numbers, all derived from one seed.
 
-Whoever needs randomness names its purpose (`"split"`, `"batches"`, `"sampling"`, ...) and gets a
-generator of its own, so drawing more or fewer numbers for one purpose never changes another.
+Each purpose (`"split"`, `"batches"`, `"sampling"`, ...) has a generator of its own, so drawing more
+or fewer numbers for one purpose never changes another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def stream(seed: int, name: str, *more: int) -> np.random.Generator:
 
     Args:
         seed: the seed of the run or of the data, not negative.
-        name: what the numbers are for.
+        name: purpose of the numbers.
         more: numbers that tell apart streams of one purpose, such as a member and an epoch; none
             is negative.
 

@@ -1,7 +1,6 @@
 """Tables of named columns: read from text, Parquet or NPZ, and written back.
 
-Missing numbers are NaN. Every value knows its place in the file, so that whoever finds fault with
-one can say where it stands.
+Missing numbers are NaN. Every value has a known place in the file, for error messages.
 """
 
 from __future__ import annotations
@@ -21,12 +20,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.binary import read_npz, read_parquet
-from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError, Rows
+from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent, chosen, quoted, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, Records, appending, write
+from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 
 __all__ = [
@@ -50,7 +50,7 @@ TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", "")
 """Read as text, with or without a further .gz; a file without suffix may be a pipe."""
 
 SCAN_ROWS = 1 << 16
-"""The most rows that `scan` yields at once."""
+"""Most rows that `scan` yields at once."""
 
 _BINARY = {".parquet": read_parquet, ".npz": read_npz}
 _Contents: TypeAlias = Mapping[str, Column]
@@ -59,13 +59,13 @@ _EVERY = slice(None)
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of one length, and where they came from.
+    """Named columns of one length, and their source.
 
     Args:
         contents: the columns by name, in order.
-        source: what messages call the table.
+        source: name of the table in messages.
         lines: the line of the file on which each row begins, where there are lines.
-        counted: what each row is called where there are none: 1, 2, ... by default.
+        counted: number of each row where there are none: 1, 2, ... by default.
         decimal_comma: whether texts that spell numbers do so with a comma.
 
     >>> table = Table.of({"x": [1.5, 2.5], "city": ["Oslo", "Rome"]}, source="trips.npz")
@@ -94,7 +94,7 @@ class Table:
 
     @property
     def rows(self) -> int:
-        """The number of rows, N; of a table without columns, those it counts."""
+        """Number of rows, N; of a table without columns, of those it counts."""
         for held in (*self.contents.values(), self.lines, self.counted):
             if held is not None:
                 return len(held)
@@ -108,7 +108,7 @@ class Table:
         return replace(self, contents=contents, counted=_lines_of(counted, rows))
 
     def require(self, names: Collection[str]) -> None:
-        """Make sure of some columns.
+        """Check that the table has some columns.
 
         Raises:
             DataError: the table lacks some; all of these are named.
@@ -160,16 +160,16 @@ class Table:
         return np.stack([self.numbers(name) for name in names], axis=1)
 
     def position(self, row: int) -> str:
-        """Where a row (counted from 0) stands, in words: `on line 7` or `in row 6`."""
+        """Position of a row (counted from 0) in words: `on line 7` or `in row 6`."""
         return f"in row {self._number(row)}" if self.lines is None else f"on line {self.lines[row]}"
 
     def place(self, row: int, name: str) -> str:
-        """Where the value of a row (counted from 0) and column stands, in words."""
+        """Position of the value of a row (counted from 0) and column, in words."""
         separator = ", " if self.lines is None else ": "
         return f"{self.at(row)}{separator}column {quoted(name)}"
 
     def at(self, row: int) -> str:
-        """Where a row (counted from 0) stands, in words."""
+        """Position of a row (counted from 0), with the source, in words."""
         if self.lines is None:
             return f"{self.source}: row {self._number(row)}"
         return f"{self.source}:{self.lines[row]}"
@@ -178,7 +178,7 @@ class Table:
         return row + 1 if self.counted is None else int(self.counted[row])
 
     def release(self) -> None:
-        """Let go of memory that holds what a file holds, too; see `spool`."""
+        """Free cached pages of columns in files; see `spool`."""
         for column in self.contents.values():
             release(column.values)
 
@@ -191,7 +191,7 @@ class Table:
         return {name: column.array() for name, column in self.contents.items()}
 
     def spelled(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
-        """Where a column holds a number, or spells one, or misses one, (N,)."""
+        """Mask of values that are numbers, spell one, or are missing, (N,)."""
         column = self.column(name)
         if column.kind != "text":
             return np.ones(len(column), np.bool_)
@@ -199,14 +199,14 @@ class Table:
         return np.array([*spelled, True])[column.values]
 
     def mostly_numbers(self, name: str) -> bool:
-        """Whether more than half of a text column's values spell numbers; gaps do not count."""
+        """True if more than half of a column's texts spell numbers; missing ones do not count."""
         column = self.column(name)
         gap = np.array([*(label in MISSING for label in column.labels), True])[column.values]
         present = int(np.count_nonzero(~gap))
         return 2 * int(np.count_nonzero(self.spelled(name) & ~gap)) > present
 
     def not_a_number(self, name: str, *, truths: bool = False) -> DataError:
-        """The error for a text column where numbers are due: it names the first other value."""
+        """Error for a text column where numbers are expected: it names the first text."""
         wrong = np.flatnonzero(~self.spelled(name, truths=truths))
         if not len(wrong):
             return DataError(f"{self.source}: column {quoted(name)} was read as text")
@@ -221,7 +221,7 @@ class Table:
             return math.nan
         if truths and text.lower() in ("true", "false"):
             return float(text.lower() == "true")
-        # Python takes digits of every script and 1_000 for numbers, tables do not.
+        # Unlike Python, tables do not accept digits of other scripts or 1_000.
         if not text.isascii() or "_" in text:
             return None
         try:
@@ -233,7 +233,7 @@ class Table:
 def _picked(column: Column, rows: Rows) -> Column:
     picked = column[rows]
     if not isinstance(rows, slice):
-        # A few rows here and there bring nearly every page of a file into memory.
+        # Scattered rows bring nearly every page of a file into memory.
         release(column.values)
     return picked
 
@@ -267,7 +267,7 @@ def read(
         source: a path whose suffix tells the format, or a stream of text.
         columns: the columns to read, all by default.
         text: columns to read as text even where they look like numbers.
-        name: what messages call the source.
+        name: name of the source in messages.
 
     Raises:
         DataError: the source cannot be read, is not a table, has no rows or lacks a column.
@@ -285,7 +285,7 @@ def read_once(
     Args:
         path: the file.
         text: columns to read as text even where they look like numbers.
-        hear: hears how many of its bytes have been read.
+        hear: receives the number of bytes read.
 
     Raises:
         DataError: as `read` does; or the file changes while it is read.
@@ -332,14 +332,18 @@ def scan_records(
     name: str | None = None,
     separator: str = ",",
 ) -> Iterator[tuple[Table, Columns | Records]]:
-    """`scan` some columns and, beside each part, have all that the source says of its rows.
+    """`scan` some columns, with all columns of the source beside each part.
 
-    Of text these are its records, which keep what a number would lose: zeros in front, the last
-    digits of a long key. Only what is separated otherwise is written anew.
+    For text these are its records, which keep leading zeros and the last digits of long keys.
+    Records with another separator are rewritten.
 
     Args:
+        source: a path or a stream of text, as for `read`.
+        columns: the columns to scan.
         optional: columns to scan as well if the source has all of them.
-        separator: what is to stand between the fields of the records.
+        text: columns to read as text even where they look like numbers.
+        name: name of the source in messages.
+        separator: separator of the fields of the records.
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
@@ -402,7 +406,7 @@ def _whole(
 def _read_text(
     stream: BinaryIO, name: str, columns: Collection[str] | None, text: set[str]
 ) -> Table:
-    """All blocks as one table, begun anew whenever numbers turn out to be text."""
+    """Read all blocks as one table, restarting whenever a numeric column turns out to be text."""
     if not stream.seekable():
         stream = io.BytesIO(stream.read())
     start = stream.tell()
@@ -414,12 +418,12 @@ def _read_text(
         comma = False
         mixed = set()
         for block in blocks(stream, name, columns, text):
-            room = int(1.1 * size / block.size * len(block.lines))
+            capacity = int(1.1 * size / block.size * len(block.lines))
             lines.append(block.lines)
             comma = block.layout.decimal_comma
             for n, series in block.columns.items():
                 try:
-                    growing.setdefault(n, GrowingColumn(room)).add(series)
+                    growing.setdefault(n, GrowingColumn(capacity)).add(series)
                 except KindsDifferError:
                     mixed.add(n)
             if mixed:
@@ -475,7 +479,7 @@ def _open(path: str | Path) -> BinaryIO:
 def _opened(
     source: Source, name: str, opening: Callable[[str | Path], Any] = _open
 ) -> Iterator[Any]:
-    """The bytes of a source; whatever goes wrong in reading them is a `DataError`."""
+    """Open the bytes of a source; errors in reading become a `DataError`."""
     if isinstance(source, str | Path) and (not str(source) or "\0" in str(source)):
         raise DataError(f"{quoted(name)}: not the name of a file", hint="name a table")
     try:

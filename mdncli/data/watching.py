@@ -14,18 +14,18 @@ from pathlib import Path
 from mdncli.errors import DataError
 
 Hear = Callable[[int, int], object]
-"""Hears how many bytes of how many have been read, about ten times a second."""
+"""Callback for the number of bytes read and in total, about ten times a second."""
 
 _HEARD_SECONDS = 0.1
 _BYTES_AT_ONCE = 1 << 20
 
 
 class Watched(io.RawIOBase):
-    """A file of which every byte is counted and fingerprinted when it is read first.
+    """A file whose bytes are counted and fingerprinted on first reading.
 
     Args:
         path: the file.
-        hear: hears how far it has been read.
+        hear: receives the progress.
 
     Raises:
         OSError: it cannot be opened.
@@ -74,7 +74,7 @@ class Watched(io.RawIOBase):
         return count
 
     def follow(self, share: float) -> None:
-        """Read on until a share of the file has been read, for those who read it in another way."""
+        """Read on until a share of the file has been read, while it is decoded elsewhere."""
         self._read_on(int(share * self.size))
 
     def fingerprint(self) -> str:
@@ -89,7 +89,7 @@ class Watched(io.RawIOBase):
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """A fault found in a file that has changed meanwhile is no fault of its own."""
+        """Replace a `DataError` of the block by one about the change, if the file has changed."""
         try:
             yield
         except DataError:
@@ -111,7 +111,7 @@ class Watched(io.RawIOBase):
             )
 
     def _stated(self) -> tuple[tuple[int, ...], ...]:
-        """What betrays a change: of the open file, and of what now has its name."""
+        """State that shows a change: of the open file, and of the file that now has its name."""
         try:
             found = [os.fstat(self._file.fileno()), os.stat(self.name)]
         except OSError:

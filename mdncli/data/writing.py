@@ -1,4 +1,4 @@
-"""Write tables: CSV, TSV and Parquet as the rows come, NPZ once all of them are there.
+"""Write tables: CSV, TSV and Parquet row by row, NPZ as a whole.
 
 Numbers survive: each is written with the fewest digits that read back as the same value of its own
 precision. A file appears under its name only when it is complete.
@@ -39,7 +39,7 @@ class Records(NamedTuple):
 
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-"""Suffix of a format of separated values -> what stands between two of them."""
+"""Suffix of a format of separated values -> separator."""
 
 _PIECE = 1 << 16
 
@@ -47,7 +47,7 @@ POLARS_CELLS = 200_000
 """From this many cells on polars formats text: below, importing it takes longer."""
 
 _COMPRESSION = "lz4"
-"""Of Parquet: draws hardly shrink by any, and zstd would spend longer on them than drawing."""
+"""Compression of Parquet: draws hardly shrink, and zstd would take longer than drawing them."""
 
 
 def write(target: str | Path | TextIO, columns: Columns) -> None:
@@ -126,7 +126,7 @@ def require_format(path: Path) -> str:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the path's place when all went well, and vanishes otherwise."""
+    """Temporary file that replaces the path on success, and is deleted otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -177,13 +177,13 @@ class _Delimited:
         if self._header:
             self._write(_by_hand([names], self._separator))
             self._header = False
-        # In pieces: one huge write to a pipe whose reader left may seem to succeed.
+        # In pieces: one huge write to a closed pipe may seem to succeed.
         for start in range(0, len(text), _PIECE):
             self._write(text[start : start + _PIECE])
 
 
 def _bytes_into(stream: TextIO) -> Callable[[memoryview], object]:
-    """How to write UTF-8 to a stream of text."""
+    """Function that writes UTF-8 to a stream of text."""
     stream.flush()
     if hasattr(stream, "buffer"):
         return stream.buffer.write
@@ -206,7 +206,7 @@ def _by_polars(
 
 
 def _cells(array: NDArray[Any]) -> list[Any]:
-    """Values that the csv module writes as they should read."""
+    """Values in a form that the csv module writes correctly."""
     if array.dtype.kind == "b":
         return ["true" if value else "false" for value in array.tolist()]
     if array.dtype.kind != "f":
@@ -298,7 +298,7 @@ def _write_parquet(
 
 
 class _Heard:
-    """A file that remembers what the system refused: polars makes a sentence of it."""
+    """File that keeps an `OSError`, which polars would turn into text."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,0 +1,1 @@
+"""Distributions over targets: densities, quantiles, draws, scores."""

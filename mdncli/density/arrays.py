@@ -1,4 +1,4 @@
-"""Array types, tiles and quadrature rules that the files of this room share."""
+"""Array types, tiles and quadrature rules shared by this package."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Conditional(Distribution):
         return _RowsView(self, np.arange(self.rows)[rows])
 
     def cdf(self, y: ArrayLike) -> Array:
-        """Marginal cdf of each target, :math:`P(Y_d \\le y_d)`.
+        r"""Marginal cdf of each target, :math:`P(Y_d \le y_d)`.
 
         Args:
             y: one point a row, (N, D), or M points a row, (N, M, D).

@@ -27,7 +27,7 @@ _CELL_ERROR = 1e-10
 _MOST_BEND = 0.5
 # or where there is no more probability than this.
 _NOTHING = 1e-10
-# Peaks with less probability than this need not be told apart.
+# Peaks with less probability than this need not be separated.
 _FAINT = 1e-6
 # Log densities that differ by less, relative to their size, neither rise nor fall.
 _EQUAL = 1e-9

@@ -1,6 +1,6 @@
-"""Scores of predictions on rows that a model has not seen, by name.
+"""Metrics of predictions on rows unseen in training, by name.
 
-A new score is one function that scores rows and one line in `METRICS`, or in `CLASS_METRICS` where
+A new metric is one function that scores rows and one line in `METRICS`, or in `CLASS_METRICS` where
 targets are classes. `mdn evaluate` and `mdn crossval` then compute it, average it and print it.
 Listing them imports nothing.
 """
@@ -20,23 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """A score of predictions.
+    """A metric of predictions.
 
     Args:
-        function: scores every row of a `Chunk`, as `"module:function"`; it gives None where that
-            cannot be told. The first axis of the result are the N rows; see `scope` for others.
+        function: scores every row of a `Chunk`, as `"module:function"`; it returns None where it is
+            not defined. The first axis of the result are the N rows; see `scope` for others.
         label: heading in a table.
         unit: `nats`, `target` or `target²` for the targets' own unit or its square, or nothing for
             a pure number.
-        summary: how the scores of rows become one figure and its standard error, a key of
+        summary: aggregation of the scores of rows to one value and its standard error, a key of
             `mdncli.evaluation.summaries.SUMMARIES`.
         scope: `rows` for one score of all targets together, (N, ...); `targets` for one of each of
             D targets, (N, D); `levels` for one of each at each of L levels, (N, L, D).
-        short: heading where columns are narrow, the label by default; nothing where there is no
-            room for it.
+        short: heading where columns are narrow, the label by default; empty to leave it out.
         averaged: whether cross-validation averages it over its folds.
-        referred: whether it is also computed for predictions that know nothing of x.
-        always: whether JSON holds it as null where it cannot be told.
+        referred: whether it is also computed for reference predictions, which ignore x.
+        always: whether JSON holds it as null where it is not defined.
 
     >>> METRICS["crps"].label, METRICS["crps"].unit, METRICS["excess_nll"].heading
     ('CRPS', 'target', 'excess')
@@ -54,7 +53,7 @@ class Metric:
 
     @property
     def heading(self) -> str:
-        """The heading of a narrow column; empty where it has none."""
+        """Heading of a narrow column; empty if it has none."""
         return self.label if self.short is None else self.short
 
     def load(self) -> Callable[[Chunk], np.ndarray | None]:

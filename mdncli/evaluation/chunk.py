@@ -1,4 +1,4 @@
-"""Rows to be scored: predictions, observations and what several scores share."""
+"""Rows to be scored: predictions, observations and cached intermediate results."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some rows to evaluate: what is predicted, what happened and, where known, the truth.
+    """Rows to evaluate: predictions, observations and, where known, exact densities.
 
     Args:
         predicted: N distributions over D targets.
-        y: what was observed, (N, D), in the target's own units; of classes their codes, (N, 1).
+        y: observations, (N, D), in the target's own units; of classes their codes, (N, 1).
         exact: the distributions the rows were drawn from.
         variance: of an ensemble, its aleatoric and its epistemic part, (N, D) each.
         unit: of each target, for scores of several together, (D,); 1 by default.

@@ -1,4 +1,4 @@
-"""Scores of predicted class probabilities: each row by itself, then all of them."""
+"""Metrics of predicted class probabilities: scores of rows, and their summaries."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from mdncli.evaluation.chunk import Array, Chunk
 from mdncli.evaluation.scoring import Scores
 
 OTHER_NAMES = {"log_loss": "nll"}
-"""Name in JSON -> the metric that it stands for, too."""
+"""Further name in JSON -> metric."""
 
 
 def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, Any]:
-    r"""Summarise predicted classes as honest numbers, each with its standard error.
+    r"""Compute the metrics of predicted classes, each with its standard error.
 
     Of N rows with classes c_n and predicted probabilities p_nc
 
@@ -26,14 +26,14 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
 
     `log_loss` is another name for the NLL, in nats. The Brier score of several classes lies between
     0 and 2 (Brier 1950). `accuracy` is the share of rows whose most probable class is theirs, `ece`
-    the expected calibration error: the mean distance between how probable that class was said to
-    be and how often it was right, in bins of equal width (Guo et al. 2017, "On calibration of
+    the expected calibration error: the mean distance between the predicted probability of that
+    class and its observed frequency, in bins of equal width (Guo et al. 2017, "On calibration of
     modern neural networks"); of few rows it is above 0 by chance alone.
 
     Args:
         chunks: the rows, in any number of pieces; predictions are `Categorical`, y are codes.
-        shares: of the classes among the training rows, (C,): the reference, which looks at no
-            input; None where they are not known.
+        shares: of the classes among the training rows, (C,): the reference prediction, which
+            ignores the inputs; None where they are not known.
 
     Returns:
         `rows, se, reference`, every metric of `CLASS_METRICS`, and those that have other names
@@ -68,13 +68,13 @@ def correct(chunk: Chunk) -> Array:
 
 
 def brier(chunk: Chunk) -> Array:
-    """The squared distance of the probabilities from those of what happened, (N,)."""
+    """Squared distance of the probabilities from the observed class, (N,)."""
     hit = _codes(chunk)[:, None] == np.arange(chunk.classes.classes)
     return ((chunk.classes.probabilities() - hit) ** 2).sum(axis=1)
 
 
 def confidence(chunk: Chunk) -> Array:
-    """The probability of the most probable class, and 1 where that is observed or 0, (N, 2)."""
+    """Probability of the most probable class, and 1 if it is the observed one, else 0, (N, 2)."""
     return np.stack([chunk.classes.probabilities().max(axis=1), correct(chunk)], axis=1)
 
 

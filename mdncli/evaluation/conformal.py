@@ -16,11 +16,11 @@ from mdncli.evaluation.summaries import share_error
 def coverage(
     chunks: Iterable[Chunk], calibration: Calibration, targets: Sequence[str]
 ) -> dict[str, Any]:
-    """The coverage of conformal sets, at the levels that there are validation rows enough for.
+    """Coverage of conformal sets, at the levels for which there are enough validation rows.
 
     Returns:
-        `rows`, and of `central` intervals and of `regions` for each level `claims`, the mass that
-        they take, `coverage` and its standard error `se`; for several targets under `targets`.
+        `rows`, and of `central` intervals and of `regions` for each level `claims`, their nominal
+        mass, `coverage` and its standard error `se`; for several targets under `targets`.
     """
     found = []
     for chunk in chunks:
@@ -45,7 +45,7 @@ def _levels(
         try:
             claims = calibration.level(kind, mass, target)
         except UsageError:
-            continue  # too few rows for so much
+            continue  # too few rows for this mass
         inside = own <= claims
         figures = {"coverage": float(np.mean(inside)), "se": float(share_error(inside))}
         result[f"{mass:g}"] = {"claims": claims, **figures}

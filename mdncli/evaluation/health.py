@@ -1,4 +1,4 @@
-"""Health of a mixture: its unused, collapsed and narrow components, and a list of all."""
+"""Diagnostics of a mixture: unused, collapsed and narrow components, and a list of all."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from mdncli.head import USED
 def effective_components(mixture: Mixture) -> float:
     """Effective number of components over a batch: `exp H(mean_n pi_n)`.
 
-    H is the entropy of the weights averaged over rows, so the figure lies between 1 (one
-    component does all the work) and K (all share it).
+    H is the entropy of the weights averaged over rows, so the value lies between 1 (one component
+    has all the weight) and K (equal weights).
 
     >>> import numpy as np
     >>> halves = np.log(np.full((2, 5), 0.5))
@@ -31,7 +31,7 @@ def effective_components(mixture: Mixture) -> float:
 
 
 AT_FLOOR = 1.1
-"""Scales below this multiple of their floor are held up by it."""
+"""Scales below this multiple of the floor count as being at the floor."""
 
 
 def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
@@ -42,10 +42,10 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
         scale_floor: the least scale that a component may have there.
 
     Returns:
-        `components`, of all members together; `members`, the number of these; `dead`,
-        the components that nowhere have a weight of 1%;
-        `smallest_scale` of those that have at some row, beside the `scale_floor`; and `at_floor`,
-        the share of the rows at which one of them is as thin as its floor.
+        `components`, of all members together; `members`, the number of these; `dead`, the number of
+        components without a weight of 1% at any row; `smallest_scale` of the others, beside the
+        `scale_floor`; and `at_floor`, the share of the rows at which one of these is as narrow as
+        the floor.
 
     >>> scale = np.array([[[0.001, 0.5]], [[0.3, 0.3]], [[1.0, 1.0]]])
     >>> weights = np.log([[0.5, 0.5], [0.5, 0.5], [1e-9, 1e-9]])
@@ -54,20 +54,20 @@ def condition(members: Sequence[Mixture], scale_floor: float) -> dict[str, Any]:
     >>> condition([Mixture(weights, np.zeros((3, 1, 2)), scale)], 0.001)["at_floor"]
     0.5
     """
-    dead, smallest, thin = 0, math.inf, np.zeros(members[0].rows, np.bool_)
+    unused, smallest, narrow = 0, math.inf, np.zeros(members[0].rows, np.bool_)
     for member in members:
         used = member.weights >= USED
-        dead += int(np.count_nonzero(~used.any(axis=1)))
+        unused += int(np.count_nonzero(~used.any(axis=1)))
         least = np.where(used, member.scale.min(axis=1), math.inf).min(axis=0)
         smallest = min(smallest, float(least.min(initial=math.inf)))
-        thin |= least <= AT_FLOOR * scale_floor
+        narrow |= least <= AT_FLOOR * scale_floor
     return {
         "components": sum(member.mixtures for member in members),
         "members": len(members),
-        "dead": dead,
+        "dead": unused,
         "smallest_scale": smallest,
         "scale_floor": scale_floor,
-        "at_floor": float(thin.mean()) if thin.size else 0.0,
+        "at_floor": float(narrow.mean()) if narrow.size else 0.0,
     }
 
 

@@ -1,4 +1,4 @@
-"""Scores of predicted numbers: each row by itself, then all of them."""
+"""Metrics of predicted numbers: scores of rows, and their summaries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def evaluate(
     references: Mapping[str, Conditional] | None = None,
     unit: Array | None = None,
 ) -> dict[str, Any]:
-    """Summarise predictions as honest numbers, each with its standard error.
+    """Compute the metrics of predicted numbers, each with its standard error.
 
     The NLL is `-mean(log p(y|x))` in nats, with y in its own units; a density may exceed 1, so it
     may well be negative. `excess_nll` subtracts the exact density's NLL on the same rows and
@@ -38,7 +38,7 @@ def evaluate(
     Args:
         chunks: the rows, in any number of pieces; peak memory follows the largest one.
         targets: names of the D targets.
-        references: distributions of one row, which know nothing of x, by name.
+        references: reference distributions of one row, which ignore x, by name.
         unit: of each target for the energy score of several, (D,).
 
     Returns:
@@ -137,15 +137,15 @@ def width(chunk: Chunk) -> Array:
 
 
 def aleatoric(chunk: Chunk) -> Array | None:
-    """The variance that the members of an ensemble expect, (N, D)."""
+    """Mean variance of the members of an ensemble, (N, D)."""
     return None if chunk.variance is None else chunk.variance[0]
 
 
 def epistemic(chunk: Chunk) -> Array | None:
-    """The variance by which the members of an ensemble disagree, (N, D)."""
+    """Variance of the members' means in an ensemble, (N, D)."""
     return None if chunk.variance is None else chunk.variance[1]
 
 
 def pit(chunk: Chunk) -> Array:
-    """The probability integral transform F(y|x), uniform where predictions are right, (N, D)."""
+    """The probability integral transform F(y|x), uniform for calibrated predictions, (N, D)."""
     return chunk.pit

@@ -1,7 +1,6 @@
 """Reference distributions that ignore x, fitted to the training targets alone.
 
-A number says little by itself. Beside that of a model which knows nothing of the inputs it says how
-much they are worth.
+The difference of a metric from that of a model without inputs shows the information in the inputs.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from mdncli.density.arrays import Array
 from mdncli.density.mixture import Mixture
 
 MIXTURES = 10
-"""Components of the unconditional mixture, where there are rows enough."""
+"""Components of the unconditional mixture, if there are enough rows."""
 
 _ROWS_EACH = 20
 _MOST_ROUNDS = 100
-# A round that gains less, in nats a row, is the last.
+# EM stops at an iteration that gains less, in nats a row.
 _ENOUGH = 1e-5
 
 
@@ -40,7 +39,7 @@ def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:
     Args:
         y: standardised targets, (n, D).
         floor: the least scale.
-        rng: picks the rows at which components begin.
+        rng: draws the rows for the initial locations.
 
     Returns:
         A mixture of one row.
@@ -53,7 +52,7 @@ def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:
     """
     count = max(1, min(MIXTURES, len(y) // _ROWS_EACH))
     order = np.argsort(y[:, 0]) if y.shape[1] == 1 else rng.permutation(len(y))
-    # Of one target at even ranks; of several at rows picked by chance.
+    # Initial locations: at even ranks of a single target, at random rows of several.
     at = ((np.arange(count) + 0.5) / count * len(y)).astype(np.intp)
     location, weights = y[order[at]], np.full(count, 1 / count)
     scale = np.full(location.shape, max(floor, 1 / count)) * np.maximum(y.std(axis=0), floor)

@@ -1,4 +1,4 @@
-"""Scores of rows, gathered piece by piece and summed up."""
+"""Scores of rows, collected chunk by chunk and summarised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mdncli.evaluation.summaries import SUMMARIES
 
 
 class Scores:
-    """The scores of rows by some metrics.
+    """Scores of rows by some metrics.
 
     Args:
         metrics: by name.
@@ -33,7 +33,7 @@ class Scores:
                 self._pieces[name].append(scores)
 
     def together(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The figures of all targets together and their standard errors, by name."""
+        """Values of the metrics of all targets together and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for name, metric in self.metrics.items():
@@ -46,7 +46,7 @@ class Scores:
         return figures, errors
 
     def of_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The figures of one target and their standard errors, by name."""
+        """Values of the metrics of one target and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for name, metric in self.metrics.items():
@@ -72,7 +72,7 @@ class Scores:
 
 
 def named(document: Mapping[str, Any], name: str) -> Any:
-    """The figure of a metric in what `evaluate` returns; None where it is not there.
+    """Look up the value of a metric in the result of `evaluate`; None if it is absent.
 
     >>> named({"variance": {"epistemic": 0.5}}, "variance.epistemic")
     0.5

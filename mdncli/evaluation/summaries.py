@@ -1,4 +1,4 @@
-"""From the scores of rows to one figure and its standard error."""
+"""Summaries of the scores of rows: one value and its standard error."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import numpy as np
 Array = np.ndarray
 
 BINS = 15
-"""Of equal width, by confidence, for the calibration error (Guo et al. 2017)."""
+"""Number of bins of equal width, by confidence, for the calibration error (Guo et al. 2017)."""
 
 PIT_SPREAD = math.sqrt(math.pi**2 / 12 - math.pi / 2 * math.log(2) ** 2)
-"""The standard deviation of Kolmogorov's distribution: of sqrt(n) times the distance of n PITs that
-are uniform."""
+"""Standard deviation of Kolmogorov's distribution, of sqrt(n) times the distance of n uniform
+PITs."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A figure for many rows, and how far chance may have moved it.
+    """A summary of the scores of rows, and its standard error.
 
     Attributes:
-        figure: scores (N, ...) -> the figure, (...) or a number.
-        error: scores (N, ...) -> the standard error of the figure.
+        figure: scores (N, ...) -> the summary, (...) or a number.
+        error: scores (N, ...) -> the standard error of the summary.
     """
 
     figure: Callable[[Array], Any]
@@ -56,7 +56,7 @@ def root_mean(scores: Array) -> float:
 
 
 def root_mean_error(scores: Array) -> float:
-    r"""Its standard error by the delta method, :math:`d \sqrt m = dm / (2 \sqrt m)`."""
+    r"""Standard error of a root mean by the delta method, :math:`d \sqrt m = dm / (2 \sqrt m)`."""
     root = root_mean(scores)
     return standard_error(scores) / (2 * root) if root > 0 else 0.0
 
@@ -88,8 +88,9 @@ def calibration_error(confidence: Array, bins: int = BINS) -> float:
     .. math:: \sum_b \tfrac{n_b}{N} \left| \tfrac1{n_b} \sum_{n \in b} (correct_n - conf_n) \right|
 
     Args:
-        confidence: the probability of what was predicted, and 1 where it was right or 0, (N, 2).
-        bins: how many, of equal width.
+        confidence: the probability of the predicted class, and 1 where it is correct, else 0, (N,
+            2).
+        bins: number of bins of equal width.
 
     >>> calibration_error(np.array([[0.9, 1], [0.9, 1], [0.6, 1], [0.6, 0]]), bins=10)
     0.1
@@ -98,12 +99,12 @@ def calibration_error(confidence: Array, bins: int = BINS) -> float:
 
 
 def calibration_error_error(confidence: Array, bins: int = BINS) -> float:
-    """Its standard error, with the sign of each bin's gap taken as given."""
+    """Standard error of the calibration error, for fixed signs of the bins' gaps."""
     return standard_error(_gaps(confidence, bins))
 
 
 def _gaps(confidence: Array, bins: int) -> Array:
-    """The gap of each row between outcome and confidence, in the direction of its bin, (N,)."""
+    """Difference of outcome and confidence of each row, times the sign of its bin's, (N,)."""
     said, right = confidence.T
     which = np.minimum((said * bins).astype(np.intp), bins - 1)
     gap = right - said

@@ -1,9 +1,9 @@
 """One experiment, from a config to a complete run folder.
 
-The only room that joins data, training, store and evaluation. `prepare` checks, splits and encodes
-the data without torch, so that bad input is refused before anything is created; `train` makes the
-run folders, drives the stacked loop and writes what it says; `reopen` finds a finished run's data
-again.
+The only package that joins data, training, store and evaluation. `prepare` checks, splits and
+encodes the data without torch, so that bad input is refused before anything is created; `train`
+makes the run folders, runs the stacked loop and writes its results; `reopen` loads a finished run's
+data again.
 """
 
 from mdncli.experiment.checkpoint import RESUMABLE

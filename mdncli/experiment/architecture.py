@@ -8,14 +8,14 @@ from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.network import Network
 
 POINT_FAMILIES = {"squared": "gaussian", "absolute": "laplace"}
-"""The density around point predictions, by the loss that they are trained on."""
+"""Density around point predictions, by their training loss."""
 
 LAYERLESS = ("linear", "gmm")
 """Kinds of model without hidden layers."""
 
 
 def factorisation_of(config: Config, targets: int) -> Factorisation:
-    """The division of the targets among networks; only an mdn knows more than one."""
+    """Factorisation of the targets; joint for all models but an mdn."""
     model = config.model
     alone = targets == 1 or model.kind != "mdn"
     return Factorisation("joint" if alone else model.targets, targets)
@@ -26,8 +26,8 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
 
     Args:
         config: settled.
-        every_target: how many targets the model has.
-        classes: how many classes the target has; 0 where targets are numbers.
+        every_target: number of targets.
+        classes: number of classes; 0 for numeric targets.
     """
     model, targets = config.model, factorisation_of(config, every_target).each
     floor = model.scale.floor
@@ -35,7 +35,7 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
     if classes:
         return ClassHead(classes)
     if model.kind == "gmm":
-        # EM has no need of a floor in the map: it adds one to the variances.
+        # EM needs no floor in the map: it adds one to the variances.
         return Head(
             mixtures=max(model.counts),
             targets=targets,
@@ -62,7 +62,7 @@ def network_of(config: Config, features: int, targets: int, classes: int = 0) ->
     model = config.model
     assert isinstance(model.residual, bool)
     return Network(
-        inputs=features + factorisation_of(config, targets).told,
+        inputs=features + factorisation_of(config, targets).target_inputs,
         hidden=() if model.kind in LAYERLESS else model.hidden,
         activation=model.activation,
         outputs=head_of(config, targets, classes).outputs,

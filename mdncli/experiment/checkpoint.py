@@ -1,4 +1,4 @@
-"""The last checkpoint of a run: its state, and whether training may go on from it."""
+"""The last checkpoint of a run: its state, and checks that training can continue from it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ from mdncli.experiment.job import Job
 from mdncli.store import RunFolder
 
 LAYOUT = 3
-"""The order in which states keep their values. One of another order cannot be gone on from bit for
-bit, as training has changed with it."""
+"""Version of the layout of states. States of other versions cannot be continued bit for bit."""
 
 RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
-"""What may change when a run is continued."""
+"""Settings that may change when a run is continued."""
 
 
 class Restored(NamedTuple):
-    """What training goes on from; all but the seconds is None where it begins."""
+    """State to continue training from; None but for the seconds at the beginning."""
 
     state: Mapping[str, np.ndarray] | None = None
     seconds: float = 0.0
@@ -37,7 +36,7 @@ class Restored(NamedTuple):
 
 
 def restore(job: Job) -> Restored:
-    """What a run's last checkpoint holds, if it has one."""
+    """Read the last checkpoint of a run, if it has one."""
     if not job.run.checkpoint.exists():
         return Restored()
     state, about = store.read_tensors(job.run.checkpoint)
@@ -71,9 +70,9 @@ def restore(job: Job) -> Restored:
 
 
 def reached(run: RunFolder, config: Config) -> int | None:
-    """The steps after which a run can go on; None of one that has to begin anew.
+    """Step from which a run can be continued; None if it has to start over.
 
-    Those of its networks that have stopped may have stopped before.
+    Networks that have stopped early may have stopped before it.
     """
     try:
         state, about = store.read_tensors(run.checkpoint)
@@ -85,9 +84,9 @@ def reached(run: RunFolder, config: Config) -> int | None:
 
 
 def identity_of(config: Config, recorded: int) -> str:
-    """The SHA-256 of what may not change in a config when its run is continued.
+    """SHA-256 of the settings that may not change when a run is continued.
 
-    Tables have fingerprints of their own, so their paths may.
+    Tables have fingerprints of their own, so their paths may change.
 
     Args:
         config: of the run.
@@ -100,7 +99,7 @@ def identity_of(config: Config, recorded: int) -> str:
 
 
 def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
-    """An error that stopped a run, with how to go on if it is the machine's and can be mended."""
+    """Add to an error that stopped a run how to continue it, if the cause can be removed."""
     if not isinstance(error, RunFault) or not run.checkpoint.exists():
         return error
     remedy = f"continue with mdn train --resume {run.path}"
@@ -109,6 +108,7 @@ def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
 
 
 def misfit(run: RunFolder) -> RunFault:
+    """Error for a checkpoint whose parts do not fit each other."""
     return RunFault(
         f"{run.checkpoint}: damaged, its parts do not fit", hint=store.remedy(run.checkpoint)
     )

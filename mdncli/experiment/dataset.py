@@ -39,26 +39,26 @@ from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 
 BYTES_PER_ROW = 64
-"""Measured: the most that is held for each row of a file while it is split, fitted and shuffled,
-wherever its values are."""
+"""Peak bytes per row of a file, beside its values, while it is split, fitted and shuffled;
+measured."""
 
 REFERENCE_ROWS = 10_000
-"""Unconditional distributions are fitted to at most so many training rows, evenly spaced."""
+"""Most training rows, evenly spaced, that unconditional distributions are fitted to."""
 
 BASELINE_ROWS = 200_000
-"""The baseline that ignores the inputs is scored on at most so many test rows."""
+"""Most test rows on which the baseline that ignores the inputs is scored."""
 
 PIECE_ROWS = 1 << 18
-"""Rows are scored in pieces of so many."""
+"""Rows scored at once."""
 
 SIFTED_ROWS = 1 << 20
-"""At most so many training rows, evenly spaced, are searched for values that many share."""
+"""Most training rows, evenly spaced, that are searched for repeated values."""
 
 COMPARED_ROWS = 200_000
-"""Copies are looked for among at most so many rows; among more they decide little."""
+"""Most rows among which duplicates are searched; among more they matter little."""
 
 BYTES_PER_CELL = 64
-"""Measured: the most that is held for each number of a synthetic dataset."""
+"""Peak bytes per number of a synthetic dataset; measured."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,13 @@ class Dataset:
     """The rows of a config: read, checked, split and encoded.
 
     Args:
-        config: the config as it was asked for; see `mdncli.experiment.recipe` for what follows.
+        config: the config as given; see `mdncli.experiment.recipe` for the settings derived from
+            it.
         table: all rows, in their own units.
         split: which rows train, validate and test.
-        encoding: fitted on the training rows only.
+        encoding: fitted to the training rows only.
         fingerprints: SHA-256 of the `data` and, where there is a file of them, of the `splits`.
-        source: where the data came from, for people.
+        source: name of the data in messages.
         problem: the synthetic dataset, which knows the exact density.
     """
 
@@ -83,11 +84,11 @@ class Dataset:
     source: str
     problem: Synthetic | None
     derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
-    """Results that follow from the rows and their split alone, shared by all configs on them."""
+    """Cache of results that depend only on rows and split, shared by all configs on them."""
 
     @property
     def dropped(self) -> int:
-        """How many rows are in no part of the split because they miss a value."""
+        """Number of rows in no part of the split because of missing values."""
         return self.table.rows - sum(map(len, self.split))
 
     @property
@@ -106,7 +107,7 @@ class Dataset:
         return self.encoding.classes
 
     def coarse_targets(self, floor: float) -> dict[str, SpikeTrap]:
-        """Targets of few distinct values, on which a scale floor lets needles lower the NLL.
+        """Targets of few distinct values, on which degenerate components lower the NLL.
 
         Args:
             floor: the smallest scale of a component, in standardised units.
@@ -174,21 +175,21 @@ class Dataset:
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
     ) -> Iterator[Chunk]:
-        """Some rows with what is predicted for them and, where known, the truth; see `scored`."""
+        """Chunks of rows: predictions, targets and, where known, exact densities; see `scored`."""
         for chosen in self.pieces(rows):
             yield from scored(predictor, chosen, self.exact, parts=parts, **tempering)
 
     def pieces(self, rows: np.ndarray) -> Iterator[Table]:
-        """Some rows in consecutive tables of bounded size."""
+        """Consecutive tables of bounded size of some rows."""
         for start in range(0, len(rows), PIECE_ROWS):
             yield self.table[rows[start : start + PIECE_ROWS]]
             self.table.release()
 
 
 def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional], np.ndarray]:
-    """The distributions of the training targets without x, and their standard deviations (D,).
+    """Distributions of the training targets without x, and their standard deviations (D,).
 
-    The Gaussian is one in the targets' own units, the mixture in those that the model learns in.
+    The Gaussian is fitted in the targets' own units, the mixture in the model's.
 
     Args:
         dataset: the rows.
@@ -206,7 +207,7 @@ def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional
 
 
 def spaced(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of some rows, evenly spaced.
+    """Select at most so many rows, evenly spaced.
 
     >>> spaced(np.arange(10), 4)
     array([0, 3, 6, 9])
@@ -244,9 +245,9 @@ def load(
 
     Args:
         config: names the data.
-        listener: hears what is peculiar about the data.
-        expected: the fingerprints of the very data that it must be.
-        encoding: what was fitted on its training rows before; None to fit it now.
+        listener: receives warnings about the data.
+        expected: fingerprints that the data must have.
+        encoding: encoding fitted before; None to fit it now.
 
     Raises:
         DataError: the data cannot be used as it is, or is not the expected one.
@@ -303,11 +304,11 @@ def load(
 
 
 def resplit(dataset: Dataset, config: Config) -> Dataset:
-    """Split the rows as another config says, and fit the encoding to its training rows.
+    """Split the rows by another config, and fit the encoding to its training rows.
 
     Args:
         dataset: the rows.
-        config: differs from the dataset's own in how rows are split, and not in what they are.
+        config: differs from the dataset's own only in the split of the rows.
     """
     columns = config.data, dataset.table, dataset.inputs, dataset.targets
     split = _parted(*columns)
@@ -331,10 +332,10 @@ def _read(data: FileData, listener: Listener) -> tuple[Table, str]:
 
 
 def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
-    """Which rows miss none of these columns, (N,).
+    """Mask of rows without missing values in these columns, (N,).
 
     Raises:
-        DataError: none; the columns that miss the most are named.
+        DataError: there are none; the columns with the most missing values are named.
     """
     kept = complete(whole, names)
     if not kept.any():
@@ -355,7 +356,7 @@ def write_rows(dataset: Dataset, path: Path) -> None:
 
 
 def _parted(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> Split:
-    """The split of the rows, with no copy of a validation row among the training rows."""
+    """Split of the rows, without duplicates of validation rows in training."""
     split = _split(data, whole, [*inputs, *targets])
     if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
         split = split.apart(lambda rows: _alike(whole, [*inputs, *targets], rows))
@@ -363,7 +364,7 @@ def _parted(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> 
 
 
 def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
-    """A number for each row, the same for rows of equal values: a hash of 63 bits."""
+    """Hash of each row, 63 bits, equal for rows of equal values."""
     found = np.zeros(len(rows), np.uint64)
     for name in names:
         values = whole.column(name).values[rows]
@@ -374,7 +375,7 @@ def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
 
 
 def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
-    """Split the rows in use; a file of splits has a line for the others, too."""
+    """Split the rows in use; a file of splits also has lines for the others."""
     used, share = np.ones(whole.rows, np.bool_), data.validation_share
     if isinstance(data, FileData) and data.missing == "drop":
         used = usable(whole, names)
@@ -408,13 +409,13 @@ def _fitted(
 
 
 def reopen(run: RunFolder, config: Config | None = None) -> Dataset:
-    """The data of a run that exists, checked to be the data it was trained on.
+    """Load the data of an existing run, checked to be the data it was trained on.
 
     Its rows are read again; their encoding is the one that the run was trained with.
 
     Args:
         run: its folder.
-        config: of the run, with what may change when it is continued; None for its own.
+        config: of the run, with changes for its continuation; None for its own.
 
     Raises:
         DataError: the data is gone or has changed.
@@ -432,7 +433,8 @@ def reopen(run: RunFolder, config: Config | None = None) -> Dataset:
 def _recorded_encoding(run: RunFolder) -> Encoding | None:
     """The encoding in a run's model or, before it has one, in its checkpoint.
 
-    None of a run that has neither, or an older checkpoint: it is fitted anew, to the same.
+    None if a run has neither, or an older checkpoint: the encoding is fitted again, with the same
+    result.
     """
     for path in (run.model, run.checkpoint):
         with contextlib.suppress(MdnError, ValueError):
@@ -445,10 +447,10 @@ def _recorded_encoding(run: RunFolder) -> Encoding | None:
 def config_of(
     run: RunFolder, overrides: Sequence[str] = (), options: Mapping[str, Any] | None = None
 ) -> Config:
-    """The config of a run, with what is laid over it.
+    """Config of a run, with overrides.
 
     Raises:
-        ConfigError: it is damaged, or what is laid over it is wrong.
+        ConfigError: it is damaged, or the overrides are invalid.
         RunFault: there is none.
     """
     if not run.config.is_file():

@@ -18,7 +18,7 @@ from mdncli.head import Head
 from mdncli.store import RunFolder
 
 FITTED_ROWS = 200_000
-"""A mixture is fitted to at most so many training rows, evenly spaced."""
+"""Most training rows, evenly spaced, that a mixture is fitted to."""
 
 
 def fit(dataset: Dataset, recipe: Recipe, root: Path, listener: Listener) -> Outcome:

@@ -1,4 +1,4 @@
-"""One run of a stack: its place in it, and what its config asks of the training room."""
+"""Job: one run of a stack, and the training settings that follow from its config."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from mdncli import machine
 from mdncli.config import Config
-from mdncli.data.spool import room
+from mdncli.data.spool import allocate
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.dataset import Dataset
 from mdncli.experiment.pruning import Bars, stopped_at
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
 
 
 CACHED_BYTES = 8 << 20
-"""Encoded rows of more bytes outgrow the cache, so that each is kept in one place, to be read at
-once."""
+"""Size in bytes from which encoded rows exceed the cache and are stored row by row."""
 
 MATRIX_SHARE = 0.25
-"""Encoded rows that take more than this share of the free memory are mapped from a file."""
+"""Share of the free memory above which encoded rows are mapped from a file."""
 
 
 @dataclass
@@ -36,7 +35,7 @@ class Job:
     """One run while it trains: its folder, its data and its replicas in the stack.
 
     The `latest` NLLs of its replicas, on training and on validation rows, are in standardised
-    units. Where its NLL does not pass one of the `bars` it is stopped early.
+    units. A run whose NLL is above one of the `bars` is stopped early.
     """
 
     run: RunFolder
@@ -52,7 +51,7 @@ class Job:
 
     @property
     def config(self) -> Config:
-        """The config as it was asked for."""
+        """The config as given."""
         return self.dataset.config
 
     @property
@@ -63,7 +62,7 @@ class Job:
 
     @property
     def factorisation(self) -> Factorisation:
-        """The targets of each of its networks."""
+        """Assignment of targets to its networks."""
         return self.recipe.factorisation
 
     def member(self, replica: int) -> int:
@@ -82,7 +81,9 @@ class Job:
 
 
 def replicas_of(job: Job, data: int) -> list[Replica]:
-    """The networks of a run, one part of the targets after another; see `Factorisation`.
+    """Replicas for the networks of a run, one part of the targets after another.
+
+    See `mdncli.factorisation.Factorisation`.
 
     Args:
         job: the run.
@@ -105,7 +106,7 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
             patience=training.patience,
             dropout=training.dropout,
             noise_inputs=training.noise.inputs,
-            # A class is right or wrong: there is nothing between two codes.
+            # Class codes are discrete: no noise on them.
             noise_targets=0.0 if job.dataset.classes else training.noise.targets,
         )
         for part in range(job.factorisation.parts)
@@ -115,17 +116,17 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
 
 
 def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
-    """The rows as networks are to see them, in memory or, if they are too many, in a file.
+    """Encoded rows for the networks, in memory or, if they are too many, in a file.
 
     Args:
         dataset: the rows.
-        whole: how networks share the targets.
+        whole: assignment of targets to networks.
 
     Returns:
         A dataset for each part of the targets; see `Factorisation`.
 
     Raises:
-        RunFault: the disk has no room for them.
+        RunFault: the disk is full.
     """
     from mdncli.training.plan import TrainingData
 
@@ -151,7 +152,7 @@ def _encoded(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
     size = 4 * math.prod(shape)
     if size > CACHED_BYTES:
         spooled = size > MATRIX_SHARE * machine.spare_memory()
-        matrix = room(shape, np.float32, spooled=spooled)
+        matrix = allocate(shape, np.float32, spooled=spooled)
         x, y = matrix.T[:d], matrix.T[d:]
     return encoding.encode_inputs(table, rows, x), encoding.encode_targets(table, rows, y)
 
@@ -159,12 +160,12 @@ def _encoded(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def device_of(
     job: Job, replicas: Sequence[Replica], data: Sequence[TrainingData], before: str | None
 ) -> str:
-    """The device that trains a stack: the one asked for, the one it had before or the faster one.
+    """Device to train a stack on: the one asked for, the one it had before or the faster one.
 
     Another device rounds otherwise, so an exact resume keeps to it.
 
     Raises:
-        ResumeRefusedError: it was begun on a device that this machine lacks.
+        ResumeRefusedError: it was begun on a device that this machine does not have.
     """
     from mdncli.training.devices import choose_device, require
 
@@ -184,7 +185,7 @@ def device_of(
 def threads_of(
     job: Job, data: Sequence[TrainingData], replicas: Sequence[Replica], before: int | None
 ) -> int:
-    """The threads a stack gets: those asked for, those it had before, or those that pay.
+    """Number of threads of a stack: as asked for, as before, or as many as save time.
 
     Sums over several threads are rounded otherwise than over one, so an exact resume keeps to them.
     """

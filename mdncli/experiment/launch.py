@@ -1,4 +1,4 @@
-"""New runs from their data to their results, those of one shape in one stack."""
+"""Train new runs, those of one shape in one stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe, resolve, warnings_of
 from mdncli.experiment.result import Outcome, outcome_of
 from mdncli.experiment.selection import require_calibratable
-from mdncli.experiment.stacking import Member, require_device, stacks_of
+from mdncli.experiment.stacking import RunData, require_device, stacks_of
 from mdncli.experiment.training import Stop, Training
 from mdncli.store import RunFolder
 
@@ -40,9 +40,9 @@ def prepare(
     """Read, check, split and encode the data of a config; nothing is created.
 
     Args:
-        config: names the data and the model that is to be trained on it.
-        listener: hears what is peculiar about the two.
-        expected: the fingerprints of the very data that it must be.
+        config: names the data and the model.
+        listener: receives warnings about both.
+        expected: fingerprints that the data must have.
 
     Raises:
         DataError: the data cannot be used as it is, or is not the expected one.
@@ -55,12 +55,12 @@ def prepare(
 
 
 def settle(config: Config, dataset: Dataset) -> tuple[Config, dict[str, str]]:
-    """The config without any `auto` that trains the same model, and the reason for each setting.
+    """Resolve every `auto` of a config, with the reason for each setting; it trains the same model.
 
-    The device and the threads are those that a stack of this run alone would have now.
+    Device and threads are those of a stack of this run alone.
 
     Args:
-        config: as it was asked for.
+        config: as given.
         dataset: its rows.
     """
     recipe = resolve(config, dataset)
@@ -76,7 +76,7 @@ def settle(config: Config, dataset: Dataset) -> tuple[Config, dict[str, str]]:
             "device": device_of(job, replicas, data, None),
             "threads": threads_of(job, data, replicas, None),
         }
-        alone = "what pays for a step of this size on this machine, as it is now"
+        alone = "the fastest for a step of this size on this machine, with its idle cores"
     for key, asked in (("device", recipe.device), ("threads", recipe.threads)):
         if asked is None:
             train = train.model_copy(update={key: settled[key]})
@@ -93,15 +93,14 @@ def train(
 ) -> list[Outcome]:
     """Train one run for each dataset, in new run folders under `root`.
 
-    Runs whose networks have one shape and train for as long share a stack, at a fraction of the
-    cost; each ends as it would have alone. One that fails does not stop the others. A `watch`
-    counts where the time goes.
+    Runs of one network shape and training length share a stack, at a fraction of the cost, with the
+    same results as alone. A run that fails does not stop the others. A `watch` profiles the time.
 
     Returns:
         The outcome of each run, in order.
 
     Raises:
-        InterruptedRunError: `stop` said so; the runs that have begun can be resumed.
+        InterruptedRunError: `stop` returned a signal; the runs that have begun can be resumed.
         UsageError: this machine lacks the device or the memory; nothing is created.
     """
     started = time.monotonic()
@@ -133,7 +132,7 @@ def train(
 
 
 def _floors(recipe: Recipe) -> Iterator[str]:
-    """Notes on a scale floor that follows from the few values of the targets."""
+    """Note the scale floors that follow from few distinct target values."""
     if not recipe.spike_traps:
         for name, trap in recipe.coarse.items():
             yield trap.remark(name, recipe.scale_floor)
@@ -145,8 +144,8 @@ def _heed(stop: Stop) -> None:
 
 
 @contextlib.contextmanager
-def _begun(runs: Sequence[Member], root: Path) -> Iterator[list[Job]]:
-    """New runs of one stack, each in a folder that is locked; if one cannot be, none is left."""
+def _begun(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
+    """Create the runs of one stack, each in a locked folder; all of them or none."""
     jobs: list[Job] = []
     with contextlib.ExitStack() as held:
         with contextlib.ExitStack() as begun:

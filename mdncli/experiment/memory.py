@@ -1,4 +1,4 @@
-"""Refusing what needs more memory than there is, before anything is created."""
+"""Memory checks, before anything is created."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from mdncli.errors import UsageError
 
 
 def require_memory(needed: int, what: str, hint: str) -> None:
-    """Refuse what needs more memory than there is: the kernel would kill it without a word."""
+    """Refuse a need for more memory than is available: the kernel would kill the process."""
     spare = machine.spare_memory()
     if needed > spare:
         raise too_large(needed, spare, what, hint)
 
 
 def too_large(needed: float, spare: float, what: str, hint: str) -> UsageError:
-    """The error of what needs more memory than there is."""
+    """Error for a need of more memory than is available."""
     return UsageError(
         f"{what} need about {needed / 1e9:,.1f} GB, and {spare / 1e9:,.1f} GB are free",
         hint=hint,

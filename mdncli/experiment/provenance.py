@@ -1,4 +1,4 @@
-"""The origin of a run: what made it, from which data, in a new run folder that says so."""
+"""Provenance of runs, and new run folders that record it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mdncli.store import RunFolder
 def begin(
     dataset: Dataset, root: Path, recipe: Recipe | None = None
 ) -> AbstractContextManager[RunFolder]:
-    """A new run folder that says what the run is: config, provenance, recipe, synthetic rows.
+    """Create a run folder with config, provenance, recipe and synthetic rows.
 
     A context manager: the folder is deleted again if the block fails.
 
@@ -48,21 +48,21 @@ def begin(
 
 
 def write_recipe(run: RunFolder, recipe: Recipe, *, sync: bool = True) -> None:
-    """Write what was decided about a run before it is trained."""
+    """Write the recipe of a run before it is trained."""
     store.write_json(run.recipe, {"format": store.FORMAT, **recipe.to_json()}, sync=sync)
 
 
 def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], recipe: Recipe) -> None:
-    """Make a run of a folder that is there, is locked and holds nothing.
+    """Begin a run in an existing folder that is locked and empty.
 
-    Synthetic rows are left out: every run of a sweep on the same data would have the same. Nothing
-    is synced: a run that a power failure leaves without one of these files is begun anew.
+    Synthetic rows are left out: every run of a sweep on the same data would have the same. Files
+    are not synced: a run that lacks one of them after a power failure starts over.
 
     Args:
         dataset: its data.
         run: the folder.
-        about: what else its provenance says.
-        recipe: what was decided about it.
+        about: further entries of its provenance.
+        recipe: decisions about it.
     """
     store.write_bytes(run.config, configs.dump(dataset.config).encode(), sync=False)
     store.write_json(run.provenance, {**provenance(dataset), **about}, sync=False)
@@ -73,15 +73,15 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
 def begin_view(
     root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
 ) -> AbstractContextManager[RunFolder]:
-    """A new run folder for what is seen of other runs; no network of its own is trained in it.
+    """Create a run folder that shows other runs, without a model of its own.
 
     A context manager: the folder is deleted again if the block fails.
 
     Args:
         root: the folder that holds the runs.
         name: of the new one.
-        about: what else its provenance says.
-        config: what the other runs have in common, where that is what they are about.
+        about: further entries of its provenance.
+        config: common config of the other runs, if they have one.
     """
 
     def fill(run: RunFolder) -> None:
@@ -106,7 +106,7 @@ def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> Iterator
 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
-    """Where a run comes from: enough to tell what made it, and to notice changed data."""
+    """Provenance of a run: command, versions, data and fingerprints."""
     config, split = dataset.config, dataset.split
     return {
         **_origin(config.name),
@@ -130,7 +130,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
 
 
 def _origin(name: str) -> dict[str, Any]:
-    """What made a folder: when, by which command, with which versions, where."""
+    """Origin of a folder: time, command, versions, machine."""
     return {
         "format": store.FORMAT,
         "name": name,
@@ -144,7 +144,7 @@ def _origin(name: str) -> dict[str, Any]:
 
 
 def _legible(word: str) -> str:
-    """An argument as text, even if it is the name of a file in another encoding."""
+    """Printable text of an argument, also of a file name in another encoding."""
     return word.encode(errors="backslashreplace").decode()
 
 

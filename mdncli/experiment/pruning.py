@@ -1,4 +1,4 @@
-"""Whether a run is worth going on with: bars that its validation NLL has to pass."""
+"""Pruning: bounds on the validation NLL at some epochs, above which a run stops."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Bars = Mapping[int, float]
-"""Epoch -> the highest NLL on validation rows, the best until then, with which a run goes on."""
+"""Epoch -> the highest validation NLL, the best so far, with which a run continues."""
 
 History = Sequence[Mapping[str, Any]]
 
 
 def best_until(history: History, epoch: int) -> float | None:
-    """The lowest validation NLL until an epoch; None of a run that has not come so far.
+    """Lowest validation NLL up to an epoch; None if the run has not reached it.
 
     >>> history = [{"epoch": e, "nll_validation": nll} for e, nll in ((1, 3.0), (2, 2.0), (3, 2.5))]
     >>> best_until(history, 3), best_until(history, 4)
@@ -29,7 +29,7 @@ def best_until(history: History, epoch: int) -> float | None:
 
 
 def stopped_at(history: History, bars: Bars) -> int | None:
-    """The first epoch at which a run has failed its bar; None of one that goes on.
+    """First epoch at which a run exceeds its bound; None if it continues.
 
     >>> history = [{"epoch": e, "nll_validation": 3.0 - e} for e in range(5)]
     >>> stopped_at(history, {1: 2.5, 3: -0.5}), stopped_at(history, {1: 2.5, 3: 0.5})

@@ -1,9 +1,8 @@
-"""The recipe of a run: every setting that a config leaves to us, decided once, with its reason.
+"""Recipe of a run: the resolved value of every `auto` in the config, with its reason.
 
-`resolve` is the only place that asks whether a setting is `auto`. What it decides is a frozen value
-that training, scoring and reporting read; it is written into the run folder as `recipe.json` and
-into the metadata of model and checkpoint. What is chosen after training, from the validation rows,
-stands in `result.json`.
+`resolve` is the only place that checks for `auto`. Its result is a frozen value that training,
+scoring and reporting use; it is written into the run folder as `recipe.json` and into the metadata
+of model and checkpoint. Choices made after training, on the validation rows, are in `result.json`.
 """
 
 from __future__ import annotations
@@ -32,40 +31,40 @@ SCORES = ("crps", "mixed")
 """Losses of mixtures of Gaussian components of one target beside their NLL."""
 
 MOST_CORRELATED = 3
-"""Of more targets, a full covariance has more entries off the diagonal than on it. Where rows are
-few they were found to cost more than they bring, so that it has to be asked for."""
+"""Most targets with a full covariance by default: with more it has more off-diagonal entries than
+variances, which were found to hurt where rows are few."""
 
 LEAST_SCALE = 0.001
-"""The smallest scale of a component, in standardised units, where nothing speaks against it."""
+"""Default scale floor of components, in standardised units."""
 
 DEEP = 4
-"""From so many hidden layers on each was found to do better by adding to the values before it."""
+"""Number of hidden layers from which skip connections were found to help."""
 
 VALIDATIONS = 200
-"""About how often `train.validate_every: auto` validates in a run of many short epochs."""
+"""Approximate number of validations of `train.validate_every: auto` with many short epochs."""
 
 DECAY_ROWS = 140
-"""The weight decay of a network, times its training rows."""
+"""Product of a network's weight decay and its training rows."""
 
 STRONGEST_DECAY = 0.2
-"""More would keep networks from learning."""
+"""Largest weight decay: more would prevent learning."""
 
 ROWS_PER_STEP = {0: 64, 1_000: 128, 20_000: 256, 200_000: 1024}
-"""Training rows from which on so many are in a step."""
+"""Least number of training rows -> rows of a step."""
 
 FEW_STEPS, STEPPED_ROWS = 3000, 1000
-"""So many steps for as many training rows or fewer."""
+"""Default number of steps, and the number of training rows up to which it applies."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """A column of the table and its part in the model.
+    """A column of the table and its role in the model.
 
     Args:
         name: of the column.
         role: `input` or `target`.
         kind: `numeric`, `categorical`, `boolean`, `classes` or another word of the encoding.
-        transform: of a number; None of anything else.
+        transform: of a numeric column; None for others.
     """
 
     name: str
@@ -76,19 +75,19 @@ class Role:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Every decision about a run that is made before it is trained.
+    """All decisions about a run that are made before it is trained.
 
     Args:
         config: the config with every `auto` settled but that of the device and the threads, which
             depend on the runs that train beside it.
         reasons: the keys that were settled, each with its reason.
-        columns: the columns in use and their parts in the model.
-        factorisation: how networks share the targets.
+        columns: the columns in use and their roles in the model.
+        factorisation: assignment of targets to networks.
         network: the shape of every network.
         head: the head on every network, before it is trained.
-        plan: how the stack trains; None of a model that is fitted without gradients.
-        coarse: targets whose few distinct values reward needles, unless a larger scale floor keeps
-            components from that.
+        plan: plan of the stack; None for a model that is fitted without gradients.
+        coarse: targets whose few distinct values allow degenerate components, unless prevented by a
+            larger scale floor.
     """
 
     config: Config
@@ -109,18 +108,18 @@ class Recipe:
 
     @property
     def spike_traps(self) -> Mapping[str, SpikeTrap]:
-        """The targets whose NLL rewards components as thin as the scale floor lets them."""
+        """Targets whose NLL is lowered by components as narrow as the scale floor."""
         raised = "model.scale.floor" in self.reasons and self.scale_floor > LEAST_SCALE
         return {} if raised else self.coarse
 
     @property
     def threads(self) -> int | None:
-        """The threads asked for; None for as many as pay, once the stack is known."""
+        """Number of threads asked for; None to choose it for the stack."""
         return self.config.train.asked_threads
 
     @property
     def device(self) -> str | None:
-        """The device asked for; None for the faster one, once the stack is known."""
+        """Device asked for; None to choose it for the stack."""
         return self.config.train.asked_device
 
     @property
@@ -135,7 +134,7 @@ class Recipe:
         return decay[member] if isinstance(decay, tuple) else decay
 
     def settled(self) -> dict[str, Any]:
-        """The keys that were settled, each with its value."""
+        """Resolved keys, each with its value."""
         return {key: _value(self.config, key) for key in self.reasons}
 
     def to_json(self) -> dict[str, Any]:
@@ -167,17 +166,17 @@ _PLANNED = (
 
 
 def resolve(config: Config, dataset: Dataset) -> Recipe:
-    """Decide whatever a config leaves open, from the rows that train.
+    """Resolve every `auto` of a config, from the training rows.
 
     Args:
-        config: as it was asked for.
+        config: as given.
         dataset: its rows, split and encoded.
 
     Returns:
         The recipe. Training from its config gives the same bits as from the one asked for.
 
     Raises:
-        DataError, UsageError: the model cannot be one of this data.
+        DataError, UsageError: the model does not fit the data.
     """
     settled = _Settled(config)
     _settle_data(settled, dataset)
@@ -209,13 +208,13 @@ def _recipe(settled: _Settled, dataset: Dataset, coarse: Mapping[str, SpikeTrap]
 def expected_model(
     config: Config, features: int, targets: int, classes: int
 ) -> tuple[Factorisation, Network, AnyHead]:
-    """The model that a config asks for, but for a scale floor that follows from the rows.
+    """The model of a config, without a scale floor that depends on the rows.
 
     Args:
-        config: as it was asked for.
-        features: inputs of a network that stand for columns.
+        config: as given.
+        features: number of features of the input columns.
         targets: the number of targets.
-        classes: the number of classes; 0 where targets are numbers.
+        classes: the number of classes; 0 for numeric targets.
     """
     settled = _Settled(config)
     settled.settle("model.scale.floor", "auto", LEAST_SCALE, "")
@@ -228,7 +227,7 @@ def expected_model(
 
 
 def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
-    """The recipe that a run was begun with, for the config that it is opened or continued with.
+    """Recipe that a run was begun with, for the config of its opening or continuation.
 
     Args:
         run: its folder; one of a format without recipes is resolved anew.
@@ -236,7 +235,7 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
         dataset: its rows.
 
     Raises:
-        RunFault: what is recorded is damaged.
+        RunFault: the recorded recipe is damaged.
     """
     fresh = resolve(config, dataset)
     document = recorded(run)
@@ -245,7 +244,7 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
     settled = _Settled(config)
     try:
         for key, decision in document["settled"].items():
-            # A length may have changed: it is decided anew, unless it is now said.
+            # The length of training may have changed: it is resolved again, unless given.
             if key in fresh.reasons and key not in LENGTH:
                 value = decision["value"]
                 value = tuple(value) if isinstance(value, list) else value
@@ -262,7 +261,7 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
 
 
 def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
-    """Warnings about a model, to be said before it is trained."""
+    """Warnings about a model, before it is trained."""
     asked = dataset.config.train.loss
     if dataset.classes and asked not in ("auto", "nll"):
         yield f"train.loss: {asked} is for numbers; classes are learned by their NLL, cross-entropy"
@@ -274,14 +273,14 @@ def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
 
 
 class _Settled:
-    """A config whose keys are settled one after another."""
+    """A config while its keys are resolved one by one."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.reasons: dict[str, str] = {}
 
     def settle(self, key: str, open_value: object, value: object, reason: str) -> None:
-        """Give a key a value if the config leaves it open."""
+        """Set a key to a value if it is `auto`."""
         if type(found := _value(self.config, key)) is type(open_value) and found == open_value:
             self.config = _with(self.config, key.split("."), value)
             self.reasons[key] = reason
@@ -292,7 +291,7 @@ def _value(config: Any, key: str) -> Any:
 
 
 def _with(section: Any, path: Sequence[str], value: object) -> Any:
-    """A copy of a section in which a key below it has another value, known to be valid."""
+    """Copy a section with another, valid value of a key below it."""
     first, *rest = path
     inner = _with(getattr(section, first), rest, value) if rest else value
     return section.model_copy(update={first: inner})
@@ -305,7 +304,7 @@ def _settle_data(settled: _Settled, dataset: Dataset) -> None:
         "data.validation",
         "auto",
         split.share,
-        f"{drawn:,} of {sum(map(len, split)):,} rows: 6%, of few rows more, of many at most 5,000",
+        f"{drawn:,} of {sum(map(len, split)):,} rows: 6%, more of few rows, at most 5,000",
     )
     if not isinstance(data, FileData):
         return
@@ -317,7 +316,7 @@ def _settle_data(settled: _Settled, dataset: Dataset) -> None:
 
 def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
     model = settled.config.model
-    layers = f"{len(model.hidden)} hidden layers, and from {DEEP} on they add to those before them"
+    layers = f"{len(model.hidden)} hidden layers; skip connections are used from {DEEP} on"
     settled.settle("model.residual", "auto", len(model.hidden) >= DEEP, layers)
     each = factorisation_of(settled.config, targets).each
     full = (model.kind == "gmm" or model.family == "gaussian") and 1 < each <= MOST_CORRELATED
@@ -341,22 +340,21 @@ def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
 
 
 def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap]:
-    """Settle the scale floor; the targets of few distinct values are returned.
+    """Resolve the scale floor, and return the targets of few distinct values.
 
-    Unless the config says one, it is as small as makes no difference; but where all targets take
-    few distinct values it follows from their distance, so that needles gain nothing and NLLs remain
-    comparable.
+    By default it is negligibly small; but if all targets take few distinct values it follows from
+    their distance, so that degenerate components gain nothing and NLLs remain comparable.
     """
     model = settled.config.model
     asked = LEAST_SCALE if model.scale.floor == "auto" else model.scale.floor
-    # A constant scale cannot be thin for some rows only, and classes have none.
+    # A constant scale cannot degenerate for single rows, and classes have none.
     applies = dataset.problem is None and not dataset.classes and model.kind == "mdn"
     coarse = dataset.coarse_targets(asked) if applies else {}
     floors = [trap.floor for trap in coarse.values() if trap.floor is not None]
     floor, reason = LEAST_SCALE, "small enough to make no difference"
     if len(floors) == len(dataset.targets):
         floor = max(floors)
-        reason = f"every target takes few values, as {_few(coarse)}: needles on them gain nothing"
+        reason = f"every target takes few values, as {_few(coarse)}: prevents degenerate components"
     settled.settle("model.scale.floor", "auto", floor, reason)
     return coarse
 
@@ -401,13 +399,13 @@ def _settle_training(settled: _Settled, rows: int) -> None:
 
 
 def _decay(config: Config, rows: int, member: int) -> float:
-    """The weight decay of one member of an ensemble, if the config leaves it to us.
+    """Default weight decay of one member of an ensemble.
 
-    It is the prior of a network, which counts the less the more rows there are: inversely. As
-    nobody knows how smooth the truth is, the last members of an ensemble have less of it. Where
-    all fit equally well nothing is lost; where some are too stiff, or too loose, the others are
-    likelier and so say more. Chosen on validation rows of the datasets `arm` and `inverse_sine`
-    and of tables of 250 to 830 training rows.
+    It is the prior of a network, inversely proportional to the number of rows. As the smoothness of
+    the exact function is unknown, the last members of an ensemble have less of it. Where all fit
+    equally well nothing is lost; where some under- or overfit, the others are likelier and so
+    dominate. Chosen on validation rows of the datasets `arm` and `inverse_sine` and of tables of
+    250 to 830 training rows.
 
     >>> from mdncli.config import Model
     >>> [round(_decay(Config(), 1400, member), 3) for member in range(5)]
@@ -423,9 +421,10 @@ def _decay(config: Config, rows: int, member: int) -> float:
 
 
 def steps_for(rows: int) -> int:
-    """The steps that were found to be enough for so many training rows.
+    """Default number of steps for a number of training rows.
 
-    They come in powers of the square root of 2: tables of nearly as many rows share a stack.
+    They are rounded to powers of the square root of 2, so that tables of similar size share a
+    stack.
 
     >>> [steps_for(rows) for rows in (300, 2000, 8_000, 8_001, 200_000)]
     [3000, 4243, 6000, 6000, 24000]
@@ -438,7 +437,7 @@ def steps_for(rows: int) -> int:
 
 
 def batch_rows(config: Config) -> int | None:
-    """The rows of a step, by a settled config; None for all."""
+    """Rows of a step, by a resolved config; None for all."""
     asked = config.train.batch_size
     return asked if isinstance(asked, int) else None
 
@@ -482,10 +481,10 @@ def _roles(dataset: Dataset) -> Iterator[Role]:
 
 
 def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
-    """Refuse a model that is not for classes, and a loss that is not for so many targets.
+    """Refuse a model or loss that does not fit the task or the number of targets.
 
     Raises:
-        DataError, UsageError: it is not.
+        DataError, UsageError: it does not fit.
     """
     if dataset.classes and config.model.kind == "gmm":
         raise DataError(
@@ -502,7 +501,7 @@ def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
 
 
 def _without_mean(dataset: Dataset, head: Head | PointHead) -> Iterator[str]:
-    """Warnings of targets whose predicted mean is infinite, whatever the network learns."""
+    """Warnings of targets whose predicted mean is always infinite."""
     moments = head.density.moments
     for column in dataset.encoding.scaled_targets:
         # Of families with all moments, an exponential may have a mean: it depends on the scale.

@@ -1,4 +1,4 @@
-"""The recipe that a run folder holds, in `recipe.json` and in its model or checkpoint."""
+"""Recorded recipes: in `recipe.json` of a run folder, and in its model or checkpoint."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from mdncli.errors import ResumeRefusedError, RunFault
 from mdncli.store import RunFolder, read_tensors
 
 LENGTH = ("train.steps", "train.validate_every")
-"""Settled keys that follow from how long a run trains, which may change when it is continued."""
+"""Resolved keys that depend on the length of training, which may change in a continuation."""
 
 
 def recorded(run: RunFolder) -> dict[str, Any] | None:
-    """The recipe that a run was begun with; None of one of a format that had none.
+    """Recipe that a run was begun with; None for a format without recipes.
 
-    A model or checkpoint that cannot be read has nothing to say here: whoever needs it says so.
+    An unreadable model or checkpoint is ignored here; its users report it.
 
     Raises:
         RunFault: `recipe.json` is damaged, or is not the recipe that the run's model has.
@@ -42,13 +42,13 @@ def recorded(run: RunFolder) -> dict[str, Any] | None:
 
 
 def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
-    """Refuse to continue a run whose config now asks for another model than it was begun with.
+    """Refuse to continue a run whose config now describes another model.
 
-    One with a checkpoint is not looked at: that knows the config by its hash.
+    A run with a checkpoint is not checked: that holds the hash of the config.
 
     Args:
         run: its folder.
-        recipe: of its config as it is now, as a JSON document.
+        recipe: of its current config, as a JSON document.
 
     Raises:
         ResumeRefusedError: it does.
@@ -64,7 +64,7 @@ def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
 
 
 def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what may change when a run is continued for longer."""
+    """Recipe without the keys that may change in a longer continuation."""
     kept = {key: value for key, value in document.items() if key != "threads"}
     for part, keys in (("plan", ("steps", "validate_every")), ("settled", LENGTH)):
         if isinstance(inner := kept.get(part), Mapping):
@@ -73,7 +73,7 @@ def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(key: str, found: object, signed: object) -> str:
-    """The first place in which two parts of a recipe differ, in words."""
+    """First difference of two parts of a recipe, in words."""
     if isinstance(found, Mapping) and isinstance(signed, Mapping):
         for inner in (*signed, *found):
             if found.get(inner) != signed.get(inner):

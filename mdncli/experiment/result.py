@@ -1,4 +1,4 @@
-"""The end of a run: its model and its result, or the reason for having none."""
+"""Completion of runs: model and result, or the reason of failure."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from mdncli.predictor import Predictor
 from mdncli.store import RunFolder, finite
 
 SCORED_ROWS = 200_000
-"""The NLL of the training rows is measured on at most so many of them, evenly spaced."""
+"""Most training rows, evenly spaced, for the training NLL."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Outcome:
 
     Args:
         run: its folder.
-        result: the keys of `train --json`; of a run that failed, null where there is no figure.
+        result: the keys of `train --json`; of a run that failed, null where there is no value.
         error: why it failed, if it did.
-        trained: whether it has trained just now, and was not complete already.
+        trained: whether it was trained by this call, rather than complete before.
     """
 
     run: RunFolder
@@ -62,7 +62,7 @@ class Outcome:
 
 
 def outcome_of(job: Job, training: Training, listener: Listener, started: float) -> Outcome:
-    """Complete one run of a stack; its failure is its own."""
+    """Complete one run of a stack; its failure does not affect the others."""
     try:
         return Outcome(job.run, _complete(job, training, listener, started))
     except MdnError as error:
@@ -75,7 +75,7 @@ def outcome_of(job: Job, training: Training, listener: Listener, started: float)
 
 
 def nothing(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
-    """The result of a run that has none: the keys of every other, as far as they are known."""
+    """Result of a failed run: the usual keys, as far as they are known."""
     return {
         "run": str(run.path),
         "name": dataset.config.name,
@@ -145,7 +145,7 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
 
 
 def _healthy(job: Job, count: int) -> list[int]:
-    """The replicas with so many components that did not diverge."""
+    """Replicas of one component count that did not diverge."""
     model = job.recipe.config.model
     each = len(model.counts) * model.ensemble
     at = model.counts.index(count)
@@ -154,13 +154,13 @@ def _healthy(job: Job, count: int) -> list[int]:
         for place, replica in enumerate(job.replicas)
         if place % each // model.ensemble == at
     ]
-    # A member that lacks one of its networks has no density of all targets.
+    # A member without one of its networks has no joint density.
     lost = {job.member(replica) for replica in job.diverged if replica in own}
     return [replica for replica in own if job.member(replica) not in lost]
 
 
 def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int]) -> Predictor:
-    """The predictor made of some replicas of a run, once training is over."""
+    """Predictor from the best weights of some replicas of a run."""
     network, head, parameters = job.plan.network, job.plan.head, training.stack.best(healthy)
     if len(job.recipe.config.model.counts) > 1 and isinstance(head, Head):
         network, head, parameters = narrowed(network, head, parameters, count)
@@ -170,7 +170,7 @@ def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int])
 
 @dataclass(frozen=True)
 class Course:
-    """The course of a fit.
+    """Duration of a fit, and its best steps.
 
     Args:
         epochs: passes over the training rows.
@@ -178,7 +178,7 @@ class Course:
         best: the step and the epoch of each member's best validation; None without validations.
         trained: seconds of the fit alone.
         total: seconds from the first to the last.
-        reseeded: how many components had died and began anew.
+        reseeded: number of reinitialised components.
     """
 
     epochs: int
@@ -220,7 +220,7 @@ def conclude(
 ) -> dict[str, Any]:
     """Write a run's model and, with its scores, the result that makes it complete.
 
-    One that was `pruned`, at an epoch, says so, and so does one whose components were a `choice`.
+    The result records the epoch of a `pruned` run, and the `choice` of the number of components.
     """
     if dataset.config.train.calibrate:
         predictor = calibrated(dataset, predictor)
@@ -266,7 +266,7 @@ def conclude(
 
 
 def _components(dataset: Dataset, predictor: Predictor) -> dict[str, Any] | None:
-    """The components of one mixture for all rows and, where it is one too, those of the truth."""
+    """Components of one mixture for all rows and, if the exact density is a mixture, of that."""
     if dataset.config.model.kind != "gmm":
         return None
     any_row = dataset.table[dataset.split.train[:1]]
@@ -285,7 +285,7 @@ def _health(
     members: Sequence[Any],
     nll: Mapping[str, float | None],
 ) -> dict[str, Any] | None:
-    """The use of a mixture's components, and the lead of training rows; of an mdn."""
+    """Component use of a mixture density network, and its gap of validation to training NLL."""
     mixtures = [member for member in members if isinstance(member, Mixture)]
     if dataset.config.model.kind != "mdn" or not mixtures:
         return None
@@ -296,7 +296,7 @@ def _health(
 
 
 def _bare(predictor: Predictor) -> Predictor:
-    """The networks by themselves, without the background."""
+    """Predictor without the background component."""
     head = predictor.head
     return (
         replace(predictor, head=replace(head, background=0.0))

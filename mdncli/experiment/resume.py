@@ -1,4 +1,4 @@
-"""Continuing a run that was begun, from its last checkpoint."""
+"""Continuation of a run from its last checkpoint."""
 
 from __future__ import annotations
 
@@ -25,23 +25,25 @@ from mdncli.store import RunFolder
 def resume(
     run: RunFolder, overrides: Config | None, listener: Listener, stop: Stop = lambda: None
 ) -> Outcome:
-    """Continue a run from its last checkpoint, bit for bit; a complete one is left as it is.
+    """Continue a run from its last checkpoint, bit for bit; a complete one is unchanged.
 
     Args:
         run: its folder.
         overrides: its config with a longer training, or None to change nothing.
+        listener: receives progress.
+        stop: returns the signal that has asked to stop, if any.
 
     Raises:
         ResumeRefusedError: the data or the config has changed.
-        RunLockedError: another process is at work on it.
+        RunLockedError: another process is using it.
         RunFault: its checkpoint is damaged.
-        UsageError: it was never to be trained, or this machine cannot.
+        UsageError: it has nothing to train, or this machine cannot train it.
     """
     started = time.monotonic()
     if (done := _completed(run, overrides)) is not None:
         return _already(run, done, listener)
     with run.locked():
-        # Who held the lock a moment ago may have completed it.
+        # The previous holder of the lock may have completed it.
         if (done := _completed(run, overrides)) is not None:
             return _already(run, done, listener)
         run.remove_leftovers()
@@ -64,7 +66,7 @@ def resume(
 
 
 def _require_origin(run: RunFolder) -> None:
-    """Refuse a run whose provenance lacks what its result is to repeat, before it trains for it."""
+    """Refuse a run whose provenance lacks entries needed for its result, before it trains."""
     about = run.read_json(run.provenance)
     data = about.get("data")
     if "started" not in about or not isinstance(data, dict) or not {"source", "targets"} <= {*data}:
@@ -75,7 +77,7 @@ def _require_origin(run: RunFolder) -> None:
 
 
 def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
-    """The result of a run to which nothing is to be added; None of one that is to go on."""
+    """Result of a complete run; None if it is to be continued."""
     if not run.result.exists() or wanted not in (None, config_of(run)):
         return None
     try:
@@ -87,11 +89,11 @@ def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
             )
         predictors.load(run)
     except RunFault:
-        return None  # what is damaged is made again from the checkpoint
+        return None  # a damaged file is written again from the checkpoint
     return result
 
 
 def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
-    run.remove_leftovers()  # of one that was killed while it said that it was complete
+    run.remove_leftovers()  # left over if it was killed while writing its status
     listener(Note(f"{run.path} is complete already"))
     return Outcome(run, {**result, "run": str(run.path)}, trained=False)

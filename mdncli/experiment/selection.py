@@ -1,4 +1,4 @@
-"""Choices made after training, from the validation rows: components, background, calibration."""
+"""Choices made after training, on the validation rows: components, background, calibration."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
 
 EVIDENCE_ROWS = 20_000
-"""Heads learn from at most so many rows once training is over, evenly spaced."""
+"""Most rows, evenly spaced, that heads are fitted to after training."""
 
 TEMPERED_ROWS = 5_000
-"""Temperatures are fitted to at most so many validation rows, evenly spaced."""
+"""Most validation rows, evenly spaced, that temperatures are fitted to."""
 
 CONFORMAL_ROWS = 5_000
-"""Scores of intervals are taken of at most so many others."""
+"""Most other validation rows, evenly spaced, for conformal scores."""
 
 LEAST_ROWS = 20
 
@@ -34,13 +34,13 @@ Parameters = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Choice:
-    """The number of components that was taken, and the reason.
+    """Chosen number of components, with the reason.
 
     Args:
         mixtures: the count.
         nll: of the validation rows, by the count, in the target's own units.
         best: the count of the lowest of them.
-        error: the standard error of the difference between the chosen and the best.
+        error: standard error of the NLL difference between the chosen and the best.
     """
 
     mixtures: int
@@ -49,21 +49,21 @@ class Choice:
     error: float
 
     def remark(self) -> str:
-        """The choice in a sentence.
+        """Sentence about the choice.
 
         >>> Choice(1, {1: 0.5, 2: 0.49}, 2, 0.02).remark()
-        'one component suffices: validation NLL 0.5000, with 2 0.4900 (0.0100 +- 0.0200 less)'
+        'one component suffices: validation NLL 0.5000; 2 components gain only 0.0100 ± 0.0200'
         """
         count = f"{self.mixtures} components suffice"
         count = "one component suffices" if self.mixtures == 1 else count
         chosen, lowest = self.nll[self.mixtures], self.nll[self.best]
         if self.mixtures == self.best:
             return f"{count}: validation NLL {chosen:.4f}, the lowest of {_listed(self.nll)}"
-        less = f"{chosen - lowest:.4f} +- {self.error:.4f} less"
-        return f"{count}: validation NLL {chosen:.4f}, with {self.best} {lowest:.4f} ({less})"
+        gain = f"{self.best} components gain only {chosen - lowest:.4f} ± {self.error:.4f}"
+        return f"{count}: validation NLL {chosen:.4f}; {gain}"
 
     def to_json(self) -> dict[str, Any]:
-        """The choice as a run's result records it."""
+        """Entry in a run's result."""
         return {"chosen": self.mixtures, "nll": {str(k): v for k, v in self.nll.items()}}
 
 
@@ -72,7 +72,7 @@ def _listed(counts: Mapping[int, float]) -> str:
 
 
 def choose(nll: Mapping[int, np.ndarray]) -> Choice:
-    """The smallest count that is as good as the best one, to a standard error.
+    """Choose the smallest count whose NLL is within one standard error of the best.
 
     The error is that of the mean difference between the two on the same rows (the one-standard-
     error rule of Breiman et al. 1984 for paired samples).
@@ -97,13 +97,13 @@ def choose(nll: Mapping[int, np.ndarray]) -> Choice:
 def narrowed(
     network: Network, head: Head, parameters: Mapping[str, np.ndarray], mixtures: int
 ) -> tuple[Network, Head, dict[str, np.ndarray]]:
-    """Networks of which only the first components are in use, without the others.
+    """Cut networks down to their first components, the only ones in use.
 
     Args:
         network: their shape.
         head: of all components.
         parameters: by name, each with a leading R.
-        mixtures: how many are in use.
+        mixtures: number in use.
 
     >>> head = Head(mixtures=3, targets=1)
     >>> network = Network(2, (4,), "tanh", head.outputs)
@@ -124,7 +124,7 @@ def narrowed(
 def choose_components(
     dataset: Dataset, recipe: Recipe, predictors: Mapping[int, Predictor]
 ) -> Choice | None:
-    """The number of components that suffices; None where there was nothing to choose from."""
+    """Choose the number of components; None without alternatives."""
     model, split = recipe.config.model, dataset.split
     if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
         return None
@@ -135,7 +135,7 @@ def choose_components(
 def settled_head(
     dataset: Dataset, recipe: Recipe, network: Network, head: AnyHead, parameters: Parameters
 ) -> AnyHead:
-    """The head once training is over, with the share of its background.
+    """Head after training, with its background weight.
 
     Args:
         dataset: of the run.
@@ -191,10 +191,10 @@ def log_prob(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> np.nda
 
 
 def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
-    """The predictor with temperatures and conformal scores of validation rows, never of test rows.
+    """Calibrate a predictor on validation rows, never on test rows.
 
-    Every other validation row serves the temperatures, the rest the scores: so these are of rows
-    that no temperature has seen.
+    Temperatures are fitted to every other validation row, conformal scores computed on the rest, so
+    that the two are independent.
 
     Raises:
         DataError: there are too few validation rows.

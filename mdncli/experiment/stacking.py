@@ -1,4 +1,4 @@
-"""Stacks: the runs that train together, their shape, and the memory and device they need."""
+"""Stacks of runs that train together: their shape, memory and device."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from mdncli.training.plan import StackPlan
 
 FIT_OPERATIONS = 1e9
-"""About what fitting a mixture at once takes, to be weighed against training."""
+"""Approximate cost of fitting a mixture by EM, in the unit of training costs."""
 
 
-Member = tuple[Dataset, Recipe]
-"""A run that is to be trained: its rows and its recipe."""
+RunData = tuple[Dataset, Recipe]
+"""Run to be trained: its rows and its recipe."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """The properties shared by runs of one stack, and the work of each run.
+    """Properties shared by the runs of one stack, and the cost of each run.
 
     Args:
-        key: the same for such runs.
+        key: equal for runs of one stack.
         replicas: networks of one run.
-        steps: how long it trains.
-        validations: how often it is validated on the way.
+        steps: number of training steps.
+        validations: number of validations.
         operations: multiplications and additions of a step of one network, forward and back.
-        label: its network, for people.
+        label: description of its network.
     """
 
     key: Hashable
@@ -46,9 +46,9 @@ class Shape:
 
 
 def stacks_of(
-    runs: Sequence[Member], stacked: Sequence[int], listener: Listener
+    runs: Sequence[RunData], stacked: Sequence[int], listener: Listener
 ) -> list[list[int]]:
-    """The runs that train together, by their indices: those of one shape, as memory allows."""
+    """Group runs into stacks, by their indices: those of one shape, as memory allows."""
     alike: dict[Hashable, list[int]] = {}
     for index in stacked:
         alike.setdefault(runs[index][1].stack_key, []).append(index)
@@ -63,7 +63,7 @@ def stacks_of(
 
 
 def shape_of(dataset: Dataset) -> Shape:
-    """The shape of a run, known without torch."""
+    """Shape of a run, computed without torch."""
     config, recipe = dataset.config, resolve(dataset.config, dataset)
     mixtures = f"K = {config.model.mixtures}"
     if (plan := recipe.plan) is None:
@@ -81,23 +81,23 @@ def shape_of(dataset: Dataset) -> Shape:
 
 
 def require_device(recipe: Recipe) -> None:
-    """Refuse a device that this machine lacks.
+    """Refuse a device that this machine does not have.
 
     Raises:
-        UsageError: it has none of the kind that is asked for.
+        UsageError: it has no such device.
     """
     from mdncli.training.devices import require
 
     require(recipe.device)
 
 
-def parted(members: Sequence[Member]) -> list[list[int]]:
-    """Runs of one shape in as few stacks as there is memory for, by their indices and in order.
+def parted(members: Sequence[RunData]) -> list[list[int]]:
+    """Split runs of one shape into as few stacks as memory allows, by their indices and in order.
 
     All of them ask for the same device.
 
     Raises:
-        UsageError: there is not enough for one of them alone.
+        UsageError: memory does not suffice for one of them.
     """
     from mdncli.training.devices import choose_device, free_memory
     from mdncli.training.memory import stack_bytes
@@ -109,7 +109,7 @@ def parted(members: Sequence[Member]) -> list[list[int]]:
     device = choose_device(members[0][1].device, plan, rows)
     spare = machine.spare_memory()
     if device == "cuda":
-        # All of it goes to the device, and nearly as much comes back for a checkpoint.
+        # All of it is copied to the device, and nearly as much back for a checkpoint.
         spare = min(spare, free_memory())
     for own in shares:
         _require_room(plan, own, device, spare)

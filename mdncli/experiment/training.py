@@ -1,4 +1,4 @@
-"""A stack at work: its events become metrics, checkpoints, statuses and progress."""
+"""Training of a stack: writes metrics, checkpoints and statuses, and reports progress."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ if TYPE_CHECKING:
     from mdncli.training.profiling import Profiler
 
 
-TOLD_SECONDS = 1.0
-"""Least seconds between the signs of life that a run's folder gives."""
+STATUS_SECONDS = 1.0
+"""Least seconds between status updates in a run's folder."""
 
 CHECKPOINT_SECONDS = 2.0
 """Least seconds between checkpoints."""
 
 SAVING_SHARE = 0.02
-"""The most of its time that training spends on checkpoints, and on signs of life."""
+"""Largest share of the time spent on checkpoints, and on status updates."""
 
 FILE_SECONDS = 0.0025
-"""What it takes to replace a small file, or so."""
+"""Approximate time to replace a small file."""
 
 Stop = Callable[[], int | None]
-"""Says which signal, if any, has asked to stop."""
+"""Function that returns the signal that has asked to stop, if any."""
 
 
 class Training:
-    """A stack at work: its events become metrics, checkpoints, statuses and progress."""
+    """Training of a stack: writes metrics, checkpoints and statuses, and reports progress."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ class Training:
         self.last_checkpoint = last_checkpoint
         self.plan = jobs[0].plan
         replicas: list[Replica] = []
-        # Runs that differ in their seed only share their data; folds share a table, not its split.
+        # Runs that differ only in their seed share their data; folds share a table, not its split.
         shared = {id(job.dataset.split): job for job in jobs}
         data: list[TrainingData] = []
         placed: dict[int, int] = {}
@@ -115,12 +115,12 @@ class Training:
             job.history = job.run.history()
             job.written = len(job.history)
             job.run.write_status("running", job.epoch)
-        self.began = self.saved = self.told = time.monotonic()
+        self.began = self.saved = self.reported = time.monotonic()
         self.trained = 0.0
-        # Guesses, until they have been measured: of many runs each takes about so long.
-        self.saving = self.telling = FILE_SECONDS * (len(jobs) - 1)
-        self.seats = _Seats.of((), np.empty(0))
-        self.seated = 0
+        # Initial guesses, replaced by measurements.
+        self.saving = self.reporting = FILE_SECONDS * (len(jobs) - 1)
+        self.replica_map = _ReplicaMap.of((), np.empty(0))
+        self.mapped = 0
         listener(
             TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
         )
@@ -129,14 +129,14 @@ class Training:
 
     @property
     def elapsed(self) -> float:
-        """Seconds of training, those before a resume included."""
+        """Seconds of training, including those before a resume."""
         return self.seconds + time.monotonic() - self.began
 
     def drive(self, stop: Stop) -> None:
-        """Run the stack to its end, or until a signal asks to stop.
+        """Train the stack to the end, or until a signal asks to stop.
 
         Raises:
-            InterruptedRunError: a signal did; the checkpoint is written.
+            InterruptedRunError: a signal asked to stop; the checkpoint is written.
         """
         from mdncli.training import plan as events
 
@@ -172,9 +172,9 @@ class Training:
         return InterruptedRunError("interrupted", hint=hint, signal=signal)
 
     def save(self) -> None:
-        """Write every run's checkpoint: with the same folder, training goes on bit for bit."""
+        """Write every run's checkpoint, from which training continues bit for bit."""
         began = time.monotonic()
-        self._write_metrics()  # first: what is later than the checkpoint is dropped on a resume
+        self._write_metrics()  # first: metrics later than the checkpoint are dropped on a resume
         state = self.stack.state()
         for job in self.jobs:
             about = {
@@ -195,27 +195,27 @@ class Training:
 
     def _validated(self, event: Validated) -> None:
         ids = event.replicas
-        if len(ids) != self.seated:
-            # They only ever leave, so that they are the same as long as they are as many.
-            self.seats, self.seated = _Seats.of(self.jobs, ids), len(ids)
-        seats = self.seats
+        if len(ids) != self.mapped:
+            # Replicas only ever leave: the same number means the same replicas.
+            self.replica_map, self.mapped = _ReplicaMap.of(self.jobs, ids), len(ids)
+        mapping = self.replica_map
         self.latest[:, ids] = event.nll_train, event.nll_validation
-        # A member's NLL is the sum over its networks, of which some may have stopped before.
+        # A member's NLL is the sum over its networks, some of which may have stopped before.
         members = [
-            np.bincount(seats.member, nll[seats.replica]) + offset
-            for nll, offset in zip(self.latest, seats.offsets, strict=True)
+            np.bincount(mapping.member, nll[mapping.replica]) + offset
+            for nll, offset in zip(self.latest, mapping.offsets, strict=True)
         ]
         train, validation = (
             [value if math.isfinite(value) else None for value in each.tolist()] for each in members
         )
         epochs, rates = (
-            np.maximum.reduceat(each[seats.order], seats.starts).tolist()
+            np.maximum.reduceat(each[mapping.order], mapping.starts).tolist()
             for each in (event.epoch, event.learning_rate)
         )
-        reseeded = np.add.reduceat(event.reseeded[seats.order], seats.starts).tolist()
+        reseeded = np.add.reduceat(event.reseeded[mapping.order], mapping.starts).tolist()
         seconds = round(self.elapsed, 3)
         for job, live, own, epoch, rate, anew in zip(
-            seats.jobs, seats.live, seats.own, epochs, rates, reseeded, strict=True
+            mapping.jobs, mapping.live, mapping.own, epochs, rates, reseeded, strict=True
         ):
             record = {
                 "epoch": int(epoch),
@@ -241,22 +241,24 @@ class Training:
         member, rate = job.member(event.replica), job.config.train.learning_rate
         self.listener(
             Note(
-                f"{job.run.path}: member {member} exploded by step {event.step:,} and goes on from"
-                f" step {event.since:,} at a learning rate of {rate / 2**event.times:g}"
+                f"{job.run.path}: member {member}: loss exploded by step {event.step:,}; continues "
+                f"from step {event.since:,} at a learning rate of {rate / 2**event.times:g}"
             )
         )
 
     def _said_of(self, event: Diverged) -> str:
-        """Why a network diverged, and the row and the component that may be at fault."""
+        """Reason why a network diverged, with the least likely row and its narrowest component."""
         if event.row is None:
             return event.detail
         dataset = self.owner[event.replica].dataset
         row = int(dataset.split.train[event.row])
-        thin = "" if event.component is None else f", where component {event.component} is thinnest"
-        return f"{event.detail}; hardest is {dataset.table.at(row)}{thin}"
+        thin = (
+            "" if event.component is None else f", where component {event.component} is narrowest"
+        )
+        return f"{event.detail}; least likely is {dataset.table.at(row)}{thin}"
 
     def _write_metrics(self) -> None:
-        """Write what has been measured; many lines at once, for there may be many runs."""
+        """Write new metrics; many lines at once, as there may be many runs."""
         for job in self.jobs:
             if len(job.history) > job.written:
                 records = job.history[job.written :]
@@ -275,17 +277,17 @@ class Training:
                 nll_validation=_mean([record["nll_validation"] for record in last]),
             )
         )
-        if time.monotonic() - self.told >= max(TOLD_SECONDS, self.telling / SAVING_SHARE):
+        if time.monotonic() - self.reported >= max(STATUS_SECONDS, self.reporting / SAVING_SHARE):
             began = time.monotonic()
             self._write_metrics()
             for job in self.jobs:
                 job.run.write_status("running", job.epoch)
-            self.told = time.monotonic()
-            self.telling = self.told - began
+            self.reported = time.monotonic()
+            self.reporting = self.reported - began
 
 
 def _restored(jobs: Sequence[Job]) -> Restored:
-    """What all runs of a stack go on from, as `restore` gives it for one."""
+    """Combined state of all runs of a stack; see `restore` for one run."""
     each = [restore(job) for job in jobs]
     states = [one.state for one in each if one.state is not None]
     if len(states) < len(jobs):
@@ -295,7 +297,7 @@ def _restored(jobs: Sequence[Job]) -> Restored:
 
 
 def _offsets(dataset: Dataset) -> tuple[float, float]:
-    """What turns a standardised NLL of training and of validation rows into own units."""
+    """Offsets from a standardised NLL to own units, of training and of validation rows."""
     train, validation = (
         -math.fsum(
             len(part) / len(rows) * float(np.mean(dataset.encoding.log_jacobian(dataset.y(part))))
@@ -308,19 +310,19 @@ def _offsets(dataset: Dataset) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class _Seats:
-    """Which runs the replicas of an event belong to.
+class _ReplicaMap:
+    """Assignment of an event's replicas to runs and members.
 
     Attributes:
-        jobs: those that still have some.
-        order: what brings the replicas of the event into that of the runs.
-        starts: where those of each run begin then.
-        live: of each, which members still train.
-        own: of each, which of all live members they are.
-        replica: every network of a live member.
-        member: which of all live members it belongs to.
-        offsets: what turns the standardised NLLs of live members, on training and on validation
-            rows, into own units, (2, members).
+        jobs: runs with live replicas.
+        order: permutation of the event's replicas into the order of the runs.
+        starts: first position of each run in that order.
+        live: members of each run that still train.
+        own: positions of each run's members among all live members.
+        replica: networks of live members.
+        member: index of each network's member among all live members.
+        offsets: offsets of the NLLs of live members, on training and on validation rows, to own
+            units, (2, members).
     """
 
     jobs: list[Job]
@@ -333,9 +335,9 @@ class _Seats:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _Seats:
-        """Those of some replicas, in their order."""
-        seats = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
+    def of(cls, jobs: Sequence[Job], ids: np.ndarray) -> _ReplicaMap:
+        """Assignment of some replicas, in their order."""
+        mapping = cls([], np.argsort(ids), [], [], [], [], [], np.empty((2, 0)))
         present = set(ids.tolist())
         offsets: list[tuple[float, float]] = []
         start = 0
@@ -347,15 +349,15 @@ class _Seats:
             live = sorted({at % count for at in here})
             for number, member in enumerate(live, len(offsets)):
                 networks = job.replicas[member::count]
-                seats.replica.extend(networks)
-                seats.member.extend([number] * len(networks))
-            seats.jobs.append(job)
-            seats.starts.append(start)
-            seats.live.append(live)
-            seats.own.append(slice(len(offsets), len(offsets) + len(live)))
+                mapping.replica.extend(networks)
+                mapping.member.extend([number] * len(networks))
+            mapping.jobs.append(job)
+            mapping.starts.append(start)
+            mapping.live.append(live)
+            mapping.own.append(slice(len(offsets), len(offsets) + len(live)))
             offsets += [job.offsets] * len(live)
             start += len(here)
-        return replace(seats, offsets=np.array(offsets).T)
+        return replace(mapping, offsets=np.array(offsets).T)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

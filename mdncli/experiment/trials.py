@@ -1,4 +1,4 @@
-"""Runs in folders of given names, as those of a sweep: begun, taken up and completed."""
+"""Runs in folders of given names, such as the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ LET_GO_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Assignment:
-    """A run that is to be in a folder of its own name, as those of a sweep are.
+    """A run to be trained in a given folder.
 
     Args:
         dataset: its data.
-        run: its folder, which may be there already.
-        about: what its provenance says beside the usual.
-        bars: what its validation NLL has to pass, or it is stopped early.
+        run: its folder, which may exist.
+        about: further entries of its provenance.
+        bars: bounds on its validation NLL above which it is stopped early.
     """
 
     dataset: Dataset
@@ -48,16 +48,16 @@ class Assignment:
 def train_assigned(
     assignments: Sequence[Assignment], listener: Listener, stop: Stop = lambda: None
 ) -> list[Outcome]:
-    """Train runs in folders of given names; those that were begun go on from their checkpoint.
+    """Train runs in given folders; begun ones continue from their checkpoint.
 
-    Once a run is complete its checkpoint is deleted. A run whose folder another process is at
-    work on fails, whatever becomes of it there.
+    Once a run is complete its checkpoint is deleted. A run whose folder another process is using
+    fails here, whatever its result there.
 
     Returns:
         The outcome of each run, in order.
 
     Raises:
-        InterruptedRunError: `stop` said so.
+        InterruptedRunError: `stop` returned a signal.
         UsageError: this machine lacks the device or the memory.
     """
     started = time.monotonic()
@@ -80,7 +80,7 @@ def train_assigned(
                     begun.setdefault(at, []).append(index)
                 except MdnError as error:
                     outcomes[index] = Outcome(assignments[index].run, {}, error)
-            # What was interrupted in one stack is at one step, and goes on in one stack.
+            # Runs interrupted in one stack are at the same step, and continue in one stack.
             for at, together in begun.items():
                 jobs = [
                     Job(assignments[i].run, *runs[i], bars=assignments[i].bars) for i in together
@@ -95,7 +95,7 @@ def train_assigned(
 
 
 def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
-    """Fit one run at once."""
+    """Fit one run without a stack."""
     if (signal := stop()) is not None:
         raise InterruptedRunError("interrupted", signal=signal)
     with contextlib.ExitStack() as held:
@@ -109,9 +109,9 @@ def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
 
 @contextlib.contextmanager
 def _claimed(run: RunFolder) -> Iterator[None]:
-    """Make the folder of a run, if need be, and hold its lock.
+    """Make the folder of a run, if needed, and lock it.
 
-    A process that has just been killed may take a moment to let go of it.
+    A process that has just been killed may take a moment to release the lock.
     """
     with store.writing(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def _claimed(run: RunFolder) -> Iterator[None]:
 
 
 def _taken_up(assigned: Assignment, recipe: Recipe) -> int:
-    """The step from which a run goes on; where it is 0, its folder holds just what it is."""
+    """Step from which a run continues; at 0 its folder is emptied and begun again."""
     run = assigned.run
     run.remove_leftovers()
     at = reached(run, assigned.dataset.config) if run.exists() else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exporter:
-    """A format that a model can be exported to.
+    """An export format.
 
     Args:
         function: makes the content of the file, as `"module:function"`.

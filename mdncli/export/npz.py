@@ -15,7 +15,7 @@ from mdncli.head import Head
 from mdncli.predictor import Predictor
 
 FORMAT = 1
-"""The number of the layout described in `npz`; it is raised when their meaning changes."""
+"""Version of the layout described in `npz`, raised when its meaning changes."""
 
 READING = (
     "import numpy, json; file = numpy.load('model.npz'); about = json.loads(str(file['about']))",
@@ -37,11 +37,11 @@ READING = (
     "the ensemble is the equal mixture of its members; a target is standardised as a number is, so "
     "that log p(y) = log p(standardised) + log t'(y) - log scale",
 )
-"""Steps from the file to a density, in the order of their use; they stand in the file, too."""
+"""Instructions from the file to a density, in order; they are in the file, too."""
 
 
 def npz(predictor: Predictor) -> bytes:
-    """The content of an NPZ file with everything that a model needs to predict.
+    """Content of an NPZ file with everything that a model needs to predict.
 
     It holds `I.weight` (M, out, in) and `I.bias` (M, out) of every layer I and all M networks, in
     single precision; `conformal.central` and `conformal.regions` of a calibrated model; and
@@ -72,7 +72,7 @@ def npz(predictor: Predictor) -> bytes:
 
 
 def _head(predictor: Predictor) -> dict[str, Any]:
-    """The fields of the head and, of a mixture, which raw outputs are what."""
+    """Fields of the head and, for a mixture, the slices of the raw outputs."""
     head = predictor.head
     about = asdict(head)
     if isinstance(head, Head):

@@ -27,8 +27,8 @@ def background_weight(log_ratio: Array) -> float:
     .. math:: \epsilon = \frac{1}{n + a} \Big( a +
               \sum_i \frac{\epsilon g_i}{(1 - \epsilon) p_i + \epsilon g_i} \Big)
 
-    with a = `PRIOR_OUTLIERS` / n: next to nothing where many rows are well predicted, and the more
-    the fewer and the worse they are.
+    with a = `PRIOR_OUTLIERS` / n: negligible where many rows are well predicted, larger for few or
+    badly predicted rows.
 
     Args:
         log_ratio: log p - log g of every row, (n,); -inf where the model gives no density.

@@ -28,7 +28,7 @@ COVARIANCES = ("isotropic", "diagonal", "full")
 `full` a Cholesky factor, whose diagonal the scales are."""
 
 USED = 0.01
-"""Least weight with which a component counts as used at a row; one that has it at no row is dead.
+"""Least weight with which a component counts as used at a row; one that has it at no row is unused.
 """
 
 
@@ -201,7 +201,7 @@ class Head:
 
         Args:
             y: standardised training targets, (D, n).
-            rng: draws the rows that are looked at.
+            rng: draws the rows of the subsample.
 
         Returns:
             The bias, (P,).
@@ -218,7 +218,7 @@ class Head:
         return np.concatenate(parts).astype(np.float32)
 
     def fitted(self, evidence: Evidence) -> Self:
-        """The head with the background weight that held-out rows ask for.
+        """Head with the background weight fitted to held-out rows.
 
         See `mdncli.head.background.background_weight`, with the ensemble's equally weighted
         mixture as the model.

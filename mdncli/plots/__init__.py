@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FigureEntry:
-    """A figure that can be asked for by name.
+    """Entry of the registry of figures.
 
     Args:
-        function: where it is drawn, as `"module:function"`.
-        description: what it shows, in one line.
-        needs: fields of `Subject` that it cannot do without.
-        targets: whether it is for any number of targets or for several.
-        inputs: whether it is for runs with one input column, with one that holds numbers or
-            categories, with two that hold numbers, with several, with some, or with any, which may
-            be none.
+        function: function that draws it, as `"module:function"`.
+        description: its content, in one line.
+        needs: fields of `Subject` that it requires.
+        targets: `any` number of targets, or `several`.
+        inputs: input columns of the runs it applies to: `one`, one `number`, one `category`, `two`
+            numbers, `several`, `some`, or `any`, also none.
 
     >>> FIGURES["density"].needs
     ('train', 'predict')
@@ -45,7 +44,7 @@ class FigureEntry:
     targets: Literal["several", "any"] = "any"
 
     def applies(self, subject: Subject) -> bool:
-        """Whether the figure can be drawn of this subject."""
+        """True if the figure applies to this subject."""
         kinds = {"any"}
         if subject.inputs:
             kinds |= {"some", "one" if len(subject.inputs) == 1 else "several"}
@@ -106,12 +105,12 @@ FIGURES: dict[str, FigureEntry] = {
     ),
     "marginals": FigureEntry(
         "mdncli.plots.marginals:marginals",
-        "each target by itself over all test rows: observed, learned and exact",
+        "distribution of each target over the test rows: observed, predicted and exact",
         needs=("test", "predict_test"),
     ),
     "regions": FigureEntry(
         "mdncli.plots.regions:regions",
-        "the most probable class over two inputs, and how sure that is",
+        "the most probable class over two inputs, and its probability",
         needs=("train", "classify"),
         inputs="two",
     ),
@@ -123,12 +122,12 @@ FIGURES: dict[str, FigureEntry] = {
     ),
     "confusion": FigureEntry(
         "mdncli.plots.confusion:confusion",
-        "which classes are taken for which, on test rows",
+        "the confusion matrix of the classes, on test rows",
         needs=("test", "classify_test"),
     ),
     "reliability": FigureEntry(
         "mdncli.plots.reliability:reliability",
-        "how often the most probable class is right on test rows, against its probability",
+        "accuracy on test rows against the probability of the most probable class",
         needs=("test", "classify_test"),
     ),
     "learning": FigureEntry(
@@ -174,9 +173,9 @@ class SweepFigureEntry:
 
     Args:
         function: `(swept: Swept) -> Figure`, as `"module:function"`.
-        description: what it shows, in one line.
-        keys: how many keys must vary at least, the seed left out.
-        values: the most values of keys that count; None for any.
+        description: its content, in one line.
+        keys: least number of varying keys, without the seed.
+        values: most values of a key that counts; None for any.
     """
 
     function: str
@@ -185,7 +184,7 @@ class SweepFigureEntry:
     values: int | None = None
 
     def applies(self, swept: Swept) -> bool:
-        """Whether the figure can be drawn of this sweep."""
+        """True if the figure applies to this sweep."""
         counts = [len(set(map(repr, swept.values(key)))) for key in swept.keys]
         return sum(1 < count <= (self.values or count) for count in counts) >= self.keys
 
@@ -198,12 +197,12 @@ class SweepFigureEntry:
 SWEEP_FIGURES: dict[str, SweepFigureEntry] = {
     "trials": SweepFigureEntry(
         "mdncli.plots.trials:trials",
-        "of a sweep: NLL over each key, every trial and the best of each value",
+        "of a sweep: NLL over each key, of every trial and of the best for each value",
         keys=0,
     ),
     "coordinates": SweepFigureEntry(
         "mdncli.plots.coordinates:coordinates",
-        "of a sweep: its points in parallel coordinates, the best dark",
+        "of a sweep: its points in parallel coordinates, darker is better",
         keys=2,
     ),
     "heatmap": SweepFigureEntry(

@@ -14,7 +14,7 @@ _TWO_SIDED_95 = 1.96
 
 @style.styled
 def calibration(*subjects: Subject) -> Figure:
-    """Share of test rows below each quantile, and inside each central interval, against its level.
+    """Share of test rows below each quantile and inside each central interval, against its level.
 
     Quantiles above the diagonal are too high, intervals below it too narrow. At each level the
     share of a calibrated model lies within the band with a probability of 95%.
@@ -37,7 +37,7 @@ def calibration(*subjects: Subject) -> Figure:
 
 
 def draw(ax: Axes, u: np.ndarray) -> None:
-    """Draw the shares that PIT values (N,) stand for."""
+    """Draw the shares from PIT values (N,)."""
     u = np.sort(u[np.isfinite(u)])
     level = np.linspace(0.0, 1.0, 201)
     below = np.searchsorted(u, level, side="right") / len(u)

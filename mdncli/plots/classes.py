@@ -1,4 +1,4 @@
-"""What figures of classes have in common: a colour and a marker for each, and their rows."""
+"""Colours, markers and scatter plots of classes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mdncli.plots import facets, style
 from mdncli.plots.subject import Subject
 
 MOST_SHOWN = 2 * len(style.SUBJECTS)
-"""More classes than this share their colours."""
+"""Most classes with a colour of their own."""
 
 MOST_PAIRS = 6
 
@@ -22,7 +22,7 @@ _MARKERS = "os^Dv*"
 
 
 def color(code: int) -> str:
-    """The colour of a class: told apart in every kind of colour blindness, then darker again.
+    """Colour of a class, safe for colour blindness; further classes repeat the colours, darker.
 
     >>> color(0), color(6)
     ('#0072b2', '#004267')
@@ -34,7 +34,7 @@ def color(code: int) -> str:
 
 
 def marker(code: int) -> str:
-    """The marker of a class, for those who see no colours at all."""
+    """Marker of a class, to distinguish it without colours."""
     return _MARKERS[code % len(_MARKERS)]
 
 
@@ -42,7 +42,7 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
     """The training rows by class: every two inputs against each other, or one against the class.
 
     Returns:
-        The figure, the panel that has a legend to take, and a note for the title.
+        The figure, the panel with the legend's artists, and a note for the title.
     """
     lead = subjects[0]
     every: list[tuple[int, ...]] = list(combinations(range(len(lead.inputs)), 2)) or [(0,)]
@@ -51,7 +51,7 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
     trains = [subject.train for subject in subjects if subject.train]
     for axes, pair in zip(grid.T, shown, strict=True):
         for ax, subject, rows in zip(axes, subjects, trains, strict=True):
-            # Against a class, rows are spread out over half of its room, so that they part.
+            # Jitter, over half of the space of a class.
             away = 0.5 * (np.arange(len(rows.y)) * 0.6180339887498949 % 1 - 0.5)
             x = facets.column(subject, rows.x, pair[0])
             y = rows.y[:, 0] + away
@@ -79,7 +79,7 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
 
 
 def unnamed(labels: Sequence[str]) -> str:
-    """A note for a title where the legend does not name all classes.
+    """Note for the title if the legend does not name all classes.
 
     >>> unnamed(["a"] * 150), unnamed("ab")
     (', 12 of 150 classes named', '')
@@ -93,13 +93,13 @@ def draw(
 ) -> None:
     """Draw rows (x, y), both (N,), in the colour of their class; all or some of them.
 
-    Of many classes the legend names the first.
-
-    Classes take turns in lying on top, row by row.
+    The legend names only the first of many classes. Rows are drawn in turns, so that no class
+    covers the others.
 
     Args:
         ax: where to draw.
-        x, y: the rows; those that are not finite are left out.
+        x: of the rows; those that are not finite are left out.
+        y: of the rows, likewise.
         codes: of their classes, (N,).
         labels: of the classes.
         edge: the width of the line around each, in points.

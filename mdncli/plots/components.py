@@ -19,11 +19,11 @@ from mdncli.transforms import TRANSFORMS
 
 CELLS = 300
 LEAST_WEIGHT = 0.01
-"""A component that is nowhere heavier is left out."""
+"""Components without a larger weight anywhere are left out."""
 
 MOST_TARGETS = 2
 MOST_EXACT = 6
-"""Of exact densities with more components their lines would hide the model's."""
+"""Most components of an exact density to draw: more lines would hide the model's."""
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -32,9 +32,8 @@ Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
 def components(*subjects: Subject) -> Figure:
     """Weight, location and scale of every component over one input; of one member, in an ensemble.
 
-    Locations and scales are as opaque as the component's weight is large: a component without
-    weight says nothing. Neighbours differ in their colours. Where the exact density is a mixture
-    of the same family its components are dashed.
+    The opacity of locations and scales is the component's weight. Neighbours differ in their
+    colours. Where the exact density is a mixture of the same family its components are dashed.
 
     Args:
         subjects: with `train` and `predict_member`, and perhaps `exact`, of one input.
@@ -82,7 +81,7 @@ def components(*subjects: Subject) -> Figure:
 
 
 def draw(ax: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray, color: str) -> None:
-    """Draw a line through (x, y), all (N,), as opaque as the weight at each point."""
+    """Draw a line through (x, y) with the weight at each point as its opacity, all (N,)."""
     points = np.stack([x, y], axis=1)
     colors = np.tile(to_rgba(color), (len(x) - 1, 1))
     colors[:, 3] = np.clip(1.5 * (weight[:-1] + weight[1:]) / 2, 0.0, 1.0)
@@ -115,7 +114,7 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
 
 
 def _exact_parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
-    """The same of the exact density, where it is a mixture like the model's; nothing otherwise."""
+    """Parts of the exact density, if it is a mixture of the model's family, else none."""
     exact = subject.exact(x[:, None]) if subject.exact else None
     mixture, own = _mixture(exact), _mixture(seen)
     alike = (
@@ -128,7 +127,7 @@ def _exact_parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
 
 
 def _mixture(seen: object) -> Mixture | None:
-    """What a distribution is a mixture of, before its transforms."""
+    """Mixture of a distribution before its transforms; None if it is no mixture."""
     base = seen.base if isinstance(seen, Transformed) else seen
     return base if isinstance(base, Mixture) else None
 
@@ -136,8 +135,8 @@ def _mixture(seen: object) -> Mixture | None:
 def _parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
     """Weights (K, N), locations and scales (K, D, N) of the components with any weight.
 
-    Under a transform that is no line, locations are in the target's own units, and a scale is how
-    far up one scale reaches: location plus scale, transformed back, less the location.
+    Under a nonlinear transform, locations are in the target's own units, and a scale is the
+    distance of location plus scale, transformed back, from the location.
     """
     mixture = _mixture(seen)
     if mixture is None:
@@ -166,6 +165,6 @@ def _limits(values: list[np.ndarray], *, log: bool) -> tuple[float, float]:
     if not log or not len(joined):
         return style.span(joined) if not log else (0.1, 1.0)
     low, high = style.span(np.log(joined))
-    # At least a factor of 2 from end to end, so that what is constant lies in the middle.
+    # At least a factor of 2 from end to end, so that a constant is in the middle.
     spare = max(0.0, (math.log(2) - (high - low)) / 2)
     return math.exp(low - spare), math.exp(high + spare)

@@ -1,4 +1,4 @@
-"""Which classes are taken for which, on test rows."""
+"""Confusion matrix of classes on test rows."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mdncli.plots import classes, facets, style
 from mdncli.plots.subject import Subject
 
 _SHARES = Normalize(0.0, 1.0)
-_ROOM_FOR_COUNTS, _ROOM_FOR_SHARES = 0.8, 0.26
-"""Inches that a cell needs to say how many rows it has, and which share."""
+_CELL_FOR_COUNTS, _CELL_FOR_SHARES = 0.8, 0.26
+"""Least size of a cell in inches for its count, and for its share, to be written."""
 
 
 @style.styled
 def confusion(*subjects: Subject) -> Figure:
-    """For the test rows of each class, the share that has each as its most probable: any inputs.
+    """Confusion matrix: for each actual class, the shares of its test rows by most probable class.
 
-    Shares add up to 1 from left to right, and a model that is always right has all of
-    them on the diagonal. Numbers stand in the cells as long as there is room for them.
+    Shares add up to 1 in every row, and a perfect model has all of them on the diagonal. Numbers
+    are written into cells that are large enough.
 
     Args:
         subjects: with `test` and `classify_test`.
@@ -38,12 +38,12 @@ def confusion(*subjects: Subject) -> Figure:
     bar = ScalarMappable(_SHARES, style.DENSITY)
     style.colorbar(figure, bar, grid, "share of the actual class")
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
-    style.head(figure, subjects, f"confusion of classes{count}")
+    style.head(figure, subjects, f"confusion matrix{count}")
     return figure
 
 
 def counts(actual: np.ndarray, chosen: np.ndarray, size: int) -> np.ndarray:
-    """How many rows of each class, in rows, are taken for each, in columns, (size, size).
+    """Counts of actual classes, in rows, by most probable class, in columns, (size, size).
 
     >>> counts(np.array([0, 0, 1]), np.array([0, 1, 1]), 2)
     array([[1, 1],
@@ -61,11 +61,11 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
     style.categories(ax, labels)
     named = range(0, size, -(-size // classes.MOST_SHOWN))
     ax.set_yticks(named, [style.plain(labels[code], 12) for code in named])
-    room = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
+    cell = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
     for edge in np.arange(size - 1) + 0.5:
-        ax.axhline(edge, color="white", linewidth=min(1.0, 4 * room))
-        ax.axvline(edge, color="white", linewidth=min(1.0, 4 * room))
-    if room < _ROOM_FOR_SHARES:
+        ax.axhline(edge, color="white", linewidth=min(1.0, 4 * cell))
+        ax.axvline(edge, color="white", linewidth=min(1.0, 4 * cell))
+    if cell < _CELL_FOR_SHARES:
         return
     for (row, column), number in np.ndenumerate(count):
         if number:
@@ -73,9 +73,9 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
             ax.text(
                 column,
                 row,
-                f"{part} ({number:,})" if room >= _ROOM_FOR_COUNTS else part,
+                f"{part} ({number:,})" if cell >= _CELL_FOR_COUNTS else part,
                 ha="center",
                 va="center",
-                fontsize=9 if room >= _ROOM_FOR_COUNTS else 7,
+                fontsize=9 if cell >= _CELL_FOR_COUNTS else 7,
                 color="white" if share[row, column] > 0.45 else style.INK,
             )

@@ -11,24 +11,24 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import GOOD_IS_DARK, Scale, Swept
+from mdncli.plots.swept import GOOD_IS_DARK, AxisScale, Swept
 
 MOST_KEYS = 8
-"""Axes that are shown at most, beside that of the NLL."""
+"""Most axes, beside that of the NLL."""
 
 MOST_LABELS = 8
-"""Values that are written at an axis at most."""
+"""Most labels at an axis."""
 
 SWAY = 0.035
-"""How far points of equal value are drawn apart, as a share of an axis, so that each is seen."""
+"""Displacement of points of equal value, as a share of an axis, so that all are visible."""
 
 
 @style.styled
 def coordinates(swept: Swept) -> Figure:
     """A line for each point, through its value on the axis of each key and its NLL on the last.
 
-    The darker the lower is the NLL, the mean of its seeds; the best lie on top. Points of one value
-    are drawn a little apart.
+    Darker lines have a lower NLL, a mean over seeds; the best are on top. Points of equal value are
+    drawn slightly apart.
 
     Args:
         swept: the trials, of two keys or more.
@@ -42,9 +42,9 @@ def coordinates(swept: Swept) -> Figure:
     ax = grid[0, 0]
     low, high = swept.range()
     means = np.array([point.mean for point in points])
-    # The best is at the top, where one looks first.
+    # The best NLL is at the top.
     heights = np.clip((high - means) / max(high - low, 1e-9), 0, 1)
-    scales = [Scale.of([each.get(key) for each in lead]) for key in keys]
+    scales = [AxisScale.of([each.get(key) for each in lead]) for key in keys]
     columns = [_swayed(scale.shares(), heights) for scale in scales]
     ys = np.stack([*columns, heights], axis=1)
     norm, clipped = swept.colours()
@@ -68,10 +68,10 @@ def coordinates(swept: Swept) -> Figure:
     ax.spines[["left", "bottom"]].set_visible(False)
     mapped = ScalarMappable(norm, GOOD_IS_DARK)
     style.colorbar(figure, mapped, grid, "validation NLL", extend="max" if clipped else "neither")
-    shown = f"{len(points):,} points" + (", means of their seeds" if _seeded(swept) else "")
+    shown = f"{len(points):,} points" + (", mean over seeds" if _seeded(swept) else "")
     more = len(swept.keys) - len(keys)
     shown += f", the first {len(keys)} of {len(keys) + more} keys" if more else ""
-    style.head(figure, (), f"{shown}; the darker the better")
+    style.head(figure, (), f"{shown}; darker is better")
     return figure
 
 
@@ -80,20 +80,20 @@ def _seeded(swept: Swept) -> bool:
 
 
 def _swayed(shares: np.ndarray, heights: np.ndarray) -> np.ndarray:
-    """Where lines cross an axis: those of one value side by side, in the order of their NLL."""
+    """Positions on an axis: points of equal value side by side, in the order of their NLL."""
     swayed = shares.copy()
     values = np.unique(shares[np.isfinite(shares)])
-    room = min(SWAY, 0.35 * float(np.diff(values).min())) if len(values) > 1 else SWAY
+    sway = min(SWAY, 0.35 * float(np.diff(values).min())) if len(values) > 1 else SWAY
     for value in values:
         (same,) = np.nonzero(shares == value)
         if len(same) > 1:
             ranks = heights[same].argsort().argsort()
-            swayed[same] += room * (2 * ranks / (len(same) - 1) - 1)
+            swayed[same] += sway * (2 * ranks / (len(same) - 1) - 1)
     return swayed
 
 
-def _marks(scale: Scale) -> tuple[list[float], list[str]]:
-    """What is written at an axis, and where: all values if they are few, else some of them."""
+def _marks(scale: AxisScale) -> tuple[list[float], list[str]]:
+    """Positions and labels of the ticks of an axis: all values if they are few, else some."""
     shares = scale.shares()
     if scale.labels:
         every = dict(zip(shares.tolist(), (scale.labels[int(at)] for at in scale.at), strict=True))

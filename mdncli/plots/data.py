@@ -13,11 +13,11 @@ from mdncli.plots.subject import Subject
 
 @style.styled
 def data(*subjects: Subject) -> Figure:
-    """Scatter of the rows; counts in hexagons where points would hide one another.
+    """Scatter plot of the rows; hexagonal bins where points would overlap.
 
-    Several inputs or targets are small multiples; rows of classes have a colour each, one input
-    against another; without inputs they are histograms. Rows that are
-    not finite are left out, and axes leave out the few values that lie absurdly far from the rest.
+    Several inputs or targets are small multiples; classes are coloured, with one input against
+    another; without inputs the panels are histograms. Rows that are not finite are left out, and
+    axes leave out a few extreme values.
 
     Args:
         subjects: with `train`.

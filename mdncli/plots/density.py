@@ -38,9 +38,8 @@ class _Column(NamedTuple):
 def density(*subjects: Subject) -> Figure:
     """Heat map of p(y given x) for one input, marginally for each target.
 
-    Components are points at their locations, as opaque as their weight is large beside the
-    heaviest of their x. Where the exact density is known it stands beside the model's, in the
-    same colours.
+    Components are points at their locations, with an opacity in proportion to their weight at that
+    x. If known, the exact density is shown beside the model's, in the same colours.
 
     Args:
         subjects: with `train` and `predict`, and perhaps `exact`, of one input.
@@ -95,7 +94,7 @@ def draw(
 
 
 def draw_components(ax: Axes, x: np.ndarray, conditional: Conditional, target: int) -> None:
-    """Mark the locations of the weighty components at some of the x (N,); others have none."""
+    """Mark the locations of the main components at some of the x (N,); nothing for no mixture."""
     found = _components(conditional, target)
     if found is None:
         return
@@ -132,7 +131,7 @@ def _components(conditional: Conditional, target: int) -> tuple[np.ndarray, np.n
 
 
 def _columns(subjects: Sequence[Subject], x: np.ndarray) -> list[_Column]:
-    """What stands side by side: every model, and the exact density."""
+    """Panels from left to right: every model, and the exact density."""
     rows = x[:, None]
     exact = subjects[0].exact
     titles = [style.plain(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
@@ -147,9 +146,9 @@ def _columns(subjects: Sequence[Subject], x: np.ndarray) -> list[_Column]:
 
 
 def _norm(height: np.ndarray) -> tuple[Normalize, bool]:
-    """Colours for densities that a few needles cannot bleach, and whether any lie above them.
+    """Colour range of densities, robust to narrow peaks, and whether any exceed it.
 
-    The colours end at a multiple of the density's geometric mean over the probability itself.
+    It ends at a multiple of the geometric mean of the density, weighted by the density.
     """
     positive = height[height > 0]
     if not len(positive):

@@ -1,4 +1,4 @@
-"""Small multiples: which panels a figure has, and which of their labels would only repeat."""
+"""Small multiples: the panels of a figure, and their labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 MOST_PANELS = 9
 MOST_ACROSS = 4
@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
 
 def pairs(subjects: Sequence[Subject]) -> tuple[list[Pair], str]:
-    """The panels of target against input that fit a page, and a note on those that do not."""
+    """Pairs of target and input that fit a page, and a note on those that do not."""
     inputs, targets = len(subjects[0].inputs), len(subjects[0].targets)
     alone = len(subjects) == 1 and 1 in (inputs, targets)
     most = MOST_PANELS if alone else MOST_ACROSS
@@ -35,7 +35,7 @@ def pairs(subjects: Sequence[Subject]) -> tuple[list[Pair], str]:
 
 
 def first(what: str, shown: int, count: int) -> str:
-    """A note for a title where not all is shown.
+    """Note for a title if not all is shown.
 
     >>> first("inputs", 9, 24), first("inputs", 9, 9)
     (', first 9 of 24 inputs', '')
@@ -49,10 +49,10 @@ def arrange(
     """Axes (subjects, facets): the facets of one subject wrapped, those of several in rows.
 
     Args:
-        subjects: each gets its own panels, with its name on top where there are several.
+        subjects: each has its own panels, with its name on top if there are several.
         facets: panels per subject.
         aspect: height of a panel over its width.
-        across: columns that belong together, so that facets wrap after them.
+        across: number of columns after which facets wrap.
     """
     if len(subjects) > 1 and facets > 1:
         figure, grid = style.panels(len(subjects), facets, aspect=aspect)
@@ -96,7 +96,7 @@ def scatter_panels(
 
 
 def column(subject: Subject, x: np.ndarray, number: int) -> np.ndarray:
-    """One input of rows x (N, d) as it is drawn: categories spread out, so that rows part, (N,)."""
+    """One input of rows x (N, d) for drawing, (N,): categories are jittered."""
     values = x[:, number]
     if subject.inputs[number] not in subject.categories:
         return values
@@ -108,15 +108,15 @@ def frame(
     subjects: Sequence[Subject],
     grid: np.ndarray,
     chosen: Sequence[Pair],
-    rows: Sequence[Sequence[Rows]],
+    rows: Sequence[Sequence[PlotRows]],
 ) -> None:
-    """Give the panels of one pair the same limits; a panel says how many of its rows are outside.
+    """Give the panels of one pair the same limits; each notes the number of its rows outside.
 
     Args:
-        subjects: whose panels these are.
+        subjects: of the panels.
         grid: the panels (subjects, pairs).
         chosen: the pairs.
-        rows: for each subject, what its panels show.
+        rows: rows shown in the panels of each subject.
     """
     every = [some for shown in rows for some in shown]
     for axes, pair in zip(grid.T, chosen, strict=True):
@@ -144,7 +144,7 @@ def _outside(
 
 
 def tidy(grid: np.ndarray) -> None:
-    """Leave out labels and tick labels that the panel to the left, or below, shows just as well."""
+    """Remove labels and tick labels that the panel to the left, or below, also has."""
     at = {}
     for ax in grid.flat:
         spec = ax.get_subplotspec()

@@ -1,4 +1,4 @@
-"""Distributions on grids: what heat maps and slices are made of."""
+"""Distributions on grids, for heat maps and slices."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def centres(edges: np.ndarray) -> np.ndarray:
 def cell_density(conditional: Conditional, edges: np.ndarray) -> np.ndarray:
     """Mean density in every cell of a grid on each target: the cell's mass over its width.
 
-    From the cdf, not from the density at a point, so that a component thinner than a cell keeps
-    its mass instead of falling between two points.
+    From the cdf rather than the density at a point, so that a component narrower than a cell keeps
+    its mass.
 
     Args:
         conditional: N distributions over D targets.

@@ -14,18 +14,18 @@ from mdncli.plots import SWEEP_FIGURES, style
 from mdncli.plots.swept import GOOD_IS_DARK, Swept, label_of, order_of
 
 MOST_PAIRS = 3
-"""Pairs of keys that are shown at most."""
+"""Most pairs of keys to show."""
 
 READABLE = 110
-"""A panel of no more cells has their NLL written into them."""
+"""Most cells of a panel with their NLL written into them."""
 
 
 @style.styled
 def heatmap(swept: Swept) -> Figure:
-    """A panel for every two keys: the NLL of the best point of each pair of values.
+    """Heat map for every two keys: the NLL of the best point of each pair of values.
 
-    A point's NLL is the mean of its seeds. Pairs that no trial has are left white; the best of all
-    is framed.
+    The NLL of a point is the mean over seeds. Pairs without a trial are left white; the best is
+    framed.
 
     Args:
         swept: the trials, of two keys or more with few values.
@@ -77,6 +77,6 @@ def _panel(ax: Axes, x: str, y: str, swept: Swept, norm: Normalize) -> None:
 
 
 def _gridded(swept: Swept) -> list[str]:
-    """The keys that have few enough values to be the sides of a table."""
+    """Keys with few enough values for rows and columns."""
     most = SWEEP_FIGURES["heatmap"].values or 0
     return [key for key in swept.keys if 1 < len(order_of(swept.values(key))) <= most]

@@ -1,4 +1,4 @@
-"""NLL on training and validation rows while a run was trained."""
+"""Learning curves: NLL on training and validation rows during training."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from mdncli.plots.subject import Subject
 History = Sequence[Mapping[str, Any]]
 
 BEGINNING = 0.1
-"""Share of the steps that may plunge from far above the axis."""
+"""Share of the steps, the first ones, that may lie above the axis."""
 
 HEADROOM = 1.6
-"""How high the axis may reach, where 1 is just above what follows the beginning."""
+"""Largest height of the axis, relative to the range of the curves after the beginning."""
 
 
 @style.styled
 def learning(*subjects: Subject) -> Figure:
-    """The learning curve: training thin, validation bold, the best validation marked.
+    """Learning curve: training thin, validation bold, the best validation marked.
 
     Members are hairlines around their mean, each with a dot at its own best, whose weights are
-    kept. The NLL of the ensemble of these is a line of its own, as a rule below their mean. The
-    exact density's NLL, where it is known, is the floor that only luck gets below: on the test
-    rows, so that the luck of other rows shows beside it. The axis leaves out the first plunge where
-    that would flatten all the rest.
+    kept. The NLL of the ensemble is a line of its own, usually below their mean. The exact
+    density's NLL, if known, is a line too; it is computed on the test rows, so that sampling noise
+    may put curves below it. The axis leaves out the initial decrease where that would flatten the
+    rest.
 
     Args:
         subjects: with `histories`, and perhaps `validation_nll` and `exact_nll`; several are drawn
@@ -80,14 +80,14 @@ def draw(
     Args:
         ax: where to draw.
         histories: records with `step`, `epoch`, `nll_train` and `nll_validation`.
-        key: what runs along the axis, `epoch` or `step`.
+        key: key of the horizontal axis, `epoch` or `step`.
         name: of the subject, where there are several.
         number: of the subject, which gives it a colour.
     """
     color = style.SUBJECTS[number % len(style.SUBJECTS)]
     training = _curves(histories, key, "nll_train")
     if training:
-        # Alone, training has its own colour; beside other subjects colours tell those apart.
+        # Alone, training has its own colour; with several subjects colours distinguish these.
         look = {"color": color, "alpha": 0.6}
         if not name:
             look = {"color": style.MARK, "label": f"training{_of_members(training)}"}
@@ -126,12 +126,12 @@ def _of_members(curves: Sequence[object]) -> str:
 
 
 def _line(ax: Axes, x: np.ndarray, nll: np.ndarray, **look: Any) -> None:
-    # A single validation is no line yet, so it shows as a point.
+    # A single validation is drawn as a point.
     ax.plot(x, nll, marker="o" if len(x) == 1 else "", markersize=4, **look)
 
 
 def _steps_per_epoch(history: History) -> float | None:
-    """Steps in an epoch, if all validations but the last, which ends training, end epochs."""
+    """Steps per epoch, if all validations but the last are at ends of epochs."""
     steps, epochs = (np.array([record[key] for record in history]) for key in ("step", "epoch"))
     regular = len(history) > 0 and epochs[0] > 0 and steps[0] > 0
     if not regular or np.any(steps[:-1] * epochs[0] != epochs[:-1] * steps[0]):
@@ -144,7 +144,7 @@ def _steps_per_epoch(history: History) -> float | None:
 def _curves(
     histories: Sequence[History], key: str, field: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The finite points (x, NLL) of every replica that has any."""
+    """Finite points (x, NLL) of every replica that has any."""
     points: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for number, history in enumerate(histories):
         unit = (_steps_per_epoch(history) or 1.0) if key == "epoch" else 1.0
@@ -163,7 +163,7 @@ def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, 
 
 
 def _limits(histories: Sequence[History], known: Sequence[float]) -> tuple[float, float]:
-    """What the axis spans: everything, but at most little more than all except the beginning."""
+    """Limits of the axis: all values, but those of the beginning only up to `HEADROOM`."""
     fields = ("nll_train", "nll_validation")
     curves = [curve for field in fields for curve in _curves(histories, "step", field)]
     values = np.concatenate([known, *(nll for _, nll in curves)])

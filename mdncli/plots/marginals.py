@@ -1,4 +1,4 @@
-"""Each target by itself, over all rows at once: observed, learned and true."""
+"""Marginal distributions of the targets over all rows: observed, predicted and exact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from mdncli.density.conditional import Conditional
 from mdncli.plots import facets, style
 from mdncli.plots.grid import cell_density, centres
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 CELLS = 300
 MOST_ROWS = 1000
@@ -20,10 +20,10 @@ MOST_TARGETS = 9
 
 @style.styled
 def marginals(*subjects: Subject) -> Figure:
-    """The distribution of every target over the test rows, whatever their inputs.
+    """Distribution of every target over the test rows, observed and predicted.
 
-    What is learned is the mean over those rows of their densities, and so is what is exact; the
-    histogram is what was observed. Several subjects are drawn over one another.
+    The predicted distribution is the mean of the rows' densities, and so is the exact one; the
+    histogram shows the observations. Several subjects are drawn over one another.
 
     Args:
         subjects: with `test` and `predict_test`, and perhaps `exact_test`.
@@ -57,20 +57,22 @@ def marginals(*subjects: Subject) -> Figure:
         ax.relim()
         ax.autoscale(axis="y")
         ax.set_ylim(0, None)
-    of_all = ", over all test rows" if lead.inputs else ""
-    style.head(figure, subjects, f"each target by itself{of_all}{note}", axes[0])
+    several = len(lead.targets) > 1
+    of = "s of the targets" if several else f" of {style.plain(lead.targets[0], 16)}"
+    kinds = "observed, predicted and exact" if exact is not None else "observed and predicted"
+    style.head(figure, subjects, f"distribution{of}: {kinds}{note}", axes[0])
     return figure
 
 
 def histograms(
-    lead: Subject, shown: dict[str, Rows], spanned: Sequence[Rows]
+    lead: Subject, shown: dict[str, PlotRows], spanned: Sequence[PlotRows]
 ) -> tuple[Figure, list[Axes], str]:
-    """A panel for each target with histograms of some rows.
+    """Draw histograms of some rows, a panel for each target.
 
     Args:
         lead: names the targets.
-        shown: the rows by what they are; the first are grey, the others in colour.
-        spanned: rows that the axes are to hold.
+        shown: legend label -> rows; the first are grey, the others in colour.
+        spanned: rows that the axes cover.
 
     Returns:
         The figure, its panels and a note on the targets that do not fit a page.
@@ -80,7 +82,7 @@ def histograms(
     for d, (ax, target) in enumerate(zip(axes, targets, strict=True)):
         low, high = style.span(*(rows.y[:, d] for rows in spanned))
         fewest = min(len(rows.y) for rows in shown.values())
-        # Bars end where the values do: a price of nothing or less must not seem to be there.
+        # Bars end at the extreme values, so that none suggests, e.g., a price below 0.
         ends = style.span(*(rows.y[:, d] for rows in spanned), pad=0.0)
         edges = np.linspace(*ends, int(np.clip(4 * fewest ** (1 / 3), 8, 60)) + 1)
         for (what, rows), color in zip(shown.items(), (style.DATA, *style.SUBJECTS), strict=False):

@@ -16,9 +16,9 @@ MOST_PAIRS = 6
 
 @style.styled
 def pairs(*subjects: Subject) -> Figure:
-    """A draw for each test row over what was observed there, every two targets against each other.
+    """One draw for each test row over the observations, every two targets against each other.
 
-    What the targets have to do with one another shows here and in no figure of a single target.
+    It shows the dependence between targets, which figures of single targets do not.
 
     Args:
         subjects: with `test` and `predict_test`, of several targets.
@@ -33,7 +33,7 @@ def pairs(*subjects: Subject) -> Figure:
         if s.test and s.predict_test
     ]
     for axes, (one, other) in zip(grid.T, shown, strict=True):
-        # Limits are the data's: heavy tails may throw a draw anywhere.
+        # Limits are those of the data: draws from heavy tails may lie anywhere.
         x, y = (style.span(*(seen[:, d] for seen, _ in clouds), pad=0.15) for d in (one, other))
         for ax, (seen, drawn) in zip(axes, clouds, strict=True):
             draw(ax, seen[:, one], seen[:, other], "test rows", color=style.DATA)

@@ -17,7 +17,7 @@ ROWS_PER_BIN = 10
 def pit(*subjects: Subject) -> Figure:
     """Histogram of F(y given x), a panel per target, with the band of a calibrated model.
 
-    A hump means intervals that are too wide, a trough too narrow, a slope a bias. In each bin the
+    A hump shows intervals that are too wide, a trough too narrow, a slope a bias. In each bin the
     height of a calibrated model lies within the band with a probability of 95%.
 
     Args:
@@ -64,7 +64,7 @@ def draw(ax: Axes, u: np.ndarray) -> None:
 
 
 def band(rows: int, probability: float) -> tuple[int, int]:
-    """Central 95% of how many of some rows something happens to, if it does so independently.
+    """Central 95% interval of a binomial count, of some rows with some probability.
 
     >>> band(1000, 0.05)
     (37, 64)
@@ -72,7 +72,7 @@ def band(rows: int, probability: float) -> tuple[int, int]:
     from scipy.special import bdtr
 
     expected = rows * probability
-    # Nearly all of the probability is this close, however many rows there are.
+    # Nearly all of the probability is within this distance, for any number of rows.
     reach = 6.0 * np.sqrt(expected) + 6.0
     count = np.arange(max(0, int(expected - reach)), min(rows, int(expected + reach)) + 1)
     cumulative = bdtr(count, rows, probability)

@@ -1,4 +1,4 @@
-"""The predicted mean against what truly happened, on test rows."""
+"""Predicted mean against actual values, on test rows."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MOST_BARS = 400
 
 @style.styled
 def predicted(*subjects: Subject) -> Figure:
-    """Mean of p(y given x) against y, a panel per target, with the line where both agree.
+    """Mean of p(y given x) against y, a panel per target, with the line of equality.
 
-    Few rows have a bar of one standard deviation each way.
+    If there are few rows, each has a bar of plus and minus one standard deviation.
 
     Args:
         subjects: with `test` and `predict_test`.

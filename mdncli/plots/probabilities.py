@@ -41,7 +41,7 @@ def probabilities(*subjects: Subject) -> Figure:
 def draw(
     ax: Axes, x: np.ndarray, predicted: Categorical, count: int, *, exact: bool = False
 ) -> None:
-    """Draw the probabilities of the first so many classes at x (N,)."""
+    """Draw the probabilities of the first classes at x (N,)."""
     for code, p in enumerate(predicted.probabilities().T[:count]):
         label = None if exact else style.plain(predicted.labels[code], 24)
         line = {"linestyle": style.DASHED, "linewidth": 1.0} if exact else {}

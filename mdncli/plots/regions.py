@@ -1,4 +1,4 @@
-"""Which class is the most probable where, and how sure that is, over two inputs."""
+"""Map of the most probable class over two inputs, and of its probability."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mdncli.plots.subject import Subject
 
 CELLS = 240
 MOST_ROWS = 600
-"""Rows drawn over the regions: more would hide them."""
+"""Most rows drawn over the regions: more would hide them."""
 
 _PALEST = 0.06
-"""How much of its colour a region has where all classes are equally probable."""
+"""Saturation of a region where all classes are equally probable."""
 
 _DEEPEST = 0.65
-"""And where one is certain: rows of that colour must still show."""
+"""Saturation where one class is certain: rows of that colour must remain visible."""
 
 
 class _Panel(NamedTuple):
@@ -33,10 +33,10 @@ class _Panel(NamedTuple):
 
 @style.styled
 def regions(*subjects: Subject) -> Figure:
-    """The most probable class over two inputs, the paler the less probable, with rows on top.
+    """Most probable class over two inputs, paler where less probable, with rows on top.
 
-    Lines part the regions. Where the exact probabilities are known their map stands beside the
-    model's, in the same colours.
+    Lines separate the regions. If known, the exact probabilities are shown beside the model's, in
+    the same colours.
 
     Args:
         subjects: with `train` and `classify`, and perhaps `exact_classes`, of two numeric inputs.
@@ -105,7 +105,7 @@ def _tinted(color: str, share: float) -> tuple[float, ...]:
 
 
 def _panels(subjects: Sequence[Subject]) -> list[_Panel]:
-    """What stands side by side: every model, and the exact probabilities."""
+    """Panels from left to right: every model, and the exact probabilities."""
     titles = [style.plain(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
     panels = [
         _Panel(title, s.classify) for title, s in zip(titles, subjects, strict=True) if s.classify

@@ -1,4 +1,4 @@
-"""How often the most probable class is right, against how probable it was said to be."""
+"""Reliability diagram: accuracy against the probability of the most probable class."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from mdncli.plots.subject import Subject
 def reliability(*subjects: Subject) -> Figure:
     """Accuracy against confidence in bins of equal width: on the diagonal when calibrated.
 
-    Below the diagonal a model is too sure of itself. In each bin the accuracy of a calibrated model
-    lies within the band with a probability of 95%; grey bars say how many of the rows a bin has.
-    (Niculescu-Mizil and Caruana 2005, "Predicting good probabilities with supervised learning".)
+    Below the diagonal a model is overconfident. In each bin the accuracy of a calibrated model
+    lies within the band with a probability of 95%; grey bars show the share of the rows in each
+    bin. (Niculescu-Mizil and Caruana 2005, "Predicting good probabilities with supervised
+    learning".)
 
     Args:
         subjects: with `test` and `classify_test`.
@@ -29,7 +30,7 @@ def reliability(*subjects: Subject) -> Figure:
     for ax, (codes, predicted) in zip(grid[:, 0], shown, strict=True):
         draw(ax, predicted.probabilities().max(axis=1), predicted.mode() == codes)
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        style.named(ax, "probability of the most probable class", "share that is right")
+        style.named(ax, "probability of the most probable class", "accuracy")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
     style.head(figure, subjects, f"reliability{count}", grid[0, 0])
@@ -37,7 +38,7 @@ def reliability(*subjects: Subject) -> Figure:
 
 
 def draw(ax: Axes, confidence: np.ndarray, correct: np.ndarray) -> None:
-    """Draw rows with their confidence and whether they were right, (N,) both."""
+    """Draw rows with their confidence and whether they are correct, (N,) both."""
     which = np.minimum((confidence * BINS).astype(int), BINS - 1)
     count = np.bincount(which, minlength=BINS)
     edges = np.linspace(0, 1, BINS + 1)
@@ -72,7 +73,7 @@ def draw(ax: Axes, confidence: np.ndarray, correct: np.ndarray) -> None:
         color=style.MODEL,
         marker="o",
         markersize=4,
-        label="share that is right",
+        label="accuracy",
         zorder=3,
     )
     ece = calibration_error(np.stack([confidence, correct], axis=1))

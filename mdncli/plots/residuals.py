@@ -10,7 +10,7 @@ from mdncli.plots import facets, style
 from mdncli.plots.subject import Subject
 
 FURTHEST = 5.0
-"""Residuals beyond this are drawn on the edge."""
+"""Limit of the axis: residuals beyond it are drawn on the edge."""
 
 _CENTRAL_95 = 1.96
 
@@ -48,7 +48,7 @@ def residuals(*subjects: Subject) -> Figure:
 
 
 def draw(ax: Axes, mean: np.ndarray, score: np.ndarray) -> None:
-    """Draw normal scores over predicted means, both (N,), and how many lie where they should."""
+    """Draw normal scores over predicted means, both (N,), and the share inside the 95% lines."""
     style.rows(
         ax, mean, score, color=style.MODEL, label=style.counted("rows", len(mean), len(mean))
     )

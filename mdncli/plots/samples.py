@@ -1,4 +1,4 @@
-"""Draws from p(y given x) over the rows that the model learned from."""
+"""Draws from p(y given x) over the training rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.plots.subject import Subject
 def samples(*subjects: Subject) -> Figure:
     """Draws in colour over the training rows in grey, every target against every input.
 
-    Without inputs these are histograms.
+    Without inputs the panels are histograms.
 
     Args:
         subjects: with `draws` and, where they are known, `train`.
@@ -45,12 +45,13 @@ def samples(*subjects: Subject) -> Figure:
 
 
 def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> None:
-    """Draw one cloud of points (x, y), both (N,), a part of it where it is large.
+    """Draw points (x, y), both (N,), or a subsample if they are many.
 
     Args:
         ax: where to draw.
-        x, y: the points; those that are not finite are left out.
-        what: for the legend, which adds how many there are.
+        x: of the points; those that are not finite are left out.
+        y: of the points, likewise.
+        what: legend label, to which the number of points is added.
         color: of the points.
     """
     shown = style.some(x, y)

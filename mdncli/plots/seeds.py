@@ -9,18 +9,18 @@ from mdncli.plots import style
 from mdncli.plots.swept import History, Swept, label_of
 
 MOST_POINTS = 4
-"""Points that are shown: more colours over one another are hard to tell apart."""
+"""Most points to show: more colours are hard to distinguish."""
 
 BEGINNING = 0.1
-"""Share of the steps that may plunge from far above the axis."""
+"""Share of the steps, the first ones, that may lie above the axis."""
 
 HEADROOM = 1.3
-"""How high the axis may reach, where 1 is just above what follows the beginning."""
+"""Largest height of the axis, relative to the range of the curves after the beginning."""
 
 
 @style.styled
 def seeds(swept: Swept) -> Figure:
-    """NLL on validation rows during training: a hairline for each seed, bold their mean.
+    """Validation NLL during training: a hairline for each seed, their mean bold.
 
     The best points are shown, each in a colour of its own with its band of plus and minus one
     standard deviation of the seeds.
@@ -60,7 +60,7 @@ def seeds(swept: Swept) -> Figure:
 
 
 def _said(swept: Swept, number: int) -> str:
-    """What tells a point from the others, and what it came to."""
+    """Legend label: differing overrides and NLL."""
     point = swept.points[number]
     of_point = swept.overrides[point.trials[0]]
     keys = [key for key in swept.keys if key in of_point]
@@ -70,7 +70,7 @@ def _said(swept: Swept, number: int) -> str:
 
 
 def _curve(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """The steps (n,) and the finite NLL on validation rows (n,) of one trial."""
+    """Steps (n,) and finite validation NLLs (n,) of one trial."""
     points = [
         (r["step"], r["nll_validation"]) for r in history if r.get("nll_validation") is not None
     ]
@@ -82,7 +82,7 @@ def _curve(history: History) -> tuple[np.ndarray, np.ndarray]:
 def _together(
     curves: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, mean and standard deviation over the curves that were still going there."""
+    """Steps, mean and standard deviation over the curves that reach each step."""
     steps, at = np.unique(np.concatenate([step for step, _ in curves]), return_inverse=True)
     nll = np.concatenate([nll for _, nll in curves])
     count = np.bincount(at)

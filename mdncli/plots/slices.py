@@ -23,8 +23,8 @@ CELLS = 600
 def slices(*subjects: Subject) -> Figure:
     """p(y given x) at evenly spaced x, marginally for each target; the exact density dashed.
 
-    Several subjects are drawn over one another. Of an input that is no number, x is each of its
-    categories, on axes of its own: what is likely in one may be far off in another.
+    Several subjects are drawn over one another. For a categorical input, x is each of its
+    categories, on axes of its own, as their ranges may differ widely.
 
     Args:
         subjects: with `train` and `predict`, and perhaps `exact`, of one input.
@@ -90,7 +90,7 @@ def draw_exact(ax: Axes, edges: np.ndarray, height: np.ndarray) -> None:
 
 
 def _round_values(x: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, list[str]]:
-    """Evenly spaced x within the range of the rows, rounded to what a title can say, and how."""
+    """Evenly spaced x within the range of the rows, rounded for the titles, and their texts."""
     low, high = style.span(*x, pad=0.0)
     step = 10.0 ** (np.floor(np.log10(high - low)) - 2)
     spaced = low + (high - low) * (np.arange(count) + 0.5) / count

@@ -1,6 +1,6 @@
-"""How every figure looks: colours, type, panels, titles, legends, and the way to a PNG.
+"""Style of all figures: colours, fonts, panels, titles, legends, and rendering to PNG.
 
-Nothing here touches pyplot or leaves a trace in `matplotlib.rcParams`: figures are made and saved
+Nothing here uses pyplot or changes `matplotlib.rcParams`: figures are made and saved
 inside an explicit context, so that a user's matplotlibrc changes neither look nor bytes.
 """
 
@@ -43,7 +43,7 @@ DASHED = (0, (4, 2))
 DOTTED = (0, (1, 1.5))
 
 SUBJECTS = (MODEL, MARK, "#009e73", "#a3558b", "#e69f00", "#56b4e9")
-"""One colour per run, told apart in every kind of colour blindness (after Okabe and Ito)."""
+"""One colour per run, safe for colour blindness (after Okabe and Ito)."""
 
 DENSITY = LinearSegmentedColormap.from_list(
     "mdncli-density",
@@ -63,25 +63,25 @@ DENSITY = LinearSegmentedColormap.from_list(
         "#1f1b35",
     ),
 )
-"""White to night blue in equal steps of perceived colour (CIELAB), so that zero is the paper."""
+"""White to dark blue in equal steps of perceived colour (CIELAB), so that zero is white."""
 
 COUNTS = LinearSegmentedColormap.from_list("mdncli-counts", DENSITY(np.linspace(0.12, 1.0, 256)))
-"""The same without its lightest colours: a count of one still shows."""
+"""`DENSITY` without its lightest colours, so that a count of one is visible."""
 
 CHARACTERS_PER_INCH = 12
-"""Of running text at the size of labels."""
+"""Characters per inch at the size of labels."""
 
 _LEGIBLE = 12
-"""Characters of a category's name that tell it from others."""
+"""Least characters of a category's name at a horizontal label."""
 
 _UPRIGHT = 0.19
-"""Inches from one upright name to the next."""
+"""Distance of vertical labels, in inches."""
 
 _TITLE_HEIGHT = 0.36
 _LEGEND_LINE = 0.21
 
 _SETTINGS: dict[Any, Any] = {
-    # Whatever is not said here is matplotlib's own default, not the user's matplotlibrc.
+    # All other settings are matplotlib's defaults, not the user's matplotlibrc.
     **{k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")},
     "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
@@ -102,7 +102,7 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "lines.solid_capstyle": "round",
     "text.color": INK,
-    # Column names are text, not TeX: a lone dollar must not start a formula.
+    # Column names are text, not TeX: a dollar sign must not start a formula.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
@@ -116,7 +116,7 @@ _SETTINGS: dict[Any, Any] = {
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Run a function that makes a figure inside the style's context."""
+    """Decorator: run a function that makes a figure inside the style's context."""
 
     @functools.wraps(draw)
     def inside(*args: Any, **kwargs: Any) -> Figure:
@@ -130,7 +130,7 @@ def png(figure: Figure) -> bytes:
     """The figure as a PNG image; the same figure gives the same bytes."""
     with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
         if not _has_all_glyphs(figure):
-            # A column name in a script the font lacks is drawn as boxes: no reason to complain.
+            # Characters that the font lacks are drawn as boxes, without a warning.
             warnings.simplefilter("ignore", UserWarning)
         image = io.BytesIO()
         figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
@@ -149,7 +149,7 @@ def _has_all_glyphs(figure: Figure) -> bool:
 
 
 def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np.ndarray]:
-    """A figure of `rows` x `columns` panels, the more the smaller, and its axes (rows, columns)."""
+    """Make a figure of `rows` x `columns` panels, smaller if many, and its axes (rows, columns)."""
     width = min({1: 6.4, 2: 4.2, 3: 3.1}.get(columns, 2.6), 4.9 / aspect)
     figure = Figure(figsize=(width * columns, width * aspect * rows), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
@@ -161,7 +161,7 @@ def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np
 
 
 def wrapped(count: int, *, aspect: float = 0.68) -> tuple[Figure, list[Axes]]:
-    """Like `panels`, for `count` of one kind in reading order."""
+    """Make `count` panels like `panels`, in reading order."""
     columns = 2 if count in (2, 4) else min(count, 3)
     figure, grid = panels(math.ceil(count / columns), columns, aspect=aspect)
     axes = list(grid.flat)
@@ -180,13 +180,13 @@ def head(
 ) -> None:
     """Put a title, and a legend of one panel's labelled artists, above all panels.
 
-    The figure grows by what they need, so that panels keep their size and nothing overlaps.
+    The figure grows accordingly, so that panels keep their size and nothing overlaps.
 
     Args:
         figure: with all its panels.
-        subjects: a lone one is named in the title.
-        what: what the figure shows.
-        legend_of: a panel; none where there is nothing to tell apart.
+        subjects: a single one is named in the title.
+        what: title of the figure.
+        legend_of: the panel with the labelled artists; None for no legend.
         label_share: the longest entry of the legend, as a share of the figure's width.
     """
     width, height = figure.get_size_inches()
@@ -232,7 +232,7 @@ def head(
 def colorbar(
     figure: Figure, mapped: ScalarMappable, grid: np.ndarray, label: str, **kwargs: Any
 ) -> None:
-    """A slim colour bar, labelled with quantity and unit, to the right of a column of panels."""
+    """Add a narrow colour bar with quantity and unit to the right of a column of panels."""
     axes = grid.ravel().tolist()
     rows = axes[-1].get_subplotspec().rowspan.stop - axes[0].get_subplotspec().rowspan.start
     bar = figure.colorbar(mapped, ax=axes, pad=0.02, aspect=28 * rows, **kwargs)
@@ -242,25 +242,25 @@ def colorbar(
 
 
 def named(ax: Axes, x: str, y: str) -> None:
-    """Label the axes, shortened to the length of each axis where a column's name is very long."""
+    """Label the axes; long column names are shortened to the length of the axis."""
     ax.set_xlabel(_fitted(x, 1.1 * ax.bbox.width / DPI))
     ax.set_ylabel(_fitted(y, 1.1 * ax.bbox.height / DPI))
 
 
 def categories(ax: Axes, labels: Sequence[str]) -> None:
-    """Name the x that are indices of categories: upright where side by side there is no room."""
+    """Label x, indices of categories; vertically if the names are too long."""
     width = ax.bbox.width / DPI
-    # They are set smaller than labels are.
-    room = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
-    if room >= min(_LEGIBLE, max(map(len, labels))):
-        ax.set_xticks(range(len(labels)), [plain(label, room) for label in labels])
+    # Tick labels are smaller than axis labels.
+    space = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
+    if space >= min(_LEGIBLE, max(map(len, labels))):
+        ax.set_xticks(range(len(labels)), [plain(label, space) for label in labels])
         return
     shown = range(0, len(labels), math.ceil(len(labels) * _UPRIGHT / width))
     ax.set_xticks(shown, [plain(labels[at], _LEGIBLE) for at in shown], rotation=90)
 
 
 def remark(ax: Axes, text: str) -> None:
-    """A short figure in the panel's upper left corner, readable over whatever is drawn there."""
+    """Write a short text into the panel's upper left corner, on a light background."""
     ax.annotate(
         text,
         (0, 1),
@@ -277,9 +277,9 @@ def remark(ax: Axes, text: str) -> None:
     )
 
 
-def ticks(room: float, **kwargs: Any) -> MaxNLocator:
-    """Ticks at round values, about as many as there is room for, and never a crowd."""
-    return MaxNLocator(int(np.clip(room, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+def ticks(count: float, **kwargs: Any) -> MaxNLocator:
+    """Locator of about `count` ticks at round values, 3 to 8."""
+    return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
 
 
 def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
@@ -292,9 +292,9 @@ def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
 
 
 def plain(text: str, limit: int = 32) -> str:
-    """A column's or run's name, fit to be drawn: one line, no control characters, not too long.
+    r"""Name of a column or run for drawing: one line, without control characters, shortened.
 
-    >>> plain("Blast Furnace Slag\\n(component 2)(kg in a m^3 mixture)")
+    >>> plain("Blast Furnace Slag\n(component 2)(kg in a m^3 mixture)")
     'Blast Furnace…in a m^3 mixture)'
     """
     text = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
@@ -312,13 +312,13 @@ def _fitted(text: str, inches: float) -> str:
 
 
 MOST_POINTS = 20_000
-"""More rows than this are counted in hexagons instead of drawn as points."""
+"""Most rows drawn as points; more are counted in hexagons."""
 
 ABSURD = 8.0
-"""An axis leaves out what lies this many times the range of 98% of the values beyond it."""
+"""Axes leave out values this many times the range of the central 98% beyond it."""
 
 MOST_OVERLAID = 5_000
-"""More points than this would hide the ones under them, so that only a part is drawn."""
+"""Most points drawn over others; more are subsampled."""
 
 
 def rows(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | None = None) -> None:
@@ -344,7 +344,7 @@ def count_bar(figure: Figure, grid: np.ndarray) -> None:
 
 
 def points(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | None = None) -> None:
-    """Scatter (x, y), both (N,): the more points, the smaller and the more transparent."""
+    """Scatter (x, y), both (N,): smaller and more transparent if many."""
     count = max(len(x), 1)
     ax.plot(
         x,
@@ -360,13 +360,13 @@ def points(ax: Axes, x: np.ndarray, y: np.ndarray, *, color: str, label: str | N
 
 
 def marker_size(ax: Axes, count: int) -> float:
-    """The diameter of each of so many points, in points of type: the more, the smaller."""
+    """Diameter of points, in typographic points: smaller if many."""
     zoom = math.sqrt(ax.bbox.width / DPI / 5.5)
     return zoom * float(np.clip(9.0 * max(count, 1) ** -0.18, 1.3, 6.0))
 
 
 def some(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The same rows of several columns (N,): finite ones, at most `MOST_OVERLAID` of them."""
+    """Select the same rows of several columns (N,): finite ones, at most `MOST_OVERLAID`."""
     keep = np.flatnonzero(np.all([np.isfinite(column) for column in columns], axis=0))
     if len(keep) > MOST_OVERLAID:
         keep = np.sort(np.random.default_rng(0).choice(keep, MOST_OVERLAID, replace=False))
@@ -374,7 +374,7 @@ def some(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def number(value: float, form: str = ".6g") -> str:
-    """A number for a title or a legend, with a true minus sign.
+    """Format a number for a title or a legend, with a true minus sign.
 
     >>> number(-7.5), number(-1.2345, ".2f")
     ('−7.5', '−1.23')
@@ -383,7 +383,7 @@ def number(value: float, form: str = ".6g") -> str:
 
 
 def counted(what: str, shown: int, total: int) -> str:
-    """What a cloud of points is, and how much of it is there.
+    """Legend label of points, with the number of those drawn.
 
     >>> counted("data", 3000, 3000), counted("draws", 5000, 1_000_000)
     ('data (3,000)', 'draws (5,000 of 1,000,000)')
@@ -392,11 +392,11 @@ def counted(what: str, shown: int, total: int) -> str:
 
 
 def span(*values: np.ndarray, pad: float = 0.04) -> tuple[float, float]:
-    """Axis limits that hold all values, or all but a few that lie absurdly far from the rest.
+    """Axis limits that hold all values, or all but a few extreme ones.
 
     Args:
         values: of any shape; those that are not finite do not count.
-        pad: room on either side, as a share of the range.
+        pad: padding on either side, as a share of the range.
 
     >>> span(np.arange(101.0))
     (-4.0, 104.0)

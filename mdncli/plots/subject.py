@@ -1,4 +1,4 @@
-"""What a figure is drawn from: rows, distributions, a history. No matplotlib here."""
+"""Content of figures: rows, distributions, training histories; without matplotlib."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mdncli.density.conditional import Conditional
 
 
-class Rows(NamedTuple):
+class PlotRows(NamedTuple):
     """Inputs `x` (N, d) and targets `y` (N, D), in the table's own units; false when N is 0."""
 
     x: np.ndarray
@@ -25,40 +25,40 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, or a dataset, as far as figures are concerned; a field that is unknown is left out.
+    """A run, or a dataset, for figures; unknown fields are None.
 
     Args:
-        name: how titles and legends call it.
+        name: name in titles and legends.
         inputs: names of the d input columns.
         targets: names of the D target columns.
         train: the training rows; `x` holds numbers, so a category is its index.
-        test: the rows that training never saw.
+        test: rows unseen in training.
         draws: draws from p(y given x), one per row.
         predict: for one input, x (N, 1) as in `train` -> p(y given x) of N rows over D targets.
         predict_test: the predictions of the test rows, in their order.
-        exact_test: the distributions that the test rows truly came from, in their order.
+        exact_test: the exact distributions of the test rows, in their order.
         predict_member: like `predict`, by one member of the ensemble.
-        members: how many members there are.
-        exact: like `predict`, for the distribution that the data truly came from.
+        members: number of members.
+        exact: like `predict`, for the exact distribution of the data.
         histories: per replica, its validations in order: each a record with `step`, `epoch`,
             `nll_train` and `nll_validation` (a number, or None where it was not finite). A record
             may stand for several members: lists under `members`, by `member` and both NLLs.
-        categories: for each input that is no number, what the indices in `x` stand for.
-        exact_nll: the NLL of the exact density, the floor of the learning curve.
-        classes: names of the classes, where the target is one: y holds their codes. Then what a
-            model says of it has fields of its own, which figures of numbers do not know.
+        categories: labels of the indices in `x`, for each categorical input.
+        exact_nll: the NLL of the exact density, a line in the learning curve.
+        classes: names of the classes, where the target is one: y holds their codes. Predictions of
+            classes have fields of their own.
         classify: x (N, d) as in `train` -> the probabilities of the classes.
         classify_test: those of the test rows, in their order.
-        exact_classes: like `classify`, for the probabilities that the data truly came from.
+        exact_classes: like `classify`, for the exact probabilities.
         validation_nll: that of the trained model, or the ensemble, on the validation rows.
     """
 
     name: str
     inputs: Sequence[str]
     targets: Sequence[str]
-    train: Rows | None = None
-    test: Rows | None = None
-    draws: Rows | None = None
+    train: PlotRows | None = None
+    test: PlotRows | None = None
+    draws: PlotRows | None = None
     predict: Callable[[np.ndarray], Conditional] | None = None
     predict_test: Callable[[], Conditional] | None = None
     exact_test: Callable[[], Conditional] | None = None
@@ -75,7 +75,7 @@ class Subject:
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def knows(self, field: str) -> bool:
-        """Whether there is anything in `field` to draw.
+        """True if `field` has anything to draw.
 
         >>> Subject("sine", ["x"], ["y"], histories=[[]]).knows("histories")
         False

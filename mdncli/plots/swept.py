@@ -1,4 +1,4 @@
-"""What figures of a sweep are drawn from: its trials, and the points that they are seeds of."""
+"""Content of figures of a sweep: its trials, grouped into points over seeds."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from mdncli.plots import style
 History = Sequence[Mapping[str, Any]]
 
 SEED = "seed"
-"""The key that repeats a point rather than makes another."""
+"""Key that repeats a point rather than makes another."""
 
 LOG_SPAN = 20.0
 """Positive values that span more than this factor are shown on a logarithmic axis."""
 
 NEARLY = 0.15
-"""The share of an axis by which it may be longer, so that nothing is above it."""
+"""Share by which an axis may be longer to include the worst trial."""
 
 HEADROOM = 4.0
-"""The worst NLL that is shown, in steps from the best to the middle one, above the middle one."""
+"""Largest NLL to show, above the median, in units of the distance from best to median."""
 
 GOOD_IS_DARK = LinearSegmentedColormap.from_list(
     "mdncli-nll", style.DENSITY(np.linspace(0.95, 0.16, 256))
 )
-"""Dark for a low NLL, which is what one looks for; nothing is as light as the paper."""
+"""Colours of NLLs, dark for low ones; none is as light as the background."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Swept:
         name: of the sweep.
         overrides: key path -> value of each of the n trials.
         nll: on their validation rows, n of them.
-        histories: each gives the records of a trial's training when it is called.
+        histories: functions that load the training records of each trial.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Swept:
 
     @cached_property
     def keys(self) -> list[str]:
-        """The keys that vary, but for the seed where there are others.
+        """Varying keys; without the seed, unless it is the only one.
 
         >>> Swept("a", [{"k": 1, "seed": 0}, {"k": 2, "seed": 0}], [1.0, 2.0]).keys
         ['k']
@@ -64,12 +64,12 @@ class Swept:
         return [key for key in varying if key != SEED] or varying or every[:1]
 
     def values(self, key: str) -> list[Any]:
-        """The value of a key in every trial; None where it is left to the base config."""
+        """Value of a key in every trial; None where the base config sets it."""
         return [each.get(key) for each in self.overrides]
 
     @cached_property
     def points(self) -> list[Point]:
-        """Trials that differ in their seed only, together; the lowest mean first."""
+        """Trials grouped by all keys but the seed, the lowest mean first."""
         together: dict[str, list[int]] = {}
         for index, each in enumerate(self.overrides):
             rest = {key: value for key, value in each.items() if key != SEED}
@@ -82,20 +82,20 @@ class Swept:
         return sorted(found, key=lambda point: point.mean)
 
     def range(self) -> tuple[float, float]:
-        """From the best NLL to the worst, or where that is far off, to the worst of the better."""
+        """Range of NLLs to show: from the best to the worst that is no outlier."""
         low, middle, most = (float(v) for v in np.quantile(self.nll, (0, 0.5, 1)))
         few = len(self.nll) <= 4
         high = middle + HEADROOM * max(middle - low, 1e-3)
-        # What is hardly above is rather shown than counted.
+        # Values slightly above the limit are shown rather than counted as outliers.
         return low, most if few or most <= high + NEARLY * (high - low) else high
 
     def colours(self) -> tuple[Normalize, bool]:
-        """How NLL becomes a colour, and whether the worst are out of its range."""
+        """Colour range of the NLL, and whether the worst exceed it."""
         low, high = self.range()
         return Normalize(low, max(high, low + 1e-6), clip=True), high < max(self.nll)
 
     def counted(self, above: str = "above the axis") -> str:
-        """How many trials there are, for a title, and how many of them are not to be seen."""
+        """Number of trials for a title, with the number of those not shown."""
         hidden = sum(nll > self.range()[1] for nll in self.nll)
         many = f"{len(self.nll):,} trial{'s' * (len(self.nll) > 1)}"
         return many + (f", {hidden:,} of them {above}" if hidden else "")
@@ -117,13 +117,13 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Scale:
-    """An axis for the values of a key: numbers as they are, all else side by side.
+class AxisScale:
+    """Axis for the values of a key: numeric, or categorical side by side.
 
     Args:
-        at: where each value lies; NaN of none.
-        labels: what stands at 0, 1, 2, ...; empty where values are numbers.
-        log: whether the numbers are better seen by their logarithm.
+        at: position of each value; NaN for none.
+        labels: labels of 0, 1, 2, ...; empty for numbers.
+        log: whether the axis is logarithmic.
         whole: whether they are whole numbers.
     """
 
@@ -133,10 +133,10 @@ class Scale:
     whole: bool = False
 
     @classmethod
-    def of(cls, values: Sequence[Any]) -> Scale:
-        """The axis of some values.
+    def of(cls, values: Sequence[Any]) -> AxisScale:
+        """Choose the axis for some values.
 
-        >>> Scale.of([0.001, 0.01, 0.1]).log, Scale.of(["tanh", "relu", "tanh"]).at.tolist()
+        >>> AxisScale.of([0.001, 0.01, 0.1]).log, AxisScale.of(["tanh", "relu", "tanh"]).at.tolist()
         (True, [0.0, 1.0, 0.0])
         """
         known = [value for value in values if value is not None]
@@ -149,13 +149,13 @@ class Scale:
         return cls(np.array([float(labels.index(text)) for text in texts]), labels)
 
     def shares(self) -> np.ndarray:
-        """Where the values lie between the least, 0, and the greatest, 1."""
+        """Relative positions of the values, from 0 for the least to 1 for the greatest."""
         at = np.log(self.at) if self.log else self.at
         low, high = np.nanmin(at), np.nanmax(at)
         return (at - low) / (high - low) if high > low else np.full(len(at), 0.5)
 
     def mark(self, ax: Axes) -> None:
-        """Give the horizontal axis its ticks."""
+        """Set the ticks of the horizontal axis."""
         if self.labels:
             style.categories(ax, self.labels)
             ax.margins(x=0.2)
@@ -169,7 +169,7 @@ class Scale:
 
 
 def _is_spread_in_log(values: np.ndarray) -> bool:
-    """Whether the middle one of widely spread positive values is nearer to their geometric mean.
+    """True for widely spread positive values whose median is near the geometric mid-range.
 
     >>> _is_spread_in_log(np.geomspace(1e-4, 1, 9)), _is_spread_in_log(np.linspace(0.01, 1, 9))
     (True, False)
@@ -199,7 +199,7 @@ def label_of(value: Any) -> str:
 
 
 def order_of(values: Sequence[Any]) -> list[Any]:
-    """The distinct ones of some values: numbers by size, all else as they come.
+    """Distinct values: numbers by size, others in order of appearance.
 
     >>> order_of([10, 2, 5, 2]), order_of(["tanh", "relu", "tanh"])
     ([2, 5, 10], ['tanh', 'relu'])

@@ -7,19 +7,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import Scale, Swept
+from mdncli.plots.swept import AxisScale, Swept
 
 MOST_PANELS = 6
-"""Keys that are shown at most."""
+"""Most keys to show."""
 
 
 @style.styled
 def trials(swept: Swept) -> Figure:
-    """A panel for each key: a dot for every trial, and the best point of each value as a line.
+    """NLL over each key: a dot for every trial, and the best point of each value as a line.
 
-    What the other keys do shows as the spread of the dots above the line; what seeds do, as the
-    standard error of the best points' means. The axis of NLL leaves out the worst trials where
-    they would flatten all others.
+    The spread of the dots above the line shows the effect of the other keys, the standard error of
+    the best points' means that of the seeds. The axis of NLL leaves out the worst trials where they
+    would flatten all others.
 
     Args:
         swept: the trials.
@@ -38,7 +38,7 @@ def trials(swept: Swept) -> Figure:
 
 
 def _panel(ax: Axes, key: str, swept: Swept) -> None:
-    scale = Scale.of(swept.values(key))
+    scale = AxisScale.of(swept.values(key))
     nll = np.asarray(swept.nll)
     ax.plot(
         scale.at,
@@ -48,12 +48,12 @@ def _panel(ax: Axes, key: str, swept: Swept) -> None:
         color=style.DATA,
         markersize=3.5,
         alpha=0.7,
-        label="a trial",
+        label="trial",
     )
     # The best point of each value: points come the best first.
     best = {float(scale.at[point.trials[0]]): point for point in reversed(swept.points)}
     places = sorted(best)
-    # Values that were drawn are never met twice: a line through them all would only be a scribble.
+    # Random values rarely repeat: a line through all of them would be unreadable.
     if len(places) <= max(2, len(swept.points) // 2) or len(swept.keys) == 1:
         several = any(point.error for point in best.values())
         ax.errorbar(
@@ -64,7 +64,7 @@ def _panel(ax: Axes, key: str, swept: Swept) -> None:
             color=style.MODEL,
             markersize=4,
             capsize=3,
-            label="the best of each value" + (", mean ± its error" if several else ""),
+            label="best of each value" + (", mean ± standard error" if several else ""),
         )
     scale.mark(ax)
     style.named(ax, key, "validation NLL")

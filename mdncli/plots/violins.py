@@ -15,18 +15,19 @@ MOST_CATEGORIES = 12
 CELLS = 400
 HALF_WIDTH = 0.42
 LOGARITHMIC = 30.0
-"""A positive target that spans such a factor stands on a logarithmic axis."""
+"""Factor spanned by a positive target from which its axis is logarithmic."""
 
 _ENDS = (0.002, 0.998)
 
 
 @style.styled
 def violins(*subjects: Subject) -> Figure:
-    """The density of every target for each category: left the model's, right the exact one.
+    """Density of every target for each category, as violins.
 
-    Where no exact density is known both sides are the model's. The widest place of each category is
-    as wide as that of any other; on a logarithmic axis the density is one per unit of log y, so
-    that equal areas hold equal probabilities.
+    The model's density is on the left, the exact one on the right; if that is not known, both sides
+    are the model's. All violins have the same maximal
+    width; on a logarithmic axis the density is per unit of log y, so that equal areas hold equal
+    probabilities.
 
     Args:
         subjects: with `train` and `predict`, and perhaps `exact`, of one input that is a category.
@@ -76,10 +77,10 @@ def draw(
 
     Args:
         ax: where to draw.
-        place: where it stands, from 0.
+        place: its position, from 0.
         learned: the distribution of one target in one row.
-        exact: the one that the data came from.
-        span: from where to where to draw them.
+        exact: the exact distribution.
+        span: range of y.
         log: whether the axis is logarithmic.
     """
     edges = np.geomspace(*span, CELLS + 1) if log else np.linspace(*span, CELLS + 1)

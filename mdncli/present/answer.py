@@ -1,4 +1,4 @@
-"""The result of a subcommand, in every form it may be asked for."""
+"""Answer: the result of a subcommand, as text, tables and JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdncli.present.table import Table
+    from mdncli.present.table import TextTable
 
 
 @dataclass(frozen=True)
@@ -15,17 +15,17 @@ class Answer:
     """The result of a subcommand.
 
     Args:
-        lines: what goes to stdout, a line each.
-        document: the same as one JSON document, for `--json`.
-        tables: for a person; they are the answer itself where `lines` is empty.
-        faults: what failed while the rest was done, a line each.
-        following: commands to go on with, a line each, for a person.
-        exit_code: not zero where the command did its work but some of it failed.
+        lines: lines for stdout.
+        document: the result as one JSON document, for `--json`.
+        tables: tables for the terminal; they go to stdout if `lines` is empty.
+        faults: errors of the parts that failed, a line each.
+        following: next commands for the terminal, a line each.
+        exit_code: not zero if some parts failed.
     """
 
     lines: Sequence[str] = ()
     document: Any = None
-    tables: Sequence[Table] = ()
+    tables: Sequence[TextTable] = ()
     faults: Sequence[str] = ()
     following: Sequence[str] = ()
     exit_code: int = 0

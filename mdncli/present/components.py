@@ -1,4 +1,4 @@
-"""The components of one mixture for all rows as a table, beside the true ones where known."""
+"""Components of one mixture for all rows as a table, beside the exact ones if known."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from itertools import zip_longest
 from typing import Any
 
 from mdncli.present.formats import number, significant
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store.values import mapping_of, number_of, sequence_of
 
 MOST_TARGETS = 2
 
 
-def tables(result: Mapping[str, Any]) -> list[Table]:
-    """The table of a result, which may have come from a file; none where it has no components."""
+def tables(result: Mapping[str, Any]) -> list[TextTable]:
+    """Table of the components in a result, which may be from a file; empty if there are none."""
     found = mapping_of(result.get("components"))
     learned, exact = ([*map(mapping_of, sequence_of(found.get(k)))] for k in ("learned", "exact"))
     if not learned:
@@ -38,11 +38,11 @@ def tables(result: Mapping[str, Any]) -> list[Table]:
         for rank, both in enumerate(zip_longest(learned, exact, fillvalue={}), 1)
     ]
     caption = "in the target's own units; a scale is a standard deviation"
-    return [Table("Components, from the lowest mean", ("", *columns), rows, caption)]
+    return [TextTable("Components, from the lowest mean", ("", *columns), rows, caption)]
 
 
 def _cells(component: Mapping[str, Any], names: list[str]) -> list[str]:
-    """The weight, and of each target the mean and the scale."""
+    """Table cells: the weight, and the mean and scale of each target."""
     mean, std = (mapping_of(component.get(key)) for key in ("mean", "std"))
     cells = [number(number_of(component.get("weight")), 3)]
     for name in names:

@@ -18,7 +18,7 @@ def draw(
     names: Iterable[str],
     *subjects: Any,
 ) -> list[str]:
-    """Draw figures into a run folder; those that it has already are replaced.
+    """Draw figures into a run folder; existing ones are replaced.
 
     Args:
         run: the folder.

@@ -19,13 +19,13 @@ from mdncli.store import RunFolder
 
 @dataclass(frozen=True)
 class Filters:
-    """Conditions that a run has to meet; one that is None is met by every run.
+    """Conditions on runs; None for no condition.
 
     Args:
         name: a part of the folder's name, or a pattern with `*`, `?` or `[...]` for all of it.
-        since: how long ago at most, such as `2h`, or a date in UTC.
+        since: greatest age, such as `2h`, or a date in UTC.
         status: one of `STATUSES`.
-        data: a table, of which the content counts, or the name of a dataset.
+        data: a table, compared by content, or the name of a dataset.
     """
 
     name: str | None = None
@@ -38,7 +38,7 @@ def select(root: Path, filters: Filters, now: float | None = None) -> list[Recor
     """The records of the runs under `root` that pass the filters, oldest first.
 
     Raises:
-        UsageError: a filter is not understood, or `root` is not a folder.
+        UsageError: a filter is invalid, or `root` is not a folder.
     """
     if filters.status is not None and filters.status not in STATUSES:
         raise UsageError(

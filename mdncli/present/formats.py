@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """A figure for a table, or a dash where there is none.
+    """Format a number for a table; a dash for None.
 
     >>> number(1.2876), number(None), number(-0.00001)
     ('1.2876', '–', '0.0000')
@@ -19,7 +19,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def significant(value: float | None, digits: int = 4) -> str:
-    """A figure in a unit of its own, such as an error, which may be of any size.
+    """Format a number of any magnitude, such as an error in the target's unit.
 
     >>> significant(0.00123456), significant(12.3456), significant(123456.7), significant(None)
     ('0.001235', '12.35', '123,457', '–')
@@ -37,7 +37,7 @@ def significant(value: float | None, digits: int = 4) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that people would use.
+    """Format a duration in a suitable unit.
 
     >>> duration(4.2), duration(150), duration(7200)
     ('4 s', '2.5 min', '2.0 h')
@@ -48,7 +48,7 @@ def duration(seconds: float) -> str:
 
 
 def shortened(text: str, most: int) -> str:
-    """A text of at most so many characters; what is left out is a sign.
+    """Shorten a text to a number of characters, with an ellipsis.
 
     >>> shortened("mixtures", 4), shortened("mix", 4)
     ('mix…', 'mix')
@@ -57,7 +57,7 @@ def shortened(text: str, most: int) -> str:
 
 
 def abridged(text: str, most: int) -> str:
-    """A text of at most so many characters, its middle left out: names often differ at the end.
+    """Shorten a text in the middle, since names often differ at the end.
 
     >>> abridged("loss-by-family-student-t", 14), abridged("sine", 14)
     ('loss…student-t', 'sine')
@@ -69,7 +69,7 @@ def abridged(text: str, most: int) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with every control character escaped, so that a file cannot drive a terminal.
+    r"""Escape control characters, so that text from a file cannot control the terminal.
 
     >>> printable("a\x1b[31m\nb")
     'a\\x1b[31m\\nb'

@@ -1,4 +1,4 @@
-"""Rows that a model cannot take: refused with a remedy, or set aside and counted."""
+"""Rows that a model cannot predict: refused with a remedy, or left out and counted."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ REMEDY = "correct it, or leave such rows out with --skip-invalid"
 
 
 @dataclass
-class Tally:
-    """Count of the rows that were set aside, and the place of the first."""
+class InvalidRows:
+    """Count of the rows that were left out, and the place of the first."""
 
     source: str = ""
     rows: int = 0
@@ -44,7 +44,7 @@ class Tally:
 
 
 def drops(run: RunFolder) -> bool:
-    """Test that a run was trained without the rows that miss a value."""
+    """True if a run was trained without the rows that miss a value."""
     if not run.config.is_file():
         return False
     data = config_of(run).data
@@ -54,17 +54,17 @@ def drops(run: RunFolder) -> bool:
 def gaps(
     encoding: Encoding, tables: Iterable[Table], *, targets: bool = False, remedy: str = REMEDY
 ) -> DataError | None:
-    """The error for values that are missing or infinite, if there are any: how many, and where.
+    """Error for missing or infinite values, if there are any, with their number and places.
 
     Args:
         encoding: of the model.
         tables: the rows, part by part; the others are only counted.
         targets: whether targets are needed, too.
-        remedy: what to do about it.
+        remedy: hint of the error.
     """
     counts: Counter[str] = Counter()
     first = ""
-    # What else is wrong with later rows is told once these are right.
+    # Other faults of later rows are reported once these are corrected.
     with contextlib.suppress(DataError):
         for table in tables:
             found = encoding.gaps(table, targets=targets)
@@ -85,7 +85,7 @@ def gaps(
 
 @contextlib.contextmanager
 def remedied() -> Iterator[None]:
-    """Say what to do about a row that cannot be encoded, where its error does not."""
+    """Add a hint to the error for a row that cannot be encoded, if it has none."""
     try:
         yield
     except DataError as error:

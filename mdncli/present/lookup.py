@@ -1,4 +1,4 @@
-"""Look-up of the run folder that a RUN on the command line means."""
+"""Look-up of the run folder for a RUN argument."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mdncli.present import records
 from mdncli.store import RunFolder
 
 SHOWN = 3
-"""Runs that a note names at most."""
+"""Most runs named in a note."""
 
 
 def has_model(run: RunFolder) -> bool:
-    """Test that a run can predict."""
+    """True if a run has a model."""
     return os.path.exists(run.model)
 
 
 def anything(run: RunFolder) -> bool:
-    """Test that a folder is a run at all."""
+    """True if a folder is a run."""
     return run.exists()
 
 
@@ -32,7 +32,7 @@ def find(
     listener: Listener,
     usable: Callable[[RunFolder], bool] = has_model,
 ) -> RunFolder:
-    """The run that `reference` means; where that is not plain, the listener is told which it is."""
+    """Find the run of a reference; the listener is told which it is if that is not obvious."""
     found = store.find(runs_dir, reference, usable, best=_score)
     if reference.startswith("@") or found.named > 1 or found.passed_over:
         note = f"{reference} is {found.run.path}"
@@ -45,10 +45,10 @@ def find(
 
 
 def find_model(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
-    """The run that `reference` means, to predict with.
+    """Find the run of a reference, for predictions.
 
     Raises:
-        RunNotFoundError: it is of a kind that never has a model of its own.
+        RunNotFoundError: it is of a kind without a model of its own, such as a sweep.
     """
     run = find(reference, runs_dir, listener)
     require_own_model(run)
@@ -56,7 +56,7 @@ def find_model(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
 
 
 def require_own_model(run: RunFolder) -> None:
-    """Refuse a folder of a kind that never has a model of its own.
+    """Refuse a folder of a kind without a model of its own.
 
     Raises:
         RunNotFoundError: it is one.
@@ -66,7 +66,7 @@ def require_own_model(run: RunFolder) -> None:
 
 
 def _models_of(run: RunFolder) -> str | None:
-    """Hint at the models that a folder without one stands for; None where it should have one."""
+    """Hint at the models inside or behind a folder without its own; None if it should have one."""
     record = records.read(run)
     if run.trials.is_dir():
         return "name that, or another of its trials"
@@ -78,14 +78,14 @@ def _models_of(run: RunFolder) -> str | None:
 
 
 def _excused(runs_dir: Path, passed_over: Sequence[str]) -> str:
-    """Runs that could not serve, each with the reason."""
+    """Runs that were passed over, each with the reason."""
     said = [f"{name}, which {_flaw(RunFolder(runs_dir / name))}" for name in passed_over[:SHOWN]]
     more = len(passed_over) - SHOWN
     return "; ".join(said) + (f"; and {more} more" if more > 0 else "")
 
 
 def _flaw(run: RunFolder) -> str:
-    """Reason why a run cannot predict, or whatever else is asked of it."""
+    """Reason why a run cannot be used."""
     record = records.read(run)
     if record is None:
         return "is no run any more"

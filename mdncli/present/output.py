@@ -1,4 +1,4 @@
-"""Output files of commands; none is ever replaced that was not meant to be replaced."""
+"""Output files of commands; files are replaced only with `--force`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mdncli.store import subfolder
 
 
 def free(path: Path, *, force: bool) -> Path:
-    """The path of `-o`, if it may be written.
+    """Path of `-o`, if it may be written.
 
     Raises:
         UsageError: it exists and `force` is false, or its folder does not exist.
@@ -42,9 +42,9 @@ def destination(output: str | None, folder: Path, stem: str) -> Iterator[TextIO 
 
 @contextlib.contextmanager
 def numbered(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
-    """The next free `stem-N` in a folder, which is made if need be; gone again if all fails.
+    """Reserve the next free `stem-N` in a folder, made if needed; deleted again on failure.
 
-    The file is there from the start, though empty, so that no other process takes its number.
+    The empty file exists from the start, so that no other process takes its number.
     """
     with contextlib.ExitStack() as held:
         with interrupts.unbroken():

@@ -1,4 +1,4 @@
-"""Trials of one sweep, ranked: for `mdn runs list`, `best` and `compare` with `--sweep`."""
+"""Ranking of the trials of a sweep, for `mdn runs list`, `best` and `compare` with `--sweep`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import find
 from mdncli.present.records import KEYS, Record, read
-from mdncli.present.table import Table, csv_lines
+from mdncli.present.table import TextTable, csv_lines
 from mdncli.store.values import mapping_of
 from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
@@ -28,7 +28,7 @@ FIGURES = {
     "excess_nll": METRICS["excess_nll"].heading,
     "seconds": "seconds",
 }
-"""Figures that trials can be ranked by, lowest first: keys of their JSON, and headings."""
+"""Metrics to rank trials by, lowest first: keys in JSON, and headings."""
 
 LONGEST = 14
 """Characters of a value in a table."""
@@ -36,7 +36,7 @@ LONGEST = 14
 
 @dataclass(frozen=True)
 class Ranking:
-    """A ranking of the trials of a sweep.
+    """Options of a ranking of the trials of a sweep.
 
     Args:
         sweep: the sweep.
@@ -52,7 +52,7 @@ class Ranking:
 def ranking_answer(
     asked: Ranking, runs_dir: Path, listener: Listener, *, as_csv: bool = False
 ) -> Answer:
-    """The trials of a sweep, or groups of them, the best first; then those without a figure."""
+    """Answer with the trials of a sweep, or groups, best first; those without a value last."""
     trials = trials_of(asked, runs_dir, listener)
     groups = ranked(asked, trials)
     if asked.group_by is None:
@@ -72,7 +72,7 @@ def ranking_answer(
 def _each_trial(
     trials: Sequence[Record], groups: Sequence[Group], by: str, *, as_csv: bool
 ) -> Answer:
-    """Every trial by itself, in the order of its group."""
+    """Single trials, in the order of their groups."""
     keys = _keys(trials)
     by_path = {str(trial.run.path): trial for trial in trials}
     paths = dict.fromkeys([*(group.members[0].run for group in groups), *by_path])
@@ -87,8 +87,8 @@ def _each_trial(
     return Answer(document=documents, tables=[_trial_table(ordered, keys, by)])
 
 
-def ranked_table(groups: Sequence[Group], total: int, heading: str) -> Table:
-    """Groups of trials as a table: a row each, what they have in common first."""
+def ranked_table(groups: Sequence[Group], total: int, heading: str) -> TextTable:
+    """Table of groups of trials: a row each, their common settings first."""
     keys = [*dict.fromkeys(key for group in groups for key in group.overrides)]
     several = any(len(group.members) > 1 for group in groups)
     words = short_keys(keys)
@@ -103,11 +103,11 @@ def ranked_table(groups: Sequence[Group], total: int, heading: str) -> Table:
     columns = ["", *(words[key] for key in keys), heading, *(("± se", "runs") if several else ())]
     said = [f"the best {len(groups)} of {total}"] if total > len(groups) else []
     if any(group.tied for group in groups):
-        said.append("~ no worse than the best, as far as the seeds can tell")
-    return Table("", columns, rows, "; ".join(said))
+        said.append("~ no significant difference to the best, over seeds")
+    return TextTable("", columns, rows, "; ".join(said))
 
 
-def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> Table:
+def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> TextTable:
     words = short_keys(keys)
     rows = [
         (
@@ -119,7 +119,7 @@ def _trial_table(trials: Sequence[Record], keys: Sequence[str], by: str) -> Tabl
         for trial in trials
     ]
     columns = ("trial", "status", *(words[key] for key in keys), FIGURES[by])
-    return Table("", columns, rows, one_line=True)
+    return TextTable("", columns, rows, one_line=True)
 
 
 def _shown(value: Any) -> str:
@@ -134,6 +134,11 @@ def _shown(value: Any) -> str:
 
 
 def trials_of(asked: Ranking, runs_dir: Path, listener: Listener) -> list[Record]:
+    """Read the records of all trials of a sweep.
+
+    Raises:
+        UsageError: the metric is unknown, or the run is no sweep.
+    """
     if asked.by not in FIGURES:
         raise UsageError(
             f"--by {asked.by}: no such figure", hint=f"choose from {', '.join(FIGURES)}"
@@ -160,6 +165,7 @@ def _figure(trial: Record, by: str) -> float | None:
 
 
 def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
+    """Group and rank the trials that have a value of the metric."""
     scored = [
         Scored(str(trial.run.path), _overrides(trial), value)
         for trial in trials
@@ -169,6 +175,7 @@ def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
 
 
 def group_document(group: Group, by: str) -> dict[str, Any]:
+    """Group as a JSON document."""
     return {
         "overrides": dict(group.overrides),
         by: group.mean,

@@ -1,6 +1,6 @@
-"""Records of run folders, read with the distrust that files deserve.
+"""Records of run folders, read from untrusted files.
 
-A `Record` never fails: what is missing is None, what is not as it should be is `damaged`. One file
+Reading a `Record` never fails: missing values are None, and an invalid run is `damaged`. One file
 is read for a complete run, so that thousands of runs are listed at once.
 """
 
@@ -21,7 +21,7 @@ from mdncli.store.values import mapping_of, number_of, text_of
 Status = State | Literal["damaged"]
 
 STATUSES: tuple[str, ...] = (*get_args(State), "damaged")
-"""Every status a run can have."""
+"""Statuses of runs."""
 
 NLLS = ("train", "validation", "test")
 """The parts of the data that have an NLL."""
@@ -37,8 +37,8 @@ class Record:
     Args:
         run: its folder.
         status: of the run.
-        about: its provenance or as much of it as its result repeats.
-        result: what training ended with; empty where it has not ended.
+        about: its provenance, or the part of it that its result repeats.
+        result: its result; empty if training has not ended.
     """
 
     run: RunFolder
@@ -58,7 +58,7 @@ class Record:
 
     @cached_property
     def nll(self) -> dict[str, float | None]:
-        """Its NLL on each part of the data."""
+        """NLL on each part of the data."""
         parts = mapping_of(self.result.get("nll"))
         return {part: number_of(parts.get(part)) for part in NLLS}
 
@@ -69,7 +69,7 @@ class Record:
 
     @property
     def source(self) -> str | None:
-        """The file or the dataset it learned from."""
+        """File or dataset it was trained on."""
         return text_of(mapping_of(self.about.get("data")).get("source"))
 
     @property
@@ -79,13 +79,13 @@ class Record:
 
     @property
     def problem(self) -> tuple[str, str] | None:
-        """Data and targets: NLLs of runs that differ in these cannot be compared."""
+        """Identity of data and targets: only NLLs of runs with equal ones are comparable."""
         if self.fingerprint is None:
             return None
         return self.fingerprint, repr(mapping_of(self.about.get("data")).get("targets"))
 
     def figure(self, key: str) -> float | None:
-        """One of the numbers of its result."""
+        """A number in its result."""
         return number_of(self.result.get(key))
 
     def age(self, now: float) -> str:
@@ -128,7 +128,7 @@ class Record:
 
 
 def read(run: RunFolder) -> Record | None:
-    """The record of a run; None where there is no run, or no longer."""
+    """Read the record of a run; None if the run does not exist (any more)."""
     try:
         result = run.find_json(run.result)
         about = result if result and "started" in result else run.find_json(run.provenance)

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from mdncli.evaluation import METRICS
 from mdncli.present.formats import number
 from mdncli.present.records import Record
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 
 NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
 
 COLUMNS = ("run", "status", f"{NLL} val", f"{NLL} test", EXCESS, "seconds", "age")
 
 
-def runs_table(records: Sequence[Record]) -> Table:
+def runs_table(records: Sequence[Record]) -> TextTable:
     """Runs as a table that fits a terminal of 80 columns."""
     now = time.time()
     rows = [
@@ -30,4 +30,4 @@ def runs_table(records: Sequence[Record]) -> Table:
         )
         for record in records
     ]
-    return Table("", COLUMNS, rows, one_line=True)
+    return TextTable("", COLUMNS, rows, one_line=True)

@@ -11,17 +11,17 @@ from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.density.distribution import Distribution
 from mdncli.experiment import Dataset
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 from mdncli.predictor import Predictor
 from mdncli.present import records
 from mdncli.store import RunFolder
 
 DRAWS = 1000
-"""Draws shown over the data."""
+"""Number of draws shown over the data."""
 
 
 def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
-    """The data alone, before anything is trained; `split` shows the training rows only."""
+    """Subject of data without a model; `split` selects the training rows."""
     everything = np.arange(dataset.table.rows)
     return Subject(
         name=dataset.config.name,
@@ -34,7 +34,7 @@ def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
 
 
 def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
-    """A trained run: its data, its predictions, its history and, where known, the truth."""
+    """Subject of a trained run: data, predictions, history and, if known, exact densities."""
     inputs, problem = dataset.inputs, dataset.problem
     single = len(inputs) == 1
     numeric = single and [*predictor.ranges] == inputs
@@ -101,14 +101,14 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
     )
 
 
-def rows(dataset: Dataset, chosen: np.ndarray) -> Rows:
-    """Some rows of the data; text becomes the index of its category, what is missing NaN."""
+def rows(dataset: Dataset, chosen: np.ndarray) -> PlotRows:
+    """Rows of the data for figures; text becomes the index of its category, missing values NaN."""
     part = dataset.table[chosen]
     x = np.empty((len(chosen), len(dataset.inputs)))
     for values, name in zip(x.T, dataset.inputs, strict=True):
         column = part.column(name)
         values[:] = np.where(column.missing(), np.nan, column.values)
-    return Rows(x, dataset.y(chosen))
+    return PlotRows(x, dataset.y(chosen))
 
 
 def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -119,24 +119,24 @@ def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     return texts | truths
 
 
-def _test_draws(dataset: Dataset, predictor: Predictor) -> Rows | None:
+def _test_draws(dataset: Dataset, predictor: Predictor) -> PlotRows | None:
     """A draw at each test row, at most `DRAWS` of them; None where there are none.
 
-    Without inputs all rows are alike, and there are `DRAWS`.
+    Without inputs all rows are equivalent, and there are `DRAWS`.
     """
     if not dataset.inputs:
         anywhere = predictor.predict(Table({}, counted=range(1, 2)))
         drawn = anywhere.sample(stream(predictor.seed, "sampling"), DRAWS)
-        return Rows(np.empty((DRAWS, 0)), drawn[0])
+        return PlotRows(np.empty((DRAWS, 0)), drawn[0])
     chosen = dataset.split.test[:DRAWS]
     if not len(chosen):
         return None
     drawn = predictor.predict(dataset.table[chosen]).sample(stream(predictor.seed, "sampling"))
-    return Rows(rows(dataset, chosen).x, drawn[:, 0])
+    return PlotRows(rows(dataset, chosen).x, drawn[:, 0])
 
 
-def _draws(predictor: Predictor) -> Rows:
+def _draws(predictor: Predictor) -> PlotRows:
     ((name, (low, high)),) = predictor.ranges.items()
     x = np.linspace(low, high, DRAWS)
     drawn = predictor.predict(Table.of({name: x})).sample(stream(predictor.seed, "sampling"))
-    return Rows(x[:, None], drawn[:, 0])
+    return PlotRows(x[:, None], drawn[:, 0])

@@ -10,21 +10,21 @@ from mdncli.evaluation import METRICS
 from mdncli.present.answer import Answer
 from mdncli.present.formats import duration
 from mdncli.present.ranking import ranked_table
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.sweep import ranking
 from mdncli.sweep.forecast import Forecast
 from mdncli.sweep.result import SweepResult
 from mdncli.sweep.trials import Trial
 
 FAILED_TRIALS = 3
-"""The exit code where some trials have failed."""
+"""Exit code if some trials have failed."""
 
 SHOWN = 10
-"""Points in the table, and causes of failure, at most."""
+"""Most points in the table, and most causes of failure."""
 
 
 def forecast_answer(forecast: Forecast) -> Answer:
-    """The answer of a dry run: a row for each shape."""
+    """Answer of a dry run: a row for each shape."""
     rows = [(label, f"{sum(n):,}", f"{len(n):,}") for label, n in forecast.shapes.items()]
     workers = forecast.workers
     caption = (
@@ -33,12 +33,12 @@ def forecast_answer(forecast: Forecast) -> Answer:
     )
     return Answer(
         document=forecast.document(),
-        tables=[Table("To be trained", ("shape", "trials", "stacks"), rows, caption)],
+        tables=[TextTable("To be trained", ("shape", "trials", "stacks"), rows, caption)],
     )
 
 
 def sweep_answer(result: SweepResult) -> Answer:
-    """The answer of a sweep: its folder, its best points, and what has failed."""
+    """Answer of a sweep: its folder, its best points, and its failures."""
     return Answer(
         lines=[str(result.folder.path)],
         document=result.document(),
@@ -48,8 +48,8 @@ def sweep_answer(result: SweepResult) -> Answer:
     )
 
 
-def _tables(result: SweepResult) -> list[Table]:
-    """The best points, each with the spread of its seeds."""
+def _tables(result: SweepResult) -> list[TextTable]:
+    """Table of the best points, with their spread over seeds."""
     scored = [
         ranking.Scored(str(result.run_of(trial).path), trial.overrides, nll)
         for trial in result.trials
@@ -61,7 +61,7 @@ def _tables(result: SweepResult) -> list[Table]:
 
 
 def _causes(result: SweepResult) -> Iterator[str]:
-    """The failures by their cause, each with a command that shows it again."""
+    """Failures grouped by cause, each with a command that reproduces it."""
     causes: dict[str, list[Trial]] = {}
     for trial in result.failures:
         causes.setdefault(_cause(result.tally.statuses[trial.id].reason), []).append(trial)
@@ -79,7 +79,7 @@ def _causes(result: SweepResult) -> Iterator[str]:
 
 
 def _cause(reason: str) -> str:
-    """The reason of a failure without the run's own path and figures: others may share it.
+    """Reason of a failure without the run's path and numbers, to group equal reasons.
 
     >>> _cause("/r/trials/20261120-141503-a: training diverged (NLL nan in training); lower it")
     'training diverged; lower it'

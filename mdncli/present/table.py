@@ -1,4 +1,4 @@
-"""Small tables, for people and as CSV."""
+"""Tables of text, for the terminal and as CSV."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from mdncli.present.formats import abridged, printable
 
 
 @dataclass(frozen=True)
-class Table:
-    """A small table for people; cells are text already, numbers are right-aligned.
+class TextTable:
+    """A table of text for the terminal; columns of numbers are right-aligned.
 
     Args:
-        title: stands above it.
-        columns: their headings; all empty where there is nothing to say.
+        title: line above it.
+        columns: headings; all empty for none.
         rows: the cells.
-        caption: stands below it.
-        one_line: each row takes one line, whatever the terminal's width: what the first column
-            holds is shortened as far as needed, no other is broken.
+        caption: line below it.
+        one_line: each row takes one line, whatever the terminal's width: the first column is
+            shortened as needed.
 
-    >>> Table("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
+    >>> TextTable("Runs", ("run", "NLL"), (("a", "1.29"),)).rows[0]
     ('a', '1.29')
     """
 
@@ -32,13 +32,13 @@ class Table:
     caption: str = ""
     one_line: bool = False
 
-    def narrowed(self, width: int) -> Table:
-        """The table of so many characters at most, two between columns, if it is `one_line`.
+    def narrowed(self, width: int) -> TextTable:
+        """Narrow a `one_line` table to a width in characters, with two between columns.
 
-        The middle of long names in its first column is left out, but at least 8 characters stay.
+        Long names in its first column are shortened in the middle, to no less than 8 characters.
 
         >>> rows = [("20261121-161722-sine", "1.29")]
-        >>> Table("", ("run", "NLL"), rows, one_line=True).narrowed(20).rows
+        >>> TextTable("", ("run", "NLL"), rows, one_line=True).narrowed(20).rows
         [('2026…1722-sine', '1.29')]
         """
         if not self.one_line:
@@ -51,7 +51,7 @@ class Table:
 
 
 def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    r"""A table as lines of CSV: numbers in full, nothing for None, control characters escaped.
+    r"""Format a table as lines of CSV: numbers in full, None empty, control characters escaped.
 
     >>> csv_lines(("run", "nll"), [("a,b", 0.1), ("\x1b", None)])
     ['run,nll', '"a,b",0.1', '\\x1b,']

@@ -18,12 +18,12 @@ FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{
 
 @dataclass(frozen=True)
 class Found:
-    """A run that was asked for.
+    """Result of a look-up.
 
     Args:
         run: its folder.
-        passed_over: the newer ones that could not serve.
-        named: how many runs have the name that was asked for; 0 where none was.
+        passed_over: newer runs that could not be used.
+        named: number of runs with the given name; 0 if no name was given.
     """
 
     run: RunFolder
@@ -59,14 +59,14 @@ def find(
 ) -> Found:
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
-    A name is what the run's user called it; where several runs have it, the newest is meant. After
+    A name is the one given by the user; if several runs have it, the newest is found. After
     the reference of a sweep and a slash, each means one of its trials.
 
     Args:
         root: the folder that holds the runs.
-        reference: what the user typed.
+        reference: the reference as typed.
         usable: whether this command can use a run; newer runs that fail are passed over.
-        best: (what its data is, validation NLL) of a run, for `@best`.
+        best: (identity of its data, validation NLL) of a run, for `@best`.
 
     Raises:
         RunNotFoundError: nothing matches, or more than one run does.
@@ -99,7 +99,7 @@ def find(
 
 
 def _trials_of(root: Path, head: str) -> Path | None:
-    """The folder of trials that the part of a reference before its last slash stands for."""
+    """Folder of trials for the part of a reference before its last slash."""
     head = head.removesuffix("/trials")
     if os.path.isdir(head):
         sweep = RunFolder(Path(head))

@@ -2,7 +2,7 @@
 
 Every file but the append-only ones is written under a temporary name in the same folder, synced and
 renamed over its destination, so a reader finds the old file or the new one and never half of
-either. A folder may come from a stranger: links, pipes and devices are never opened.
+either. A folder may come from an untrusted source: links, pipes and devices are never opened.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from mdncli.errors import RunFault, refused
 
 FORMAT = 2
-"""Number of the run folder's format, which rises when the meaning of anything in it changes.
+"""Version of the run folder's format, raised when the meaning of anything in it changes.
 
 Folders of all earlier numbers are read; a newer one is refused, never guessed at."""
 
@@ -36,7 +36,7 @@ _NO_BRACKETS = bytes(set(range(256)) - {*b"[]{}"})
 
 
 def content(path: Path, limit: int | None = None) -> bytes:
-    """The bytes of a plain file of a run folder, which may come from a stranger.
+    """Bytes of a plain file of a run folder, which may be untrusted.
 
     A link could lead outside the folder, a pipe would block and a device has no end: none of them
     is opened.
@@ -59,7 +59,7 @@ def content(path: Path, limit: int | None = None) -> bytes:
 
 
 def require_format(path: Path, found: object) -> int:
-    """The number of the format that a file says it has, if this version reads it.
+    """Check that this version reads the format recorded in a file, and return its number.
 
     Raises:
         RunFault: it is newer, or no such number.
@@ -75,7 +75,7 @@ def require_format(path: Path, found: object) -> int:
 
 
 def plain_file(path: Path) -> Path:
-    """The path of a file that others read, unless a stranger has put something else there.
+    """Path of a plain file for other readers; anything else is refused.
 
     Raises:
         RunFault: it is a link, a pipe, a device or a folder.
@@ -100,6 +100,7 @@ def subfolder(path: Path) -> Path:
 
 
 def plain_entries(folder: Path, *, folders: bool) -> list[Path]:
+    """Paths of the plain files, or of the folders, in a folder; no hidden ones and no links."""
     try:
         with os.scandir(folder) as entries:
             return [
@@ -149,12 +150,12 @@ def json_of(value: Any, **options: Any) -> str:
     try:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        # To look at every number takes longer than to write them all.
+        # Checking every number takes longer than writing them all.
         return json.dumps(finite(value), allow_nan=False, **options)
 
 
 def finite(value: Any) -> Any:
-    """The same JSON value with every NaN and infinity replaced by null.
+    """Replace every NaN and infinity of a JSON value by null.
 
     >>> finite({"nll": float("nan"), "se": [1.0, float("inf")]})
     {'nll': None, 'se': [1.0, None]}
@@ -169,9 +170,9 @@ def finite(value: Any) -> Any:
 
 
 def parsed(text: bytes) -> Any:
-    """The value of a JSON text that may come from a stranger.
+    """Parse untrusted JSON text.
 
-    Its depth is known before it is parsed, by a parser that calls itself for every level.
+    Its depth is checked first, since the parser recurses for every level.
 
     Raises:
         ValueError: it is not valid JSON, or nested more than `JSON_DEPTH` deep.
@@ -193,6 +194,7 @@ def _is_shallow(text: bytes) -> bool:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
+    """Translate an `OSError` of the block into an error that names the path."""
     try:
         yield
     except OSError as error:

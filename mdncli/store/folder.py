@@ -1,4 +1,4 @@
-"""One run on disk: the only place that spells a path inside it, and its lock."""
+"""One run on disk: all paths inside it, and its lock."""
 
 from __future__ import annotations
 
@@ -112,12 +112,12 @@ class RunFolder:
 
     @property
     def folds(self) -> Path:
-        """Of a cross-validation: the folder that holds its runs."""
+        """Folder of the runs of a cross-validation."""
         return self.path / "folds"
 
     @property
     def trials(self) -> Path:
-        """Of a sweep: the folder that holds its runs."""
+        """Folder of the trials of a sweep."""
         return self.path / "trials"
 
     @property
@@ -127,13 +127,13 @@ class RunFolder:
 
     @property
     def trial_list(self) -> Path:
-        """Of a sweep: a line for each trial that is to be."""
+        """List of the trials of a sweep, one per line."""
         return self.path / "trials.jsonl"
 
-    # ------------------------------------------------------------------ what the folder says
+    # ------------------------------------------------------------------ reading
 
     def exists(self) -> bool:
-        """Test that this is a run folder at all; one that may not be read is none."""
+        """Test that this is a readable run folder."""
         return os.path.exists(self.provenance)
 
     def read_json(self, path: Path) -> dict[str, Any]:
@@ -219,9 +219,9 @@ class RunFolder:
         """Replace `status.json`; not synced, since it is rewritten every second.
 
         Args:
-            state: what has become of the run.
+            state: new status of the run.
             epoch: passes over the training rows so far.
-            reason: why it failed or diverged, in a sentence.
+            reason: reason why it failed or diverged, in a sentence.
         """
         record = {
             "format": FORMAT,
@@ -250,7 +250,7 @@ class RunFolder:
         write_bytes(self.metrics, text.encode())
 
     def remove_leftovers(self) -> None:
-        """Delete the half-written files of writers who were killed."""
+        """Delete half-written files of killed writers."""
         for path in self.path.glob(".*.tmp"):
             writer = path.name.split(".")[-2]
             if writer.isdecimal() and process_start(int(writer)) is None:
@@ -259,7 +259,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the run's only writing right; the kernel frees it when the holder dies.
+        """Hold the run's exclusive lock for writing; the kernel frees it when the holder dies.
 
         Raises:
             RunLockedError: another live process holds it.

@@ -87,9 +87,9 @@ def point_latest(run: RunFolder) -> None:
 
 
 def abandon(run: RunFolder) -> None:
-    """Delete a folder that this process has made a moment ago and has come to nothing.
+    """Delete a folder that this process has just made and does not need.
 
-    Never a fault: there is one already, for which this is done.
+    It raises nothing: it is called while another error is handled.
     """
     shutil.rmtree(run.path, ignore_errors=True)
     with contextlib.suppress(MdnError):
@@ -97,7 +97,7 @@ def abandon(run: RunFolder) -> None:
 
 
 def clear(run: RunFolder) -> None:
-    """Delete what a folder holds of a run that is to begin anew; its holder keeps its lock."""
+    """Empty the folder of a run that starts over; its holder keeps the lock."""
     if os.path.islink(run.path):
         raise RunFault(f"{run.path}: is a link", hint="remove it")
     run.provenance.unlink(missing_ok=True)
@@ -141,14 +141,14 @@ def discard(run: RunFolder) -> None:
 
 
 def check_removable(run: RunFolder) -> None:
-    """Raise what `discard` would raise, and delete nothing."""
+    """Raise the errors of `discard`, without deleting anything."""
     with _at_rest(run):
         pass
 
 
 @contextlib.contextmanager
 def _at_rest(run: RunFolder) -> Iterator[None]:
-    """Hold a run that looks like one, and that no live process is at work on or is about to be."""
+    """Lock a run folder that no live process is using."""
     plain = not run.path.is_symlink() and not run.provenance.is_symlink()
     if not (plain and FOLDER.fullmatch(run.id) and run.provenance.is_file()):
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Whether the process that wrote a status or holds a lock is still alive."""
+"""Liveness of the process that wrote a status or holds a lock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 SILENCE = 86_400.0
-"""Seconds after which a run of another host that says nothing is taken for dead."""
+"""Seconds without a status update after which a run of another host counts as dead."""
 
 
 def alive(status: Mapping[str, Any]) -> bool:
-    """Whether the process that wrote this status still runs; other hosts get the benefit, while
-    they are heard of.
+    """True if the process that wrote this status still runs.
+
+    A process of another host counts as alive as long as its status is recent.
     """
     if status.get("host") != socket.gethostname():
         try:
@@ -33,10 +34,10 @@ def alive(status: Mapping[str, Any]) -> bool:
 
 
 def holder(descriptor: int) -> str:
-    """Who holds a lock, as its file says.
+    """Holder of a lock, as recorded in its file.
 
-    The holder signs the file just after it has got the lock; until then the file names the one
-    before, who may be dead, or nobody.
+    The holder writes its name just after it got the lock; until then the file names the previous
+    holder, which may be dead, or none.
     """
     for _ in range(20):
         time.sleep(0.05)
@@ -50,9 +51,9 @@ def holder(descriptor: int) -> str:
 
 
 def process_start(pid: int) -> int | None:
-    """A process's start in clock ticks since boot, which tells a reused pid from the old one.
+    """Start time of a process in clock ticks since boot, which detects a reused pid.
 
-    None of one that has ended, even if its parent has not taken notice yet.
+    None if it has ended, also for a zombie.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()

@@ -37,7 +37,7 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `write_tensors` wrote: the arrays and the JSON document.
+    """Read the arrays and the JSON document of a file of `write_tensors`.
 
     Raises:
         RunFault: the file is missing, damaged, truncated or written by a newer version.

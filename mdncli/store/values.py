@@ -1,4 +1,4 @@
-"""Values of a JSON document that may hold anything, since its file may come from a stranger."""
+"""Type-checked values of untrusted JSON documents."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Many trials of one config: which there are, their training, and their ranking.
+"""Sweeps: many trials of one config, their training and their ranking.
 
-`axes` and `space` say which points there are, `trials` makes configs of them, `stacks` puts those
-of one shape together, `executors` train stacks here, in processes or on a cluster, `driver` keeps
-them busy, and `ranking` says which is best. The folder of a sweep, `folder`, is all the memory it
-has: a trial is finished when its folder has a result.
+`axes` and `space` define the points, `trials` makes configs of them, `stacks` groups those of one
+shape, `executors` train stacks here, in processes or on a cluster, `driver` submits stacks to them,
+and `ranking` ranks the trials. All state of a sweep is in its `folder`: a trial is finished when
+its folder has a result.
 """

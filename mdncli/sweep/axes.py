@@ -1,4 +1,4 @@
-"""The axes of a sweep as they are written: `2,5,10`, `0..9`, `log:1e-4:1e-2:5`, `uniform:0:1`."""
+"""Axes of a sweep in their text form: `2,5,10`, `0..9`, `log:1e-4:1e-2:5`, `uniform:0:1`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.config import clip
 from mdncli.errors import ConfigError
 
 MOST_VALUES = 1_000_000
-"""An axis of more values is taken for a mistake."""
+"""Most values of an axis; more are refused as a mistake."""
 
 _RANGE = re.compile(r"(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?", re.ASCII)
 _OPEN = re.compile(r"-?\d*\.\.-?\d*(\.\.-?\d*)?", re.ASCII)
@@ -25,7 +25,7 @@ _FORMS = "write 2,5,10 or 0..9 or log:1e-4:1e-1:4"
 
 @dataclass(frozen=True)
 class Values:
-    """The values of an axis, each as it would be written in an override.
+    """Values of an axis, each as written in an override.
 
     >>> len(Values(("1", "2")))
     2
@@ -37,18 +37,18 @@ class Values:
         return len(self.texts)
 
     def draw(self, random: np.random.Generator) -> str:
-        """One of them, each as likely as the others."""
+        """Draw one of the values, all equally likely."""
         return self.texts[random.integers(len(self.texts))]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """All numbers from `low` to `high`, to be drawn from.
+    """Interval of numbers to draw from.
 
     Args:
         low, high: its ends.
-        log: whether it is the logarithm that is spread evenly.
-        whole: whether only whole numbers are meant.
+        log: whether the logarithm is uniform.
+        whole: whether only whole numbers are drawn.
     """
 
     low: float
@@ -58,15 +58,15 @@ class Interval:
 
     @property
     def ends(self) -> tuple[float, float]:
-        """The least and the greatest number, as they would be written."""
+        """Least and greatest number, as written in an override."""
         return float(self.spelled(self.low)), float(self.spelled(self.high))
 
     def spelled(self, number: float) -> str:
-        """A number of it as an override."""
+        """Format a number of the interval as an override."""
         return spelled(number, whole=self.whole)
 
     def draw(self, random: np.random.Generator) -> str:
-        """A number of it, to six digits.
+        """Draw a number, to six digits.
 
         >>> Interval(1e-4, 1e-1, log=True, whole=False).draw(np.random.default_rng(0))
         '0.00814489'
@@ -82,15 +82,15 @@ Axis = Values | Interval
 
 
 def read(key: str, text: str, kind: Literal["whole", "number", "list", "other"]) -> Axis | None:
-    """The axis that the value of an override stands for; None where it is a single value.
+    """Parse the value of an override as an axis; None for a single value.
 
     Args:
         key: the key path, for messages.
-        text: what stands behind `=`.
-        kind: what the schema has for the key: commas in the value of a list are its own.
+        text: the text after `=`.
+        kind: kind of value by the schema: commas in the value of a list key are part of it.
 
     Raises:
-        ConfigError: it is an axis without values, without an end, or otherwise none.
+        ConfigError: it is an axis without values, without an end, or otherwise invalid.
 
     >>> read("seed", "0..3", "whole")
     Values(texts=('0', '1', '2', '3'))
@@ -164,7 +164,7 @@ def _spread(label: str, word: str, parts: Sequence[str], *, whole: bool) -> Axis
 
 
 def spelled(number: float, *, whole: bool = False) -> str:
-    """A number as an override: to six digits, as no result depends on more.
+    """Format a number as an override, to six digits.
 
     >>> spelled(10 ** -3.5), spelled(31.6, whole=True), spelled(1e-7), spelled(200.0)
     ('0.000316228', '32', '1e-07', '200')
@@ -173,7 +173,7 @@ def spelled(number: float, *, whole: bool = False) -> str:
 
 
 def _parts(text: str) -> list[str]:
-    """Split a text at commas that are in no bracket and no quotes.
+    """Split a text at commas outside brackets and quotes.
 
     >>> _parts("[1,2],'a,b',c")
     ['[1,2]', "'a,b'", 'c']
@@ -196,9 +196,9 @@ def _parts(text: str) -> list[str]:
 
 
 def kind_of(annotation: Any) -> Literal["whole", "number", "list", "other"]:
-    """The kind of value that a key has by its type in the schema, as far as axes differ by it.
+    """Kind of value of a key by its type in the schema, as far as relevant for axes.
 
-    A key that takes a number or a list of them is one of numbers: its lists go in brackets.
+    A key that takes a number or a list of numbers is numeric: its lists go in brackets.
 
     >>> kind_of(int), kind_of(float | None), kind_of(tuple[int, ...]), kind_of(str)
     ('whole', 'number', 'list', 'other')

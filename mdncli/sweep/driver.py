@@ -1,4 +1,4 @@
-"""The driver: keeps the workers busy, survives their deaths, and says how far it has come."""
+"""Driver of a sweep: submits stacks to workers, handles their deaths, and reports progress."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from mdncli.sweep.stacks import PendingTrial, TrialStack
 from mdncli.sweep.trials import Trial
 from mdncli.sweep.work import mark_failed
 
-TOLD_SECONDS = 0.25
-"""Least seconds between two words on how far it has come."""
+REPORT_SECONDS = 0.25
+"""Least seconds between two progress reports."""
 
-LOOKED_SECONDS = 1.0
-"""Least seconds between two looks at how far a worker has come."""
+CHECK_SECONDS = 1.0
+"""Least seconds between two checks of a worker's progress."""
 
 DEATHS = 2
-"""So many workers may die over a stack before each of its runs has to go by itself."""
+"""Deaths of workers over a stack after which its runs are trained one by one."""
 
 
 @dataclass
 class Tally:
-    """The statuses of the trials of a sweep.
+    """Statuses of the trials of a sweep.
 
     Args:
-        statuses: id of a trial -> what has become of it.
-        signal: that has stopped the sweep, if one has.
-        given_up: whether there were more failures than were allowed.
+        statuses: id of a trial -> status.
+        signal: signal that has stopped the sweep, if any.
+        given_up: whether there were more failures than allowed.
     """
 
     statuses: dict[str, TrialStatus] = field(default_factory=dict)
@@ -68,15 +68,15 @@ def best_of(trials: Sequence[Trial], statuses: Mapping[str, TrialStatus]) -> Tri
 
 
 class Driver:
-    """Trains what is pending of a sweep.
+    """Training of the pending trials of a sweep.
 
     Args:
-        trials: all that it has; more may be added.
-        tally: what has become of them so far; it is kept up to date.
-        listener: hears how it goes.
-        stop: says which signal, if any, asks to stop.
-        most_failures: so many may fail before it is given up; None for any number.
-        wanted: how many trials there will be, where not all are known yet.
+        trials: all trials; more may be added.
+        tally: their statuses, which are updated.
+        listener: receives progress.
+        stop: returns the signal that asks to stop, if any.
+        most_failures: most failures before the sweep is given up; None for any number.
+        wanted: final number of trials, if not all are known yet.
     """
 
     def __init__(
@@ -101,12 +101,12 @@ class Driver:
         self._deaths: Counter[str] = Counter()
         self._cost = self._done_cost = 0.0
         self._began = time.monotonic()
-        self._told = self._looked = 0.0
+        self._reported = self._checked = 0.0
 
     # ------------------------------------------------------------------------------- training
 
     def run(self, executor: Executor, feed: Callable[[], Sequence[TrialStack]]) -> None:
-        """Have trained what `feed` gives, and again what it gives then, until that is nothing."""
+        """Train the stacks that `feed` returns, again and again until it returns none."""
         try:
             while not self._halted() and (stacks := feed()):
                 self._cost += sum(stack.cost for stack in stacks)
@@ -122,10 +122,10 @@ class Driver:
             while (queue or suspects or self._running) and not self._halted():
                 while queue and len(self._running) < executor.places and not self._halted():
                     self._submit(executor, queue.popleft())
-                # Whoever may have killed its worker goes alone, so that it is plain who did.
+                # A run that may have killed its worker is trained alone, to identify it.
                 if suspects and not self._running and not queue:
                     self._submit(executor, suspects.popleft())
-                results = executor.results(TOLD_SECONDS)
+                results = executor.results(REPORT_SECONDS)
                 self._note(results)
                 died = [result.stack for result in results if result.died]
                 for stack in died:
@@ -137,24 +137,24 @@ class Driver:
             results: list[Result] = []
             while self._running:
                 executor.stop(self.tally.signal or 15)  # again, for workers that have come since
-                found = executor.results(LOOKED_SECONDS)
+                found = executor.results(CHECK_SECONDS)
                 self._forget(found)
                 results += found
             self._note(results)
 
     def _submit(self, executor: Executor, stack: TrialStack) -> None:
-        """Have a stack trained; an executor in this process has trained it when this returns."""
+        """Submit a stack; an executor in this process has trained it when this returns."""
         self._current = stack
         self._running.append(stack)
         try:
             self._say()
             executor.submit(stack)
         except BaseException:
-            self._running.remove(stack)  # nobody would ever end it
+            self._running.remove(stack)  # no result would follow
             raise
 
     def _note(self, results: Sequence[Result]) -> None:
-        """Keep what has become of the trials of stacks that have ended.
+        """Record the statuses of the trials of ended stacks.
 
         Raises:
             Exception: no worker could train one of them.
@@ -174,7 +174,7 @@ class Driver:
                 raise result.error
 
     def _forget(self, results: Sequence[Result]) -> None:
-        """Count stacks as running no longer."""
+        """Remove stacks from those running."""
         for result in results:
             if result.stack in self._running:
                 self._running.remove(result.stack)
@@ -182,7 +182,7 @@ class Driver:
     def _left_of(
         self, stack: TrialStack, *, certain: bool
     ) -> tuple[list[TrialStack], list[TrialStack]]:
-        """The rest of a stack whose worker has died: to be trained again, and alone."""
+        """Rest of a stack whose worker has died: stacks to train again, and others alone."""
         left: list[PendingTrial] = []
         for one in stack.trials:
             status = status_of(RunFolder(one.folder))
@@ -205,7 +205,7 @@ class Driver:
         return [], []
 
     def _halted(self) -> bool:
-        """Decide that nothing more is to be begun: after a signal, or too many failures."""
+        """True if no more stacks are to be submitted: after a signal, or too many failures."""
         if (signal := self._stop()) is not None:
             self.tally.signal = signal
         most = self._most_failures
@@ -213,21 +213,21 @@ class Driver:
             self.tally.given_up = True
         return self.tally.signal is not None or self.tally.given_up
 
-    # -------------------------------------------------------------------------------- telling
+    # -------------------------------------------------------------------------------- progress
 
     def hear(self, event: Event) -> None:
-        """Hear how a stack goes that is trained in this process; of a single trial say nothing."""
+        """Handle events of a stack trained in this process, without forwarding them."""
         if isinstance(event, TrainingProgress):
             self._shares[self._current.trials[0].trial.id] = event.step / max(event.steps, 1)
             self._say()
 
     def _say(self) -> None:
         now = time.monotonic()
-        if now - self._told < TOLD_SECONDS:
+        if now - self._reported < REPORT_SECONDS:
             return
-        self._told = now
-        if now - self._looked >= LOOKED_SECONDS:
-            self._looked = now
+        self._reported = now
+        if now - self._checked >= CHECK_SECONDS:
+            self._checked = now
             for stack in self._running:
                 lead = stack.trials[0]
                 self._shares.setdefault(lead.trial.id, 0.0)

@@ -1,4 +1,4 @@
-"""A sweep as a YAML file: axes, what varies together, how points are chosen."""
+"""Sweeps described in YAML files: axes, zipped keys, search."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KEYS = ("axes", "zip", "search", "trials")
 
 @dataclass(frozen=True)
 class Described:
-    """The content of a sweep's file.
+    """Content of a sweep's file.
 
     Args:
-        space: of its axes and of what varies together.
-        search: how points are chosen; None where it does not say.
-        trials: how many points are drawn; None where it does not say.
+        space: spanned by its axes and zipped keys.
+        search: method to choose points; None if not given.
+        trials: number of points to draw; None if not given.
     """
 
     space: Space
@@ -38,7 +38,7 @@ def described(path: Path) -> Described:
     """Read the file of a sweep.
 
     Raises:
-        ConfigError: what is wrong with it, with its line.
+        ConfigError: it is invalid; the line is named.
     """
     tree, marks = document.read(path, str(path))
     for key in tree:
@@ -106,7 +106,7 @@ def _zipped(section: Any, marks: Marks) -> Space:
 
 
 def _leaves(section: Mapping[str, Any], above: Key) -> Iterator[tuple[str, Any, Key]]:
-    """Key path, value and place of all that stands in a section of axes."""
+    """Key path, value and mark of all entries of a section of axes."""
     for key, value in section.items():
         if isinstance(value, dict):
             for inner, leaf, place in _leaves(value, (*above, key)):
@@ -116,7 +116,7 @@ def _leaves(section: Mapping[str, Any], above: Key) -> Iterator[tuple[str, Any, 
 
 
 def _text(value: Any) -> str:
-    """A value as it would be written in an override."""
+    """A value as written in an override."""
     if value is None:
         return "null"
     if isinstance(value, Text):

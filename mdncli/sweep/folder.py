@@ -1,7 +1,7 @@
-"""The folder of a sweep: what it is, which trials it has, and what has become of each.
+"""Sweep folder: its provenance, its trials and their statuses.
 
-There is no other memory. A trial is finished when its folder has a result that can be read, it has
-failed when its status says so, and it is to be trained in any other case.
+All state of a sweep is here. A trial is finished if its folder has a readable result, failed by its
+status, and pending in all other cases.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class TrialStatus:
     """The status of a trial.
 
     Args:
-        state: `pending` of one that is still to be trained, or to be trained on.
-        result: the keys of `train --json` of a completed one.
-        reason: why it failed.
+        state: `pending` if still to be trained or continued.
+        result: the keys of `train --json`, of a completed trial.
+        reason: reason of its failure.
     """
 
     state: TrialState
@@ -39,16 +39,16 @@ class TrialStatus:
 
     @property
     def failed(self) -> bool:
-        """True of a trial that is not trained again by itself."""
+        """True for a trial that is not trained again unless asked for."""
         return self.state in ("failed", "diverged")
 
     @property
     def pruned(self) -> bool:
-        """True of a trial that was stopped early, as it was worse than others."""
+        """True for a trial that was stopped early, as it was worse than others."""
         return "pruned" in self.result
 
     def nll(self, part: str = "validation") -> float | None:
-        """Its NLL on a part of the data."""
+        """NLL on a part of the data."""
         parts = self.result.get("nll")
         value = parts.get(part) if isinstance(parts, dict) else None
         return value if isinstance(value, float | int) else None
@@ -57,7 +57,7 @@ class TrialStatus:
 PENDING = TrialStatus("pending", {})
 
 _KINDS: Mapping[str, type] = {"search": str, "keys": list, "trials": int}
-"""Keys that every sweep's provenance has, and their types."""
+"""Required keys of a sweep's provenance, and their types."""
 
 
 class SweepFolder:
@@ -71,7 +71,7 @@ class SweepFolder:
         self.run = run
 
     def run_of(self, trial: Trial) -> RunFolder:
-        """The folder of a trial: its name follows from what it is, so it is never twice."""
+        """Folder of a trial, whose name follows from its identity, so that it is unique."""
         return RunFolder(self.run.trials / f"{self.run.id[:15]}-{trial.name}")
 
     @property
@@ -88,13 +88,13 @@ class SweepFolder:
         return about
 
     def revise(self, news: Mapping[str, Any]) -> None:
-        """Change what the sweep says of itself, such as how many trials it is to have."""
+        """Update the sweep's provenance, such as the wanted number of trials."""
         document = self.run.read_json(self.run.provenance)
         document["sweep"] = {**self.about, **news}
         store.write_json(self.run.provenance, document)
 
     def trials(self) -> list[Trial]:
-        """The trials that it has so far, in order.
+        """Trials of the sweep so far, in order.
 
         Raises:
             RunFault: its list is missing or damaged.
@@ -107,7 +107,7 @@ class SweepFolder:
             text = store.plain_file(path).read_bytes()
         except OSError as error:
             raise RunFault(f"{path}: cannot be read ({error.strerror})") from None
-        # A last line without an end was being written when its writer was killed.
+        # A last line without a line end is left over from a killed writer.
         for number, line in enumerate(text.split(b"\n")[:-1], 1):
             try:
                 yield Trial.of_json(store.parsed(line), recorded)
@@ -125,11 +125,11 @@ class SweepFolder:
         store.write_bytes(path, kept[: kept.rfind(b"\n") + 1] + lines.encode())
 
     def status(self, trial: Trial) -> TrialStatus:
-        """The status of a trial, as its folder says."""
+        """Status of a trial, from its folder."""
         return status_of(self.run_of(trial))
 
     def tidy(self, trial: Trial) -> None:
-        """Delete what a complete trial needs no more, if its driver was killed before it did so."""
+        """Delete leftovers of a complete trial whose driver was killed before it did so."""
         run = self.run_of(trial)
         run.remove_leftovers()
         with store.writing(run.checkpoint):
@@ -146,7 +146,7 @@ class SweepFolder:
 
 
 def status_of(run: RunFolder) -> TrialStatus:
-    """The status of a trial, as its folder says; `pending` where that cannot be read."""
+    """Status of a trial, from its folder; `pending` if unreadable."""
     try:
         if (result := run.find_json(run.result)) is not None:
             return TrialStatus("completed", result) if _is_whole(run) else PENDING
@@ -159,7 +159,7 @@ def status_of(run: RunFolder) -> TrialStatus:
 
 
 def _is_whole(run: RunFolder) -> bool:
-    """Check that no power failure has taken files from a complete run."""
+    """True if a complete run has all its files, also after a power failure."""
     try:
         return all(os.stat(path).st_size for path in (run.config, run.provenance, run.model))
     except OSError:
@@ -167,19 +167,19 @@ def _is_whole(run: RunFolder) -> bool:
 
 
 def identity_of(trials: Sequence[Trial], **rest: object) -> str:
-    """The identity of a sweep: SHA-256 of its trials, or of what they come from."""
+    """Identity of a sweep: SHA-256 of its trials, or of their description."""
     ids = sorted(trial.id for trial in trials)
     document = json.dumps([ids, rest], sort_keys=True, default=str)
     return hashlib.sha256(document.encode()).hexdigest()
 
 
 def is_sweep(run: RunFolder) -> bool:
-    """Check that a folder is that of a sweep."""
+    """True if a folder is that of a sweep."""
     return os.path.isdir(run.trials) and run.exists()
 
 
 def sweeps(root: Path, name: str) -> Iterator[tuple[RunFolder, dict[str, Any]]]:
-    """The sweeps of a name, newest first, each with what it is."""
+    """Sweeps of a name, newest first, with their provenance."""
     for run in reversed(store.runs(root)):
         if run.id[16:].startswith(name) and is_sweep(run):
             try:

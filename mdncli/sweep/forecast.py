@@ -1,4 +1,4 @@
-"""Forecast of a sweep: the work that is left, the time it takes, the bytes it writes."""
+"""Forecast of a sweep: remaining trials, time and disk space."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from mdncli.sweep.stacks import Library, PendingTrial, stacked
 
 @dataclass(frozen=True)
 class Forecast:
-    """The work that is left of a sweep.
+    """Remaining work of a sweep.
 
     Args:
-        trials: of the sweep, those that are not known yet included.
-        pending: trials that are to be trained.
-        shapes: label of a shape -> the trials in each stack of it.
+        trials: of the sweep, including those not known yet.
+        pending: trials to be trained.
+        shapes: label of a shape -> numbers of trials in its stacks.
         workers: processes that share the stacks.
         seconds: of wall-clock time.
         bytes: of disk.
@@ -45,14 +45,14 @@ class Forecast:
 def forecast(
     known: int, pending: Sequence[PendingTrial], left: int, library: Library, workers: int
 ) -> Forecast:
-    """Estimate the work that is left, from a few steps of its stacks.
+    """Forecast the remaining work, from a few steps of its stacks.
 
     Args:
         known: trials that the sweep has so far.
-        pending: those of them that are to be trained.
-        left: trials to be trained in all; those that are not known yet will be like others.
+        pending: those of them to be trained.
+        left: total number of trials to be trained; unknown ones are assumed to be like the others.
         library: their data.
-        workers: processes that share them.
+        workers: number of processes.
     """
     stacks = stacked("", pending, workers)
     estimate = probe(stacks, library, workers)

@@ -1,4 +1,4 @@
-"""Plan of a sweep: the trials that a command asks for, all checked before one is created."""
+"""Plan of a sweep: all trials of a command, checked before any is created."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mdncli.sweep.stacks import LEAST_REPLICAS, Library, section_of
 from mdncli.sweep.trials import Trial, resolve
 
 MOST_TRIALS = 10_000
-"""More need a `--yes`."""
+"""Most trials without `--yes`."""
 
 LEAST_IN_A_ROUND = 8
-"""Trials that are measured by those before them, at least."""
+"""Least number of trials in a round."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Plan:
 
     Args:
         name: of the sweep.
-        base: what its trials have in common.
+        base: common config of its trials.
         trials: all of them.
-        about: the sweep's part of its provenance.
+        about: further entries of its provenance.
     """
 
     name: str
@@ -48,21 +48,21 @@ class Plan:
 
     @property
     def wanted(self) -> int:
-        """Number of trials there will be."""
+        """Final number of trials."""
         return self.about["trials"]
 
     @property
     def identity(self) -> str:
-        """SHA-256 of what makes it the same sweep."""
+        """SHA-256 that identifies the sweep."""
         return self.about["identity"]
 
 
 def require_same(folder: RunFolder, plan: Plan | None) -> None:
-    """Refuse a folder that is no sweep, or another one than was described.
+    """Refuse a folder that is no sweep, or not the described one.
 
     Raises:
         RunFault: it has no trials.
-        ResumeRefusedError: it is another sweep than the plan's.
+        ResumeRefusedError: it is another sweep.
     """
     about = SweepFolder(folder).about
     if not is_sweep(folder):
@@ -78,7 +78,7 @@ def require_same(folder: RunFolder, plan: Plan | None) -> None:
 
 
 def find_same(plan: Plan, runs_dir: Path) -> RunFolder | None:
-    """The newest sweep that has the identity of the plan."""
+    """Newest sweep with the identity of the plan."""
     for folder, about in sweeps(runs_dir, plan.name):
         if about.get("identity") == plan.identity:
             return folder
@@ -86,15 +86,15 @@ def find_same(plan: Plan, runs_dir: Path) -> RunFolder | None:
 
 
 def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
-    """Have a sweep that chooses its points choose more, if so many are wanted.
+    """Raise the number of trials of a sweep with a search, if more are wanted.
 
     Args:
         folder: of the sweep.
         wanted: trials; or points, of a sweep that `exists` and was not described again.
-        exists: whether that is so.
+        exists: whether the sweep exists and was not described again.
 
     Raises:
-        UsageError: it does not choose its points.
+        UsageError: it has no search.
     """
     sweep_folder = SweepFolder(folder)
     about = sweep_folder.about
@@ -112,7 +112,7 @@ def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
 
 
 def require_no_rounds(folder: RunFolder) -> None:
-    """Refuse to share out a sweep whose trials depend on one another."""
+    """Refuse to split a sweep whose trials depend on one another."""
     about = SweepFolder(folder).about
     if about["search"] == "tpe" or about.get("prune"):
         raise UsageError(
@@ -122,7 +122,7 @@ def require_no_rounds(folder: RunFolder) -> None:
 
 
 def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> experiment.Dataset:
-    """The data of a config; of a sweep that exists, only if they are what they were."""
+    """Load the data of a config; of an existing sweep only if unchanged."""
     expected = None
     if folder is not None:
         known = SweepFolder(folder).about.get("fingerprints")
@@ -137,7 +137,7 @@ def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> ex
 
 
 def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) -> Plan:
-    """The trials that are asked for; all of them are looked at before anything is created."""
+    """Make the plan of a sweep; all trials are checked before anything is created."""
     names, overrides = configs.divide(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
@@ -187,15 +187,15 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
 def _searched(
     first: Config, name: str, space: Space, count: int, about: dict[str, Any], request: Request
 ) -> Plan:
-    """A sweep whose points follow from one another; the first of them."""
+    """Plan of a sweep with sequential search, with its first points."""
     base = resolve(lambda _: first, [{}], [])[0].config.model_copy(update={"name": name})
     wanted = count * max(1, len(space.repeats()[1]))
     _require_few(wanted, request)
     size = points_of_a_round(base, space, count)
     trials = next_round(base, space, [], {}, size)
-    told = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
+    described = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
     about |= {
-        "identity": identity_of([], **told),
+        "identity": identity_of([], **described),
         "trials": wanted,
         "space": space.to_json(),
         "round": size,
@@ -204,7 +204,7 @@ def _searched(
 
 
 def _require_search(search: str, count: int | None, space: Space, request: Request) -> None:
-    """Refuse a search that does not go with what varies."""
+    """Refuse a search that does not fit the axes."""
     if search not in SEARCHES:
         raise UsageError(
             f"--search {search}: no such search", hint=f"choose from {', '.join(SEARCHES)}"
@@ -247,7 +247,7 @@ def _require_few(count: int, request: Request) -> None:
 
 
 def begin(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
-    """The folder of a new sweep, with the list of its trials."""
+    """Create the folder of a new sweep, with the list of its trials."""
     fingerprints = library.fingerprints()
     about = {
         "sweep": {**plan.about, "fingerprints": fingerprints},

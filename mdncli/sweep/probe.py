@@ -17,18 +17,18 @@ from mdncli.store import RunFolder
 from mdncli.sweep.stacks import Library, TrialStack
 
 STEPS = (4, 24)
-"""A stack trains so many steps, and again so many: the difference is what steps cost."""
+"""Steps of a trial run, and of a second, longer one: the difference gives the cost of a step."""
 
 SHAPES = 3
-"""Shapes that are tried at most, those with the most work; others are judged by theirs."""
+"""Most shapes to measure, those with the most work; the others are extrapolated."""
 
 BLOCK = 4096
-"""Bytes of a block on disk, of which every file and folder takes a whole number."""
+"""Bytes of a block on disk; files and folders take whole blocks."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """The time and the disk space of a sweep.
+class SweepCost:
+    """Time and disk space of a sweep.
 
     Args:
         seconds: of wall-clock time, if the workers have a core each.
@@ -39,16 +39,16 @@ class Estimate:
     bytes: int
 
 
-def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estimate:
-    """Estimate the time and the disk space of stacks, once the workers are there.
+def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> SweepCost:
+    """Estimate time and disk space of stacks, without the start-up of workers.
 
     Args:
         stacks: the stacks.
         library: their data.
-        workers: who share them.
+        workers: number of processes.
     """
     if not stacks:
-        return Estimate(0.0, 0)
+        return SweepCost(0.0, 0)
     lead: dict[str, TrialStack] = {}
     for stack in stacks:
         lead.setdefault(stack.label, stack)
@@ -61,12 +61,12 @@ def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Estim
         rate = known[0] / lead[stack.label].cost if known else pace
         seconds += rate * stack.cost
         total += len(stack.trials) * (known[1] if known else size)
-    return Estimate(seconds / min(workers, len(stacks)), round(total))
+    return SweepCost(seconds / min(workers, len(stacks)), round(total))
 
 
 def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:
-    """Seconds that a stack will train, and bytes that each of its runs will write."""
-    _trained(stack, library, 1)  # whatever is done but once, such as the import of torch
+    """Estimate the seconds that a stack trains, and the bytes that each of its runs writes."""
+    _trained(stack, library, 1)  # one-time costs, such as the import of torch
     first, _ = _trained(stack, library, STEPS[0])
     second, size = _trained(stack, library, STEPS[1])
     a_step = max(second - first, 0.0) / (STEPS[1] - STEPS[0])
@@ -75,7 +75,7 @@ def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:
 
 
 def _trained(stack: TrialStack, library: Library, steps: int) -> tuple[float, float]:
-    """Seconds of a short training of a stack, and the bytes of one of its runs when it is done."""
+    """Time a short training of a stack, and measure the bytes of one of its runs."""
     with contextlib.ExitStack() as held:
         with interrupts.unbroken():
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mdn-probe-"))

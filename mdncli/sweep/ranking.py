@@ -1,4 +1,4 @@
-"""Ranking of the points of a sweep, with the noise of their seeds."""
+"""Ranking of the points of a sweep, with standard errors over seeds."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from mdncli.evaluation.summaries import standard_error
 SEED = "seed"
 
 ERRORS = 2.0
-"""A lead of less than so many of its standard errors is a tie."""
+"""Standard errors below which a difference is a tie."""
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A trial that has a figure to be ranked by.
+    """A trial with a value to rank by.
 
     Args:
         run: its folder.
-        overrides: key path -> value of what tells it from others.
-        value: the figure; lower is better.
+        overrides: key path -> value, of the varying keys.
+        value: value of the metric; lower is better.
     """
 
     run: str
@@ -36,14 +36,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Group:
-    """Trials that differ in nothing that counts, such as the seeds of one point.
+    """Group of trials with equal keys but for, e.g., the seed.
 
     Args:
-        overrides: what they have in common.
+        overrides: common overrides.
         members: the best first.
-        mean: of their figures.
+        mean: of their values.
         se: its standard error, their standard deviation over sqrt(n); None of one trial.
-        tied: whether the best group leads it by no more than noise.
+        tied: whether the difference to the best group is within noise.
     """
 
     overrides: Mapping[str, Any]
@@ -54,10 +54,10 @@ class Group:
 
 
 def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
-    """The keys that tell groups apart, of `all-but-seed`, `all`, or keys with commas between.
+    """Keys to group by: `all-but-seed`, `all`, or keys separated by commas.
 
     Args:
-        text: what was asked for; None means all that varies.
+        text: the option; None for all varying keys.
         keys: that vary in the sweep.
 
     Raises:
@@ -89,11 +89,11 @@ def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
 
 
 def rank(scored: Sequence[Scored], keys: Sequence[str]) -> list[Group]:
-    """Groups of trials that agree in some keys, the lowest mean first.
+    """Group trials by some keys, and rank the groups, the lowest mean first.
 
     A group is tied with the best if the mean of the differences is no more than twice its standard
-    error. Where both have the same seeds, and else the same values of all other keys, differences
-    are taken pair by pair: what a seed does to all alike is no noise then.
+    error. If both have the same seeds, or else the same values of all other keys, differences are
+    paired, which removes the effects common to all groups.
 
     >>> points = [(k, seed) for k in (1, 2) for seed in (0, 1)]
     >>> runs = [Scored("a run", {"k": k, "seed": seed}, k + 0.1 * seed) for k, seed in points]
@@ -135,7 +135,7 @@ def _error(values: np.ndarray) -> float | None:
 
 
 def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
-    """True where the lead of the best group may be noise."""
+    """True if the difference to the best group may be noise."""
     ours, theirs = (_by_rest(group, keys) for group in (best, other))
     if len(ours) > 1 and ours.keys() == theirs.keys():
         error = _error(np.array([theirs[rest] - ours[rest] for rest in ours]))
@@ -147,7 +147,7 @@ def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
 
 
 def _by_rest(group: Group, keys: Sequence[str]) -> dict[str, float]:
-    """The values of all other keys -> the figure of each member of a group."""
+    """Values of all other keys -> value of the member of a group."""
     found = {}
     for member in group.members:
         rest = [key for key in member.overrides if key not in keys]

@@ -1,4 +1,4 @@
-"""A request to sweep: everything beside the config and its axes."""
+"""Request of a sweep: all options beside the config and its axes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SEARCHES = ("grid", "random", "tpe")
 
 @dataclass(frozen=True)
 class Request:
-    """The options of a sweep beside its config and its axes.
+    """Options of a sweep beside its config and its axes.
 
     Args:
-        search: a key of `SEARCHES`; None for what the file says, or a grid.
-        trials: points to draw, where they are drawn.
+        search: a key of `SEARCHES`; None for that of the file, or a grid.
+        trials: number of points to draw.
         file: a YAML that describes the sweep.
         list: a file of explicit trials; `-` is standard input.
         workers: processes; None for as many as there are cores and stacks.
         new: start afresh even if the same sweep is there.
         resume: the sweep to continue.
-        retry: the sweep whose failed trials are to be trained again.
-        dry_run: train nothing; say what it would be.
-        yes: even if there are very many trials.
-        most_failures: so many may fail before it is given up; None for any number.
+        retry: the sweep whose failed trials to train again.
+        dry_run: train nothing, print a forecast.
+        yes: accept very many trials.
+        most_failures: most failures before the sweep is given up; None for any number.
         emit: print commands for this engine, a key of `SCRIPTS`, instead of training.
         part: train this share of the sweep only, such as `3/8`.
         prune: epochs at which trials that are worse than the median stop, such as `20,50`.
@@ -57,7 +57,7 @@ class Request:
 
 
 def require_sense(request: Request) -> None:
-    """Refuse options that have no meaning, or none together."""
+    """Refuse invalid options, and invalid combinations."""
     require(request.track)
     for option, count, least in (
         ("workers", request.workers, 1),

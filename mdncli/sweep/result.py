@@ -1,4 +1,4 @@
-"""Result of a sweep: its trials, what has become of each, and the time that took."""
+"""Result of a sweep: its trials, their statuses, and the duration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.sweep.trials import Trial
 
 @dataclass(frozen=True)
 class SweepResult:
-    """The trials that a command has seen to, all of a sweep or a share of it.
+    """Result of a command on all trials of a sweep, or on a share of them.
 
     Args:
         folder: of the sweep.
@@ -35,11 +35,11 @@ class SweepResult:
 
     @property
     def failures(self) -> list[Trial]:
-        """The trials that have failed."""
+        """Trials that have failed."""
         return [trial for trial in self.trials if self.tally.statuses[trial.id].failed]
 
     def document(self) -> dict[str, Any]:
-        """The result as JSON."""
+        """Result as JSON."""
         best = best_of(self.trials, self.tally.statuses)
         document = {
             "sweep": str(self.folder.path),

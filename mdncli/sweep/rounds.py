@@ -1,7 +1,7 @@
-"""Trials in rounds: what comes of one decides which are next, or which of them are stopped early.
+"""Rounds of trials, for search and pruning: results of one round determine the next.
 
-What a trial is measured by is known before its round begins and comes from earlier rounds alone, so
-that neither the number of workers nor the time at which one was killed makes a difference.
+Pruning bounds of a trial are known before its round begins and depend on earlier rounds alone, so
+that neither the number of workers nor the time of an interruption changes results.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from mdncli.sweep.space import Space
 from mdncli.sweep.trials import Trial
 
 LEAST_KNOWN = 5
-"""A median of fewer trials stops nothing."""
+"""Least number of trials for a median to prune by."""
 
 
 def epochs_of(text: str) -> tuple[int, ...]:
-    """The epochs at which trials are measured.
+    """Parse the epochs at which trials may be pruned.
 
     Raises:
-        UsageError: they are none.
+        UsageError: they are invalid.
 
     >>> epochs_of("50,20")
     (20, 50)
@@ -37,11 +37,11 @@ def epochs_of(text: str) -> tuple[int, ...]:
 
 
 class Rounds:
-    """The trials of a sweep, as they become known.
+    """Rounds of the trials of a sweep.
 
     Args:
         sweep_folder: the folder of the sweep.
-        trials: that it has so far; more are added as they are asked for.
+        trials: trials so far; a search adds more.
     """
 
     def __init__(self, sweep_folder: SweepFolder, trials: list[Trial]) -> None:
@@ -51,19 +51,19 @@ class Rounds:
 
     @property
     def wanted(self) -> int:
-        """The number of trials there will be."""
+        """Final number of trials."""
         return max(len(self.trials), int(self._about["trials"]))
 
     @property
     def one_by_one(self) -> bool:
-        """True where one round has to be over before the next can begin."""
+        """True if each round must end before the next can begin."""
         return self._searches or bool(self._about.get("prune"))
 
     def run(self, statuses: dict[str, TrialStatus]) -> Iterator[tuple[list[Trial], Bars]]:
-        """Round after round, once those before are done, each with the bars that it has to pass.
+        """Yield each round once those before are done, with its pruning bounds.
 
         Args:
-            statuses: id of a trial -> what has come of it; those of new trials are added.
+            statuses: id of a trial -> status; new trials are added.
         """
         number = 0
         while True:
@@ -103,7 +103,7 @@ class Rounds:
         return found
 
     def _bars(self, number: int, statuses: Mapping[str, TrialStatus]) -> Bars:
-        """At each epoch the median of what the trials of earlier rounds had come to."""
+        """Median validation NLL of the trials of earlier rounds, at each pruning epoch."""
         epochs: Sequence[int] = self._about.get("prune") or ()
         if not epochs:
             return {}

@@ -1,4 +1,4 @@
-"""A sweep as commands for others to run: GNU parallel, SLURM, or whatever runs shell commands."""
+"""Scripts that train a sweep: for GNU parallel, SLURM, or any shell."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mdncli.sweep.stacks import TrialStack
 
 @dataclass(frozen=True)
 class Part:
-    """One of several shares of a sweep, each trained by a command of its own.
+    """Share of a sweep, trained by a command of its own.
 
     Args:
-        number: which, from 1.
-        parts: how many there are.
+        number: from 1.
+        parts: number of shares.
     """
 
     number: int
@@ -26,10 +26,10 @@ class Part:
 
     @classmethod
     def of(cls, text: str) -> Part:
-        """Read what was asked for.
+        """Parse a share such as `3/8`.
 
         Raises:
-            UsageError: it is no share.
+            UsageError: it is invalid.
 
         >>> Part.of("3/8")
         Part(number=3, parts=8)
@@ -43,10 +43,10 @@ class Part:
         return f"{self.number}/{self.parts}"
 
     def of_stacks(self, stacks: Sequence[TrialStack]) -> list[TrialStack]:
-        """The stacks of this share: each in turn, the most work first, goes to whoever has least.
+        """Stacks of this share: greedily, the largest first, each to the share with the least work.
 
         Args:
-            stacks: all stacks of the sweep, whatever has become of their trials.
+            stacks: all stacks of the sweep, whatever the statuses of their trials.
         """
         loads = [0.0] * self.parts
         mine = []
@@ -59,7 +59,7 @@ class Part:
 
 
 def parallel(folder: RunFolder, parts: int) -> list[str]:
-    """A command a line, for GNU parallel or any shell.
+    """Lines of commands, for GNU parallel or any shell.
 
     >>> from pathlib import Path
     >>> parallel(RunFolder(Path("runs/a sweep")), 2)[1]
@@ -69,7 +69,7 @@ def parallel(folder: RunFolder, parts: int) -> list[str]:
 
 
 def slurm(folder: RunFolder, parts: int) -> list[str]:
-    """A job script for SLURM: an array of tasks, each of which trains a share.
+    """Lines of a SLURM job script: an array of tasks, each of which trains a share.
 
     >>> from pathlib import Path
     >>> slurm(RunFolder(Path("runs/x")), 8)[-1]

@@ -1,7 +1,7 @@
-"""Points chosen by what has come of others: a tree-structured Parzen estimator, by Optuna.
+"""Sequential search by a tree-structured Parzen estimator (TPE), by Optuna.
 
-The study has no memory of its own. Each time it is made anew from the trials of the sweep, and its
-random numbers come from their number: a sweep that was killed goes on as if nothing had happened.
+The study is stateless. It is rebuilt every time from the trials of the sweep, and its random seed
+follows from their number: a sweep that was killed continues with the same points.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 LEAST_ROUNDS = 8
-"""An estimator that is asked for all points at once has learned nothing."""
+"""Least number of rounds: with a single one, an estimator would be a random search."""
 
 STARTUP = 10
-"""Points that are drawn at random before there is anything to learn from."""
+"""Points drawn at random before the estimator is used."""
 
 ATTEMPTS = 30
-"""Attempts to draw a point that the sweep does not have yet."""
+"""Most attempts to draw a new point."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """A point, and what has come of it.
+class Evaluated:
+    """A point and its result.
 
     Args:
-        point: key path -> value, as it was asked for.
+        point: key path -> value.
         nll: mean over its seeds; None where one of them has failed or was stopped early.
     """
 
@@ -50,7 +50,7 @@ class Told:
 
 
 def require_optuna() -> None:
-    """Refuse a search that cannot be done here.
+    """Check that Optuna is installed.
 
     Raises:
         UsageError: Optuna is not installed.
@@ -65,12 +65,12 @@ def require_optuna() -> None:
 
 
 def points_of_a_round(config: Config, space: Space, points: int) -> int:
-    """The number of points asked for at once: enough to fill a stack, few enough to learn from.
+    """Number of points per round: enough to fill a stack, few enough to learn from.
 
     Args:
         config: of any point.
         space: that is searched.
-        points: that are wanted in all.
+        points: total number of points wanted.
     """
     replicas = config.model.ensemble * max(1, len(space.repeats()[1]))
     return max(1, min(-(-LEAST_REPLICAS // replicas), points // LEAST_ROUNDS))
@@ -83,19 +83,19 @@ def next_round(
     statuses: Mapping[str, TrialStatus],
     size: int,
 ) -> list[Trial]:
-    """The trials to be trained next, a point with each of its seeds; none where all are known.
+    """Trials of the next round, each point with all its seeds; none if the search is complete.
 
     Args:
-        base: what they have in common.
+        base: common config of the trials.
         space: that is searched.
-        trials: so far, all of which are done with.
-        statuses: id of a trial -> what has come of it.
-        size: points that are asked for.
+        trials: so far, all of which have ended.
+        statuses: id of a trial -> status.
+        size: number of points.
 
     Raises:
-        ConfigError: a point of the space is no config.
+        ConfigError: a point of the space is not a valid config.
     """
-    told = told_of(trials, statuses)
+    evaluated = evaluated_of(trials, statuses)
     number = max((trial.round for trial in trials), default=-1) + 1
     points, seeds = space.repeats()
     known = {trial.id for trial in trials}
@@ -105,7 +105,7 @@ def next_round(
         return configs.revised(base, [f"{key}={text}" for key, text in point.items()])
 
     random = stream(base.seed, "search", number)
-    asked = ask(points, told, size, int(random.integers(2**31)))
+    asked = ask(points, evaluated, size, int(random.integers(2**31)))
     for _ in range(size):
         for _ in range(ATTEMPTS):
             point = asked.pop(0) if asked else points.draw(random)
@@ -118,35 +118,35 @@ def next_round(
     return [trial.of_round(number) for trial in found]
 
 
-def told_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Told]:
-    """The points of some trials, in order, each with the mean NLL of its seeds."""
+def evaluated_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Evaluated]:
+    """Points of some trials, in order, each with the mean NLL over its seeds."""
     together: dict[str, list[Trial]] = {}
     for trial in trials:
         together.setdefault(json.dumps(_unseeded(trial.point), sort_keys=True), []).append(trial)
-    told = []
+    evaluated = []
     for seeded in together.values():
         known = [statuses.get(trial.id, PENDING) for trial in seeded]
         nlls = [nll for each in known if (nll := each.nll()) is not None and not each.pruned]
         mean = float(np.mean(nlls)) if len(nlls) == len(known) else None
-        told.append(Told(_unseeded(seeded[0].point), mean))
-    return told
+        evaluated.append(Evaluated(_unseeded(seeded[0].point), mean))
+    return evaluated
 
 
-def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point]:
-    """Points that promise most, by a tree-structured Parzen estimator (Bergstra et al. 2011).
+def ask(space: Space, evaluated: Sequence[Evaluated], count: int, seed: int) -> list[Point]:
+    """Choose the most promising points by a tree-structured Parzen estimator.
 
-    Those of one round are told apart by the constant liar: a point that was asked for counts as a
-    bad one until it is known.
+    See Bergstra et al. 2011, "Algorithms for hyper-parameter optimization". Points of one round are
+    spread by the constant liar: a chosen point counts as a bad one until its result is known.
 
     Args:
         space: to be searched, without seeds.
-        told: what is known of it.
-        count: how many points.
+        evaluated: points with results.
+        count: number of points.
         seed: of its random numbers.
 
     >>> from mdncli.sweep.axes import Interval
     >>> space = Space([], {"x": Interval(0.0, 1.0, log=False, whole=False)})
-    >>> known = [Told({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
+    >>> known = [Evaluated({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
     >>> [0.55 < float(point["x"]) < 0.85 for point in ask(space, known, 3, 1)]
     [True, True, True]
     """
@@ -157,12 +157,12 @@ def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point
     distributions = _distributions(space)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what Optuna has not settled yet
+            warnings.simplefilter("ignore")  # about experimental features of Optuna
             sampler = optuna.samplers.TPESampler(
                 n_startup_trials=STARTUP, multivariate=True, constant_liar=True, seed=seed
             )
             study = optuna.create_study(sampler=sampler)
-            for each in told:
+            for each in evaluated:
                 study.add_trial(_frozen(space, distributions, each))
             return [_point(space, study.ask(distributions).params) for _ in range(count)]
     finally:
@@ -170,7 +170,7 @@ def ask(space: Space, told: Sequence[Told], count: int, seed: int) -> list[Point
 
 
 def _distributions(space: Space) -> dict[str, BaseDistribution]:
-    """The space for Optuna: numbers as they are, alternatives by their place."""
+    """Distributions of the space for Optuna: numbers as such, alternatives by their index."""
     from optuna.distributions import (
         CategoricalDistribution,
         FloatDistribution,
@@ -194,20 +194,22 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
     return known
 
 
-def _frozen(space: Space, distributions: dict[str, BaseDistribution], told: Told) -> Any:
+def _frozen(space: Space, distributions: dict[str, BaseDistribution], evaluated: Evaluated) -> Any:
     from optuna.trial import TrialState, create_trial
 
     params: dict[str, Any] = {}
     for place, factor in enumerate(space.factors):
-        wanted = {key: told.point[key] for key in factor[0]}
+        wanted = {key: evaluated.point[key] for key in factor[0]}
         params[_name(place)] = [dict(part) for part in factor].index(wanted)
     for key, interval in space.intervals.items():
-        value = float(told.point[key])
+        value = float(evaluated.point[key])
         low, high = interval.ends
         params[key] = round(value) if interval.whole else min(max(value, low), high)
-    # One that was given up early is worse than all that were not, to the estimator.
-    state = TrialState.PRUNED if told.nll is None else TrialState.COMPLETE
-    return create_trial(params=params, distributions=distributions, value=told.nll, state=state)
+    # To the estimator, a pruned point is worse than all others.
+    state = TrialState.PRUNED if evaluated.nll is None else TrialState.COMPLETE
+    return create_trial(
+        params=params, distributions=distributions, value=evaluated.nll, state=state
+    )
 
 
 def _point(space: Space, params: Mapping[str, Any]) -> Point:
@@ -218,7 +220,7 @@ def _point(space: Space, params: Mapping[str, Any]) -> Point:
 
 
 def _is_ordered(factor: Sequence[Point]) -> bool:
-    """True where alternatives are the rising values of one number, so that near ones are alike."""
+    """True if the alternatives are increasing values of one number."""
     if len(factor[0]) != 1:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Training of the trials a sweep still lacks: here, in processes, on a cluster, or by others."""
+"""Session: training of the pending trials of a sweep, or scripts that train them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import Driver, Tally
 from mdncli.sweep.executors import opened
-from mdncli.sweep.executors.base import Executor, Setting
+from mdncli.sweep.executors.base import Executor, ExecutorContext
 from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.forecast import Forecast, forecast
 from mdncli.sweep.request import Request
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
     from distributed import Client
 
 INLINE_COST = 2e10
-"""Work in operations, some seconds of it, for which no process is worth its start."""
+"""Work in operations, some seconds of it, below which starting processes does not pay."""
 
 
 @dataclass(frozen=True)
 class Session:
-    """A sweep that is to be trained, and how.
+    """A sweep to be trained, with its options.
 
     Args:
-        folder: where it is.
+        folder: of the sweep.
         library: its data.
         request: the options of the command.
-        listener: hears how it goes.
-        client: of the cluster that trains it, if one does.
+        listener: receives progress.
+        client: client of the cluster that trains it, if any.
     """
 
     folder: RunFolder
@@ -52,11 +52,11 @@ class Session:
 
     @property
     def sweep_folder(self) -> SweepFolder:
-        """The sweep's record of itself."""
+        """The sweep folder."""
         return SweepFolder(self.folder)
 
     def statuses(self, trials: Sequence[Trial]) -> dict[str, TrialStatus]:
-        """Status of each trial; one to be tried again counts as pending."""
+        """Status of each trial; failed ones to retry count as pending."""
         known = {trial.id: self.sweep_folder.status(trial) for trial in trials}
         again = self.request.retry is not None
         return {
@@ -65,12 +65,12 @@ class Session:
 
 
 def foreseen(session: Session, trials: Sequence[Trial], wanted: int) -> Forecast:
-    """Estimate the work that is left.
+    """Forecast the remaining work.
 
     Args:
-        session: to be estimated; its folder need not exist.
-        trials: that the sweep has so far.
-        wanted: trials that it is to have.
+        session: the session; its folder need not exist.
+        trials: trials so far.
+        wanted: final number of trials.
     """
     pending = _pending(session.sweep_folder, trials, session.statuses(trials), session.library)
     left = len(pending) + wanted - len(trials)
@@ -132,7 +132,7 @@ def train(session: Session, stop: Stop) -> SweepResult:
 def _stacks(
     session: Session, rounds: Rounds, tally: Tally, workers: int
 ) -> Iterator[list[TrialStack]]:
-    """The stacks of each round that are still to be trained."""
+    """Pending stacks of each round."""
     trackers = session.request.track
     if not rounds.one_by_one:
         pending = _pending(session.sweep_folder, rounds.trials, tally.statuses, session.library)
@@ -146,13 +146,13 @@ def _stacks(
 def _executor(
     session: Session, driver: Driver, pending: Sequence[PendingTrial], rounds: Rounds, stop: Stop
 ) -> Executor:
-    """The executor that trains; to be closed in the end."""
+    """Open the executor; to be closed at the end."""
     name, workers = _chosen(session, pending, rounds)
-    return opened(name, Setting(session.folder, workers, driver.hear, stop, session.client))
+    return opened(name, ExecutorContext(session.folder, workers, driver.hear, stop, session.client))
 
 
 def _chosen(session: Session, pending: Sequence[PendingTrial], rounds: Rounds) -> tuple[str, int]:
-    """A key of `EXECUTORS`, and how many workers it has."""
+    """Choose a key of `EXECUTORS`, and the number of its workers."""
     if not pending and not rounds.one_by_one:
         return "inline", 1
     if session.client is not None:
@@ -168,7 +168,7 @@ def _pending(
     statuses: Mapping[str, TrialStatus],
     library: Library,
 ) -> list[PendingTrial]:
-    """The trials that are still to be trained, each with the stack that it fits in."""
+    """Pending trials, each with the shape of its stack."""
     pending = []
     for trial in trials:
         if statuses.get(trial.id, PENDING).state == "pending":
@@ -182,12 +182,12 @@ def _pending(
 def _workers(
     pending: Sequence[PendingTrial], request: Request, *, later: int = 0, together: bool = False
 ) -> int:
-    """Number of processes: one for each core, where there is enough for each to do.
+    """Number of processes: one for each core, if there is enough work.
 
     Args:
-        pending: what is to be trained.
-        request: may name the number.
-        later: trials that are not known yet.
+        pending: trials to be trained.
+        request: may set the number.
+        later: number of trials not known yet.
         together: whether only those of one round can be trained at a time.
     """
     if request.workers is not None:
@@ -205,7 +205,7 @@ def _workers(
 
 
 def _leave(folder: RunFolder, error: BaseException | None) -> None:
-    """Let the folder say that there is more to do, or why that is impossible."""
+    """Set the status of the sweep when training ends before all trials are done."""
     failed = isinstance(error, Exception)
     with contextlib.suppress(MdnError, OSError):
         folder.write_status(
@@ -217,7 +217,7 @@ def _leave(folder: RunFolder, error: BaseException | None) -> None:
 
 
 def script(session: Session) -> list[str]:
-    """Commands that train the sweep for the engine of `--emit`, each a share of it."""
+    """Script of `--emit`, whose commands train a share of the sweep each."""
     folder, request = session.folder, session.request
     assert request.emit is not None
     every = _pending(session.sweep_folder, session.sweep_folder.trials(), {}, session.library)
@@ -226,7 +226,7 @@ def script(session: Session) -> list[str]:
 
 
 def train_part(session: Session) -> SweepResult:
-    """Train a share of a sweep beside others who train theirs; the last completes the sweep."""
+    """Train a share of a sweep; the last of all shares to end completes the sweep."""
     started = time.monotonic()
     folder, sweep_folder = session.folder, session.sweep_folder
     part = Part.of(session.request.part or "")
@@ -249,7 +249,7 @@ def train_part(session: Session) -> SweepResult:
             hint="the same command goes on with it",
             signal=tally.signal,
         )
-    # Whoever is last finds all done; where two are, one of them has the lock.
+    # The last share finds all done; of two at once only one gets the lock.
     if all(status.state != "pending" for status in session.statuses(trials).values()):
         whole = Session(folder, session.library, session.request, ignore)
         with contextlib.suppress(RunLockedError), interrupts.noting() as stop, folder.locked():

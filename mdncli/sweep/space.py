@@ -1,4 +1,4 @@
-"""Points of a sweep: all of a grid, drawn ones, or those of a list."""
+"""Points of a sweep: a grid, random points, or a list."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from mdncli.store import parsed
 from mdncli.sweep.axes import Axis, Interval, Values, kind_of, read
 
 Point = Mapping[str, str]
-"""Key path -> value as it would be written in an override."""
+"""Key path -> value as written in an override."""
 
 REPEATED = "seed"
-"""The axis that repeats a point rather than makes another: drawn points are trained with each."""
+"""Axis that repeats points rather than makes others: random points are trained with each seed."""
 
 LIST_LIMIT = 64 << 20
 """Largest list of trials in bytes."""
@@ -31,10 +31,10 @@ LIST_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class Space:
-    """The keys that vary in a sweep, and their values.
+    """Varying keys of a sweep, and their values.
 
     Args:
-        factors: each a sequence of alternatives that set one key, or several together.
+        factors: sequences of alternatives, each of which sets one key, or several together.
         intervals: key path -> numbers to draw from.
 
     >>> space = Space([[{"a": "1"}, {"a": "2"}], [{"seed": "0"}, {"seed": "1"}]])
@@ -46,17 +46,17 @@ class Space:
     intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """The number of points of its grid."""
+        """Number of points of the grid."""
         return math.prod(len(factor) for factor in self.factors)
 
     @property
     def keys(self) -> list[str]:
-        """The key paths that vary, in the order in which they were given."""
+        """Varying key paths, in the given order."""
         listed = (key for factor in self.factors for point in factor for key in point)
         return [*dict.fromkeys([*listed, *self.intervals])]
 
     def first(self) -> dict[str, str]:
-        """The point of all first alternatives and lower ends."""
+        """Point of all first alternatives and lower ends."""
         firsts = [factor[0] for factor in self.factors]
         return _joined(firsts) | {k: each.spelled(each.low) for k, each in self.intervals.items()}
 
@@ -70,10 +70,10 @@ class Space:
 
     @classmethod
     def of_json(cls, document: Mapping[str, Any]) -> Space:
-        """The space of `to_json`.
+        """Rebuild a space from `to_json`.
 
         Raises:
-            KeyError, TypeError, AttributeError: it is none.
+            KeyError, TypeError, AttributeError: it is invalid.
 
         >>> space = Space([[{"a": "1"}]], {"b": Interval(0.0, 1.0, log=False, whole=False)})
         >>> Space.of_json(space.to_json()) == space
@@ -83,12 +83,12 @@ class Space:
         return cls(document["factors"], intervals)
 
     def grid(self) -> Iterator[dict[str, str]]:
-        """All combinations; what was given last varies fastest."""
+        """All combinations; the last key varies fastest."""
         for parts in itertools.product(*self.factors):
             yield _joined(parts)
 
     def random(self, count: int, random: np.random.Generator) -> Iterator[dict[str, str]]:
-        """So many drawn points, each with every seed: what a seed does to one it does to all."""
+        """Random points, each with every seed, so that comparisons are paired."""
         points, again = self.repeats()
         for _ in range(count):
             drawn = points.draw(random)
@@ -96,13 +96,13 @@ class Space:
                 yield drawn | seeded
 
     def repeats(self) -> tuple[Space, Space]:
-        """Split the space into keys that tell points apart, and seeds that repeat them."""
+        """Split the space into keys that define points, and seeds that repeat them."""
         again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
         rest = [f for f in self.factors if not any(f is other for other in again)]
         return Space(rest, self.intervals), Space(again)
 
     def draw(self, random: np.random.Generator) -> dict[str, str]:
-        """One point, every alternative as likely as its rivals."""
+        """Draw one point, with all alternatives equally likely."""
         parts = [factor[int(random.integers(len(factor)))] for factor in self.factors]
         return _joined(parts) | {key: i.draw(random) for key, i in self.intervals.items()}
 
@@ -112,7 +112,7 @@ def _joined(parts: Sequence[Point]) -> dict[str, str]:
 
 
 def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
-    """The overrides that set one value, and the space that the others span.
+    """Split overrides into those that set one value, and the space spanned by the others.
 
     >>> plain, space = divided(["model.mixtures=2,5", "train.steps=100", "seed=0..9"])
     >>> plain, space.keys, len(space)
@@ -142,13 +142,13 @@ def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
 
 
 def spanned(axes: Mapping[str, Axis]) -> Space:
-    """The space of some axes that vary by themselves."""
+    """Space of some axes that vary independently."""
     factors = [[{k: text} for text in a.texts] for k, a in axes.items() if isinstance(a, Values)]
     return Space(factors, {k: a for k, a in axes.items() if isinstance(a, Interval)})
 
 
 def kind_of_key(key: str) -> Any:
-    """The kind of values that a key has, as far as axes differ by it; `other` of an unknown one."""
+    """Kind of values of a key, as far as relevant for axes; `other` for an unknown key."""
     path = tuple(key.split("."))
     known = fields(FileData)
     if path in known:
@@ -161,7 +161,7 @@ def kind_of_key(key: str) -> Any:
 
 
 def beside(one: Space, other: Space) -> Space:
-    """The space that two others span together.
+    """Product of two spaces.
 
     Raises:
         ConfigError: both set a key.
@@ -175,18 +175,18 @@ def beside(one: Space, other: Space) -> Space:
 
 
 def listed(text: str, label: str) -> list[Point]:
-    """The points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
+    r"""Points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
 
     Args:
         text: its content.
         label: its name in messages.
 
     Raises:
-        ConfigError: it is no such list.
+        ConfigError: it is invalid.
 
-    >>> listed('{"model.mixtures": 5}\\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
+    >>> listed('{"model.mixtures": 5}\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
     [{'model.mixtures': '5'}, {'model.hidden': '[8, 8]'}]
-    >>> listed("seed,model.mixtures\\n1,5\\n2,\\n", "t.csv")
+    >>> listed("seed,model.mixtures\n1,5\n2,\n", "t.csv")
     [{'seed': '1', 'model.mixtures': '5'}, {'seed': '2'}]
     """
     start = text.lstrip()[:1]

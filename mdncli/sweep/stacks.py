@@ -1,4 +1,4 @@
-"""Stacks of trials that train together: of one shape, cut so that every worker has its share."""
+"""Stacks of trials that train together: of one shape, split so that every worker gets some."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from mdncli.experiment import Bars, Dataset, Shape
 from mdncli.sweep.trials import Trial
 
 LEAST_REPLICAS = 32
-"""A stack of fewer networks costs more for each."""
+"""Least number of networks in a stack; fewer cost more per network."""
 
 MOST_REPLICAS = 1024
-"""One of more gains nothing, and is slower to save."""
+"""Most networks in a stack; more gain nothing, and are slower to save."""
 
 MOST_RUNS = 256
-"""Each keeps a lock, and so a file open."""
+"""Most runs in a stack: each keeps a lock file open."""
 
 STACKS_EACH = 4
-"""Stacks for each worker at least, so that none waits long for the last of another."""
+"""Least number of stacks per worker, so that none waits long for the last one."""
 
 STEP_COST = 2e5
-"""Cost of a step whatever its size, in operations."""
+"""Fixed cost of a step, in operations."""
 
 
 @dataclass(frozen=True)
 class PendingTrial:
-    """A trial that is to be trained: where, on what data, in which stack.
+    """A trial to be trained, with its folder, data and stack.
 
     Args:
-        trial: what it is.
-        folder: where its run goes.
-        fingerprints: of the data that it must be trained on.
-        shape: of the stacks it fits in, and how much work it is.
+        trial: the trial.
+        folder: of its run.
+        fingerprints: fingerprints that its data must have.
+        shape: of its stack, with the amount of work.
     """
 
     trial: Trial
@@ -55,13 +55,13 @@ class PendingTrial:
 
 @dataclass(frozen=True, eq=False)
 class TrialStack:
-    """Trials that train in one stack, and all that a worker need be told of them.
+    """Trials of one stack, as sent to a worker.
 
     Args:
         sweep: the name of the sweep's folder.
         trials: of one shape.
-        version: of mdncli, which the worker's must equal.
-        bars: what the validation NLL of its trials has to pass.
+        version: of mdncli, which must equal the worker's.
+        bars: pruning bounds on the validation NLL of its trials.
         trackers: keys of `mdncli.trackers.TRACKERS` that log its training.
     """
 
@@ -73,7 +73,7 @@ class TrialStack:
 
     @property
     def label(self) -> str:
-        """The shape of its trials, for people."""
+        """Description of the shape."""
         return self.trials[0].shape.label
 
     @property
@@ -82,7 +82,7 @@ class TrialStack:
         return sum(one.cost for one in self.trials)
 
     def parts(self) -> list[TrialStack]:
-        """Each of its trials as a stack by itself."""
+        """Each of its trials as a stack of its own."""
         return [replace(self, trials=[one]) for one in self.trials]
 
 
@@ -105,7 +105,7 @@ class Library:
         return replace(self._datasets[section], config=config)
 
     def fingerprints(self) -> dict[str, dict[str, str]]:
-        """`section_of` of what has been read -> the fingerprints of its data."""
+        """`section_of` a config -> fingerprints, of all data read so far."""
         return {section: each.fingerprints for section, each in self._datasets.items()}
 
 
@@ -121,13 +121,13 @@ def stacked(
     bars: Bars | None = None,
     trackers: Sequence[str] = (),
 ) -> list[TrialStack]:
-    """Trials as stacks, the most work first.
+    """Group trials into stacks, the most work first.
 
     Args:
         sweep: the name of its folder.
         trials: to be trained.
-        workers: who will share them.
-        bars: what the validation NLL of each has to pass.
+        workers: number of workers.
+        bars: pruning bounds on the validation NLL of each.
         trackers: keys of `mdncli.trackers.TRACKERS` that log their training.
     """
     alike: dict[Hashable, list[PendingTrial]] = {}
@@ -146,7 +146,7 @@ def stacked(
 
 
 def _runs_together(one: PendingTrial, share: float) -> int:
-    """The number of runs like this one that a stack should have."""
+    """Number of runs of this shape that a stack should have."""
     replicas = one.shape.replicas
     most = min(MOST_RUNS, MOST_REPLICAS // replicas)
     return max(1, min(max(int(share / one.cost), LEAST_REPLICAS // replicas), most))

@@ -1,4 +1,4 @@
-"""A trial: a point of a sweep, the config that it comes to, and the name that follows from both."""
+"""Trials: points of a sweep, with their configs and names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from mdncli.store import FORMAT
 from mdncli.sweep.space import Point
 
 MOST_FAULTS = 20
-"""Faults that are told before a sweep is given up."""
+"""Most faults that are listed."""
 
 ENOUGH_POINTS = 1000
-"""Points that are looked at where one of them is wrong: more would tell little else."""
+"""Most points checked once one is invalid: further ones have mostly the same faults."""
 
 LONGEST_LABEL = 70
-"""Characters of a trial's name that tell its point; its identity follows."""
+"""Most characters of a trial's name for its point; its identity follows."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,11 @@ class Trial:
     """One run of a sweep.
 
     Args:
-        id: the start of the SHA-256 of its resolved config, its name left out.
-        overrides: key path -> value, as JSON, of what tells it from the sweep's other trials.
+        id: the start of the SHA-256 of its resolved config without the name.
+        overrides: key path -> value, as JSON, of the keys that vary in the sweep.
         config: the resolved config.
-        point: what was asked for, as overrides are written.
-        round: which of several, one after another, it belongs to.
+        point: the point, as written in overrides.
+        round: number of its round.
     """
 
     id: str
@@ -51,11 +51,11 @@ class Trial:
 
     @property
     def name(self) -> str:
-        """Its run's name: what sets it apart, and its identity."""
+        """Name of its run: its point and its identity."""
         return self.config.name
 
     def to_json(self) -> dict[str, Any]:
-        """The trial as a line of the sweep's list."""
+        """Trial as a line of the sweep's list."""
         config = self.config.model_dump(mode="json")
         return {
             "trial": self.id,
@@ -103,15 +103,15 @@ def identity(config: Config, recorded: int = FORMAT) -> str:
 def resolve(
     load: Callable[[Point], Config], points: Iterable[Point], keys: Sequence[str]
 ) -> list[Trial]:
-    """The trials of some points, each once, in order.
+    """Resolve points to trials, each once, in order.
 
     Args:
-        load: the config of a point.
+        load: loads the config of a point.
         points: to be resolved.
-        keys: that tell trials apart.
+        keys: that vary in the sweep.
 
     Raises:
-        ConfigError: some of them are wrong; each fault is told once.
+        ConfigError: some of them are invalid; each fault is listed once.
     """
     found: dict[str, Trial] = {}
     faults: dict[str, None] = {}
@@ -130,10 +130,10 @@ def resolve(
 
 
 def trial_of(config: Config, point: Point, keys: Sequence[str]) -> Trial:
-    """The trial that a config is, named after the point it belongs to.
+    """Trial of a config, named after its point.
 
-    On a machine with many cores it is still one thread's work, since its last bits depend on how
-    many they are and the stacks of a sweep share the cores among them.
+    It trains on one thread on any machine, since the last bits of results depend on the number of
+    threads and the stacks of a sweep share the cores.
     """
     if config.train.asked_threads is None:
         config = config.model_copy(update={"train": config.train.model_copy(update={"threads": 1})})
@@ -153,7 +153,7 @@ def _value(config: Config, key: str) -> Any:
 
 
 def _label(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """The values that set a trial apart, as part of a folder's name.
+    """Varying values of a trial, as part of a folder's name.
 
     >>> _label({"model.mixtures": 5, "model.hidden": [8, 8]}, ["model.mixtures", "model.hidden"])
     'mixtures5-hidden8_8'
@@ -173,7 +173,7 @@ def _plain(value: Any) -> str:
 
 
 def short_keys(keys: Sequence[str]) -> dict[str, str]:
-    """Key path -> its last word, or as many of its last as tell it from the others.
+    """Key path -> its shortest unique suffix, in whole words.
 
     >>> short_keys(["train.noise.inputs", "data.inputs", "seed"])
     {'train.noise.inputs': 'noise.inputs', 'data.inputs': 'data.inputs', 'seed': 'seed'}

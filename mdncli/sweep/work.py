@@ -1,4 +1,4 @@
-"""The work of a worker: train a stack and say what has become of each trial, without raising."""
+"""Work of a worker: train a stack and return the status of each trial, without raising."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
 from mdncli.trackers import tracked
 
 _read: dict[str, Dataset] = {}
-"""The data that this process has read, by `section_of`."""
+"""Cache of the data that this process has read, by `section_of`."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A trial that a worker is done with.
+    """Status of a trial after training.
 
     Args:
         id: of the trial.
-        status: what has become of it; `pending` if a signal came first.
+        status: of the trial; `pending` if a signal came first.
     """
 
     id: str
@@ -39,19 +39,19 @@ def train(
     """Train the trials of a stack.
 
     Args:
-        stack: what to train.
-        listener: hears how it goes, where it is trained in the process of the driver.
-        stop: says which signal, if any, asks to stop.
+        stack: of trials.
+        listener: receives progress, if trained in the process of the driver.
+        stop: returns the signal that asks to stop, if any.
 
     Returns:
-        What has become of each run, and the signal that stopped it, if one did.
+        Status of each trial, and the signal that stopped the stack, if any.
     """
     listener = tracked(listener, stack.trackers)
     statuses: dict[str, TrialStatus] = {}
     signal: int | None = None
     assigned: list[tuple[PendingTrial, Assignment]] = []
     for one in stack.trials:
-        # Whoever died over this stack may have completed some of it.
+        # A worker that died over this stack may have completed some of it.
         if (known := status_of(RunFolder(one.folder))).state == "completed":
             statuses[one.trial.id] = known
             continue
@@ -100,7 +100,7 @@ def _dataset(one: PendingTrial) -> Dataset:
 
 
 def _fail_all(assigned: Sequence[tuple[PendingTrial, Assignment]], reason: str) -> None:
-    """Mark the runs that a fault has kept from their end."""
+    """Mark the unfinished runs as failed by an error."""
     for one, assignment in assigned:
         if status_of(assignment.run).state == "pending":
             _failed(one, reason)
@@ -112,7 +112,7 @@ def _failed(one: PendingTrial, reason: str) -> TrialStatus:
 
 
 def mark_failed(run: RunFolder, reason: str) -> None:
-    """Let the folder of a trial say that it has failed, as far as it can be written to."""
+    """Write the status `failed` into the folder of a trial, if it is writable."""
     with contextlib.suppress(MdnError), store.writing(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
         run.write_status("failed", 0, reason)

@@ -1,4 +1,4 @@
-"""Trackers: listeners that log a training elsewhere, listed here without importing any.
+"""Trackers: listeners that log training elsewhere, listed here without importing any.
 
 A new one is one file with a function that makes a listener, and one line in `TRACKERS`. It hears
 `RunBegun`, `RunMeasured` and `RunEnded` of every run, with its folder, and may ignore other events.
@@ -16,7 +16,7 @@ from mdncli.events import Listener, fanned_out
 
 @dataclass(frozen=True)
 class Tracker:
-    """A tracker that can be asked for by name.
+    """Entry of the registry of trackers.
 
     Args:
         function: makes the listener of one command, as `"module:function"`.
@@ -42,7 +42,7 @@ TRACKERS: dict[str, Tracker] = {
 
 
 def require(names: Sequence[str]) -> None:
-    """Refuse names of trackers that there are not.
+    """Refuse unknown names of trackers.
 
     Raises:
         UsageError: there is no tracker of a name.
@@ -57,10 +57,10 @@ def require(names: Sequence[str]) -> None:
 
 
 def tracked(listener: Listener, names: Sequence[str]) -> Listener:
-    """A listener whose events go to trackers, too; one that fails hurts nobody.
+    """Listener that also sends its events to trackers; a failing tracker stops nothing else.
 
     Args:
-        listener: hears everything first, and a warning about a tracker that fails.
+        listener: receives everything first, and a warning about a tracker that fails.
         names: keys of `TRACKERS`.
 
     Raises:

@@ -19,7 +19,7 @@ COLUMNS = ("step", "epoch", "seconds", "learning_rate", "nll_train", "nll_valida
 def track() -> Listener:
     """A listener that keeps the table of every run up to date.
 
-    A run that goes on has all rows again, also those of when it was not tracked.
+    The table of a resumed run has all rows, also those from before it was tracked.
     """
     return _hear
 

@@ -1,1 +1,1 @@
-"""Stacked training of many networks at once; the only room that imports torch."""
+"""Stacked training of many networks at once; the only package that imports torch."""

@@ -154,8 +154,8 @@ class Batches:
         self._full = all(order.batch == order.rows for order in orders)
         rows, count = blocks * length, len(orders)
         values = count * rows * sum(part.shape[0] for part in data[0])
-        fitting = min(WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
-        self._steps = 1 if self._full else max(1, fitting)
+        most = min(WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
+        self._steps = 1 if self._full else max(1, most)
         self._window, self._offset = -1, 0
         self._indices = np.zeros((self._steps, count, rows), np.int64)
         self._x, self._y = (

@@ -60,7 +60,7 @@ def memory_errors(needed: Callable[[], int]) -> Iterator[None]:
     """Translate torch's errors where memory is short into ones that a user can act on.
 
     Args:
-        needed: how many bytes are taken in all; asked for only after an error.
+        needed: number of bytes needed in all; called only after an error.
 
     Raises:
         MemoryError: there is not enough on the CPU.
@@ -74,15 +74,15 @@ def memory_errors(needed: Callable[[], int]) -> Iterator[None]:
             hint="use train.device=cpu, smaller batches or fewer networks at once",
         ) from None
     except RuntimeError as error:
-        # Of the CPU's memory torch tells by words alone. What it had got by then is still held, so
-        # that the system, asked for as much again, refuses it too.
+        # torch reports a lack of CPU memory only in the message. Memory it has got by then is still
+        # held, so that the system refuses the same request again.
         if not _is_granted(needed()):
             raise MemoryError(str(error)) from error
         raise
 
 
 def _is_granted(size: int) -> bool:
-    """Whether the system gives this process so many bytes; they are given back untouched."""
+    """True if the system grants this process so many bytes, which are released at once."""
     try:
         np.empty(size, np.uint8)
     except MemoryError:

@@ -22,13 +22,13 @@ from mdncli.training.memory import Share, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
-    Event,
     Finished,
     Progress,
     Replica,
     RolledBack,
+    StackEvent,
     StackPlan,
-    Stopped,
+    StoppedEarly,
     TrainingData,
     Validated,
 )
@@ -69,8 +69,8 @@ class Stack:
     A replica's trajectory does not depend on the others in the stack, to the last bit on one
     thread of one machine. One whose NLL explodes or is not finite is rolled back to its best
     weights and continues at half its learning rate, at most twice. One that stops early or diverges
-    nevertheless leaves the stack and takes no more time. Dead components of a collapsed mixture may
-    be reinitialised.
+    nevertheless leaves the stack and takes no more time. Unused components of a collapsed mixture
+    may be reinitialised.
 
     Args:
         plan: settings that the replicas share.
@@ -142,7 +142,7 @@ class Stack:
                 live[order], {name: values[live[order]] for name, values in state.items()}
             )
 
-    def run(self) -> Iterator[Event]:
+    def run(self) -> Iterator[StackEvent]:
         """Train to the end; between events `state`, `best` and `stop` may be called.
 
         Raises:
@@ -152,7 +152,7 @@ class Stack:
         with memory_errors(self._needed):
             yield from self._run()
 
-    def _run(self) -> Iterator[Event]:
+    def _run(self) -> Iterator[StackEvent]:
         began = reported = perf_counter()
         steps, every = self.plan.steps, self.plan.validate_every
         while self.engine is not None and self.engine.step < steps:
@@ -193,7 +193,7 @@ class Stack:
         """Parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
         return Layout(self.plan.network).named(self.state(replicas)["best.weights"])
 
-    def _validate(self, engine: Engine, began: float) -> Iterator[Event]:
+    def _validate(self, engine: Engine, began: float) -> Iterator[StackEvent]:
         ids, step = self._ids, engine.step
         train, validation = engine.take_training_nll(self._counted), engine.validation_nll()
         self._counted = 0
@@ -239,7 +239,7 @@ class Stack:
                 detail = f"NLL {train[at]:.6g} in training, {validation[at]:.6g} in validation"
                 yield Diverged(index, step, detail, *self._least_likely(index))
             elif status[at] == STOPPED:
-                yield Stopped(index, step)
+                yield StoppedEarly(index, step)
 
     def _reseed(self, step: int, sound: NDArray[np.bool_]) -> tuple[NDArray[np.int64], _Replaced]:
         """Numbers of components of the sound replicas to reinitialise, and the new parameters."""

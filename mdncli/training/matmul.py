@@ -189,6 +189,6 @@ def units_together(units: int, inputs: int, rows: int) -> int:
     """
     if not inputs or not multiplies_with_avx512():
         return units
-    fitting = min(_MOST_VALUES // inputs, _MOST_OPERATIONS // (inputs * rows))
-    part = max((part for part in range(4, fitting + 1) if units % part == 0), default=units)
-    return units if units <= fitting else part
+    most = min(_MOST_VALUES // inputs, _MOST_OPERATIONS // (inputs * rows))
+    part = max((part for part in range(4, most + 1) if units % part == 0), default=units)
+    return units if units <= most else part

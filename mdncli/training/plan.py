@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mdncli.head import AnyHead
 from mdncli.network import Network
 
-Rows = NDArray[np.float32]
+Float32Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class TrainingData:
         y_validation: targets, (D, m).
     """
 
-    x_train: Rows
-    y_train: Rows
-    x_validation: Rows
-    y_validation: Rows
+    x_train: Float32Array
+    y_train: Float32Array
+    x_validation: Float32Array
+    y_validation: Float32Array
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class StackPlan:
             is validated and kept as the best; 0 disables it. The decay of step t is t / (t + 9) at
             most, so that the first weights are soon forgotten (Polyak and Juditsky 1992; that bound
             is usual).
-        reseed: whether a collapsed mixture's dead components are reinitialised; see
+        reseed: whether a collapsed mixture's unused components are reinitialised; see
             `mdncli.training.reseeding`.
     """
 
@@ -154,7 +154,7 @@ class Validated:
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StoppedEarly:
     """Early stopping: a replica has left the stack, out of patience."""
 
     replica: int
@@ -203,4 +203,4 @@ class Finished:
     """End of training: all steps are done, or no replica is left."""
 
 
-Event = Progress | Validated | Stopped | RolledBack | Diverged | Finished
+StackEvent = Progress | Validated | StoppedEarly | RolledBack | Diverged | Finished

@@ -1,9 +1,9 @@
-"""Reinitialisation of the dead components of a collapsed mixture.
+"""Reinitialisation of the unused components of a collapsed mixture.
 
-A component with no weight at any row gets no gradient and stays dead. Most mixtures are none the
+A component with no weight at any row gets no gradient and stays unused. Most mixtures are none the
 worse for that: they had more components than they need, and reviving them was measured to gain
 nothing. But a mixture with a single component left has collapsed, and cannot learn whether it would
-need more. Some of its dead components are then reinitialised as shifted copies of that one.
+need more. Some of its unused components are then reinitialised as shifted copies of that one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mdncli.training.layout import Layout
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 CHECKS = 0.1, 0.2, 0.4
-"""Fractions of all steps after which the next validation looks for dead components."""
+"""Fractions of all steps after which the next validation looks for unused components."""
 
 _ROWS = 512
 """Most training rows that are looked at, evenly spaced."""
@@ -32,7 +32,7 @@ Flat = NDArray[np.float32]
 
 
 def is_due(plan: StackPlan, step: int) -> bool:
-    """Decide whether a validation looks for dead components.
+    """Decide whether a validation looks for unused components.
 
     >>> from mdncli.network import Network
     >>> network, head = Network(1, (8,), "tanh", 6), Head(2, 1)
@@ -48,7 +48,7 @@ def is_due(plan: StackPlan, step: int) -> bool:
 def reseed_components(
     plan: StackPlan, data: TrainingData, replica: Replica, weights: Flat
 ) -> tuple[int, Flat, NDArray[np.bool_]]:
-    """Reinitialise some dead components of a network, if all but one are dead.
+    """Reinitialise some unused components of a network, if all but one are unused.
 
     Args:
         plan: shared by the stack.
@@ -72,10 +72,10 @@ def reseed_components(
         return unchanged
     mixture = head(raw)
     heaviest = mixture.weights[:used].max(axis=1)
-    dead = np.flatnonzero(heaviest < USED)
-    if len(dead) < used - 1:
+    unused = np.flatnonzero(heaviest < USED)
+    if len(unused) < used - 1:
         return unchanged
-    dead, source = dead[: max(1, round(_MOST_REVIVED * used))], int(np.argmax(heaviest))
+    unused, source = unused[: max(1, round(_MOST_REVIVED * used))], int(np.argmax(heaviest))
     log_prob = mixture.log_prob(data.y_train[:, rows].T.astype(np.float64))
     worst = np.argsort(log_prob)[: max(1, int(_WORST * len(rows)))]
     shift = mixture.scale[source][:, worst].mean(axis=1)
@@ -84,8 +84,8 @@ def reseed_components(
     theirs = head.component(source)
     # All copies share the weight of the source.
     shared = named[bias][0, theirs].copy()
-    shared[0] -= np.log(1 + len(dead))
-    for component, side in zip([source, *dead], np.linspace(-1, 1, 1 + len(dead)), strict=True):
+    shared[0] -= np.log(1 + len(unused))
+    for component, side in zip([source, *unused], np.linspace(-1, 1, 1 + len(unused)), strict=True):
         own = head.component(component)
         named[weight][0, own] = named[weight][0, theirs]
         named[bias][0, own] = shared
@@ -93,4 +93,4 @@ def reseed_components(
         changed[weight][own] = changed[bias][own] = 1
     flat = layout.flat({name: values[0] for name, values in named.items()})
     mask = layout.flat(changed) > 0
-    return len(dead), np.where(mask, flat, weights), mask
+    return len(unused), np.where(mask, flat, weights), mask

@@ -1,4 +1,4 @@
-"""How fast the training engine is: against a tutorial's loop, a fused C loop, and its own size.
+"""Speed of the training engine, against a tutorial's loop and a fused C loop, and by size.
 
     python tests/benchmarks/engine.py [--only PART]... [--figure cost.png] [--large]
 
@@ -329,7 +329,7 @@ def cost_against_replicas(figure: Path | None) -> None:
 
 
 def exponents() -> None:
-    """How the time of a step grows with each size, all else equal: the fitted exponent."""
+    """Fitted exponents of the time of a step in each size, all else equal."""
     base = {"hidden": (32, 32), "mixtures": 8, "batch_size": 256, "activation": "silu"}
     sweeps: dict[str, Sequence[tuple[int, dict]]] = {
         "rows of a batch": [(n, {"batch_size": n}) for n in (128, 256, 512, 1024, 2048, 4096)],
@@ -387,7 +387,7 @@ SCRIPT = (
 
 
 def script(name: str, steps: int) -> None:
-    """What a tutorial's script does, for a process of its own."""
+    """Run a tutorial's script, in a process of its own."""
     torch.set_num_threads(1)
     tutorial({work.name: work for work in (FULL, BATCHED)}[name])(steps)
 
@@ -449,7 +449,7 @@ def side_by_side(turns: int = 3, processes: int = 8) -> None:
 
 
 def start_up(turns: int = 5) -> None:
-    """What `mdn train` takes beside its loop, against `import torch`."""
+    """Time of `mdn train` beside its loop, against `import torch`."""
     taken = []
     for _ in range(turns):
         bare = seconds([sys.executable, "-c", "import torch"])

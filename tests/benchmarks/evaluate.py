@@ -1,4 +1,4 @@
-"""Whether predictions are right, and fast: `python tests/benchmarks/evaluate.py [PART...]`.
+"""Accuracy and speed of predictions: `python tests/benchmarks/evaluate.py [PART...]`.
 
 Parts: `forms` holds closed forms to numerical integration, `coverage` the intervals and regions of
 every exact density to draws from it, `speed` times what is done with given parameters on one core,

@@ -1,4 +1,4 @@
-"""How near the examples come to the truth: `python tests/benchmarks/gallery.py [CONFIG...]`.
+"""Excess NLL of the examples: `python tests/benchmarks/gallery.py [CONFIG...]`.
 
 Trains all configs of the gallery in one process, each as its author wrote it, then every dataset
 again by the defaults alone on 1,000, 3,000 and 10,000 rows. Prints for each the exact NLL and the
@@ -47,11 +47,11 @@ HOPELESS = (
     "watches-mlp",
     "multi-output-independent",
 )
-"""Configs that show what one predicted number, or targets apart, cannot say; they have no bound."""
+"""Configs that show the limits of point predictions or independent targets; they have no bound."""
 DEFAULT_BOUNDS = {1_000: 0.13, 3_000: 0.07, 10_000: 0.03}
 """Rows -> the most excess of the defaults."""
 LARGE_BOUNDS = {3_000: 0.06, 30_000: 0.02, 300_000: 0.008}
-"""The same of the classic problem, `inverse_sine`, for more and more rows."""
+"""Rows -> the most excess of the defaults on the classic problem, `inverse_sine`."""
 RECIPE_SECONDS = 60.0
 """A recipe that takes longer is cut short, and that is said."""
 
@@ -77,7 +77,7 @@ def table(
 
 
 def fresh_rows(dataset: Dataset) -> Table:
-    """Rows that nothing has seen."""
+    """Rows unseen in training."""
     problem, seed = dataset.problem, dataset.config.data.seed
     assert problem is not None
     return problem.table(*problem.draw(stream(seed, "fresh rows"), FRESH_ROWS))
@@ -122,7 +122,7 @@ def classic(overrides: Sequence[str]) -> Iterator[tuple[Config, float]]:
 
 
 def recipe(dataset: Dataset, exact: float) -> str:
-    """What a tutorial's plain loop makes of a config, in words."""
+    """Result of a tutorial's plain loop on a config, in words."""
     import torch
     from torch import nn
 

@@ -1,4 +1,4 @@
-"""How `mdn train` copes with many rows: its start, rows a second and memory, for the whole command.
+"""`mdn train` on many rows: start, rows a second and memory, of the whole command.
 
     python tests/benchmarks/large.py [--rows 20000000] [--formats parquet csv] [--steps 600]
 

@@ -17,7 +17,7 @@ from PIL import Image
 from mdncli import config as configs
 from mdncli import experiment
 from mdncli.commands.plot import plot
-from mdncli.commands.sample import Request, sample
+from mdncli.commands.sample import SampleRequest, sample
 from mdncli.events import ignore
 
 ROOT = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def main() -> None:
         for name, (figure, of) in PICTURES.items():
             (file,) = plot([paths[run] for run in of], [figure], runs, ignore).lines
             shrink(Path(file), folder / f"{name}.png")
-        request = Request(temperatures=TEMPERATURES, grid="-15:15:1000")
+        request = SampleRequest(temperatures=TEMPERATURES, grid="-15:15:1000")
         file = sample(paths["keras-sine"], request, runs, ignore).lines[1]
         shrink(Path(file), folder / "temperatures.png")
 

@@ -1,4 +1,6 @@
-"""Whatever the table: `python tests/benchmarks/random_tables.py [--tables 1000] [--seed 0]`.
+"""Robustness of the defaults on random tables.
+
+    python tests/benchmarks/random_tables.py [--tables 1000] [--seed 0]
 
 Draws tables from random laws: 20 to 5,000 rows, 1 to 50 columns of mixed scales, some of them
 constant, repeated, coarse or with rare outliers of a million; a target that follows a few columns,
@@ -46,7 +48,7 @@ Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class Law:
-    """Where rows come from, and what is peculiar about them."""
+    """Law of the rows of a table, and its peculiarities."""
 
     draw: Draw
     rows: int
@@ -121,7 +123,7 @@ def law(seed: int) -> Law:
 
 
 def judged(seeds: Sequence[int], more: Sequence[str]) -> dict[int, float]:
-    """How much worse than the Gaussian each law is modelled, in nats; NaN where nothing is."""
+    """Excess NLL of the model over the Gaussian for each law, in nats; NaN for a failed run."""
     with tempfile.TemporaryDirectory() as root:
         return _judged({seed: law(seed) for seed in seeds}, Path(root), more)
 

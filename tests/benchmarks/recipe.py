@@ -1,4 +1,4 @@
-"""What the defaults are chosen by: `python tests/benchmarks/recipe.py DIR CANDIDATE...`.
+"""Comparison of candidate defaults: `python tests/benchmarks/recipe.py DIR CANDIDATE...`.
 
 A candidate is a handful of overrides of the config, such as `model.mixtures=5;train.dropout=0.1`;
 `-` stands for the defaults as they are. Every candidate is scored on rows that are held out from

@@ -1,4 +1,4 @@
-"""How long it takes to list thousands of runs, against a bare interpreter that imports Typer.
+"""Time to list thousands of runs, against a bare interpreter that imports Typer.
 
     python tests/benchmarks/runs.py [--runs 2000]
 

@@ -1,4 +1,4 @@
-"""What sweeps promise, measured: cost, equal results on a cluster, kills, and search by TPE.
+"""Benchmarks of sweeps: cost, equal results on a cluster, kills, and search by TPE.
 
     python tests/benchmarks/sweep.py                    # everything, in full: about an hour
     python tests/benchmarks/sweep.py --tiny             # the same in some minutes, for a look
@@ -45,9 +45,9 @@ class Row:
 
     Args:
         label: what was measured.
-        figure: what came of it.
-        target: what was promised, if anything.
-        held: whether the promise was kept.
+        figure: the result.
+        target: the bound, if any.
+        held: whether the bound is met.
     """
 
     label: str
@@ -251,7 +251,7 @@ def _learnt(sweep: RunFolder) -> dict[str, str]:
 
 
 def _finished(root: Path) -> int:
-    """How many trials of the sweeps in a folder are complete."""
+    """Number of complete trials of the sweeps in a folder."""
     return len([*root.glob("[0-9]*/trials/*/result.json")])
 
 

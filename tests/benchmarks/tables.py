@@ -1,4 +1,4 @@
-"""What tables and shell loops cost: `python tests/benchmarks/tables.py [NAME...]`.
+"""Cost of tables and shell loops: `python tests/benchmarks/tables.py [NAME...]`.
 
 Prints a line for each promise: the figure, its bound and what it is made of; exits 1 if one is
 broken. Every measurement is a fresh process; the median of several counts. Promises about time are
@@ -195,7 +195,7 @@ BENCHMARKS: dict[str, Callable[..., Iterator[Promise]]] = {
 
 
 def fresh(code: str, job: dict[str, object]) -> dict[str, float]:
-    """What `code` leaves in `answer`, run in a process of its own that is given `job`."""
+    """Run `code` on `job` in a process of its own, and return its `answer`."""
     program = f"import json, sys\njob = json.load(sys.stdin)\n{code}\nprint(json.dumps(answer))"
     finished = subprocess.run(
         [sys.executable, "-c", program],

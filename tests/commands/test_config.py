@@ -45,8 +45,11 @@ def test_show_is_the_config_with_every_default() -> None:
     Path("shown.yaml").write_text("\n".join(lines))
     assert config.load("shown.yaml") == config.load("sine", ["model.mixtures=7"])
     assert any(line.startswith("  mixtures: 7          ") for line in lines)
-    assert "  ensemble: 5                   # networks trained side by side and averaged" in lines
-    assert "  device: auto                  # where training runs: auto, cpu, cuda" in lines
+    assert (
+        "  ensemble: 5                   # number of networks, whose densities are averaged"
+        in lines
+    )
+    assert "  device: auto                  # device to train on: auto, cpu, cuda" in lines
 
 
 @pytest.mark.parametrize("items", [[], ["sine", "table"], ["seed=3"]])

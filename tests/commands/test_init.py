@@ -133,7 +133,7 @@ def test_skewed_inputs_are_mentioned() -> None:
     [
         (0, "x", None, ""),
         (50, "x", "drop", "Missing values in 4 of 200 rows (x 4): these are left out; impute"),
-        (5, "x", "impute", "Missing values in 40 of 200 rows (x 40): a median stands in"),
+        (5, "x", "impute", "Missing values in 40 of 200 rows (x 40): replaced by the median"),
         (5, "y", "drop", "Missing values in 40 of 200 rows (y 40): these are left out, since"),
     ],
 )

@@ -43,15 +43,15 @@ def forced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Make every size count as large; returns the arrays that were put in files."""
     made: list[tuple[int, ...]] = []
 
-    def room(shape, dtype, *, spooled):
+    def allocate(shape, dtype, *, spooled):
         if spooled:
             made.append(shape if isinstance(shape, tuple) else (shape,))
-        return spool.room(shape, dtype, spooled=spooled)
+        return spool.allocate(shape, dtype, spooled=spooled)
 
     def force() -> list[tuple[int, ...]]:
         monkeypatch.setenv("TMPDIR", str(tmp_path))
         for module in (column, job):
-            monkeypatch.setattr(module, "room", room)
+            monkeypatch.setattr(module, "allocate", allocate)
         for module in (column, binary):
             monkeypatch.setattr(module, "LARGE_BYTES", 0)
             monkeypatch.setattr(binary, "_RECEIVED_BYTES", 1 << 10)
@@ -85,7 +85,7 @@ def test_training_on_mapped_rows_gives_the_same_weights(here, forced, tmp_path, 
     assert_equal(trained(here, *arguments), plain)
     # The training rows, inputs and targets together, and those of validation.
     assert [shape for shape in made if len(shape) == 2] == [(2397, 9), (153, 9)]
-    if suffix != "csv":  # which grows, so that more rooms are made
+    if suffix != "csv":  # which grows, so that more arrays are allocated
         assert made.count((ROWS,)) == (6 if suffix == "parquet" else 4)
 
 

@@ -16,12 +16,12 @@ SMALL = ("data.rows=300", "train.steps=20", "model.hidden=4", "model.ensemble=1"
 
 
 def bias(chunk: Chunk) -> np.ndarray:
-    """How far y is above its mean, (N, D)."""
+    """Error y minus the predicted mean, (N, D)."""
     return chunk.error
 
 
 def likelihood(chunk: Chunk) -> np.ndarray:
-    """The probability of what happened, (N,)."""
+    """Probability of the observed class, (N,)."""
     return np.exp(-chunk.nll)
 
 

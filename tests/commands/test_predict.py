@@ -19,7 +19,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from mdncli.commands import predict as command
-from mdncli.commands.predict import Request
+from mdncli.commands.predict import PredictRequest
 from mdncli.data import delimited
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
@@ -79,7 +79,7 @@ def predict(flats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pre
 
     def call(text: str | bytes, name: str = "new.csv", **options: Any) -> list[dict[str, str]]:
         Path(name).write_bytes(text.encode() if isinstance(text, str) else text)
-        request = Request(at=name, output="out.csv", force=True, **options)
+        request = PredictRequest(at=name, output="out.csv", force=True, **options)
         answer = command.predict(str(flats), request, tmp_path, ignore)
         assert answer.lines == ["out.csv"]
         rows = list(csv.DictReader(StringIO(Path("out.csv").read_text())))
@@ -251,7 +251,7 @@ def test_no_character_of_a_cell_is_lost(flats: Path, tmp_path: Path, separator: 
     cells = [["id", "size", "city", "new", "year"], ["007", "70.50", "Oslo", "true", "1957"]]
     (tmp_path / "in.txt").write_text("".join(separator.join(row) + "\n" for row in cells))
     for name, own in (("out.csv", ","), ("out.tsv", "\t")):
-        request = Request(at=str(tmp_path / "in.txt"), output=str(tmp_path / name))
+        request = PredictRequest(at=str(tmp_path / "in.txt"), output=str(tmp_path / name))
         command.predict(str(flats), request, tmp_path, ignore)
         with (tmp_path / name).open() as file:
             assert [row[:5] for row in csv.reader(file, delimiter=own)] == cells
@@ -272,13 +272,15 @@ def test_formats_in_and_out(predict: Predict, flats: Path, suffix: str) -> None:
     from mdncli.data import table
 
     out = f"other.{suffix}"
-    command.predict(str(flats), Request(at=f"in.{suffix}", output=out), Path(), ignore)
+    command.predict(str(flats), PredictRequest(at=f"in.{suffix}", output=out), Path(), ignore)
     found = table.read(out)
     assert list(found.columns) == list(expected[0])
     for name in ("size", "price_q0.95", "log_prob"):
         numbers = [float(row[name]) for row in expected]
         np.testing.assert_allclose(found.numbers(name), numbers, rtol=1e-12)
-    command.predict(str(flats), Request(at="new.csv", output="typed.parquet"), Path(), ignore)
+    command.predict(
+        str(flats), PredictRequest(at="new.csv", output="typed.parquet"), Path(), ignore
+    )
     assert pl.read_parquet("typed.parquet").schema["size"] == pl.Float64
 
 
@@ -320,7 +322,7 @@ def test_the_row_of_a_fault_in_a_binary_file_is_its_own(flats: Path, tmp_path: P
     size[69_000] = np.nan
     columns = {"size": size, "city": ["Oslo"] * len(size), "new": size > 0}
     Table.of(columns).write(tmp_path / "in.npz")
-    request = Request(at=str(tmp_path / "in.npz"), output=str(tmp_path / "out.csv"))
+    request = PredictRequest(at=str(tmp_path / "in.npz"), output=str(tmp_path / "out.csv"))
     with pytest.raises(DataError, match="row 69001, column 'size': the value is missing"):
         command.predict(str(flats), request, tmp_path, ignore)
 
@@ -370,28 +372,31 @@ def test_a_bad_table_is_refused_and_nothing_is_left(
 @pytest.mark.parametrize(
     ("request_", "message"),
     [
-        (Request(at="new.csv", quantiles="0"), "--quantiles 0: '0' is not between 0 and 1"),
-        (Request(at="new.csv", quantiles="0.5,1"), "'1' is not between"),
-        (Request(at="new.csv", quantiles="nan"), "'nan' is not between"),
-        (Request(at="new.csv", quantiles="0.5,,0.9"), "'' is not between"),
-        (Request(at="new.csv", quantiles="0.5;0.9"), "'0.5;0.9' is not between"),
-        (Request(at="new.csv", quantiles=""), "'' is not between"),
-        (Request(at="new.csv", quantiles="0.5,0.50"), "0.50 is there twice"),
-        (Request(at="new.csv", intervals=[0.9, 1.0]), "--interval 1: is not between 0 and 1"),
-        (Request(at="new.csv", intervals=[math.nan]), "--interval nan: is not between"),
-        (Request(at="new.csv", intervals=[0.9, 0.9]), "--interval 0.9: is there twice"),
-        (Request(at="new.csv", regions=[0.0]), "--hdr 0: is not between 0 and 1"),
-        (Request(at="new.csv", regions=[0.5, 0.5]), "--hdr 0.5: is there twice"),
-        (Request(at="none.csv"), "none.csv: no such file"),
-        (Request(at="."), "a folder, not a table|not a table by its suffix"),
-        (Request(at="new.csv", output="new.csv"), "new.csv: exists already; add --force"),
-        (Request(at="new.csv", output="no/out.csv"), "no such folder: no"),
-        (Request(at="new.csv", output="out.xlsx"), "tables are not written as '.xlsx'"),
+        (PredictRequest(at="new.csv", quantiles="0"), "--quantiles 0: '0' is not between 0 and 1"),
+        (PredictRequest(at="new.csv", quantiles="0.5,1"), "'1' is not between"),
+        (PredictRequest(at="new.csv", quantiles="nan"), "'nan' is not between"),
+        (PredictRequest(at="new.csv", quantiles="0.5,,0.9"), "'' is not between"),
+        (PredictRequest(at="new.csv", quantiles="0.5;0.9"), "'0.5;0.9' is not between"),
+        (PredictRequest(at="new.csv", quantiles=""), "'' is not between"),
+        (PredictRequest(at="new.csv", quantiles="0.5,0.50"), "0.50 is there twice"),
+        (
+            PredictRequest(at="new.csv", intervals=[0.9, 1.0]),
+            "--interval 1: is not between 0 and 1",
+        ),
+        (PredictRequest(at="new.csv", intervals=[math.nan]), "--interval nan: is not between"),
+        (PredictRequest(at="new.csv", intervals=[0.9, 0.9]), "--interval 0.9: is there twice"),
+        (PredictRequest(at="new.csv", regions=[0.0]), "--hdr 0: is not between 0 and 1"),
+        (PredictRequest(at="new.csv", regions=[0.5, 0.5]), "--hdr 0.5: is there twice"),
+        (PredictRequest(at="none.csv"), "none.csv: no such file"),
+        (PredictRequest(at="."), "a folder, not a table|not a table by its suffix"),
+        (PredictRequest(at="new.csv", output="new.csv"), "new.csv: exists already; add --force"),
+        (PredictRequest(at="new.csv", output="no/out.csv"), "no such folder: no"),
+        (PredictRequest(at="new.csv", output="out.xlsx"), "tables are not written as '.xlsx'"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value)[8:-1],
 )
 def test_bad_options_are_refused_and_nothing_is_left(
-    request_: Request,
+    request_: PredictRequest,
     message: str,
     flats: Path,
     tmp_path: Path,
@@ -407,7 +412,7 @@ def test_bad_options_are_refused_and_nothing_is_left(
 
 def test_a_run_without_a_model_is_passed_over(tmp_path: Path) -> None:
     with pytest.raises(RunNotFoundError):
-        command.predict("@latest", Request(), tmp_path, ignore)
+        command.predict("@latest", PredictRequest(), tmp_path, ignore)
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(flats: Path, tmp_path: Path) -> None:

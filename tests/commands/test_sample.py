@@ -10,7 +10,7 @@ import pytest
 
 from mdncli import plots
 from mdncli.commands import sample as command
-from mdncli.commands.sample import Request
+from mdncli.commands.sample import SampleRequest
 from mdncli.data import table
 from mdncli.errors import UsageError
 from mdncli.events import ignore
@@ -24,7 +24,7 @@ def test_draws_come_in_parts(
 ) -> None:
     monkeypatch.setattr(command, "DRAWS_AT_ONCE", at_once)
     out = tmp_path / f"draws{suffix}"
-    request = Request(grid="-5:5:7", count=300, output=str(out), plot=False)
+    request = SampleRequest(grid="-5:5:7", count=300, output=str(out), plot=False)
     command.sample(str(trained), request, tmp_path, ignore)
     draws = table.read(out)
     assert draws.columns == ("x", "draw", "y")
@@ -43,7 +43,9 @@ def test_a_picture_of_many_draws_shows_some(
     monkeypatch.setitem(plots.FIGURES, "samples", figure)
     monkeypatch.setattr(plots, "save", lambda drawn, path: None)
     out = str(tmp_path / "draws.csv")
-    command.sample(str(trained), Request(grid="-5:5:10", count=30, output=out), tmp_path, ignore)
+    command.sample(
+        str(trained), SampleRequest(grid="-5:5:10", count=30, output=out), tmp_path, ignore
+    )
     assert seen[0].draws is not None
     shown = seen[0].draws.x[:, 0]
     assert 90 <= len(shown) <= 130
@@ -52,7 +54,7 @@ def test_a_picture_of_many_draws_shows_some(
 
 def test_temperatures_stand_side_by_side(trained: Path, tmp_path: Path) -> None:
     def drawn(temperatures: str, out: str) -> table.Table:
-        request = Request(temperatures=temperatures, grid="-5:5:40", count=5, output=out)
+        request = SampleRequest(temperatures=temperatures, grid="-5:5:40", count=5, output=out)
         answer = command.sample(str(trained), request, tmp_path, ignore)
         assert [Path(line).exists() for line in answer.lines] == [True, True]
         return table.read(out)
@@ -79,4 +81,4 @@ def test_what_is_no_temperature_is_refused(
     temperatures: str, said: str, trained: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=f"^{said}; "):
-        command.sample(str(trained), Request(temperatures=temperatures), tmp_path, ignore)
+        command.sample(str(trained), SampleRequest(temperatures=temperatures), tmp_path, ignore)

@@ -33,7 +33,7 @@ def swept(done: Done) -> RunFolder:
 
 
 def learnt(sweep: RunFolder) -> dict[str, Any]:
-    """What every trial has come to, by its name without the stamp."""
+    """Result of every trial, by its name without the stamp."""
     return {
         run.id[16:]: (run.read_json(run.result)["nll"], run.model.read_bytes())
         for run in store.runs(sweep.trials)

@@ -1,4 +1,4 @@
-"""The spike trap: found where needles pay, silent where they do not, gone at the proposed floor."""
+"""The spike trap: found where degenerate components pay, and gone at the proposed floor."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def test_gain_is_what_a_needle_on_each_grade_gains() -> None:
     assert trap.to_json() == {"repeated": 1.0, "gap": 1.0, "floor": trap.floor}
 
 
-def test_without_a_floor_the_gain_has_no_end() -> None:
+def test_without_a_floor_the_gain_has_no_limit() -> None:
     trap = trap_of(COARSE["grades"], 0.0)
     assert trap is not None
     assert trap.gain == math.inf
-    assert "lower its NLL without end" in trap.warning("grade")
+    assert "lower its NLL without limit" in trap.warning("grade")
 
 
 @pytest.mark.parametrize("values", [np.full(50, 3.0), np.array([1.0]), np.array([1.0, 2.0])])

@@ -13,7 +13,7 @@ from mdncli.errors import DataError
 
 
 def whole(split: Split, rows: int) -> bool:
-    """Whether every row is in exactly one part, and every part in order."""
+    """True if every row is in exactly one part, and every part in order."""
     dealt = np.concatenate([*split])
     ordered = all((np.diff(part) > 0).all() and part.dtype == np.int64 for part in split)
     return ordered and sorted(dealt.tolist()) == list(range(rows))

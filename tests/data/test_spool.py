@@ -1,4 +1,4 @@
-"""Arrays in files that nobody sees."""
+"""Arrays in nameless temporary files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def resident(values: np.ndarray) -> int:
 
 
 def test_values_outlive_their_memory(place):
-    values = spool.room((1 << 18, 3), np.float32, spooled=True)
+    values = spool.allocate((1 << 18, 3), np.float32, spooled=True)
     values[:] = np.arange(values.size).reshape(values.shape)
     assert list(place.iterdir()) == []
     if sys.platform == "linux":
@@ -43,14 +43,14 @@ def test_values_outlive_their_memory(place):
 
 
 def test_what_is_in_memory_is_left_alone():
-    values = spool.room(5, np.int64, spooled=False)
+    values = spool.allocate(5, np.int64, spooled=False)
     values[:] = 7
     spool.release(values)
     assert values.tolist() == [7] * 5
 
 
 def test_no_rows_take_no_room():
-    assert len(spool.room(0, "f8", spooled=True)) == 0
+    assert len(spool.allocate(0, "f8", spooled=True)) == 0
 
 
 def test_a_full_disk_is_noticed_before_anything_is_written(monkeypatch, place):
@@ -59,7 +59,7 @@ def test_a_full_disk_is_noticed_before_anything_is_written(monkeypatch, place):
 
     monkeypatch.setattr(os, "posix_fallocate", full, raising=False)
     with pytest.raises(RunFault) as caught:
-        spool.room(1_000_000, "f8", spooled=True)
+        spool.allocate(1_000_000, "f8", spooled=True)
     assert str(caught.value) == (
         f"{place}: has no room for a temporary file of 0.008 GB: no space left on device; "
         "free some space or set TMPDIR to another folder"
@@ -70,8 +70,8 @@ def test_a_full_disk_is_noticed_before_anything_is_written(monkeypatch, place):
 def test_nothing_is_left_of_a_killed_process(place):
     code = (
         "import os\n"
-        "from mdncli.data.spool import room\n"
-        "values = room(1 << 20, 'f8', spooled=True)\n"
+        "from mdncli.data.spool import allocate\n"
+        "values = allocate(1 << 20, 'f8', spooled=True)\n"
         "values[:] = 1\n"
         "os.kill(os.getpid(), 9)\n"
     )

@@ -41,7 +41,7 @@ LEVELS = np.array([1e-9, 1e-3, 0.05, 0.5, 0.9, 0.999])
 
 
 def precision(mixture: Mixture, y: np.ndarray) -> np.ndarray:
-    """What a cdf may be off by because y is rounded."""
+    """Error of a cdf from the rounding of y."""
     return np.exp(log_prob(mixture, y)) * np.spacing(np.abs(y))
 
 

@@ -1,4 +1,4 @@
-"""What every kind of Conditional promises, held to numerical integration."""
+"""Contract of every kind of Conditional, against numerical integration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def moments_of(conditional: Conditional) -> float:
 
 
 def kinks(conditional: Conditional) -> np.ndarray:
-    """Where the density has a kink, (N, J, 1)."""
+    """Points at which the density has a kink, (N, J, 1)."""
     base = conditional.base if isinstance(conditional, Transformed) else conditional
     if not isinstance(base, Mixture) or base.family.max_curvature < np.inf:
         return np.empty((ROWS, 0, 1))

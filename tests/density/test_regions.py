@@ -61,7 +61,7 @@ def on_bound(conditional: Conditional) -> np.ndarray:
 
 
 def near_bound(conditional: Conditional, y: np.ndarray) -> np.ndarray:
-    """Where y is so near to a bound of the target that its density may be anything."""
+    """Mask of y so near to a bound of the target that rounding decides its density."""
     if not isinstance(conditional, Transformed):
         return np.zeros(y.shape, np.bool_)
     transform = TRANSFORMS[conditional.transforms[0]]

@@ -1,4 +1,4 @@
-"""What several scores share is computed once."""
+"""Caching of intermediate results that several metrics share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said of the components of an ensemble."""
+"""Diagnostics of the components of an ensemble."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known without x: fitted well, and never thinner than the model may be."""
+"""Reference distributions without x: well fitted, with scales not below the model's floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scores that are gathered in pieces, and a score that somebody adds."""
+"""Scores collected chunk by chunk, and an added metric."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mdncli.evaluation.scoring import Scores, named
 
 
 def bias(chunk: Chunk) -> np.ndarray:
-    """How far y is above the median, (N, D)."""
+    """Distance of y above the median, (N, D)."""
     return chunk.y - chunk.density.quantile([0.5])[:, 0]
 
 

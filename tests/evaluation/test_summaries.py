@@ -1,4 +1,4 @@
-"""Figures of many rows, and how far chance may have moved them."""
+"""Summaries of the scores of rows, and their standard errors."""
 
 from __future__ import annotations
 

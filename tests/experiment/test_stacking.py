@@ -29,7 +29,7 @@ SHARE = Share(replicas=2, rows=210, validation_rows=45, data=0)
 
 
 def tiny_bytes(runs: int) -> int:
-    """What some runs of `TINY` take."""
+    """Bytes that some runs of `TINY` take."""
     head = Head(10, 1)
     return stack_bytes(
         StackPlan(Network(1, (8,), "silu", head.outputs), head, 20, 128, averaging=0.98),

@@ -1,4 +1,4 @@
-"""What the fault tests share: a small run, and how two runs are compared to the last bit."""
+"""Fixtures of the fault tests: a small run, and comparison of runs to the last bit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SMALL = (
     "model.ensemble=2",
     "--threads=1",
 )
-"""What to train: 12 validations, each with a checkpoint, in a tenth of a second."""
+"""Config of 12 validations, each with a checkpoint, in a tenth of a second."""
 
 Hashes = Callable[[RunFolder], dict[str, str]]
 
@@ -54,7 +54,7 @@ def here(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def hashes() -> Hashes:
-    """SHA-256 of all that a run has learnt; times are left out."""
+    """SHA-256 of the results of a run, without times."""
     return _hashes
 
 

@@ -43,12 +43,12 @@ _context.set_forkserver_preload(list(IMPORTED))
 _numbers = itertools.count()
 
 Tamper = Callable[[], object]
-"""What is done to a process before `mdn` begins in it; it has to be picklable."""
+"""Picklable hook that is called in a process before `mdn` begins."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a process ended and what it said.
+    """Exit code and output of a process.
 
     Args:
         code: its exit code; minus the number of the signal that killed it.
@@ -129,7 +129,7 @@ def run(*arguments: str | Path, cwd: Path, tamper: Sequence[Tamper] = ()) -> End
 
 
 class Gate:
-    """Where these processes wait, each at a point of its own, until all of them may go on.
+    """Gate at which processes wait, each at a point of its own, until it opens.
 
     Args:
         folder: of the gate; it is made.

@@ -1,4 +1,4 @@
-"""What the fault tests do to a process of `mdn` before it begins: hooks that every fault needs.
+"""Hooks of the fault tests, called in a process before `mdn` begins.
 
 All of them are plain functions of picklable arguments, to be handed over with `functools.partial`.
 """

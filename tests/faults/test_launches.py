@@ -50,7 +50,7 @@ def test_simultaneous_launches_never_collide(
 
 
 def _latest_is_valid(root: Path) -> bool:
-    """Whether there is a `latest`; that it points to a whole beginning of a run is asserted."""
+    """True if there is a `latest`; asserts that it points to a complete start of a run."""
     try:
         target = os.readlink(root / "latest")
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The same command gives the same bits, and a replica that goes wrong stays alone."""
+"""Reproducibility to the last bit, also of the other replicas when one diverges."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def test_a_second_signal_ends_it_at_once(
 
 
 def _caught(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal."""
+    """True if a process has a handler for a signal."""
     status = Path(f"/proc/{pid}/status").read_text()
     mask = re.search(r"^SigCgt:\s*([0-9a-f]+)$", status, re.MULTILINE)
     assert mask is not None

@@ -39,7 +39,7 @@ SWEEP = (
 
 
 def learnt(root: Path) -> dict[str, tuple[bytes, str]]:
-    """What the only sweep of a folder has come to: its trials without their stamp and times."""
+    """Results of the only sweep of a folder: its trials without stamps and times."""
     (sweep,) = store.runs(root)
     assert sweep.state() == "completed"
     found = {}

@@ -11,7 +11,7 @@ from mdncli.data.synthetic import load
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 ROWS = 300
 
@@ -42,7 +42,7 @@ def one_input(name: str = "sine", rows: int = ROWS, seed: int = 0) -> Subject:
     """A run on one input, with everything a figure may want."""
     truth = load("inverse_sine")(rows=rows)
     rng = np.random.default_rng(seed)
-    train, test = Rows(*truth.draw(rng)), Rows(*truth.draw(rng, 100))
+    train, test = PlotRows(*truth.draw(rng)), PlotRows(*truth.draw(rng, 100))
     grid = np.linspace(-12.0, 12.0, 200)[:, None]
     return Subject(
         name=name,
@@ -50,7 +50,7 @@ def one_input(name: str = "sine", rows: int = ROWS, seed: int = 0) -> Subject:
         targets=["y"],
         train=train,
         test=test,
-        draws=Rows(grid, wave(grid).sample(rng)[:, 0]),
+        draws=PlotRows(grid, wave(grid).sample(rng)[:, 0]),
         predict=wave,
         predict_test=lambda: wave(test.x),
         predict_member=wave,
@@ -67,10 +67,10 @@ def several_inputs(
     """A run on a table."""
     rng = np.random.default_rng(seed)
 
-    def rows(count: int) -> Rows:
+    def rows(count: int) -> PlotRows:
         x = rng.normal(size=(count, inputs)) * 10.0 ** np.arange(inputs)
         noise = rng.normal(size=(count, targets))
-        return Rows(x, x[:, :1] * (1 + np.arange(targets)) + 0.5 * noise)
+        return PlotRows(x, x[:, :1] * (1 + np.arange(targets)) + 0.5 * noise)
 
     train, test = rows(ROWS), rows(80)
     location = test.x[:, :1] * (1 + np.arange(targets))
@@ -81,7 +81,7 @@ def several_inputs(
         targets=[f"y{d}" for d in range(targets)],
         train=train,
         test=test,
-        draws=Rows(test.x, mixture.sample(rng)[:, 0]),
+        draws=PlotRows(test.x, mixture.sample(rng)[:, 0]),
         predict_test=lambda: mixture,
         histories=[history()],
     )
@@ -100,9 +100,9 @@ def of_classes(
     def model(x: np.ndarray) -> Categorical:
         return truth(x).tempered(0.7)
 
-    def drawn(rows: int) -> Rows:
+    def drawn(rows: int) -> PlotRows:
         x = rng.normal(size=(rows, inputs))
-        return Rows(x, truth(x).sample(rng)[:, 0])
+        return PlotRows(x, truth(x).sample(rng)[:, 0])
 
     train, test = drawn(rows), drawn(100)
     return Subject(
@@ -124,7 +124,7 @@ def of_categories(name: str = "watches", rows: int = ROWS, seed: int = 0) -> Sub
     """A run whose only input is a category; it takes each category for its opposite."""
     watches = load("watches")(rows=rows)
     rng = np.random.default_rng(seed)
-    train, test = Rows(*watches.draw(rng)), Rows(*watches.draw(rng, 50))
+    train, test = PlotRows(*watches.draw(rng)), PlotRows(*watches.draw(rng, 50))
 
     def model(x: np.ndarray) -> Conditional:
         return watches.exact(len(watches.categories["type"]) - 1 - x)

@@ -1,4 +1,4 @@
-"""What the figures show: the right numbers in the right places."""
+"""Contents of the figures: the right numbers in the right places."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mdncli.plots.grid import cell_density
 from mdncli.plots.probabilities import probabilities
 from mdncli.plots.regions import regions
 from mdncli.plots.reliability import reliability
-from mdncli.plots.subject import Rows, Subject
+from mdncli.plots.subject import PlotRows, Subject
 
 Make = Callable[..., Subject]
 
@@ -73,7 +73,7 @@ def test_a_value_absurdly_far_away_is_left_out_and_said(single: Make) -> None:
     assert subject.train
     y = subject.train.y.copy()
     y[0], y[1] = 1e30, np.nan
-    figure = data(replace(subject, train=Rows(subject.train.x, y)))
+    figure = data(replace(subject, train=PlotRows(subject.train.x, y)))
     assert max(figure.axes[0].get_ylim()) < 20
     assert "1 outside" in written(figure)
 
@@ -197,7 +197,7 @@ def test_titles_of_slices_tell_close_x_apart() -> None:
         return Mixture(np.zeros((1, len(x))), np.zeros((1, 1, len(x))), np.ones((1, 1, len(x))))
 
     x = 2010 + np.linspace(0, 1e-6, 50)[:, None]
-    subject = Subject("near", ["x"], ["y"], train=Rows(x, 0 * x), predict=flat)
+    subject = Subject("near", ["x"], ["y"], train=PlotRows(x, 0 * x), predict=flat)
     titles = {ax.get_title(loc="left") for ax in slices.slices(subject).axes}
     assert len(titles) == 6
 
@@ -339,7 +339,7 @@ def by_category(rows: int = 200) -> Subject:
         name="watches",
         inputs=["type"],
         targets=["price"],
-        train=Rows(*watches.draw(np.random.default_rng(0))),
+        train=PlotRows(*watches.draw(np.random.default_rng(0))),
         predict=watches.exact,
         exact=watches.exact,
         categories=watches.categories,
@@ -424,7 +424,7 @@ def test_calibration_shows_the_coverage_that_is_reported(single: Make) -> None:
 def test_calibration_of_the_truth_is_the_diagonal(single: Make) -> None:
     subject = single()
     assert subject.exact
-    rows = Rows(*load("inverse_sine")().draw(np.random.default_rng(3), 4000))
+    rows = PlotRows(*load("inverse_sine")().draw(np.random.default_rng(3), 4000))
     exact = subject.exact(rows.x)
     figure = FIGURES["calibration"].load()(replace(subject, test=rows, predict_test=lambda: exact))
     for label in ("below the quantile", "inside the central interval"):
@@ -435,7 +435,7 @@ def test_calibration_of_the_truth_is_the_diagonal(single: Make) -> None:
 def test_residuals_of_the_truth_are_standard_normal(single: Make) -> None:
     subject = single()
     assert subject.exact
-    rows = Rows(*load("inverse_sine")().draw(np.random.default_rng(4), 4000))
+    rows = PlotRows(*load("inverse_sine")().draw(np.random.default_rng(4), 4000))
     exact = subject.exact(rows.x)
     figure = FIGURES["residuals"].load()(replace(subject, test=rows, predict_test=lambda: exact))
     score = np.sort(line_of(figure.axes[0], "rows (4,000)")[:, 1])

@@ -34,7 +34,7 @@ FROM_NUMBERS = {"draws", "predict", "predict_test", "predict_member"}
 
 
 def _is_for(name: str, kind: str) -> bool:
-    """Whether a figure is for a kind of subject, judged by its entry."""
+    """True if a figure applies to a kind of subject, by its entry."""
     entry = FIGURES[name]
     foreign = FROM_NUMBERS if kind.startswith("classes") else FROM_CLASSES
     fits = entry.inputs in KINDS[kind] and not foreign & {*entry.needs}
@@ -210,8 +210,8 @@ def test_drawing_imports_no_pyplot_and_nothing_heavier() -> None:
     run_python(
         "import sys, numpy as np\n"
         "from mdncli.plots import FIGURES, style\n"
-        "from mdncli.plots.subject import Rows, Subject\n"
-        "rows = Rows(np.arange(9.0)[:, None], np.arange(9.0)[:, None])\n"
+        "from mdncli.plots.subject import PlotRows, Subject\n"
+        "rows = PlotRows(np.arange(9.0)[:, None], np.arange(9.0)[:, None])\n"
         "style.png(FIGURES['samples'].load()(Subject('a', ['x'], ['y'], train=rows, draws=rows)))\n"
         "heavy = {'matplotlib.pyplot', 'scipy', 'polars', 'pandas', 'torch'}\n"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"

@@ -1,4 +1,4 @@
-"""What the tests of sweeps share: a scheduler of a cluster in this process."""
+"""Fixtures of the sweep tests: a scheduler of a cluster in this process."""
 
 from __future__ import annotations
 

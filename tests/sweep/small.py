@@ -1,4 +1,4 @@
-"""Stacks of small trials, and what they come to."""
+"""Stacks of small trials, and their results."""
 
 from __future__ import annotations
 

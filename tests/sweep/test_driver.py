@@ -11,7 +11,7 @@ from mdncli.errors import RunFault
 from mdncli.events import Event, SweepEnded, SweepProgress, ignore
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import DEATHS, Driver, Tally, best_of
-from mdncli.sweep.executors.base import Executor, Result, Setting
+from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
 from mdncli.sweep.folder import PENDING, TrialStatus
 from mdncli.sweep.stacks import TrialStack
 from mdncli.sweep.work import Ended
@@ -24,7 +24,7 @@ class Scripted(Executor):
     """An executor whose stacks end as a test says, at most two at a time."""
 
     def __init__(self, script: Script) -> None:
-        super().__init__(Setting(RunFolder(Path("none")), workers=2))
+        super().__init__(ExecutorContext(RunFolder(Path("none")), workers=2))
         self._script = script
         self._waiting: list[TrialStack] = []
         self.submitted: list[TrialStack] = []

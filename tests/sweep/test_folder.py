@@ -1,4 +1,4 @@
-"""The folder of a sweep is all its memory."""
+"""The folder of a sweep holds all its state."""
 
 from __future__ import annotations
 

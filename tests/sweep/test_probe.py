@@ -8,7 +8,7 @@ from mdncli import experiment
 from mdncli.events import ignore
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.probe import Estimate, probe
+from mdncli.sweep.probe import SweepCost, probe
 from mdncli.sweep.stacks import Library
 from tests.sweep.small import stack_in
 
@@ -27,4 +27,4 @@ def test_an_estimate_leaves_nothing_and_knows_what_files_take(tmp_path: Path) ->
 
 def test_nothing_takes_nothing() -> None:
     library = Library(lambda config: experiment.prepare(config, ignore))
-    assert probe([], library, workers=3) == Estimate(0.0, 0)
+    assert probe([], library, workers=3) == SweepCost(0.0, 0)

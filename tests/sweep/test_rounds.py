@@ -1,4 +1,4 @@
-"""Rounds: earlier trials say which come next, and what they have to pass."""
+"""Rounds: earlier trials determine the next ones, and their pruning bounds."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def plain_loss(monkeypatch):
 
 
 def flat(values: object) -> Iterator[object]:
-    """What stands in nested lists, tuples and dictionaries, and their keys."""
+    """Items and keys of nested lists, tuples and dictionaries."""
     if isinstance(values, dict):
         values = [*values.items()]
     if isinstance(values, list | tuple):

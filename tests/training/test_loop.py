@@ -23,7 +23,7 @@ from mdncli.training.plan import (
     Replica,
     RolledBack,
     StackPlan,
-    Stopped,
+    StoppedEarly,
     TrainingData,
     Validated,
 )
@@ -323,7 +323,7 @@ def test_a_replica_out_of_patience_leaves_and_keeps_its_best():
     ]
     stack = Stack(plan, DATA, replicas)
     events = list(stack.run())
-    (stopped,) = [event for event in events if isinstance(event, Stopped)]
+    (stopped,) = [event for event in events if isinstance(event, StoppedEarly)]
     assert (stopped.replica, stopped.step) == (1, 4 * 13)
     assert [event.replicas.tolist() for event in events if isinstance(event, Validated)][3:5] == [
         [0, 1, 2],
@@ -338,7 +338,7 @@ def test_a_replica_out_of_patience_leaves_and_keeps_its_best():
 def test_a_stack_ends_when_everybody_left():
     stack = Stack(a_plan(), DATA, [Replica(learning_rate=0.0, patience=1)])
     events = list(stack.run())
-    assert [type(event) for event in events] == [Validated, Validated, Stopped, Finished]
+    assert [type(event) for event in events] == [Validated, Validated, StoppedEarly, Finished]
     assert stack.state()["step"].tolist() == [26]
     assert list(Stack(a_plan(), DATA, [Replica()], state=stack.state()).run()) == [Finished()]
 

@@ -1,4 +1,4 @@
-"""Tables of torch-free rooms and their torch twins: the same names, values and derivatives."""
+"""Registries and their torch twins: equal names, values and derivatives."""
 
 from __future__ import annotations
 

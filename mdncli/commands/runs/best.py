@@ -11,11 +11,11 @@ from mdncli.present.filters import Filters, select
 from mdncli.present.runs import runs_table
 
 SHOWN = 5
-"""Runs in the table at least, beside those that were asked for."""
+"""Least number of runs in the table."""
 
 
 def best_runs(runs_dir: Path, filters: Filters, count: int, listener: Listener) -> Answer:
-    """The `count` best of the runs that pass the filters and have the data of the newest."""
+    """Answer with the best runs that pass the filters and have the data of the newest."""
     if count < 1:
         raise UsageError(f"-n {count}: is too few runs", hint="give 1 or more")
     scored = [

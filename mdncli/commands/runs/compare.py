@@ -16,10 +16,10 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import abridged, number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import KEYS, Record, read
-from mdncli.present.table import Table, csv_lines
+from mdncli.present.table import TextTable, csv_lines
 from mdncli.store import RunFolder
 
-Config = dict[str, Any]
+FlatConfig = dict[str, Any]
 """Key path -> value of a config."""
 
 SIDE_BY_SIDE = 3
@@ -51,7 +51,7 @@ FIGURES: dict[str, Callable[[Record], str]] = {
 }
 
 MAJOR = (f"{NLL} val", f"{NLL} test", EXCESS, "seconds")
-"""The figures there is room for where runs are rows."""
+"""Metrics in the table with a run per row."""
 
 
 def compare(
@@ -107,7 +107,7 @@ def compare_trials(
     return ranking_answer(asked, runs_dir, listener, as_csv=as_csv)
 
 
-def differences(configs: Sequence[Config]) -> list[str]:
+def differences(configs: Sequence[FlatConfig]) -> list[str]:
     """The keys that do not have the same value in all configs, in the order of the first.
 
     >>> differences([{"seed": 1, "model.mixtures": 5}, {"seed": 1, "model.mixtures": 9}])
@@ -137,7 +137,7 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
     return records
 
 
-def _config(run: RunFolder) -> Config:
+def _config(run: RunFolder) -> FlatConfig:
     """Every key of a run's config but its name, as JSON values."""
     tree = config_of(run).model_dump(mode="json")
     flat = _flattened(tree)
@@ -145,8 +145,8 @@ def _config(run: RunFolder) -> Config:
     return flat
 
 
-def _flattened(tree: Mapping[str, Any]) -> Config:
-    flat: Config = {}
+def _flattened(tree: Mapping[str, Any]) -> FlatConfig:
+    flat: FlatConfig = {}
     for key, value in tree.items():
         if isinstance(value, dict):
             flat |= {f"{key}.{inner}": leaf for inner, leaf in _flattened(value).items()}
@@ -156,8 +156,8 @@ def _flattened(tree: Mapping[str, Any]) -> Config:
 
 
 def _tables(
-    records: Sequence[Record], configs: Sequence[Config], differing: list[str]
-) -> list[Table]:
+    records: Sequence[Record], configs: Sequence[FlatConfig], differing: list[str]
+) -> list[TextTable]:
     """A column for each of a few runs, a row for each of many."""
     ids = [record.run.id for record in records]
     keys = [
@@ -167,13 +167,13 @@ def _tables(
     figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
     if len(records) <= SIDE_BY_SIDE:
         both = [a | b for a, b in zip(keys, figures, strict=True)]
-        beside = Table("", ("", *ids), _lines(both))
+        beside = TextTable("", ("", *ids), _lines(both))
         if _width(beside) <= NARROWEST:
             return [beside]
     major = [tuple(of[name] for name in MAJOR) for of in figures]
     words = [_last_word(key, differing) for key in differing]
     rows = [(id_, *of.values(), *best) for id_, of, best in zip(ids, keys, major, strict=True)]
-    whole = Table("", ("run", *words, *MAJOR), rows, one_line=True)
+    whole = TextTable("", ("run", *words, *MAJOR), rows, one_line=True)
     if _width(whole) <= NARROWEST:
         return [whole]
     numbers = [str(index + 1) for index in range(len(records))]
@@ -181,11 +181,11 @@ def _tables(
         (n, abridged(id_, LONGEST_KEY), *best)
         for n, id_, best in zip(numbers, ids, major, strict=True)
     ]
-    return [Table("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
+    return [TextTable("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
 
 
-def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[Table]:
-    """Differences of numbered runs, in as many tables as it takes for none to be too wide."""
+def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[TextTable]:
+    """Differences of numbered runs, split into tables that fit the width."""
     start = 0
     while start < len(numbers):
         stop = start + 1
@@ -195,13 +195,15 @@ def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterat
         start = stop
 
 
-def _part(numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int) -> Table:
+def _part(
+    numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int
+) -> TextTable:
     lines = [(line[0], *line[1 + start : 1 + stop]) for line in _lines(facts)]
-    return Table("", ("", *numbers[start:stop]), lines)
+    return TextTable("", ("", *numbers[start:stop]), lines)
 
 
 def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
-    """A row for each fact that any of the runs has, with what it is in each."""
+    """Table rows: every key that any run has, with its value in each run."""
     return [
         (_short_key(name), *(of[name] for of in facts))
         for name in facts[0]
@@ -210,7 +212,7 @@ def _lines(facts: Sequence[dict[str, str]]) -> list[tuple[str, ...]]:
 
 
 def _short_key(key: str) -> str:
-    """A key that fits beside its values: whole sections are left out before anything is cut.
+    """Shorten a key: whole sections are left out before a word is cut.
 
     >>> _short_key("data.transform.area_of_the_living_room"), _short_key("model.mixtures")
     ('….area_of_the_living_room', 'model.mixtures')
@@ -221,7 +223,7 @@ def _short_key(key: str) -> str:
     return shortened(short, LONGEST_KEY)
 
 
-def _width(table: Table) -> int:
+def _width(table: TextTable) -> int:
     """Columns of a terminal that a table of runs needs; the end of a long name can be spared."""
     spare = LONGEST if table.one_line else None
     lines = [(row[0][:spare], *row[1:]) for row in (table.columns, *table.rows)]

@@ -1,4 +1,4 @@
-"""`mdn runs list`: the runs there are, or the trials of a sweep."""
+"""`mdn runs list`: all runs, or the trials of a sweep."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ Agree = Callable[[Sequence[str]], bool]
 
 
 def remove(references: Sequence[str], runs_dir: Path, agree: Agree, listener: Listener) -> Answer:
-    """Delete runs: all of them are looked at first, and nothing is deleted unless all may be.
+    """Delete runs: all are checked first, and none is deleted unless all may be.
 
     Raises:
         RunLockedError: one of them is alive.
-        UsageError: one of them is a link, or no run folder by its looks.
+        UsageError: one of them is a link, or does not look like a run folder.
     """
     for reference in references:
         if os.path.islink(reference.rstrip("/")):

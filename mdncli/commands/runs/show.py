@@ -17,7 +17,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import Record, read
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
@@ -61,9 +61,9 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     }
     rows = [(label, shortened(text, LONGEST)) for label, text in facts]
     decisions = [*_decisions(recipe)]
-    tables = [Table(run.id, ("", ""), rows), *components.tables(record.result)]
+    tables = [TextTable(run.id, ("", ""), rows), *components.tables(record.result)]
     if decisions:
-        tables.append(Table("Decided for this run", ("setting", "value", "because"), decisions))
+        tables.append(TextTable("Decided for this run", ("setting", "value", "because"), decisions))
     return Answer(document=document, tables=tables)
 
 
@@ -92,7 +92,7 @@ def _history(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, Any]]) -> Facts:
-    """Status and start of the run, and what to do about it."""
+    """Status and start of the run, and the next command if it is unfinished."""
     now = time.time()
     took = "" if record.seconds is None else f", took {number(record.seconds, 1)} s"
     reached = f" at epoch {history[-1]['epoch']}, step {history[-1]['step']}" if history else ""
@@ -122,7 +122,7 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
 
 
 def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
-    """Progress of a sweep, as its folders say now."""
+    """Progress of a sweep, read from its folders."""
     about = mapping_of(_found(run, run.provenance).get("sweep"))
     counts = SweepFolder(run).count()
     states = ("completed", "running", "failed", "diverged", "pending")
@@ -169,7 +169,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     targets = data.get("targets")
     inputs = mapping_of(provenance.get("data")).get("inputs")
     if isinstance(inputs, list) and isinstance(targets, list):
-        given = f" given {', '.join(map(str, inputs))}" if inputs else ", nothing given"
+        given = f" given {', '.join(map(str, inputs))}" if inputs else ", no inputs"
         yield "columns", f"{', '.join(map(str, targets))}{given}"
     try:
         model = config_of(run).model

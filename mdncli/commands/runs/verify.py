@@ -17,14 +17,14 @@ from mdncli.experiment import config_of
 from mdncli.present.answer import Answer
 from mdncli.present.formats import shortened
 from mdncli.present.lookup import anything, find
-from mdncli.present.table import Table
+from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.store.values import mapping_of, sequence_of
 
 
 @dataclass(frozen=True)
 class Check:
-    """Result of one check: `warning` where the run works and something beside it has changed."""
+    """Result of one check: `warning` if the run works but its data or the like has changed."""
 
     check: str
     result: Literal["ok", "warning", "failed"]
@@ -32,7 +32,7 @@ class Check:
 
 
 class _Doubt(Exception):
-    """A warning about a run that is whole all the same."""
+    """Warning about a run that is itself intact."""
 
 
 def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Listener) -> Answer:
@@ -42,7 +42,7 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
         references: the runs; none means the latest.
         every: check all runs there are.
         runs_dir: where they are.
-        listener: hears which run `@latest` is.
+        listener: receives a note on the run of a reference.
     """
     if every and references:
         raise UsageError("--all checks every run", hint=f"leave out {references[0]}")
@@ -71,12 +71,12 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
     )
 
 
-def _tables(found: dict[str, list[Check]]) -> list[Table]:
+def _tables(found: dict[str, list[Check]]) -> list[TextTable]:
     """All checks of one run; of several the worst of each."""
     if len(found) == 1:
         ((run, checks),) = found.items()
         rows = [(check.check, check.result, shortened(check.detail, 200)) for check in checks]
-        return [Table(Path(run).name, ("check", "result", "detail"), rows)]
+        return [TextTable(Path(run).name, ("check", "result", "detail"), rows)]
     rows = []
     for run, checks in found.items():
         worst = min(checks, key=lambda check: ("failed", "warning", "ok").index(check.result))
@@ -85,12 +85,12 @@ def _tables(found: dict[str, list[Check]]) -> list[Table]:
         if worst.result != "ok":
             detail = shortened(worst.detail, 200) + (f" (and {others} more)" if others else "")
         rows.append((Path(run).name, worst.result, detail))
-    return [Table("", ("run", "result", "detail"), rows)] if rows else []
+    return [TextTable("", ("run", "result", "detail"), rows)] if rows else []
 
 
 @dataclass(frozen=True)
 class _Subject:
-    """A run under examination, and what has been found about the data of others."""
+    """Run being checked, and the data files whose fingerprints are already known."""
 
     run: RunFolder
     seen: dict[str, tuple[str, bool]]
@@ -105,12 +105,12 @@ class _Subject:
 
     @cached_property
     def is_view(self) -> bool:
-        """Test that it only shows other runs."""
+        """True if the folder only shows other runs."""
         return "runs" in self.run.read_json(self.run.provenance)
 
     @property
     def only_data(self) -> bool:
-        """Test that it was never to be trained."""
+        """True if the folder holds data and no model."""
         return self.result is not None and "nll" not in self.result
 
 
@@ -248,4 +248,4 @@ CHECKS: dict[str, Callable[[_Subject], str | None]] = {
     "recipe": _recipe,
     "data": _data,
 }
-"""Name -> the check: what it found, None where it does not apply; it raises what is wrong."""
+"""Name -> check: returns its finding, or None where it does not apply; raises on damage."""

@@ -1,4 +1,4 @@
-"""A robot arm's inverse problem: which joint angles put the hand where it is seen?"""
+"""A robot arm's inverse problem: joint angles from the position of the hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every synthetic dataset is: parameters, draws, and the exact density of the draws."""
+"""Base class of synthetic datasets: parameters, draws, and their exact density."""
 
 from __future__ import annotations
 
@@ -27,17 +27,16 @@ class Synthetic(abc.ABC):
     """A dataset drawn from a distribution that is known exactly.
 
     To write a new one, declare a frozen dataclass whose fields are its parameters, name `inputs`
-    and `targets`, implement `draw` and `exact`, and add it to `DATASETS`. Faults of parameters are
-    yielded by `faults`, each "name: what is wrong".
+    and `targets`, implement `draw` and `exact`, and add it to `DATASETS`. Invalid parameters are
+    yielded by `faults`, each as "name: fault".
 
     A dataset may have no inputs; then x is (N, 0) and all rows follow one distribution.
 
     Where a column holds text, `categories` names its texts in alphabetical order, and x or y hold
-    their indices: to `draw` and `exact` everything is numbers, in a table everything is as a person
-    would write it.
+    their indices: `draw` and `exact` take and give numbers, a table has the texts.
 
     Attributes:
-        rows: how many rows to draw.
+        rows: number of rows to draw.
 
     Raises:
         ConfigError: parameters are out of range; all faults at once.
@@ -74,7 +73,7 @@ class Synthetic(abc.ABC):
         """Columns of a table as `draw` gives them, (N, len(names)): indices where they are text.
 
         Raises:
-            DataError: the table lacks a column, or holds text where there is none to index.
+            DataError: the table lacks a column, or holds text in a numeric column.
             ValueError: a text is none of the categories.
         """
         table.require(names)
@@ -90,7 +89,7 @@ class Synthetic(abc.ABC):
         return np.array(index, np.float64)[column.values]
 
     def faults(self) -> Iterator[str]:
-        """What is wrong with the parameters."""
+        """Faults of the parameters."""
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, float) and not abs(value) <= _LARGEST:
@@ -104,12 +103,12 @@ class Synthetic(abc.ABC):
 
 
 def above_zero(name: str, value: float) -> Iterator[str]:
-    """The fault of a parameter that must be positive."""
+    """Fault of a parameter that must be positive."""
     if value <= 0:
         yield f"{name}: must be above 0, not {value:g}"
 
 
 def in_order(low: float, high: float) -> Iterator[str]:
-    """The fault of a range that is empty."""
+    """Fault of an empty range."""
     if low >= high:
         yield f"low: must be below high, which is {high:g}, not {low:g}"

@@ -1,4 +1,4 @@
-"""Prices of one category alone: nothing is given, and there is a single density to find."""
+"""Prices of one category alone: a single density, without inputs."""
 
 from __future__ import annotations
 

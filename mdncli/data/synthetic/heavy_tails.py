@@ -1,4 +1,4 @@
-"""A smooth curve with noise that is mostly small and now and then huge."""
+"""A smooth curve with heavy-tailed noise."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from mdncli.density.mixture import Mixture
 
 @dataclass(frozen=True, kw_only=True)
 class HeavyTails(Synthetic):
-    r"""Student-t noise whose scale grows away from the middle: x is uniform and
+    r"""A curve with Student-t noise whose scale grows away from the middle.
+
+    The input x is uniform and
 
     .. math:: y = 2 \sin(x) + 0.3 x + s(x) T_\nu, \quad s(x) = noise (0.4 + 0.15 x^2)
 
@@ -25,7 +27,7 @@ class HeavyTails(Synthetic):
 
     Attributes:
         degrees_of_freedom: nu of the noise, above 2 so that it has a standard deviation.
-        noise: what its scale is multiplied by.
+        noise: factor on its scale.
         low: the smallest x.
         high: the largest x.
 

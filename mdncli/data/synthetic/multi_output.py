@@ -1,4 +1,4 @@
-"""Four targets that live on different ranges and depend on one another."""
+"""Four dependent targets with different ranges."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class MultiOutput(Synthetic):
 
     .. math:: p(y | x) = |dt/dy| \sum_r p(r | x) \prod_d N(t_d(y_d); m_{rd}(x), s_d^2)
 
-    The regime ties the targets together: four separate answers would lose what one tells of the
-    others, about 1.3 nats a row.
+    The regime makes the targets dependent: the product of four separate densities would lose about
+    1.3 nats a row.
 
     Attributes:
         low: the smallest x.
@@ -78,7 +78,7 @@ class MultiOutput(Synthetic):
 
 
 def _centres(x: Array) -> tuple[Array, Array]:
-    """Where the rising and the falling regime lie in transformed units, (4, N) each."""
+    """Centres of the rising and the falling regime in transformed units, (4, N) each."""
     t = x[:, 0]
     rising = np.stack([20 + 5 * np.sin(t), 3.5 + 0.3 * t, 1.5 + 0.3 * np.cos(t), 0.7 + 0.05 * t])
     falling = np.stack([-20 + 5 * t, 1.5 - 0.3 * t, -1.5 - 0.3 * np.sin(t), -0.7 + 0.05 * t])

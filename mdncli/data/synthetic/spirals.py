@@ -1,4 +1,4 @@
-"""Interleaved spirals: which of several arms a point belongs to."""
+"""Interleaved spirals: classification of points by their arm."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PANEL = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class Spirals(Synthetic):
-    r"""Points around three interleaved spirals, whose arm is to be told from where they lie.
+    r"""Points around three interleaved spirals, with their arm as the class.
 
     .. math:: x = r \, (\cos \varphi_k(r), \sin \varphi_k(r)) + N(0, noise^2 I), \quad
               \varphi_k(r) = 2 \pi \, turns \, (r - 0.5) / 2.5 + 2 \pi k / 3
@@ -94,7 +94,7 @@ class Spirals(Synthetic):
         return Categorical(logits, _ARMS)
 
     def _arm(self, radius: Array, arm: ArrayLike) -> Array:
-        """Where the arms are at radii (n,), (n, 2)."""
+        """Points of the arms at radii (n,), (n, 2)."""
         outwards = (radius - _INNER) / (_OUTER - _INNER)
         angle = 2 * np.pi * (self.turns * outwards + np.asarray(arm) / len(_ARMS))
         return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)

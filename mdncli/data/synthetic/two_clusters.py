@@ -12,13 +12,15 @@ from mdncli.data.synthetic.base import Array, Synthetic, above_zero, in_order
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 
-# How far the second branch lies above the first.
+# Distance of the second branch above the first.
 _GAP = 12.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoClusters(Synthetic):
-    r"""Two equally likely branches with spreads of their own: x is uniform and y, around m(x),
+    r"""Two equally likely branches with spreads of their own.
+
+    The input x is uniform and y, around m(x),
 
     .. math:: y \sim \tfrac12 N(m, (x^2 / 15)^2 + noise^2)
               + \tfrac12 N(m + 12, (x^2 / 100)^2 + noise^2), \quad m = 3 \sin(0.5 x) + 0.5 x
@@ -63,5 +65,5 @@ class TwoClusters(Synthetic):
 
 
 def _middle(x: Array) -> Array:
-    """Where the first branch lies, elementwise."""
+    """Centre of the first branch, elementwise."""
     return 3 * np.sin(0.5 * x) + 0.5 * x

@@ -1,4 +1,4 @@
-"""Prices by category: how many peaks there are, and how wide they are, depends on the kind."""
+"""Prices by category: the number and the width of the peaks depend on the type."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Ways to train the stacks of a sweep, by name: listed here without importing any.
+"""Executors: ways to train the stacks of a sweep, by name, listed without importing any.
 
-A new one is one file with a subclass of `base.Executor` that is made from a `base.Setting`, and one
-line in `EXECUTORS`; the contract test then covers it.
+A new one is one file with a subclass of `base.Executor` that is made from a `base.ExecutorContext`,
+and one line in `EXECUTORS`; the contract test then covers it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mdncli.sweep.executors.base import Executor, Setting
+    from mdncli.sweep.executors.base import Executor, ExecutorContext
 
 EXECUTORS: dict[str, str] = {
     "inline": "mdncli.sweep.executors.inline:Inline",
@@ -20,7 +20,7 @@ EXECUTORS: dict[str, str] = {
 """Name -> class: this process, processes of this machine, workers of a Dask cluster."""
 
 
-def opened(name: str, setting: Setting) -> Executor:
-    """The executor of a name; to be closed in the end, as by `with`."""
+def opened(name: str, context: ExecutorContext) -> Executor:
+    """Open an executor by name; to be closed at the end, e.g. by `with`."""
     module, _, attribute = EXECUTORS[name].partition(":")
-    return getattr(import_module(module), attribute)(setting)
+    return getattr(import_module(module), attribute)(context)

@@ -1,4 +1,4 @@
-"""The protocol of executors: submit stacks, collect results, stop."""
+"""Protocol of executors: submit stacks, collect results, stop."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from distributed import Client
 
 Done = tuple[list[Ended], int | None]
-"""The statuses of a stack's trials, and the signal that stopped it, if one did."""
+"""Statuses of a stack's trials, and the signal that stopped it, if any."""
 
 
 @dataclass(frozen=True)
-class Setting:
-    """All that an executor may need.
+class ExecutorContext:
+    """Settings of an executor.
 
     Args:
         folder: of the sweep.
-        workers: how many, where that is for the executor to say.
-        listener: hears how each stack goes, of those that are trained in this process.
-        stop: says which signal, if any, has asked this process to stop.
+        workers: number of workers, if the executor starts them.
+        listener: receives progress of stacks trained in this process.
+        stop: returns the signal that has asked this process to stop, if any.
         client: of the scheduler of a cluster.
     """
 
@@ -42,15 +42,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Result:
-    """The end of a stack.
+    """Result of a stack.
 
     Args:
-        stack: as it was submitted.
-        ended: what has become of its trials.
-        signal: that stopped it, if one did.
-        died: whether its worker is gone, and nothing is known of the trials but what their folders
-            say.
-        error: why no worker could train it.
+        stack: as submitted.
+        ended: statuses of its trials.
+        signal: the signal that stopped it, if any.
+        died: whether its worker died, so that only the trials' folders show their statuses.
+        error: reason why no worker could train it.
     """
 
     stack: TrialStack
@@ -64,44 +63,43 @@ class Executor(ABC):
     """Workers that train stacks.
 
     Args:
-        setting: see there.
+        context: settings of the executor.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, context: ExecutorContext) -> None:
+        self.context = context
 
     @property
     def workers(self) -> int:
-        """The number of workers, at the moment."""
-        return self.setting.workers
+        """Current number of workers."""
+        return self.context.workers
 
     @property
     def places(self) -> int:
-        """The number of stacks that may be submitted at a time."""
+        """Number of stacks that may be submitted at a time."""
         return self.workers
 
     @abstractmethod
     def submit(self, stack: TrialStack) -> None:
-        """Have a stack trained."""
+        """Submit a stack for training."""
 
     @abstractmethod
     def results(self, seconds: float | None = None) -> list[Result]:
-        """The stacks that have ended since the last call.
+        """Results of the stacks that have ended since the last call.
 
-        Stacks whose workers died together come together; there are new workers for others then.
+        Stacks whose workers died together are returned together, after new workers were started.
 
         Args:
-            seconds: how long to wait for the first, if none has ended; None for as long as it
-                takes.
+            seconds: longest time to wait for a first result; None for no limit.
         """
 
     @abstractmethod
     def stop(self, signal: int) -> None:
-        """Have all workers save their state and stop, as by this signal."""
+        """Make all workers save their state and stop, as by this signal."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let the workers go."""
+        """Release the workers."""
 
     def __enter__(self) -> Self:
         return self
@@ -111,18 +109,18 @@ class Executor(ABC):
 
 
 class Remote(Executor):
-    """Workers in other processes, each stack a `Future`."""
+    """Executor with workers in other processes, where each stack is a `Future`."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
         self._running: dict[Future[Done], TrialStack] = {}
 
     @abstractmethod
     def _started(self, stack: TrialStack) -> Future[Done]:
-        """Begin a stack; its future is broken if its worker dies."""
+        """Start a stack; its future is broken if its worker dies."""
 
     def _recovered(self) -> list[Result]:
-        """Get over the death of a worker; the other stacks that have ended by it."""
+        """Recover from the death of a worker; returns the other stacks that ended by it."""
         return []
 
     def submit(self, stack: TrialStack) -> None:

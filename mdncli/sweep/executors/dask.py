@@ -1,8 +1,8 @@
 """Workers of a Dask cluster: `--cluster tcp://host:8786`, or `local` for one on this machine.
 
-Only small things travel: configs, where the data are and their fingerprints on the way there; what
-has become of each run on the way back, and the run itself where the worker does not see the sweep's
-folder. A stack whose worker dies is given to another by the scheduler.
+Only small data are sent: configs, paths and fingerprints of data to the worker; statuses back, and
+the runs themselves if the worker does not share the sweep's folder. The scheduler gives a stack
+whose worker dies to another one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from mdncli.events import Listener, Note
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, Remote, Setting
+from mdncli.sweep.executors.base import Done, ExecutorContext, Remote
 from mdncli.sweep.stacks import TrialStack
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 REACHED_SECONDS = 10
-"""Time that a scheduler has to answer."""
+"""Seconds to wait for a scheduler to answer."""
 
 AHEAD = 2
-"""Stacks that each worker is given at once: one to train, and the next, so that none waits."""
+"""Stacks submitted per worker: one to train, and the next, so that none waits."""
 
 _LOCAL: dict[str, Any] = {
     "threads_per_worker": 1,
@@ -50,7 +50,7 @@ _LOCAL: dict[str, Any] = {
     "memory_limit": 0,
     "silence_logs": logging.CRITICAL,
 }
-"""Options of a cluster on this machine: without a web page, without a limit of its own."""
+"""Options of a cluster on this machine: no dashboard, no memory limit."""
 
 _ADDRESS = re.compile(r"(tcp|tls|ucx|ucxx|ws|wss)://\S+", re.ASCII)
 
@@ -60,16 +60,16 @@ Parcel = Mapping[str, bytes]
 
 @contextlib.contextmanager
 def connected(address: str, workers: int, listener: Listener) -> Iterator[Client]:
-    """The scheduler at an address, or one of a cluster that is started here and ends with this.
+    """Connect to the scheduler at an address, or to a new cluster on this machine.
 
     Args:
         address: such as `tcp://host:8786`, or `local`.
         workers: processes of a `local` cluster.
-        listener: hears whether anybody is there.
+        listener: receives a note if there are no workers yet.
 
     Raises:
-        UsageError: Dask is not installed, or this is no address.
-        RunFault: nobody answers, or a worker has another version of mdncli.
+        UsageError: Dask is not installed, or the address is invalid.
+        RunFault: no scheduler answers, or a worker has another version of mdncli.
     """
     if address != "local" and not _ADDRESS.fullmatch(address):
         raise UsageError(
@@ -81,17 +81,17 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         raise UsageError(
             "--cluster: needs Dask, which is not installed", hint="pip install 'mdncli[cluster]'"
         ) from None
-    # What goes wrong is said in our own words. For good: threads of Dask may outlive this.
+    # Errors are reported by us. Dask's log stays off, as its threads may outlive this.
     logging.disable(logging.CRITICAL)
     with contextlib.ExitStack() as held, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other versions of what Dask needs
+        warnings.simplefilter("ignore")  # about other versions of Dask's dependencies
         try:
             if address == "local":
                 cluster = _apart(lambda: _local(workers)).result()
                 client = held.enter_context(distributed.Client(held.enter_context(cluster)))
             else:
                 client = held.enter_context(_reached(address))
-        except Exception as error:  # what else may listen there says anything
+        except Exception as error:  # another server at that address may answer anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunFault(
                 f"--cluster {address}: cannot be reached ({reason})",
@@ -104,10 +104,10 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
 
 
 def _reached(address: str) -> Client:
-    """A client of the scheduler there.
+    """Client of the scheduler at an address.
 
-    Something else that listens there may keep Dask asking for ever, so it asks in a thread that is
-    left behind.
+    Another server at that address may keep Dask retrying for ever, so it connects in a thread that
+    is abandoned.
     """
     from distributed import Client
 
@@ -147,12 +147,13 @@ def _apart(make: Callable[[], T]) -> Future[T]:
 
 def _workers_of(client: Client) -> int:
     """The number of workers of a scheduler."""
-    return len(client.scheduler_info(n_workers=-1)["workers"])  # some versions tell of few unasked
+    # Some versions list only a few by default.
+    return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
 def _require_same_version(client: Client, address: str) -> None:
-    """Refuse workers that would train otherwise; those that come later refuse by themselves."""
-    # The module travels by its name, so that any version of it will do.
+    """Refuse workers of other versions; workers that join later check themselves."""
+    # The function is sent by its name, so that it works with any version.
     found: Any = client.run(getattr, mdncli, "__version__", on_error="return")
     for worker, version in found.items():
         if version != mdncli.__version__:
@@ -168,25 +169,25 @@ def _other_version(worker: str, version: str, wanted: str) -> RunFault:
 
 
 class Dask(Remote):
-    """The workers of a Dask cluster, however many there are at the time.
+    """Executor on the current workers of a Dask cluster.
 
-    Whether a worker sees the folder of the sweep shows by the status that it holds when the
-    executor is made.
+    A worker shares the sweep's folder if it reads the same status there as the executor at its
+    start.
     """
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
-        assert setting.client is not None
-        self._client = setting.client
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
+        assert context.client is not None
+        self._client = context.client
         self._executor: Pool = self._client.get_executor(pure=False)
         self._known = 1
         self._token = uuid.uuid4().hex
-        self._mark = _mark_of(setting.folder) or ""
+        self._mark = _mark_of(context.folder) or ""
 
     @property
     def workers(self) -> int:
-        """The number of workers now, and at least one: more may come."""
-        with contextlib.suppress(OSError):  # that it is gone, the futures will say
+        """Current number of workers, at least one: more may join."""
+        with contextlib.suppress(OSError):  # the futures will report that it is gone
             self._known = max(1, _workers_of(self._client))
         return self._known
 
@@ -212,7 +213,7 @@ class Dask(Remote):
         return ours
 
     def _settle(self, stack: TrialStack, theirs: Future[Any], ours: Future[Done]) -> None:
-        """Bring home what a worker has sent, and say what has become of a stack."""
+        """Store the runs that a worker has sent, and return the result of the stack."""
         from distributed import KilledWorker
 
         if ours.done():  # nobody waits for it any longer
@@ -237,7 +238,7 @@ class Dask(Remote):
 
 
 def pack(run: RunFolder) -> Parcel:
-    """The files of a run that is done with, to be sent."""
+    """Pack the files of a finished run."""
     return {
         path.name: path.read_bytes()
         for path in run.path.iterdir()
@@ -246,7 +247,7 @@ def pack(run: RunFolder) -> Parcel:
 
 
 def unpack(run: RunFolder, parcel: Parcel) -> None:
-    """Make a run of the files of one elsewhere; it is complete when its result is there.
+    """Write the files of a packed run; the result comes last.
 
     Raises:
         RunFault: it cannot be written.
@@ -259,7 +260,7 @@ def unpack(run: RunFolder, parcel: Parcel) -> None:
 
 
 def _mark_of(folder: RunFolder) -> str | None:
-    """Fingerprint of a sweep's status at the moment: another copy of its folder has another."""
+    """Fingerprint of a sweep's current status, which differs in other copies of its folder."""
     try:
         return hashlib.sha256(folder.status.read_bytes()).hexdigest()
     except OSError:
@@ -271,7 +272,7 @@ def _mark_of(folder: RunFolder) -> str | None:
 
 @dataclass
 class _Here:
-    """State that this worker's process keeps between stacks."""
+    """State that a worker process keeps between stacks."""
 
     turn: threading.Lock
     asked: dict[str, int]
@@ -287,7 +288,7 @@ def _ask_to_stop(token: str, number: int) -> None:
 def _train(
     stack: TrialStack, token: str, mark: str
 ) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
-    """Train a stack; what a worker does that Dask has started."""
+    """Train a stack in a Dask worker."""
     from distributed import get_worker
     from threadpoolctl import ThreadpoolController
 
@@ -295,9 +296,9 @@ def _train(
     if stack.version != mdncli.__version__:
         raise _other_version(worker.address, mdncli.__version__, stack.version)
     stop = _stop_of(worker, token)
-    # The threads of a worker share the cores that torch was given: one stack at a time.
+    # Threads of a worker share torch's cores: one stack at a time.
     blas = ThreadpoolController().select(internal_api="openblas")
-    # On one thread, as `mdn` itself computes: scores are to be equal to the last bit.
+    # On one thread, like `mdn` itself, so that scores are equal to the last bit.
     with _here.turn, blas.limit(limits=1):
         if (signal := stop()) is not None:
             return [], signal, {}
@@ -311,7 +312,7 @@ def _train(
 def work_apart(
     stack: TrialStack, root: Path, stop: Stop = lambda: None
 ) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
-    """Train a stack in a folder of one's own, and pack what is to be sent."""
+    """Train a stack in a local folder, and pack the files to send."""
     own = {one.trial.id: root / one.folder.name for one in stack.trials}
     trials = [replace(one, folder=own[one.trial.id]) for one in stack.trials]
     ended, signal = work.train(replace(stack, trials=trials), stop=stop)
@@ -320,7 +321,7 @@ def work_apart(
 
 
 def _stop_of(worker: Any, token: str) -> Stop:
-    """Says when to stop: when it is asked to, or when nobody waits for the stack any longer."""
+    """Function that asks to stop on request, or when the stack's future was cancelled."""
     key = worker.get_current_task()
 
     def stop() -> int | None:

@@ -1,17 +1,17 @@
-"""This process, which trains one stack after the other, where a debugger can follow."""
+"""Executor in this process, which trains one stack after the other, e.g. under a debugger."""
 
 from __future__ import annotations
 
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Executor, Result, Setting
+from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
 from mdncli.sweep.stacks import TrialStack
 
 
 class Inline(Executor):
-    """This process: a stack has been trained when `submit` returns."""
+    """Executor in this process: a stack has been trained when `submit` returns."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
         self._results: list[Result] = []
 
     @property
@@ -19,7 +19,7 @@ class Inline(Executor):
         return 1
 
     def submit(self, stack: TrialStack) -> None:
-        ended, signal = work.train(stack, self.setting.listener, self.setting.stop)
+        ended, signal = work.train(stack, self.context.listener, self.context.stop)
         self._results.append(Result(stack, ended, signal))
 
     def results(self, seconds: float | None = None) -> list[Result]:

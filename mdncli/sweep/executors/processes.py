@@ -1,4 +1,4 @@
-"""Processes of this machine, each started once."""
+"""Executor with processes of this machine, each started once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 
 from mdncli.experiment import Stop
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, Remote, Result, Setting
+from mdncli.sweep.executors.base import Done, ExecutorContext, Remote, Result
 from mdncli.sweep.stacks import TrialStack
 
 ORPHAN_SECONDS = 0.5
-"""Time after which a worker notices that its driver is gone, where the kernel does not tell."""
+"""Seconds after which a worker notices that its driver died, where the kernel sends no signal."""
 
 
 class Processes(Remote):
-    """Processes of this machine; the death of one takes the others with it."""
+    """Executor with processes of this machine; if one dies, the pool ends the others."""
 
-    def __init__(self, setting: Setting) -> None:
-        super().__init__(setting)
+    def __init__(self, context: ExecutorContext) -> None:
+        super().__init__(context)
         self._context = multiprocessing.get_context("spawn")
         self._asked = self._context.Value("i", 0, lock=False)
         self._pool = self._new_pool()
@@ -41,7 +41,7 @@ class Processes(Remote):
             return self._pool.submit(_train, stack)
 
     def _recovered(self) -> list[Result]:
-        """Take what the pool has lost with one worker, and start another."""
+        """Collect the stacks lost with a broken pool, and start another pool."""
         wait(self._running)
         found = [self._taken(future) for future in [*self._running]]
         self.close()
@@ -55,13 +55,13 @@ class Processes(Remote):
 
 @contextlib.contextmanager
 def _no_signals() -> Iterator[None]:
-    """Hold back signals while processes are started, so that none reaches them half-way.
+    """Block signals while processes start, so that none arrives before they are ready.
 
-    They inherit the mask, and lift it when they know what to do.
+    They inherit the mask, and remove it when their handlers are set.
     """
     from multiprocessing import resource_tracker
 
-    resource_tracker.ensure_running()  # would lift the mask otherwise
+    resource_tracker.ensure_running()  # would remove the mask otherwise
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
@@ -75,7 +75,7 @@ _stop: Stop = lambda: None  # noqa: E731
 
 
 def _enter(asked: Any, driver: int) -> None:
-    """Make this process a worker: deaf to Ctrl-C, which the driver hears, and gone with it."""
+    """Initialise a worker: ignore Ctrl-C, which the driver handles, and end with the driver."""
     received: list[int] = []
 
     def handle(number: int, frame: object) -> None:
@@ -90,7 +90,7 @@ def _enter(asked: Any, driver: int) -> None:
 
 
 def _end_with(driver: int) -> None:
-    """Die when the driver does: what it left is taken up by the next."""
+    """Die with the driver: a later command continues its runs."""
     with contextlib.suppress(OSError, AttributeError):
         import ctypes
 

@@ -1,4 +1,4 @@
-"""Workers in other processes: what has ended, and what becomes of it when one of them dies."""
+"""Workers in other processes: results of stacks, also when a worker dies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdncli.store import RunFolder
-from mdncli.sweep.executors.base import Done, Remote, Result, Setting
+from mdncli.sweep.executors.base import Done, ExecutorContext, Remote, Result
 from mdncli.sweep.stacks import TrialStack
 
 
@@ -16,7 +16,7 @@ class ByHand(Remote):
     """An executor whose stacks end when a test says so."""
 
     def __init__(self) -> None:
-        super().__init__(Setting(RunFolder(Path("none")), workers=2))
+        super().__init__(ExecutorContext(RunFolder(Path("none")), workers=2))
         self.futures: list[Future[Done]] = []
         self.restarts = 0
         self.broken = False

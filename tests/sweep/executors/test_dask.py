@@ -17,7 +17,7 @@ from mdncli.events import ignore
 from mdncli.store import RunFolder
 from mdncli.sweep import work
 from mdncli.sweep.executors import dask
-from mdncli.sweep.executors.base import Setting
+from mdncli.sweep.executors.base import ExecutorContext
 from mdncli.sweep.folder import status_of
 from tests.sweep.small import learnt, stack_in, sweep_in
 
@@ -66,7 +66,7 @@ def test_what_a_worker_does_not_see_is_sent_to_it_and_back(scheduler: str, tmp_p
     with dask.connected(scheduler, 1, ignore) as client:
         folder = sweep_in(tmp_path / "apart")
         stack = stack_in(folder.path)
-        with dask.Dask(Setting(folder, client=client)) as executor:
+        with dask.Dask(ExecutorContext(folder, client=client)) as executor:
             # As if the worker saw another folder at that place.
             store.write_bytes(folder.status, b"{}")
             executor.submit(stack)
@@ -83,7 +83,7 @@ def test_a_worker_of_another_version_is_named(
     folder = RunFolder(tmp_path / "odd")
     stack = replace(stack_in(folder.path), version="9.9")
     with dask.connected(scheduler, 1, ignore) as client:
-        executor = dask.Dask(Setting(folder, client=client))
+        executor = dask.Dask(ExecutorContext(folder, client=client))
         executor.submit(stack)
         (result,) = executor.results(30)
         assert isinstance(result.error, RunFault)
@@ -101,7 +101,7 @@ def test_a_worker_of_another_version_is_named(
 def test_a_worker_that_was_asked_to_stop_begins_nothing(scheduler: str, tmp_path: Path) -> None:
     stack = stack_in(tmp_path / "long")
     with dask.connected(scheduler, 1, ignore) as client:
-        executor = dask.Dask(Setting(RunFolder(tmp_path / "long"), client=client))
+        executor = dask.Dask(ExecutorContext(RunFolder(tmp_path / "long"), client=client))
         executor.stop(2)
         executor.submit(stack)
         (result,) = executor.results(30)
@@ -117,7 +117,7 @@ def test_without_workers_nobody_waits_for_them_to_stop(tmp_path: Path) -> None:
         distributed.LocalCluster(n_workers=0, **options) as empty,
         dask.connected(empty.scheduler_address, 1, ignore) as client,
     ):
-        executor = dask.Dask(Setting(RunFolder(tmp_path / "sweep"), client=client))
+        executor = dask.Dask(ExecutorContext(RunFolder(tmp_path / "sweep"), client=client))
         executor.submit(stack_in(tmp_path / "sweep"))
         executor.stop(2)
         (result,) = executor.results(30)

@@ -18,7 +18,7 @@ from mdncli.events import ignore
 from mdncli.store import RunFolder
 from mdncli.sweep import work
 from mdncli.sweep.executors import EXECUTORS, opened
-from mdncli.sweep.executors.base import Executor, Result, Setting
+from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
 from mdncli.sweep.stacks import TrialStack
 from tests.sweep.small import learnt, stack_in, sweep_in, trial_in
 
@@ -46,7 +46,7 @@ def open_for(request: pytest.FixtureRequest, asked: list[int]) -> Iterator[Open]
 
         def opened_for(folder: RunFolder) -> Executor:
             stop = lambda: asked[0] if asked else None  # noqa: E731
-            return opened(request.param, Setting(folder, 2, ignore, stop, client))
+            return opened(request.param, ExecutorContext(folder, 2, ignore, stop, client))
 
         yield opened_for
 
