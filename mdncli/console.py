@@ -11,9 +11,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,13 @@ MOST_SHAPES = 10
 
 LONG_TABLE = 100
 """Rows from which a table is printed without rich, which takes half a millisecond for each."""
+
+WIDEST_PAGE = 88
+"""Columns of a rendered page at most: longer lines are hard to read."""
+
+_PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")
+_PAGE_LINK = re.compile(r"\[([^]]+)\]\(([a-z-]+)\.md(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[([^]]+)\]\((?!https?:)[^)]*\)")
 
 _NUMBER = re.compile(r"-?[0-9][^a-df-zA-Z]*(e[-+][0-9]+)?")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
@@ -193,6 +201,8 @@ class Console:
                 # The work is done and the answer given: a closed stderr does not change that.
                 with contextlib.suppress(OSError):
                     self._tables(answer.tables, to_stdout=False)
+        elif answer.page:
+            self._page(answer.page)
         elif answer.tables:
             self._tables(answer.tables, to_stdout=True)
         sys.stdout.flush()
@@ -256,6 +266,26 @@ class Console:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
             console.print(drawn)
 
+    def _page(self, text: str) -> None:
+        """Markdown on stdout: on a terminal rendered, and paged where it is longer than that."""
+        if not sys.stdout.isatty() and not os.environ.get("FORCE_COLOR"):
+            sys.stdout.write(text)
+            return
+        from rich.markdown import Markdown
+        from rich.theme import Theme
+
+        console = self._rich(stderr=False)
+        console.push_theme(Theme({"markdown.code": "bold cyan"}))
+        console.width = min(console.width, WIDEST_PAGE)
+        page = Markdown(_for_terminal(text), code_theme="ansi_dark", hyperlinks=False)
+        if not (sys.stdout.isatty() and sys.stdin.isatty()):
+            console.print(page)
+            return
+        # As git does it: colours pass, and less leaves at once where all fits on the screen.
+        styles = "r" in os.environ.setdefault("LESS", "FRX").lower()
+        with _left_to_the_pager(), console.pager(styles=styles):
+            console.print(page)
+
     def _rich(self, *, stderr: bool = True) -> RichConsole:
         from rich.console import Console as RichConsole
 
@@ -280,6 +310,25 @@ def _escaped(found: re.Match[str]) -> str:
         char if char.isprintable() else json.dumps(char)[1:-1].replace("\x7f", "\\u007f")
         for char in found[0]
     )
+
+
+def _for_terminal(markdown: str) -> str:
+    """A page whose links to others name the command that shows them, and without pictures.
+
+    >>> _for_terminal("See [your table](table.md#gaps) and [uv](https://x.org).")
+    'See your table (`mdn guide table`) and [uv](https://x.org).'
+    """
+    return _LINK.sub(r"\1", _PAGE_LINK.sub(r"\1 (`mdn guide \2`)", _PICTURE.sub("", markdown)))
+
+
+@contextlib.contextmanager
+def _left_to_the_pager() -> Iterator[None]:
+    """Ctrl-C is for the pager, which takes it as any key: ended by it, we would leave it behind."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _live() -> bool:

@@ -62,6 +62,9 @@ def imported_by(arguments: list[str], cwd: Path) -> set[str]:
         ["config", "schema"],
         ["runs", "list"],
         ["plot", "--list"],
+        ["guide"],
+        ["guide", "table"],
+        ["guide", "--list"],
     ],
     ids=" ".join,
 )

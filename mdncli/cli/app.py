@@ -23,6 +23,7 @@ from mdncli.cli.options import (
     SkipInvalid,
     TableFile,
 )
+from mdncli.guide import TOPICS
 from mdncli.present.answer import Answer
 
 app = typer.Typer(
@@ -296,6 +297,27 @@ def init(
     from mdncli.commands import init as command
 
     return command.init(source, target, output, force=force)
+
+
+@app.command()
+@answering
+def guide(
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOPIC]",
+            help="A page of the guide; without one, its contents.",
+            autocompletion=lambda: list(TOPICS),
+        ),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the topics.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Read the manual: one page per topic."""
+    from mdncli.commands import guide as command
+
+    return command.topics() if list_ else command.guide(topic)
 
 
 app.add_typer(config.app, name="config", help="Check and show configs.")

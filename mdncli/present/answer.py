@@ -18,6 +18,7 @@ class Answer:
         lines: what goes to stdout, a line each.
         document: the same as one JSON document, for `--json`.
         tables: for a person; they are the answer itself where `lines` is empty.
+        page: Markdown that is the answer: rendered and paged on a terminal, else as it is.
         faults: what failed while the rest was done, a line each.
         exit_code: not zero where the command did its work but some of it failed.
     """
@@ -25,5 +26,6 @@ class Answer:
     lines: Sequence[str] = ()
     document: Any = None
     tables: Sequence[Table] = ()
+    page: str = ""
     faults: Sequence[str] = ()
     exit_code: int = 0
