@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,6 +139,19 @@ def test_training_imports_what_it_uses_and_torch_last(
     )
     assert done.returncode == 0, done.stderr
     assert {*done.stderr.splitlines()[-1].split("|")} & {*HEAVY, "rich"} == loaded
+
+
+def test_the_picture_shows_the_rooms_of_the_contract() -> None:
+    picture = (
+        (ROOT / "CONTRIBUTING.md").read_text().partition("```mermaid\n")[2].partition("```")[0]
+    )
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in contracts["contracts"] if each["type"] == "layers")
+    names = dict(re.findall(r'(\w+)\["(.*?)"\]', picture))
+    floors = re.findall(r"subgraph (\w+)", picture)
+    shown = [name for node, name in names.items() if node not in floors]
+    assert shown == layers
+    assert picture.rstrip().endswith(" --> ".join(floors))
 
 
 def test_the_readme_names_the_two_commands() -> None:
