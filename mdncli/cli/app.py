@@ -353,20 +353,25 @@ app.command(
 @answering
 def init(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example.")
-    ],
+        str | None,
+        typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example."),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column of the table to predict; a,b for several.")
     ] = None,
     output: Annotated[
         str | None, typer.Option("-o", metavar="FILE", help="Write it here; - is stdout.")
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the built-in examples.")] = False,
     force: Force = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> Answer:
     """Write a commented config to start from, fitted to a table or copied from an example."""
     from mdncli.commands import init as command
 
+    if list_:
+        return command.examples()
     return command.init(source, target, output, force=force)
 
 
