@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer
@@ -16,9 +17,15 @@ TRAINING = ("train", "crossval", "config check", "config show")
 """Commands whose overrides are those of a config, without axes."""
 
 
+@cache
+def command_line() -> Any:
+    """`mdn` with all commands below it."""
+    return typer.main.get_command(app)
+
+
 def every_command(command: Any = None, words: str = "") -> Iterator[tuple[str, Any]]:
     """All commands below one and itself, groups among them, each with the words that call it."""
-    command = command or typer.main.get_command(app)
+    command = command or command_line()
     yield words, command
     for name, below in getattr(command, "commands", {}).items():
         yield from every_command(below, f"{words} {name}".strip())
@@ -46,7 +53,7 @@ def calls(script: str) -> Iterator[list[str]]:
 
 def require_valid(words: list[str]) -> None:
     """Raise unless the command is there, takes these options and, of an example, these keys."""
-    command, name = typer.main.get_command(app), ""
+    command, name = command_line(), ""
     left = [re.sub(r"\$\w+", "1", word) for word in words]
     while left and hasattr(command, "commands") and not left[0].startswith("-"):
         name, command = f"{name} {left[0]}".strip(), command.commands[left.pop(0)]
