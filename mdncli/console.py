@@ -11,9 +11,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -49,6 +50,13 @@ MOST_SHAPES = 10
 
 LONG_TABLE = 100
 """Rows from which a table is printed without rich, which takes half a millisecond per row."""
+
+WIDEST_PAGE = 88
+"""Columns of a rendered page at most: longer lines are hard to read."""
+
+_PICTURE = re.compile(r"!\[[^]]*\]\([^)]*\)")
+_PAGE_LINK = re.compile(r"\[([^]]+)\]\(([a-z-]+)\.md(?:#[^)]*)?\)")
+_LINK = re.compile(r"\[([^]]+)\]\((?!https?:)[^)]*\)")
 
 _NUMBER = re.compile(r"-?[0-9][^a-df-zA-Z]*(e[-+][0-9]+)?")
 _UNPRINTABLE = re.compile(r"[^\n\x20-\x7e]+")
@@ -196,6 +204,8 @@ class Console:
                 with contextlib.suppress(OSError):
                     self._tables(answer.tables, to_stdout=False)
                     self._suggest(answer.following)
+        elif answer.page:
+            self._page(answer.page)
         elif answer.tables:
             self._tables(answer.tables, to_stdout=True)
         sys.stdout.flush()
@@ -276,6 +286,26 @@ class Console:
         for line in lines:
             console.print(Text(printable(line), style="dim"), soft_wrap=True)
 
+    def _page(self, text: str) -> None:
+        """Markdown on stdout: on a terminal rendered, and paged where it is longer than that."""
+        if not _styled(sys.stdout):
+            sys.stdout.write(text)
+            return
+        from rich.markdown import Markdown
+        from rich.theme import Theme
+
+        console = self._rich(stderr=False)
+        console.push_theme(Theme({"markdown.code": "bold cyan"}))
+        console.width = min(console.width, WIDEST_PAGE)
+        page = Markdown(_for_terminal(text), code_theme="ansi_dark", hyperlinks=False)
+        if not (sys.stdout.isatty() and sys.stdin.isatty()):
+            console.print(page)
+            return
+        # As git does it: colours pass, and less leaves at once where all fits on the screen.
+        styles = "r" in os.environ.setdefault("LESS", "FRX").lower()
+        with _left_to_the_pager(), console.pager(styles=styles):
+            console.print(page)
+
     def _rich(self, *, stderr: bool = True) -> RichConsole:
         from rich.console import Console as RichConsole
 
@@ -304,6 +334,25 @@ def _escaped(found: re.Match[str]) -> str:
 
 def _styled(stream: TextIO) -> bool:
     return stream.isatty() or bool(os.environ.get("FORCE_COLOR"))
+
+
+def _for_terminal(markdown: str) -> str:
+    """A page whose links to others name the command that shows them, and without pictures.
+
+    >>> _for_terminal("See [your table](table.md#gaps) and [uv](https://x.org).")
+    'See your table (`mdn guide table`) and [uv](https://x.org).'
+    """
+    return _LINK.sub(r"\1", _PAGE_LINK.sub(r"\1 (`mdn guide \2`)", _PICTURE.sub("", markdown)))
+
+
+@contextlib.contextmanager
+def _left_to_the_pager() -> Iterator[None]:
+    """Ctrl-C is for the pager, which takes it as any key: ended by it, we would leave it behind."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _live() -> bool:

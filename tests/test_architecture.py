@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,6 +66,9 @@ def imported_by(arguments: list[str], cwd: Path) -> set[str]:
         ["runs", "list"],
         ["plot", "--list"],
         ["export", "--list"],
+        ["guide"],
+        ["guide", "table"],
+        ["guide", "--list"],
     ],
     ids=" ".join,
 )
@@ -139,6 +143,19 @@ def test_training_imports_what_it_uses_and_torch_last(
     )
     assert done.returncode == 0, done.stderr
     assert {*done.stderr.splitlines()[-1].split("|")} & {*HEAVY, "rich"} == loaded
+
+
+def test_the_picture_shows_the_rooms_of_the_contract() -> None:
+    picture = (
+        (ROOT / "CONTRIBUTING.md").read_text().partition("```mermaid\n")[2].partition("```")[0]
+    )
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (each["layers"] for each in contracts["contracts"] if each["type"] == "layers")
+    names = dict(re.findall(r'(\w+)\["(.*?)"\]', picture))
+    floors = re.findall(r"subgraph (\w+)", picture)
+    shown = [name for node, name in names.items() if node not in floors]
+    assert shown == layers
+    assert picture.rstrip().endswith(" --> ".join(floors))
 
 
 def test_the_readme_names_the_two_commands() -> None:

@@ -858,7 +858,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_file_names_the_few_that_are_like_it() -> None:
     assert faults("sin") == ["sin: no such file or built-in example; did you mean sine?"]
-    unknown = "name a YAML file, a table or a built-in such as sine"
+    unknown = "name a YAML file, a table or a built-in such as sine (mdn init --list shows them)"
     for name in ("configs/zzz.yaml", "qqq"):
         assert faults(name) == [f"{name}: no such file or built-in example; {unknown}"]
     for name in ("prices.csv", "price.yaml", "unlike.csv", "pries.txt.bak"):
@@ -931,7 +931,8 @@ def test_not_utf8(data: bytes, line: int) -> None:
 def test_table_without_target() -> None:
     Path("a.csv").touch()
     assert faults("a.csv") == [
-        "a.csv: data.target: is missing; name the column to predict, such as data.target=price"
+        "a.csv: data.target: is missing; name the column to predict, such as data.target=price "
+        "or --target price"
     ]
 
 
@@ -941,3 +942,17 @@ def test_very_many_faults_are_counted() -> None:
     assert len(lines) == 51
     assert lines[0].startswith("a.yaml:1: key0: unknown key; ")
     assert lines[-1] == "and 1950 more faults"
+
+
+@pytest.mark.parametrize(
+    ("override", "what"),
+    [
+        ("model.mixtures=2,5", "must be a whole number or auto, got '2,5'"),
+        ("seed=0..9", "must be a whole number, got '0..9'"),
+        ("train.learning_rate=log:1e-4:1e-2:3", "must be a number, got 'log:1e-4:1e-2:3'"),
+    ],
+)
+def test_several_values_of_a_key_are_for_sweeps(override: str, what: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        config.load("sine", [override])
+    assert caught.value.faults == [f"{override}: {what}; mdn sweep tries several values"]

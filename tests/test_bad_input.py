@@ -799,7 +799,9 @@ COMMANDS = {
     "a name for one": Case(f"plot {SINE} --name x", "--name is for the folder of several runs"),
     "init of the unknown": Case("init nosuch", "nosuch: no such file or built-in example; name"),
     "init nowhere": Case("init sine -o no/x.yaml", "no/x.yaml: no such folder: no; make it first"),
-    "init of what": Case("init", "mdn init: Missing argument 'SOURCE'; see mdn init --help"),
+    "init of what": Case(
+        "init", "nothing to start from; name a table, or an example of mdn init --list"
+    ),
     "show two": Case("config show sine table", "2 configs given; name one, such as sine"),
     "check the unknown": Case("config check nosuch", "nosuch: no such file or built-in example"),
     "no best": Case("runs best -n 0", "-n 0: is too few runs; give 1 or more"),

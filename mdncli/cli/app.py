@@ -12,8 +12,12 @@ from mdncli import __version__
 from mdncli.cli import config, runs, training
 from mdncli.cli.answering import answering, listener
 from mdncli.cli.options import (
+    KEEP,
     RUNS,
     SETTINGS,
+    START,
+    TRAIN,
+    USE,
     Force,
     Json,
     Name,
@@ -22,13 +26,16 @@ from mdncli.cli.options import (
     RunsDir,
     SkipInvalid,
     TableFile,
+    examples,
 )
 from mdncli.export import EXPORTERS
+from mdncli.guide import TOPICS
 from mdncli.present.answer import Answer
 
 app = typer.Typer(
     name="mdn",
     help="Mixture density networks: train, sample and plot distributions instead of averages.",
+    epilog=examples("mdn train sine", "mdn guide first-steps"),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings=SETTINGS,
@@ -50,7 +57,34 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(
+    rich_help_panel=START,
+    epilog=examples("mdn guide", "mdn guide first-steps"),
+)
+@answering
+def guide(
+    topic: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TOPIC]",
+            help="A page of the guide; without one, its contents.",
+            autocompletion=lambda: list(TOPICS),
+        ),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the topics.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Read the manual: one page per topic."""
+    from mdncli.commands import guide as command
+
+    return command.topics() if list_ else command.guide(topic)
+
+
+@app.command(
+    rich_help_panel=START,
+    epilog=examples("mdn generate", "mdn generate watches data.rows=500 -o watches.csv"),
+)
 @answering
 def generate(
     items: Annotated[
@@ -77,10 +111,20 @@ def generate(
     return command.generate(items or [], options, output, runs_dir, listener(quiet), force=force)
 
 
-app.command()(training.train)
+app.command(
+    rich_help_panel=TRAIN,
+    epilog=examples(
+        "mdn train sine model.mixtures=20 --seed 3", "mdn train prices.csv --target price"
+    ),
+)(training.train)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples(
+        "mdn sample --temp 0.1,0.5,1,2", "mdn sample --grid -5:5:100 --num 10 -o draws.csv"
+    ),
+)
 @answering
 def sample(
     run: Run = "@latest",
@@ -126,7 +170,12 @@ def sample(
     return command.sample(run, request, runs_dir, listener(quiet))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples(
+        "mdn predict --interval 0.9 --modes -o -", "mdn predict --at new.csv -o predicted.csv"
+    ),
+)
 @answering
 def predict(
     run: Run = "@latest",
@@ -196,7 +245,10 @@ def predict(
     return command.predict(run, request, runs_dir, listener(quiet))
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples("mdn evaluate", "mdn evaluate @best --data new.csv --json"),
+)
 @answering
 def evaluate(
     run: Run = "@latest",
@@ -221,7 +273,10 @@ def evaluate(
     return command.evaluate(run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples("mdn calibrate", "mdn calibrate --undo"),
+)
 @answering
 def calibrate(
     run: Run = "@latest",
@@ -242,7 +297,10 @@ def calibrate(
     return command.calibrate(run, runs_dir, listener(quiet), undo=undo)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples("mdn export --to npz", "mdn export @best --to npz -o model.npz"),
+)
 @answering
 def export(
     run: Run = "@latest",
@@ -272,7 +330,10 @@ def export(
     return command.export(run, to, output, runs_dir, listener(quiet), force=force)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=USE,
+    epilog=examples("mdn plot --figure density --figure pit", "mdn plot @latest @-2 --name both"),
+)
 @answering
 def plot(
     runs: Annotated[
@@ -304,30 +365,61 @@ def plot(
     return command.plot(runs or [], figure or [], runs_dir, listener(quiet), name=name)
 
 
-app.command()(training.crossval)
-app.command()(training.sweep)
+app.command(
+    rich_help_panel=TRAIN,
+    epilog=examples(
+        "mdn crossval sine --folds 5", "mdn crossval prices.csv --target price --splits splits.csv"
+    ),
+)(training.crossval)
+app.command(
+    rich_help_panel=TRAIN,
+    epilog=examples(
+        "mdn sweep sine model.mixtures=2,5,10 seed=0..9",
+        "mdn sweep sine train.learning_rate=log:1e-4:1e-2:5 --dry-run",
+    ),
+)(training.sweep)
 
 
-@app.command()
+@app.command(
+    rich_help_panel=START,
+    epilog=examples("mdn init sine -o mine.yaml", "mdn init prices.csv --target price"),
+)
 @answering
 def init(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example.")
-    ],
+        str | None,
+        typer.Argument(metavar="SOURCE", help="A table, or the name of a built-in example."),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="The column of the table to predict; a,b for several.")
     ] = None,
     output: Annotated[
         str | None, typer.Option("-o", metavar="FILE", help="Write it here; - is stdout.")
     ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the built-in examples.")] = False,
     force: Force = False,
+    as_json: Json = False,
     quiet: Quiet = False,
 ) -> Answer:
     """Write a commented config to start from, fitted to a table or copied from an example."""
     from mdncli.commands import init as command
 
+    if list_:
+        return command.examples()
     return command.init(source, target, output, force=force)
 
 
-app.add_typer(config.app, name="config", help="Check and show configs.")
-app.add_typer(runs.app, name="runs", help="Find, compare, check and remove runs.")
+app.add_typer(
+    config.app,
+    name="config",
+    help="Check and show configs.",
+    rich_help_panel=KEEP,
+    epilog=examples("mdn config show sine", "mdn config check mine.yaml"),
+)
+app.add_typer(
+    runs.app,
+    name="runs",
+    help="Find, compare, check and remove runs.",
+    rich_help_panel=KEEP,
+    epilog=examples("mdn runs list", "mdn runs show @best"),
+)

@@ -7,13 +7,16 @@ from typing import Annotated
 import typer
 
 from mdncli.cli.answering import answering, listener
-from mdncli.cli.options import Config, Configs, Quiet, Target
+from mdncli.cli.options import Config, Configs, Quiet, Target, examples
 from mdncli.present.answer import Answer
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("check")
+@app.command(
+    "check",
+    epilog=examples("mdn config check sine model.mixtures=20", "mdn config check mine.yaml"),
+)
 @answering
 def check(items: Configs, quiet: Quiet = False) -> Answer:
     """Validate configs and name all errors at once."""
@@ -22,7 +25,10 @@ def check(items: Configs, quiet: Quiet = False) -> Answer:
     return command.check(items)
 
 
-@app.command("show")
+@app.command(
+    "show",
+    epilog=examples("mdn config show sine", "mdn config show prices.csv --target price --resolved"),
+)
 @answering
 def show(
     items: Config,
@@ -42,7 +48,7 @@ def show(
     return command.show(items, {"data.target": target}, listener(quiet), resolved=resolved)
 
 
-@app.command("schema")
+@app.command("schema", epilog=examples("mdn config schema", "mdn config schema > mdn.schema.json"))
 @answering
 def schema(quiet: Quiet = False) -> Answer:
     """Print the JSON Schema of a config, for editors."""

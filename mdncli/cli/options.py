@@ -16,6 +16,19 @@ RUNS = Path("runs")
 """The folder of runs where neither option nor environment names one."""
 
 
+START, TRAIN, USE, KEEP = "Start here", "Train", "Use a run", "Configs and runs"
+"""The panels of `mdn --help`, in order."""
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: what to type, in paragraphs, as Typer joins the lines of one.
+
+    >>> examples("mdn train sine").splitlines()
+    ['Examples:', '', 'mdn train sine']
+    """
+    return "\n\n".join(["Examples:", *commands])
+
+
 def _folder(text: str) -> Path:
     if not str(text).strip():
         raise typer.BadParameter("names no folder")

@@ -24,6 +24,7 @@ from mdncli.cli.options import (
     RunsIfAny,
     SameData,
     Since,
+    examples,
 )
 from mdncli.errors import UsageError
 from mdncli.present.answer import Answer
@@ -31,7 +32,12 @@ from mdncli.present.answer import Answer
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("list")
+@app.command(
+    "list",
+    epilog=examples(
+        "mdn runs list --status completed --since 2h", "mdn runs list --sweep @latest --csv"
+    ),
+)
 @answering
 def list_(
     name: Named = None,
@@ -57,7 +63,7 @@ def list_(
     return command.list_runs(runs_dir, filters, listener(quiet), as_csv=as_csv)
 
 
-@app.command("show")
+@app.command("show", epilog=examples("mdn runs show", "mdn runs show @best --json"))
 @answering
 def show(
     run: Run = "@latest", runs_dir: RunsDir = RUNS, as_json: Json = False, quiet: Quiet = False
@@ -68,7 +74,7 @@ def show(
     return command.show(run, runs_dir, listener(quiet))
 
 
-@app.command("path")
+@app.command("path", epilog=examples("mdn runs path", "mdn runs path @-2"))
 @answering
 def path(
     run: Run = "@latest", runs_dir: RunsDir = RUNS, as_json: Json = False, quiet: Quiet = False
@@ -79,7 +85,12 @@ def path(
     return command.path(run, runs_dir, listener(quiet))
 
 
-@app.command("compare")
+@app.command(
+    "compare",
+    epilog=examples(
+        "mdn runs compare @latest @-2", "mdn runs compare --sweep @latest --group-by all-but-seed"
+    ),
+)
 @answering
 def compare(
     runs: RunsIfAny = None,
@@ -104,7 +115,7 @@ def compare(
     return command.compare(runs or [], runs_dir, listener(quiet), as_csv=as_csv)
 
 
-@app.command("best")
+@app.command("best", epilog=examples("mdn runs best", "mdn runs best -n 3 --data inverse_sine"))
 @answering
 def best(
     count: Annotated[int, typer.Option("-n", help="How many to print.")] = 1,
@@ -121,8 +132,8 @@ def best(
     """Print the run with the lowest validation NLL.
 
     With --sweep this is its best trial, or with --group-by all trials of its
-    best point. Only runs on the same data can be compared: those on the data of the
-    newest run, or of the newest with --data.
+    best point. Only runs on the same data can be compared: those on the data of
+    the newest run, or of the newest with --data.
     """
     from mdncli.commands.runs import best as command
 
@@ -132,7 +143,10 @@ def best(
     return command.best_runs(runs_dir, filters, count, listener(quiet))
 
 
-@app.command("remove")
+@app.command(
+    "remove",
+    epilog=examples("mdn runs remove @latest", "mdn runs remove 20261120-141503-sine --yes"),
+)
 @answering
 def remove(
     runs: Runs,
@@ -160,7 +174,7 @@ def remove(
     return command.remove(runs, runs_dir, agree, listener(quiet))
 
 
-@app.command("verify")
+@app.command("verify", epilog=examples("mdn runs verify", "mdn runs verify --all"))
 @answering
 def verify(
     runs: RunsIfAny = None,

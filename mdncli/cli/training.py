@@ -182,8 +182,8 @@ def sweep(
 
     KEY=VALUES is an axis: model.mixtures=2,5,10 or seed=0..9 or
     train.learning_rate=log:1e-4:1e-2:5, or for --search random
-    train.learning_rate=loguniform:1e-4:1e-1. Every combination is trained once, as
-    an ordinary run in the new folder's trials/. The same command again
+    train.learning_rate=loguniform:1e-4:1e-1. Every combination is trained once,
+    as an ordinary run in the new folder's trials/. The same command again
     continues the sweep that it began; nothing is ever trained twice.
     """
     machine.take_long_turns()

@@ -26,6 +26,7 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import ignore
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
+from mdncli.present.table import TextTable
 
 if TYPE_CHECKING:
     from mdncli.experiment import Dataset
@@ -51,11 +52,30 @@ SKEWED = 1.0
 """Skewness from which a log transform of positive values is suggested."""
 
 
-def init(source: str, target: str | None, output: str | None, *, force: bool) -> Answer:
+def examples() -> Answer:
+    """The built-in examples, each with the first sentence of its comment."""
+    about = {name: _summary(path.read_text("utf-8")) for name, path in configs.builtin().items()}
+    return Answer(
+        document=about, tables=[TextTable("", ("example", "what it is"), [*about.items()])]
+    )
+
+
+def _summary(example: str) -> str:
+    r"""The first sentence that an example says of itself, after the command that runs it.
+
+    >>> _summary("# mdn train a.yaml\n#\n# Two branches;\n# one is wide. And so on.\nname: a")
+    'Two branches; one is wide'
+    """
+    head = example.partition("\nname:")[0].splitlines()[1:]
+    text = " ".join(" ".join(line.lstrip("# ") for line in head).split())
+    return re.split(r"(?<=\?)\s|\.(?:\s|$)", text)[0]
+
+
+def init(source: str | None, target: str | None, output: str | None, *, force: bool) -> Answer:
     """Write a config for a table, or a copy of a built-in example, and name the file.
 
     Args:
-        source: a table or the name of an example.
+        source: a table or the name of an example; None is refused.
         target: the columns of a table to predict, as `--target` takes them.
         output: where to write; `-` is standard output, None a file of the source's name here.
         force: whether to replace the file.
@@ -64,11 +84,16 @@ def init(source: str, target: str | None, output: str | None, *, force: bool) ->
         UsageError: the source is neither, the target does not fit it, or the file exists.
         DataError: nothing can be learned from the table as it is.
     """
+    if source is None:
+        raise UsageError(
+            "nothing to start from", hint="name a table, or an example of mdn init --list"
+        )
     path = configs.locate(source)
     example = source if path == configs.builtin().get(source) else None
     if example is None and not configs.is_table(source):
         raise UsageError(
-            f"{clip(source)}: is no table", hint="name a table such as prices.csv or an example"
+            f"{clip(source)}: is no table",
+            hint="name a table such as prices.csv, or an example of mdn init --list",
         )
     name = f"{example or configs.default_name(path)}.yaml"
     to_stdout = output == "-"
@@ -86,7 +111,7 @@ def init(source: str, target: str | None, output: str | None, *, force: bool) ->
     if to_stdout:
         return Answer(text.splitlines())
     store.write_bytes(file, text.encode())
-    return Answer([str(file)])
+    return Answer([str(file)], document={"file": str(file)})
 
 
 def _argument(file: Path) -> str:

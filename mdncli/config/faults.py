@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import ValidationError
 
 from mdncli.config.data import PARAMETERS, FileData, kind_of_data
 from mdncli.config.document import Key, Mark, Marks, Tree, spelled
-from mdncli.config.scalars import choice_of, nearest, plain, shown
+from mdncli.config.scalars import Text, choice_of, nearest, plain, shown
 from mdncli.config.schema import Fields, fields, words_of
 
 MOST = 50
@@ -67,6 +68,9 @@ _REQUIRED: dict[Key, str] = {
     ("data", "target"): "is missing; name the column to predict, such as data.target=price",
 }
 
+_AXIS = re.compile(r"[^\[{]+,.*|-?\d+\.\..*|(log|lin|loguniform|uniform):.*")
+"""An override that looks like an axis of a sweep: 2,5 or 0..9 or log:1e-4:1e-1:4."""
+
 _SYNONYMS = {
     "lr": "train.learning_rate",
     "batch": "train.batch_size",
@@ -82,9 +86,18 @@ _SYNONYMS = {
 
 
 def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) -> str:
-    context = detail.get("ctx", {})
     if key in _REQUIRED and value is None:
-        return _REQUIRED[key]
+        # A table on its own has no place to write the key into.
+        return _REQUIRED[key] + (" or --target price" if not mark.line else "")
+    wrong = _wrong(detail, key, value, schema, mark)
+    if mark.key is not None and isinstance(value, Text) and _AXIS.fullmatch(value.text):
+        whole = f"got {shown(value)}" in wrong
+        return f"{wrong}; mdn sweep tries several values" if whole else wrong
+    return wrong
+
+
+def _wrong(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) -> str:
+    context = detail.get("ctx", {})
     match detail["type"]:
         case "fault":
             return context["what"]

@@ -83,7 +83,8 @@ def _unfound(path: Path, examples: Iterable[str]) -> str:
         near = [*get_close_matches(path.stem[:WIDTH], examples, n=3), *near]
     if near:
         return f"{what}; did you mean {' or '.join(near[:3])}?"
-    return f"{what}; name a YAML file, a table or a built-in such as sine"
+    examples_too = "" if is_table(path.name) else " (mdn init --list shows them)"
+    return f"{what}; name a YAML file, a table or a built-in such as sine{examples_too}"
 
 
 def _may_be_config(name: str) -> bool:

@@ -18,6 +18,7 @@ class Answer:
         lines: lines for stdout.
         document: the result as one JSON document, for `--json`.
         tables: tables for the terminal; they go to stdout if `lines` is empty.
+        page: Markdown; rendered and paged on a terminal, else printed as it is.
         faults: errors of the parts that failed, a line each.
         following: next commands for the terminal, a line each.
         exit_code: not zero if some parts failed.
@@ -26,6 +27,7 @@ class Answer:
     lines: Sequence[str] = ()
     document: Any = None
     tables: Sequence[TextTable] = ()
+    page: str = ""
     faults: Sequence[str] = ()
     following: Sequence[str] = ()
     exit_code: int = 0

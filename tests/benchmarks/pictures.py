@@ -1,4 +1,4 @@
-"""The pictures of the README's gallery: `python tests/benchmarks/pictures.py [FOLDER]`.
+"""The pictures of the guide's gallery: `python tests/benchmarks/pictures.py [FOLDER]`.
 
 Trains the whole gallery, and its examples of a cap also without one, in a temporary folder, and
 draws what each picture is to show: small PNGs of few colours, by default into

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mdncli import config, experiment
-from mdncli.commands.init import init
+from mdncli.commands.init import examples, init
 from mdncli.config import FileData
 from mdncli.errors import ConfigError, DataError, UsageError
 from mdncli.events import Event, Warned
@@ -294,12 +294,17 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (("a.csv", "y", "a.csv"), UsageError, "let it end in .yaml"),
     (("a.csv", "y", "no/a.yaml"), UsageError, "no such folder: no"),
     (("empty.csv", "y", None), DataError, "empty.csv: empty"),
+    (
+        (None, None, None),
+        UsageError,
+        "nothing to start from; name a table, or an example of mdn init",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "kind", "said"), BAD)
 def test_bad_input_writes_nothing(
-    arguments: tuple[str, str | None, str | None], kind: type[Exception], said: str
+    arguments: tuple[str | None, str | None, str | None], kind: type[Exception], said: str
 ) -> None:
     Path("a.md").write_text("x,y\n1,2\n")
     Path("empty.csv").touch()
@@ -323,3 +328,11 @@ def test_the_command_line(mdn: Callable[..., Any]) -> None:
     refused = mdn("init", "my prices.csv")
     assert refused.returncode == 2
     assert refused.stderr.count("error: ") == 1
+
+
+def test_every_example_is_listed_with_a_sentence() -> None:
+    answer = examples()
+    assert answer.document.keys() == config.builtin().keys()
+    for name, about in answer.document.items():
+        assert about, name
+        assert not about.endswith("."), name
