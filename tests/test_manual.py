@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from mdncli.config.schema import FileData, fields, synthetic_data
+from mdncli.config import FileData, fields, synthetic_data
 from mdncli.data.synthetic import DATASETS
 from mdncli.guide import TOPICS
 from tests.example_commands import calls, require_valid

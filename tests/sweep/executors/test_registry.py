@@ -127,8 +127,10 @@ def test_stopping_early_leaves_nothing_behind(
 
 def test_listing_imports_nothing() -> None:
     code = (
-        "import sys; from mdncli.sweep.executors import EXECUTORS; assert len(EXECUTORS) > 2;"
-        "print({'torch', 'numpy', 'distributed', 'multiprocessing'} & {*sys.modules})"
+        "import sys; before = {*sys.modules};"
+        "from mdncli.sweep.executors import EXECUTORS; assert len(EXECUTORS) > 2;"
+        "heavy = {'torch', 'numpy', 'distributed', 'multiprocessing'};"
+        "print(heavy & {*sys.modules} - before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
