@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     import numpy as np
 
-    from mdncli.evaluation.metrics import Chunk
+    from mdncli.evaluation.chunk import Chunk
 
 
 @dataclass(frozen=True)
