@@ -27,7 +27,7 @@ RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
 
 
 class Restored(NamedTuple):
-    """State to continue training from; None but for the seconds at the beginning."""
+    """State to continue training from; without a checkpoint all None, and 0 seconds."""
 
     state: Mapping[str, np.ndarray] | None = None
     seconds: float = 0.0

@@ -134,7 +134,7 @@ class Dataset:
 
     @property
     def exact_nll(self) -> float | None:
-        """The mean NLL of the exact density over the test rows; None of none or no such density."""
+        """The mean NLL of the exact density over the test rows; None without either."""
         if self.problem is None or not len(self.split.test):
             return None
         if "exact_nll" not in self.derived:
@@ -146,11 +146,11 @@ class Dataset:
         return self.derived["exact_nll"]
 
     def baseline_nll(self, floor: float) -> float | None:
-        """The mean NLL of a baseline that ignores the inputs, over the test rows; None of none.
+        """The mean NLL of a baseline that ignores the inputs; None without test rows or inputs.
 
-        Of numbers it is the mixture of `unconditional`, of classes their shares, both of the
-        training rows: a class that is not among them makes it infinite. It is measured on at most
-        `BASELINE_ROWS` test rows, evenly spaced.
+        For numeric targets it is the mixture fitted by `unconditional`; for classes, their shares
+        of the training rows. It is infinite if a test row has a class that no training row has. It
+        is measured on at most `BASELINE_ROWS` test rows, evenly spaced.
 
         Args:
             floor: the smallest scale of a component, in standardised units.

@@ -34,8 +34,19 @@ MATRIX_SHARE = 0.25
 class Job:
     """One run while it trains: its folder, its data and its replicas in the stack.
 
-    The `latest` NLLs of its replicas, on training and on validation rows, are in standardised
-    units. A run whose NLL is above one of the `bars` is stopped early.
+    Attributes:
+        run: its folder.
+        dataset: its rows.
+        recipe: the decisions on it.
+        replicas: indices of its networks in the stack.
+        diverged: index -> reason, of those whose training has failed.
+        offsets: added to a standardised NLL to get it in the target's own units, on training and on
+            validation rows.
+        latest: the last NLLs of its replicas in standardised units, (2, replicas), on training and
+            on validation rows.
+        history: records of its validations.
+        written: the number of these that are in its metrics already.
+        bars: limits above which it is stopped early.
     """
 
     run: RunFolder

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Bars = Mapping[int, float]
-"""Epoch -> the highest validation NLL, the best so far, with which a run continues."""
+"""Epoch -> limit: a run stops there if its lowest validation NLL so far is above the limit."""
 
 History = Sequence[Mapping[str, Any]]
 

@@ -2,7 +2,8 @@
 
 `resolve` is the only place that checks for `auto`. Its result is a frozen value that training,
 scoring and reporting use; it is written into the run folder as `recipe.json` and into the metadata
-of model and checkpoint. Choices made after training, on the validation rows, are in `result.json`.
+of model and checkpoint. Choices made after training, on the
+validation rows (the number of components, the share of the background), are in `result.json`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from mdncli.store import RunFolder, finite
 from mdncli.training.plan import StackPlan, steps_per_epoch
 from mdncli.transforms import TRANSFORMS
 
-SCORES = ("crps", "mixed")
-"""Losses of mixtures of Gaussian components of one target beside their NLL."""
+SINGLE_TARGET_LOSSES = ("crps", "mixed")
+"""Losses of a mixture beside its NLL; a network that is trained on one predicts one target."""
 
 MOST_CORRELATED = 3
 """Most targets with a full covariance by default: with more it has more off-diagonal entries than
@@ -86,8 +87,8 @@ class Recipe:
         network: the shape of every network.
         head: the head on every network, before it is trained.
         plan: plan of the stack; None for a model that is fitted without gradients.
-        coarse: targets whose few distinct values allow degenerate components, unless prevented by a
-            larger scale floor.
+        coarse: targets of few distinct values, on which very narrow components lower the NLL
+            without better predictions.
     """
 
     config: Config
@@ -108,7 +109,7 @@ class Recipe:
 
     @property
     def spike_traps(self) -> Mapping[str, SpikeTrap]:
-        """Targets whose NLL is lowered by components as narrow as the scale floor."""
+        """The `coarse` targets for which that is still possible: none if the floor was raised."""
         raised = "model.scale.floor" in self.reasons and self.scale_floor > LEAST_SCALE
         return {} if raised else self.coarse
 
@@ -173,7 +174,7 @@ def resolve(config: Config, dataset: Dataset) -> Recipe:
         dataset: its rows, split and encoded.
 
     Returns:
-        The recipe. Training from its config gives the same bits as from the one asked for.
+        The recipe. Training with its config gives the same bits as with the original one.
 
     Raises:
         DataError, UsageError: the model does not fit the data.
@@ -279,9 +280,9 @@ class _Settled:
         self.config = config
         self.reasons: dict[str, str] = {}
 
-    def settle(self, key: str, open_value: object, value: object, reason: str) -> None:
-        """Set a key to a value if it is `auto`."""
-        if type(found := _value(self.config, key)) is type(open_value) and found == open_value:
+    def settle(self, key: str, undecided: object, value: object, reason: str) -> None:
+        """Set a key to a value if it still has the one that leaves it undecided: `auto` or None."""
+        if type(found := _value(self.config, key)) is type(undecided) and found == undecided:
             self.config = _with(self.config, key.split("."), value)
             self.reasons[key] = reason
 
@@ -465,7 +466,7 @@ def _plan(config: Config, network: Network, head: AnyHead, rows: int) -> StackPl
         gradient_clip=training.gradient_clip,
         averaging=training.averaging,
         reseed=training.reseed,
-        loss=training.loss if isinstance(head, Head) and training.loss in SCORES else "nll",
+        loss=training.loss if isinstance(head, Head) else "nll",
     )
 
 
@@ -492,7 +493,7 @@ def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
             "a density of numbers",
             hint="choose another model.kind",
         )
-    if config.train.loss in SCORES and isinstance(head, Head) and head.targets > 1:
+    if config.train.loss in SINGLE_TARGET_LOSSES and isinstance(head, Head) and head.targets > 1:
         raise UsageError(
             f"train.loss: {config.train.loss} is for one target at a time, and there are "
             f"{head.targets}",

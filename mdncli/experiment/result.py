@@ -255,6 +255,7 @@ def conclude(
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),
         "mixtures": None if choice is None else choice.to_json(),
+        "background": getattr(predictor.head, "background", None),
         "spike_trap": {name: trap.to_json() for name, trap in recipe.spike_traps.items()} or None,
         **{key: about[key] for key in ("trial",) if key in about},
         **({} if pruned is None else {"pruned": {"epoch": pruned}}),

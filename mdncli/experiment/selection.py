@@ -17,8 +17,8 @@ from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
 
-EVIDENCE_ROWS = 20_000
-"""Most rows, evenly spaced, that heads are fitted to after training."""
+SELECTION_ROWS = 20_000
+"""Most rows, evenly spaced, that choose the number of components and the background's share."""
 
 TEMPERED_ROWS = 5_000
 """Most validation rows, evenly spaced, that temperatures are fitted to."""
@@ -128,7 +128,7 @@ def choose_components(
     model, split = recipe.config.model, dataset.split
     if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
         return None
-    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     return choose({count: -log_prob(dataset, each, rows) for count, each in predictors.items()})
 
 
@@ -145,21 +145,21 @@ def settled_head(
         parameters: of the networks, by name, each with a leading R.
     """
 
-    def evidence() -> list[tuple[np.ndarray, np.ndarray]]:
-        return _evidence(dataset, recipe, network, parameters)
+    def validation() -> list[tuple[np.ndarray, np.ndarray]]:
+        return _outputs_and_targets(dataset, recipe, network, parameters)
 
     asked = recipe.config.model.background
     if isinstance(head, Head) and not isinstance(asked, str):
         return replace(head, background=asked)
-    return head.fitted(evidence)
+    return head.fitted(validation)
 
 
-def _evidence(
+def _outputs_and_targets(
     dataset: Dataset, recipe: Recipe, network: Network, parameters: Parameters
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Raw outputs and standardised targets of each part: of validation rows, if there are any."""
     split, encoding = dataset.split, dataset.encoding
-    rows = spaced(split.validation if len(split.validation) else split.train, EVIDENCE_ROWS)
+    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     x = encoding.encode_inputs(dataset.table, rows)
     y = encoding.encode_targets(dataset.table, rows)
     whole = recipe.factorisation

@@ -72,7 +72,7 @@ def shape_of(dataset: Dataset) -> Shape:
     layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
     return Shape(
         key=recipe.stack_key,
-        replicas=config.model.networks,
+        replicas=config.model.networks * recipe.factorisation.parts,
         steps=plan.steps,
         validations=-(-plan.steps // plan.validate_every),
         operations=6.0 * plan.network.parameters * rows,

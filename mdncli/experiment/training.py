@@ -318,9 +318,9 @@ class _ReplicaMap:
         order: permutation of the event's replicas into the order of the runs.
         starts: first position of each run in that order.
         live: members of each run that still train.
-        own: positions of each run's members among all live members.
-        replica: networks of live members.
-        member: index of each network's member among all live members.
+        own: for each run, the positions of its members in the list of all live members.
+        replica: indices of all networks of live members.
+        member: for each of these, the position of its member in that list.
         offsets: offsets of the NLLs of live members, on training and on validation rows, to own
             units, (2, members).
     """

@@ -76,7 +76,7 @@ def train_assigned(
             for index in members:
                 try:
                     held.enter_context(_claimed(assignments[index].run))
-                    at = _taken_up(assignments[index], runs[index][1])
+                    at = _prepare_folder(assignments[index], runs[index][1])
                     begun.setdefault(at, []).append(index)
                 except MdnError as error:
                     outcomes[index] = Outcome(assignments[index].run, {}, error)
@@ -101,7 +101,7 @@ def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(_claimed(assigned.run))
-            _taken_up(assigned, recipe)
+            _prepare_folder(assigned, recipe)
         except MdnError as error:
             return Outcome(assigned.run, {}, error)
         return refit(assigned.run, assigned.dataset, recipe, ignore)
@@ -127,8 +127,11 @@ def _claimed(run: RunFolder) -> Iterator[None]:
         yield
 
 
-def _taken_up(assigned: Assignment, recipe: Recipe) -> int:
-    """Step from which a run continues; at 0 its folder is emptied and begun again."""
+def _prepare_folder(assigned: Assignment, recipe: Recipe) -> int:
+    """Prepare the folder of a run and return the step that it continues from.
+
+    At 0 the folder was emptied, and the run starts over.
+    """
     run = assigned.run
     run.remove_leftovers()
     at = reached(run, assigned.dataset.config) if run.exists() else None

@@ -32,8 +32,9 @@ REPORT_SECONDS = 0.25
 CHECK_SECONDS = 1.0
 """Least seconds between two checks of a worker's progress."""
 
-DEATHS = 2
-"""Deaths of workers over a stack after which its runs are trained one by one."""
+MOST_DEATHS = 2
+"""Deaths of workers after which a stack is still tried again as a whole; after one more its runs
+are trained one at a time."""
 
 
 @dataclass
@@ -129,7 +130,7 @@ class Driver:
                 self._note(results)
                 died = [result.stack for result in results if result.died]
                 for stack in died:
-                    again, alone = self._left_of(stack, certain=len(died) == 1)
+                    again, alone = self._requeue(stack, certain=len(died) == 1)
                     queue += again
                     suspects += alone
                 self._say()
@@ -179,7 +180,7 @@ class Driver:
             if result.stack in self._running:
                 self._running.remove(result.stack)
 
-    def _left_of(
+    def _requeue(
         self, stack: TrialStack, *, certain: bool
     ) -> tuple[list[TrialStack], list[TrialStack]]:
         """Rest of a stack whose worker has died: stacks to train again, and others alone."""
@@ -195,7 +196,7 @@ class Driver:
             return [], []
         rest = replace(stack, trials=left)
         deaths = max(self._deaths[one.trial.id] for one in left)
-        if deaths <= DEATHS:
+        if deaths <= MOST_DEATHS:
             return [rest], []
         if len(left) > 1 or not certain:
             return [], rest.parts()

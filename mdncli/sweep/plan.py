@@ -90,8 +90,8 @@ def extend(folder: RunFolder, wanted: int | None, *, exists: bool) -> None:
 
     Args:
         folder: of the sweep.
-        wanted: trials; or points, of a sweep that `exists` and was not described again.
-        exists: whether the sweep exists and was not described again.
+        wanted: new number of trials or, if it `exists`, of points, each trained with every seed.
+        exists: whether the command names the sweep and gives no config.
 
     Raises:
         UsageError: it has no search.

@@ -231,6 +231,8 @@ def train_part(session: Session) -> SweepResult:
     folder, sweep_folder = session.folder, session.sweep_folder
     part = Part.of(session.request.part or "")
     trials = sweep_folder.trials()
+    # A worker gets about STACKS_EACH stacks, so that a share is about one of them, whatever the
+    # statuses of the trials.
     cuts = max(1, part.parts // STACKS_EACH)
     every = stacked(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
     mine = {one.trial.id for stack in part.of_stacks(every) for one in stack.trials}

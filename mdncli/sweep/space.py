@@ -34,7 +34,8 @@ class Space:
     """Varying keys of a sweep, and their values.
 
     Args:
-        factors: sequences of alternatives, each of which sets one key, or several together.
+        factors: one for each axis: the list of its settings, each of one key or of several
+            keys that vary together.
         intervals: key path -> numbers to draw from.
 
     >>> space = Space([[{"a": "1"}, {"a": "2"}], [{"seed": "0"}, {"seed": "1"}]])

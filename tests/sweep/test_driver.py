@@ -10,7 +10,7 @@ import pytest
 from mdncli.errors import RunFault
 from mdncli.events import Event, SweepEnded, SweepProgress, ignore
 from mdncli.store import RunFolder
-from mdncli.sweep.driver import DEATHS, Driver, Tally, best_of
+from mdncli.sweep.driver import MOST_DEATHS, Driver, Tally, best_of
 from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
 from mdncli.sweep.folder import PENDING, TrialStatus
 from mdncli.sweep.stacks import TrialStack
@@ -115,7 +115,7 @@ def test_a_killer_is_found_and_fails_alone(stack: TrialStack) -> None:
     assert "was killed" in tally.statuses[killer].reason
     assert RunFolder(stack.trials[2].folder).state() == "failed"
     tries = [part for part in executor.submitted if part.trials[0].trial.id == killer]
-    assert len(tries) == DEATHS + 1
+    assert len(tries) == MOST_DEATHS + 1
 
 
 def test_whoever_only_died_with_others_is_tried_until_it_is_plain(stack: TrialStack) -> None:

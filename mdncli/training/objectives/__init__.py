@@ -1,6 +1,7 @@
 """Training losses by name, fused or differentiated by autograd.
 
-To add a loss, write one function of predictions and targets in a file of its own, and name it here:
+To add a loss, write one function of predictions and targets in a file of its own, and add it to
+`OBJECTIVES`; CONTRIBUTING.md names the places that a config's `train.loss` needs:
 
     def squared_error_of_mean(mixture: Mixture, y: Tensor) -> Tensor:
         return (mixture.mean() - y).square().sum(1)
