@@ -194,7 +194,7 @@ MOST_NAMED = 3
 COMPARED = {
     "baseline": "a model that ignores the inputs",
     "exact": "the true density",
-    "excess": "test less exact",
+    "excess": "test − exact",
 }
 """Columns beside the NLL of a run, and their meaning."""
 
@@ -220,7 +220,7 @@ def _scores(results: Sequence[Mapping[str, Any]]) -> TextTable:
     coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
     if coarse and len(results) > 1:
         captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
-    captions += filter(None, [_best(results)])
+    captions += filter(None, ["s: seconds", _best(results)])
     title = "How good is it? NLL in nats per row, lower is better"
     return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
 

@@ -100,7 +100,7 @@ def _nll(result: Mapping[str, Any], part: str) -> float | None:
 def _components(result: Mapping[str, Any], health: Mapping[str, float | None]) -> str | None:
     """The use of the components, as a sentence without its full stop."""
     effective = number_of(result.get("effective_components"))
-    if effective is None:
+    if effective is None or not health:
         return None
     total, members, unused = (health.get(name) for name in ("components", "members", "dead"))
     own = f" of its {total / members:.0f}" if total and members else ""
@@ -134,9 +134,12 @@ def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:
     if gap <= 0:
         text = f"Validation is {number(-gap)} better than training: no overfitting seen."
         return OK, text
+    text = f"Validation is {number(gap)} worse than training"
+    if gain is not None and gain > 0:
+        text += f", {gap / gain:.0%} of what the inputs bring there"
     if gap >= GAP and (gain is None or gap > LOST * gain):
         return WARNING, (
-            f"Validation is {number(gap)} worse than training: overfitting; try more rows, a "
-            "larger train.weight_decay or a smaller model.hidden."
+            f"{text}: overfitting; try more rows, a larger train.weight_decay or a smaller "
+            "model.hidden."
         )
-    return OK, f"Validation is {number(gap)} worse than training: little overfitting."
+    return OK, f"{text}: little overfitting."

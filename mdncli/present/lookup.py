@@ -26,6 +26,11 @@ def anything(run: RunFolder) -> bool:
     return run.exists()
 
 
+def no_sweep(run: RunFolder) -> bool:
+    """True if a folder is a run, whatever its state, and not a sweep."""
+    return anything(run) and not run.trials.is_dir()
+
+
 def find(
     reference: str,
     runs_dir: Path,

@@ -14,7 +14,7 @@ from mdncli.events import Listener, Note, Warned
 from mdncli.experiment import config_of
 from mdncli.present.answer import Answer
 from mdncli.present.formats import abridged, number, shortened
-from mdncli.present.lookup import anything, find
+from mdncli.present.lookup import find, no_sweep
 from mdncli.present.records import KEYS, Record, read
 from mdncli.present.table import TextTable, csv_lines
 from mdncli.store import RunFolder
@@ -124,7 +124,12 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
     records = []
     seen: dict[str, str] = {}
     for reference in references:
-        run = find(reference, runs_dir, listener, anything)
+        run = find(reference, runs_dir, listener, no_sweep)
+        if run.trials.is_dir():
+            raise UsageError(
+                f"{run.path}: is a sweep, not one run",
+                hint=f"name a trial, such as {run.id}/@best, or compare all of them with --sweep",
+            )
         place = os.path.realpath(run.path)
         if place in seen:
             listener(Note(f"{reference} and {seen[place]} are one run, which is shown once"))

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -110,3 +111,16 @@ def test_nlls_of_different_data_are_not_compared_silently(here: Here, make_run: 
     assert json.loads(done.out)["same_data"] is True
     assert here("runs", "compare", a.id).code == 2
     assert here("runs", "compare", a.id, "nothing").code == 5
+
+
+def test_a_sweep_is_passed_over_or_refused(here: Here) -> None:
+    small = ("data.rows=200", "train.steps=4", "model.hidden=4", "model.ensemble=1", "-q")
+    one, other = (ok(here("train", "sine", f"seed={seed}", *small)).strip() for seed in (0, 1))
+    sweep = ok(here("sweep", "sine", "seed=0,1", *small)).strip()
+    done = here("runs", "compare", "@latest", "@-2", "--json")
+    assert [Path(run["run"]).name for run in json.loads(ok(done))["runs"]] == [
+        Path(run).name for run in (other, one)
+    ]
+    done = here("runs", "compare", one, sweep)
+    assert (done.code, done.out) == (2, "")
+    assert "is a sweep, not one run; name a trial, such as" in done.err
