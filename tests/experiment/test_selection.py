@@ -13,6 +13,7 @@ import pytest
 from mdncli import experiment
 from mdncli import predictor as predictors
 from mdncli.data.table import Table
+from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import DataError
 from mdncli.experiment import Dataset, Outcome, selection
@@ -132,7 +133,9 @@ def test_temperatures_and_scores_come_from_different_rows(
     assert (np.diff(found.central) >= 0).all()
     # The score of a row is the mass of the smallest central interval that holds it.
     rows = small.split.validation[1::2]
-    below = model.predict(small.table[rows]).cdf(small.y(rows).T[:, :, None])  # type: ignore[attr-defined]
+    predicted = model.predict(small.table[rows])
+    assert isinstance(predicted, Conditional)
+    below = predicted.cdf(small.y(rows))
     np.testing.assert_allclose(
         found.central[0], np.sort(np.abs(2 * np.ravel(below) - 1)), atol=1e-6
     )
