@@ -220,6 +220,19 @@ def test_no_two_public_classes_share_a_name() -> None:
     assert all(len(found) == 2 for found in shared.values()), shared
 
 
+def test_every_file_of_experiments_and_sweeps_has_its_tests() -> None:
+    missing = [
+        f"tests/{path.relative_to(ROOT / 'mdncli')}"
+        for room in ("experiment", "sweep")
+        for path in sorted((ROOT / "mdncli" / room).rglob("*.py"))
+        if path.name != "__init__.py"
+        and not (
+            ROOT / "tests" / path.relative_to(ROOT / "mdncli").with_name(f"test_{path.name}")
+        ).exists()
+    ]
+    assert not missing, "\n".join(missing)
+
+
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.endswith("__")
 
