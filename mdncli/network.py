@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
-_BLOCK_VALUES = 1 << 17
+BLOCK_VALUES = 1 << 17
 """Activations held at once per layer: half a megabyte, which stays in a core's own cache."""
 
 
@@ -172,7 +172,7 @@ def forward(network: Network, parameters: Mapping[str, Array], x: Array) -> Arra
     replicas, rows = len(layers[0][0]), x.shape[1]
     raw = np.empty((replicas, network.outputs, rows), np.float32)
     widest = max(out for out, _ in network.layers)
-    step = max(64, _BLOCK_VALUES // (replicas * widest))
+    step = max(64, BLOCK_VALUES // (replicas * widest))
     for start in range(0, rows, step):
         block = slice(start, start + step)
         values: Array = x[:, block]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
 import subprocess
@@ -217,3 +218,77 @@ def test_no_two_public_classes_share_a_name() -> None:
     shared = {name: found for name, found in places.items() if len(found) > 1}
     assert set(shared) == TWINS, shared
     assert all(len(found) == 2 for found in shared.values()), shared
+
+
+def test_every_file_of_experiments_and_sweeps_has_its_tests() -> None:
+    missing = [
+        f"tests/{path.relative_to(ROOT / 'mdncli')}"
+        for room in ("experiment", "sweep")
+        for path in sorted((ROOT / "mdncli" / room).rglob("*.py"))
+        if path.name != "__init__.py"
+        and not (
+            ROOT / "tests" / path.relative_to(ROOT / "mdncli").with_name(f"test_{path.name}")
+        ).exists()
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.endswith("__")
+
+
+def private_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Private names of `mdncli` that a program imports, reads or replaces, with their lines.
+
+    Programs that it holds as text, to be run in another process, count too.
+    """
+    imports = [each for each in ast.walk(tree) if isinstance(each, ast.Import | ast.ImportFrom)]
+    names = [
+        (each, alias)
+        for each in imports
+        for alias in each.names
+        if f"{getattr(each, 'module', alias.name)}.".startswith("mdncli.")
+    ]
+    ours = {(alias.asname or alias.name).partition(".")[0] for _, alias in names}
+    yield from ((each.lineno, alias.name) for each, alias in names if is_private(alias.name))
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=owner, attr=name) if is_private(name):
+                while isinstance(owner, ast.Attribute):
+                    owner = owner.value
+                if isinstance(owner, ast.Name) and owner.id in ours:
+                    yield node.lineno, name
+            case ast.Call(args=[ast.Name(id=owner), ast.Constant(value=str(name)), *_]):
+                if owner in ours and is_private(name):
+                    yield node.lineno, name
+            case ast.Constant(value=str(text)) if re.fullmatch(r"mdncli(\.\w+)+", text):
+                if any(map(is_private, text.split("."))):
+                    yield node.lineno, text
+            case ast.Constant(value=str(text)) if "mdncli" in text and "import" in text:
+                with contextlib.suppress(SyntaxError):
+                    inner = ast.parse(text)
+                    yield from ((node.lineno, name) for _, name in private_names(inner))
+
+
+def test_tests_use_public_names_only() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {name}"
+        for path in sorted({*(ROOT / "tests").rglob("*.py")} - {Path(__file__)})
+        for line, name in private_names(ast.parse(path.read_text()))
+    ]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "from mdncli.machine import _read",
+        "from mdncli import machine\nmachine._read('')",
+        "import mdncli.machine\nmdncli.machine._read('')",
+        "from mdncli import machine as m\nsetattr(m, '_read', None)",
+        "patch('mdncli.machine._read', None)",
+        "run('from mdncli import machine\\nmachine._read(1)')",
+    ],
+)
+def test_a_private_name_is_found(program: str) -> None:
+    assert [name.rpartition(".")[2] for _, name in private_names(ast.parse(program))] == ["_read"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from mdncli import baselines, experiment, predictor
+from mdncli import baselines, experiment
 from mdncli import config as configs
 from mdncli.commands.evaluate import evaluate
 from mdncli.commands.plot import plot
@@ -22,7 +22,7 @@ from mdncli.commands.sample import SampleRequest, sample
 from mdncli.data import table
 from mdncli.density.mixture import Mixture
 from mdncli.errors import RunFault, UsageError
-from mdncli.events import Note, ignore
+from mdncli.events import ignore
 from mdncli.experiment import Outcome
 from mdncli.head import COVARIANCES, Head
 from mdncli.network import Network
@@ -96,18 +96,6 @@ def test_a_network_learns_without_inputs_too(tmp_path: Path) -> None:
     assert outcome.result["components"] is None
 
 
-def test_inputs_are_ignored_and_that_is_said(tmp_path: Path) -> None:
-    said: list[object] = []
-    dataset = experiment.prepare(configs.load("sine", ["model.kind=gmm"]), ignore)
-    (outcome,) = experiment.train([dataset], tmp_path, said.append)
-    assert any(isinstance(e, Note) and "the input x is ignored" in e.text for e in said)
-    model = predictor.load(outcome.run)
-    mixture = model.predict(dataset.table[:5])
-    assert isinstance(mixture, Mixture)
-    assert np.ptp(mixture.mean(), axis=0) == 0
-    assert outcome.result["components"]["exact"] is None
-
-
 @pytest.mark.parametrize("covariance", COVARIANCES)
 def test_the_likelihood_is_that_of_the_components(covariance: str) -> None:
     rng = np.random.default_rng(3)
@@ -148,14 +136,6 @@ def test_a_point_is_no_component() -> None:
         baselines.gaussian_mixture(
             head, Network(0, (), "silu", head.outputs), y, np.random.default_rng(0)
         )
-
-
-def test_more_components_than_rows_are_refused_before_anything_is_made(tmp_path: Path) -> None:
-    overrides = ["data.rows=10", "data.validation=0.15", "model.mixtures=8"]
-    dataset = experiment.prepare(configs.load("watches-gmm", overrides), ignore)
-    with pytest.raises(UsageError, match="8 components are more than the 6 training rows"):
-        experiment.train([dataset], tmp_path / "runs", ignore)
-    assert not (tmp_path / "runs").exists()
 
 
 def test_fitting_imports_no_torch(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -474,11 +475,13 @@ def test_a_bug_is_one_line_and_a_log(
 def test_an_answer_that_is_being_printed_is_printed_whole(
     number: signal.Signals, here: Here, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(document: object) -> str:
-        os.kill(os.getpid(), number)
-        return json.dumps(document)
+    dumps = json.dumps
 
-    monkeypatch.setattr("mdncli.console._json", interrupted)
+    def interrupted(*document: Any, **options: Any) -> str:
+        os.kill(os.getpid(), number)
+        return dumps(*document, **options)
+
+    monkeypatch.setattr(json, "dumps", interrupted)
     done = here("generate", "--list", "--json")
     assert (done.code, done.err) == (0, "")
     assert "inverse_sine" in json.loads(done.out)

@@ -43,7 +43,7 @@ def test_rows_do_not_feel_where_they_are_cut(monkeypatch):
     stack = a_stack(network, replicas=3)
     x = np.random.default_rng(1).standard_normal((2, 500)).astype(np.float32)
     whole = forward(network, stack, x)
-    monkeypatch.setattr(networks, "_BLOCK_VALUES", 1)
+    monkeypatch.setattr(networks, "BLOCK_VALUES", 1)
     np.testing.assert_allclose(forward(network, stack, x), whole, atol=1e-6)
 
 

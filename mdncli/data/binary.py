@@ -41,7 +41,9 @@ _UNREADABLE = (
 )
 """Errors that numpy and zipfile raise for a damaged archive."""
 
-_RECEIVED_BYTES = 16 << 20
+RECEIVED_BYTES = 16 << 20
+"""Bytes of an array that are held at once while it is copied."""
+
 _Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -75,7 +77,7 @@ def read_parquet(
         with interrupts.unbroken():
             process = held.enter_context(
                 subprocess.Popen(
-                    [sys.executable, "-c", _DECODE],
+                    [sys.executable, "-c", DECODE],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,
@@ -106,7 +108,7 @@ def read_parquet(
             raise DataError(f"{source}: {_DAMAGED} Parquet file") from None
 
 
-_DECODE = """
+DECODE = """
 import json, sys
 job = json.load(sys.stdin)
 sys.path[:] = job["modules"]
@@ -150,8 +152,8 @@ def _received(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
     about = json.loads(stream.readline())
     values = allocate_column(about["rows"], about["dtype"])
     unread = values.view(np.uint8)
-    for start in range(0, len(unread), _RECEIVED_BYTES):
-        part = unread[start : start + _RECEIVED_BYTES]
+    for start in range(0, len(unread), RECEIVED_BYTES):
+        part = unread[start : start + RECEIVED_BYTES]
         if cast(io.BufferedReader, stream).readinto(part.data) < len(part):
             raise EOFError
         release(values)
@@ -275,7 +277,7 @@ def _large_columns(
     columns = [allocate_column(rows, kept) for _ in range(width)]
     together = [[column] for column in columns] if fortran else [columns]
     for group in together:
-        step = max(1, _RECEIVED_BYTES // (dtype.itemsize * len(group)))
+        step = max(1, RECEIVED_BYTES // (dtype.itemsize * len(group)))
         for start in range(0, rows, step):
             count = min(step, rows - start) * len(group)
             part = np.frombuffer(file.read(count * dtype.itemsize), dtype)

@@ -45,7 +45,9 @@ MISSING = tuple(
 )
 """Words for a missing number; in a column of text only the empty field is missing."""
 
-_FIRST_BYTES = 1 << 16
+FIRST_BYTES = 1 << 16
+"""Bytes of a file that are read at first; more if its first rows are longer."""
+
 _SNIFFED_RECORDS = 100
 _BLANKS = " "
 _SEPARATORS = ("\t", ";", ",", "|", _BLANKS)
@@ -201,7 +203,7 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
     The first piece is small. All are read into one buffer: fresh memory costs more than parsing.
     """
     stream = _inflated(stream)
-    buffer, held, line = bytearray(_FIRST_BYTES), 0, 1
+    buffer, held, line = bytearray(FIRST_BYTES), 0, 1
     while True:
         count = _read(stream, buffer, held, source)
         held += count

@@ -48,8 +48,8 @@ Task = Literal["regression", "classification"]
 
 _EVERY = slice(None)
 
-# Rows encoded at once, so that intermediate results stay in cache.
-_TILE = 1 << 14
+TILE = 1 << 14
+"""Rows encoded at once, so that intermediate results stay in cache."""
 
 # Tiles of a file kept in memory.
 _TILES_HELD = 16
@@ -422,9 +422,9 @@ def _tiles(rows: Rows, count: int) -> list[NDArray[np.intp]]:
     """The numbers of some of `count` rows, cut into tiles."""
     if not isinstance(rows, slice):
         numbers = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows.astype(np.intp)
-        return [numbers[i : i + _TILE] for i in range(0, len(numbers), _TILE)]
+        return [numbers[i : i + TILE] for i in range(0, len(numbers), TILE)]
     every = range(count)[rows]
-    parts = (every[i : i + _TILE] for i in range(0, len(every), _TILE))
+    parts = (every[i : i + TILE] for i in range(0, len(every), TILE))
     return [np.arange(part.start, part.stop, part.step) for part in parts]
 
 

@@ -16,7 +16,9 @@ from mdncli.errors import DataError
 Hear = Callable[[int, int], object]
 """Callback for the number of bytes read and in total, about ten times a second."""
 
-_HEARD_SECONDS = 0.1
+HEARD_SECONDS = 0.1
+"""Least seconds between two reports of progress."""
+
 _BYTES_AT_ONCE = 1 << 20
 
 
@@ -68,7 +70,7 @@ class Watched(io.RawIOBase):
             with memoryview(buffer) as view, view.cast("B") as read:
                 self._digest.update(read[self._seen - begin : count])
             self._seen = self._position
-        if time.monotonic() - self._heard >= _HEARD_SECONDS:
+        if time.monotonic() - self._heard >= HEARD_SECONDS:
             self._heard = time.monotonic()
             self._hear(self._seen, self.size)
         return count

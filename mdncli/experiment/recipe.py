@@ -258,6 +258,8 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
         ) from None
     for key in fresh.reasons.keys() - settled.reasons.keys():
         settled.settle(key, _value(config, key), _value(fresh.config, key), fresh.reasons[key])
+    # In the order of a first training, so that a continued one writes the same bytes.
+    settled.reasons = {key: settled.reasons[key] for key in fresh.reasons}
     return _recipe(settled, dataset, fresh.coarse)
 
 

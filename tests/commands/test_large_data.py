@@ -54,10 +54,10 @@ def forced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             monkeypatch.setattr(module, "allocate", allocate)
         for module in (column, binary):
             monkeypatch.setattr(module, "LARGE_BYTES", 0)
-            monkeypatch.setattr(binary, "_RECEIVED_BYTES", 1 << 10)
+            monkeypatch.setattr(binary, "RECEIVED_BYTES", 1 << 10)
         monkeypatch.setattr(job, "CACHED_BYTES", 0)
         monkeypatch.setattr(job, "MATRIX_SHARE", 0.0)
-        monkeypatch.setattr(encoding, "_TILE", 100)
+        monkeypatch.setattr(encoding, "TILE", 100)
         monkeypatch.setattr(dataset, "PIECE_ROWS", 1000)
         return made
 

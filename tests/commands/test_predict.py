@@ -295,7 +295,7 @@ def test_parts_are_predicted_as_the_whole_is(
     text = lines(*(f"{s},{c},true,{s},1" for s, c in zip(size, city, strict=True)))
     whole = predict(text)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 3000)
-    monkeypatch.setattr(delimited, "_FIRST_BYTES", 1000)
+    monkeypatch.setattr(delimited, "FIRST_BYTES", 1000)
     parts = predict(text)
     assert [row["size"] for row in parts] == [str(s) for s in size]
     for name in whole[0]:
@@ -310,7 +310,7 @@ def test_the_line_of_a_fault_is_named_in_any_part(
     predict: Predict, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 3000)
-    monkeypatch.setattr(delimited, "_FIRST_BYTES", 1000)
+    monkeypatch.setattr(delimited, "FIRST_BYTES", 1000)
     text = lines(*["70,Oslo,true,300,4"] * 2000, "70,Bonn,true,300,4", *ROWS)
     with pytest.raises(DataError, match=r"^new\.csv:2002: column 'city': .* no 'Bonn'"):
         predict(text)

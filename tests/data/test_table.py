@@ -168,7 +168,7 @@ def test_a_point_for_missing_is_no_decimal_point():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Cut text into pieces of a few lines, as large files are cut into megabytes."""
-    monkeypatch.setattr(delimited, "_FIRST_BYTES", 32)
+    monkeypatch.setattr(delimited, "FIRST_BYTES", 32)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 64)
     monkeypatch.setattr(delimited, "LONGEST_RECORD", 512)
 
@@ -533,7 +533,7 @@ def test_damaged_parquet_files_give_a_table_or_one_error(tmp_path_factory, data)
 def test_a_file_that_makes_the_decoder_abort_is_damaged_like_any_other(tmp_path, monkeypatch):
     path = tmp_path / "t.parquet"
     path.write_bytes(parquet({"x": [1.0, 2.0]}))
-    monkeypatch.setattr(binary, "_DECODE", "import os; os.abort()")
+    monkeypatch.setattr(binary, "DECODE", "import os; os.abort()")
     with pytest.raises(DataError, match=r"t\.parquet: damaged or truncated Parquet file$"):
         table.read(path)
 

@@ -17,7 +17,7 @@ NAMES = ("data.csv", "data.csv.gz", "data.parquet", "data.npz")
 
 @pytest.fixture(autouse=True)
 def hear_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_HEARD_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "HEARD_SECONDS", 0.0)
 
 
 def made(path: Path, rows: int = 40_000) -> Path:

@@ -8,37 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.data import writing
-from mdncli.errors import RunFault
 from mdncli.events import ignore
 from mdncli.store import RunFolder
+from tests.experiment.small import write_table
 
 SHORT = ("train.steps=20", "model.ensemble=2", "model.hidden=8,8", "--threads=1", "-q")
 ROOT = Path(__file__).parents[2]
 
 Mdn = Callable[..., Any]
-
-
-def write_table(path: Path, rows: int = 120) -> None:
-    """A table of numbers, categories and gaps; `grade` takes four values, `kind` is a class."""
-    rng = np.random.default_rng(0)
-    area = rng.lognormal(4, 0.5, rows).round(1)
-    columns = {
-        "area": area,
-        "heating": np.array(["gas", "oil", "wood"])[rng.integers(3, size=rows)],
-        "price": (900 * area * np.exp(0.2 * rng.standard_normal(rows))).round(),
-        "days": rng.gamma(2.0, 20.0, rows).round(1),
-        "grade": rng.integers(1, 5, rows).astype(float),
-        "kind": np.array(["a", "b"])[(area > np.median(area)).astype(int)],
-    }
-    writing.write(path, columns)
-
 
 ASKED = {
     "mixture": ("sine", "data.rows=150"),
@@ -125,60 +107,6 @@ def test_what_is_decided_is_written_and_signed(trained: Path, mdn: Mdn) -> None:
     assert json.loads(mdn("runs", "show", trained, "--json").stdout)["recipe"] == written
 
 
-def test_a_recipe_that_contradicts_the_model_is_named(trained: Path, mdn: Mdn) -> None:
-    run = RunFolder(trained)
-    document = json.loads(run.recipe.read_text())
-    document["settled"]["model.scale.floor"]["value"] = 0.5
-    run.recipe.write_text(json.dumps(document))
-    with pytest.raises(RunFault, match=r"recipe\.json: contradicts model\.safetensors: settled"):
-        experiment.recorded(run)
-    said = mdn("evaluate", trained)
-    assert (said.returncode, said.stdout) == (1, "")
-    assert "model.scale.floor.value is 0.5, not 0.001; delete it" in " ".join(said.stderr.split())
-    assert "recipe.json: contradicts" in " ".join(mdn("runs", "show", trained).stdout.split())
-    assert mdn("runs", "verify", trained).returncode == 1
-    run.recipe.unlink()
-    assert mdn("evaluate", trained, "-q").returncode == 0
-
-
-@pytest.mark.parametrize(
-    ("changed", "steps"),
-    [((), 3000), (("train.steps=3040",), 3040), (("train.epochs=3100",), 3100)],
-    ids=["nothing", "steps", "epochs"],
-)
-def test_a_run_whose_steps_were_left_open_goes_on_for_longer(
-    changed: tuple[str, ...], steps: int, mdn: Mdn, tmp_path: Path
-) -> None:
-    write_table(tmp_path / "t.csv", 160)
-    words = ("t.csv", "--target=price", "model.ensemble=1", "model.hidden=4", "--threads=1", "-q")
-    run = RunFolder(tmp_path / mdn("train", *words).stdout.strip())
-    assert json.loads(run.result.read_text())["steps"] == 3000
-    if not changed:
-        run.result.unlink()
-    resumed = mdn("train", "--resume", run.path, *changed, "--json")
-    assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["steps"] == steps
-    assert json.loads(run.recipe.read_text())["plan"]["steps"] == steps
-    assert mdn("evaluate", run.path, "-q").returncode == 0
-    assert mdn("runs", "verify", run.path).returncode == 0
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"settled": 3, "format": 2}'])
-def test_a_damaged_recipe_is_named(text: str, trained: Path, mdn: Mdn) -> None:
-    run = RunFolder(trained)
-    run.recipe.write_text(text)
-    for words in (("evaluate", trained), ("runs", "verify", trained)):
-        said = mdn(*words)
-        assert said.returncode == 1
-        assert "recipe.json" in said.stdout + said.stderr
-        assert "Traceback" not in said.stderr
-    run.model.unlink()
-    run.result.unlink()
-    resumed = mdn("train", "--resume", trained)
-    assert resumed.returncode in (1, 7)
-    assert "recipe.json" in resumed.stderr
-
-
 def test_nothing_but_the_config_and_the_recipe_knows_of_auto() -> None:
     compared = re.compile(r"""[=!]=\s*["']auto["']|\bin\s*\([^)]*["']auto["']""")
     rooms = ROOT / "mdncli"
@@ -188,25 +116,6 @@ def test_nothing_but_the_config_and_the_recipe_knows_of_auto() -> None:
         if "config" not in path.relative_to(rooms).parts[:-1] and compared.search(path.read_text())
     ]
     assert found == ["experiment/recipe.py"]
-
-
-def test_an_open_run_keeps_the_encoding_it_was_trained_with(
-    mdn: Mdn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of a finished run only rows are read again; nothing is fitted."""
-    write_table(tmp_path / "t.csv")
-    done = mdn("train", "t.csv", "--target=price", *SHORT)
-    run = RunFolder(tmp_path / done.stdout.strip())
-
-    def refuse(*_: object, **__: object) -> None:
-        raise AssertionError("fitted again")
-
-    monkeypatch.setattr("mdncli.experiment.dataset._fitted", refuse)
-    again = experiment.reopen(run)
-    stored = store.read_tensors(run.model)[1]["encoding"]
-    assert json.loads(json.dumps(again.encoding.to_json())) == stored
-    run.model.unlink()
-    assert experiment.reopen(run).encoding.to_json() == again.encoding.to_json()
 
 
 def test_the_settled_config_says_why(mdn: Mdn) -> None:

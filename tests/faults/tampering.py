@@ -198,7 +198,7 @@ def hang_while_saving(gate: Path) -> None:
 def hang_decoder(gate: Path) -> None:
     """Let the process that decodes Parquet files wait at a gate instead."""
     waiting = f"from tests.faults.processes import pass_gate\npass_gate(Path({str(gate)!r}))\n"
-    binary._DECODE = f"from pathlib import Path\n{waiting}"
+    binary.DECODE = f"from pathlib import Path\n{waiting}"
 
 
 def limit_file_size(size: int) -> None:

@@ -149,7 +149,7 @@ def test_all_formats_leave_the_same_rows_out(here: Here, output: str) -> None:
 
 
 def test_counts_go_over_all_parts(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delimited, "_FIRST_BYTES", 200)
+    monkeypatch.setattr(delimited, "FIRST_BYTES", 200)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 400)
     rows = [*GOOD * 50, ",a,true,1", *GOOD * 50, ",,true,1"] * 3
     _, _, err = here(*PREDICT, "strict", rows=rows)

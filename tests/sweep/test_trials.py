@@ -22,6 +22,7 @@ def test_a_trial_is_what_its_config_is() -> None:
     assert one.id == identity(one.config) == identity(load({"seed": "1", "train.threads": "1"}))
     assert one.id != identity(load({"seed": "1", "train.learning_rate": "0.5"}))
     assert Trial.of_json(one.to_json()) == one
+    assert one.id == identity(one.config.model_copy(update={"name": "another"}))
     with pytest.raises(KeyError):
         Trial.of_json({**one.to_json(), "trial": "0" * 12})
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import importlib
+import sys
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
+from mdncli import training
 from mdncli.training import optimizers
 from mdncli.training.optimizers import OPTIMIZERS, SCHEDULES, clip_, learning_rates
 
@@ -38,14 +41,15 @@ def test_it_is_the_one_of_torch(name):
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
-def adam_states(steps=20):
+def adam_states(module, steps=20):
     generator = torch.Generator().manual_seed(0)
-    moments = {name: torch.zeros(3, 50) for name in OPTIMIZERS["adam"].moments}
+    adam = module.OPTIMIZERS["adam"]
+    moments = {name: torch.zeros(3, 50) for name in adam.moments}
     for step in range(1, steps + 1):
         move = torch.zeros(3, 50)
         count = torch.tensor(float(step))
         gradient = torch.randn(3, 50, generator=generator) * 10.0 ** (step % 7 - 5)
-        OPTIMIZERS["adam"].step(move, gradient, moments, count, 0.9)
+        adam.step(move, gradient, moments, count, 0.9)
         assert count == step
         yield [move, *(values.clone() for values in moments.values())]
 
@@ -54,17 +58,20 @@ def adam_states(steps=20):
 def test_without_the_private_operator_adam_takes_the_same_steps_to_the_last_bit(
     change, monkeypatch
 ):
-    expected = [*adam_states()]
-    other = SimpleNamespace(zeros=torch.zeros, ones=torch.ones)
-    if change == "called otherwise":
-        other._fused_adam_ = lambda tensors: tensors
+    expected = [*adam_states(optimizers)]
+    monkeypatch.setattr(training, "optimizers", optimizers)
+    monkeypatch.delitem(sys.modules, optimizers.__name__)
     with monkeypatch.context() as patch:
-        patch.setattr(optimizers, "torch", other)
-        chosen = optimizers._quickest_adam()
-    assert chosen is optimizers._checked_adam
-    monkeypatch.setattr(optimizers, "_fused_adam", chosen)
-    for found, wanted in zip(adam_states(), expected, strict=True):
+        if change == "gone":
+            patch.delattr(torch, "_fused_adam_")
+        else:
+            patch.setattr(torch, "_fused_adam_", lambda tensors: tensors)
+        afresh = importlib.import_module(optimizers.__name__)
+    public = Mock(wraps=afresh.adam)
+    monkeypatch.setattr(afresh, "adam", public)
+    for found, wanted in zip(adam_states(afresh), expected, strict=True):
         assert all(map(torch.equal, found, wanted))
+    assert public.call_count == len(expected)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
