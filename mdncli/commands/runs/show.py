@@ -198,8 +198,13 @@ def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
         said = [f"{number(value)} {part}" for part, value in last.items() if value is not None]
         if said:
             yield "NLL so far", ", ".join(said)
+    if (baseline := record.figure("baseline_nll")) is not None:
+        yield "baseline NLL", f"{number(baseline)}, of a model that ignores the inputs"
     if (exact := record.figure("exact_nll")) is not None:
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
+    if (background := record.figure("background")) is not None:
+        share = f"{number(100 * background, 2)}% of every prediction"
+        yield "background", f"one component as wide as all rows has {share}"
     yield from health.remarks(record.result or {})
 
 
