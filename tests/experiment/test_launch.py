@@ -83,6 +83,15 @@ def test_a_signal_before_any_training_leaves_nothing(small: Dataset, tmp_path: P
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_signal_while_they_train_keeps_what_they_have(small: Dataset, tmp_path: Path) -> None:
+    looks = iter([None, 15])
+    with pytest.raises(InterruptedRunError):
+        experiment.train([small], tmp_path, ignore, lambda: next(looks))
+    (run,) = store.runs(tmp_path)
+    assert run.state() == "interrupted"
+    assert run.checkpoint.exists()
+
+
 def test_a_run_that_fails_stops_no_other(small: Dataset, tmp_path: Path) -> None:
     words = ("train.learning_rate=1e9", "train.gradient_clip=null", "train.optimizer=sgd")
     wild = dataset_of("sine-forward", *words)
