@@ -67,7 +67,8 @@ def test_runs_of_one_shape_share_a_stack_and_end_as_they_would_alone(
     outcomes = experiment.train([others[0], small, others[1]], tmp_path, heard.append)
     started = [event for event in heard if isinstance(event, TrainingStarted)]
     assert sorted(event.replicas for event in started) == [1, 2]
-    assert [outcome.result["parameters"] for outcome in outcomes] > [0, 0, 0]
+    sizes = [outcome.result["parameters"] for outcome in outcomes]
+    assert sizes[0] > sizes[1] == sizes[2]
     assert outcomes[1].run.model.read_bytes() == once_finished.run.model.read_bytes()
     assert outcomes[2].run.model.read_bytes() != once_finished.run.model.read_bytes()
     assert [outcome.run.state() for outcome in outcomes] == ["completed"] * 3
@@ -80,6 +81,15 @@ def test_a_signal_before_any_training_leaves_nothing(small: Dataset, tmp_path: P
     with pytest.raises(InterruptedRunError, match="before any training"):
         experiment.train([small], tmp_path / "runs", ignore, lambda: 2)
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_signal_while_they_train_keeps_what_they_have(small: Dataset, tmp_path: Path) -> None:
+    looks = iter([None, 15])
+    with pytest.raises(InterruptedRunError):
+        experiment.train([small], tmp_path, ignore, lambda: next(looks))
+    (run,) = store.runs(tmp_path)
+    assert run.state() == "interrupted"
+    assert run.checkpoint.exists()
 
 
 def test_a_run_that_fails_stops_no_other(small: Dataset, tmp_path: Path) -> None:

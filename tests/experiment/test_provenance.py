@@ -13,6 +13,7 @@ from mdncli import __version__, experiment, store
 from mdncli import config as configs
 from mdncli.data import table as tables
 from mdncli.experiment import Dataset, provenance
+from mdncli.experiment.provenance import begin_trial
 from mdncli.store import RunFolder
 from tests.experiment.small import table_of
 
@@ -74,8 +75,6 @@ def test_a_view_of_other_runs_has_entries_of_its_own(small: Dataset, tmp_path: P
 
 
 def test_a_trial_begins_in_the_folder_it_is_given(small: Dataset, tmp_path: Path) -> None:
-    from mdncli.experiment.provenance import begin_trial
-
     run = RunFolder(tmp_path / "20261120-141503-a")
     run.path.mkdir()
     begin_trial(small, run, {"trial": {"id": "7"}}, experiment.resolve(small.config, small))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,13 @@ from mdncli.experiment.training import Training
 from tests.experiment.small import dataset_of
 
 
-def begun(root: Path, datasets: Sequence[Dataset], **job: object) -> list[Job]:
+def begun(root: Path, datasets: Sequence[Dataset], **job: Any) -> list[Job]:
     """Runs in new folders, to be trained."""
     jobs = []
     for dataset in datasets:
         recipe = experiment.resolve(dataset.config, dataset)
         with experiment.begin(dataset, root, recipe) as run:
-            jobs.append(Job(run, dataset, recipe, **job))  # type: ignore[arg-type]
+            jobs.append(Job(run, dataset, recipe, **job))
     return jobs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,9 @@ KEPT = [word for word in WORDS if not word.startswith("model.hidden")]
 STEPS = "train.steps=20"
 
 
-def planned(*axes: str, name: str | None = None, **request: object) -> Plan:
+def planned(*axes: str, name: str | None = None, **request: Any) -> Plan:
     options = {"name": name}
-    return plan_of(["sine", STEPS, *KEPT, *axes], options, Request(**request))  # type: ignore[arg-type]
+    return plan_of(["sine", STEPS, *KEPT, *axes], options, Request(**request))
 
 
 def started(plan: Plan, root: Path) -> RunFolder:
@@ -102,7 +103,7 @@ def test_the_identity_is_that_of_name_and_trials() -> None:
     ],
 )
 def test_a_search_that_does_not_fit_is_refused(
-    axes: Sequence[str], request_: dict[str, object], said: str
+    axes: Sequence[str], request_: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(UsageError, match=said):
         planned(*axes, **request_)
