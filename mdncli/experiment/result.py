@@ -88,6 +88,7 @@ def nothing(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
         "exact_nll": None,
         "excess_nll": None,
         "baseline_nll": None,
+        "background": None,
         "effective_components": None,
         "components": None,
         "health": None,
