@@ -15,7 +15,6 @@ from mdncli.data.encoding import Encoding
 from mdncli.data.naming import quoted
 from mdncli.data.table import Table
 from mdncli.errors import DataError
-from mdncli.experiment import config_of
 from mdncli.store import RunFolder
 
 REMEDY = "correct it, or leave such rows out with --skip-invalid"
@@ -47,6 +46,8 @@ def drops(run: RunFolder) -> bool:
     """True if a run was trained without the rows that miss a value."""
     if not run.config.is_file():
         return False
+    from mdncli.experiment import config_of  # heavy, and seldom needed
+
     data = config_of(run).data
     return isinstance(data, FileData) and data.missing == "drop"
 
