@@ -32,6 +32,7 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.present.formats import printable
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -372,7 +373,7 @@ def _sweep_parts(event: SweepProgress) -> list[str]:
     """Progress of a sweep and its best trial so far."""
     keys = ("done", "trials", "running", "failed")
     done, trials, running, failed = (sum(getattr(s, key) for s in event.shapes) for key in keys)
-    said = f"{done:,} of {trials + event.later:,} trials done, {running:,} running"
+    said = f"{done:,} of {counted(trials + event.later, 'trial')} done, {running:,} running"
     if failed:
         said += f", {failed:,} failed"
     if event.seconds_left is not None:
@@ -402,7 +403,7 @@ def _sweep_table(event: SweepProgress) -> RenderableType:
         table.add_row(Text(shape.label), *map(str, counts), _figure(shape.best))
     if len(shapes) > MOST_SHAPES:
         more = len(shapes) - MOST_SHAPES
-        table.add_row(f"and {more} more shape{'s' * (more > 1)}")
+        table.add_row(f"and {counted(more, 'more shape')}")
     lines = RichTable.grid()
     lines.add_row(ProgressBar(total=1.0, completed=event.share, width=40))
     for part in _sweep_parts(event):

@@ -322,6 +322,15 @@ def test_dump_reads_back(dataset: str) -> None:
     assert_round_trip(load("seed: 3\n", f"data.dataset={dataset}", "train.epochs=3"))
 
 
+def test_comments_fit_a_terminal() -> None:
+    decays = tuple(0.1 + member / 7 for member in range(9))
+    loaded = Config(model=config.Model(ensemble=9), train=config.Train(weight_decay=decays))
+    notes = {"train.weight_decay": "two words " * 20}
+    for dumped in (config.dump(loaded, comments=True), config.dump(loaded, notes=notes)):
+        assert max(map(len, dumped.splitlines())) <= config.WIDTH
+        assert config.loads(dumped) == loaded
+
+
 def test_dump_has_every_key() -> None:
     for loaded in (Config(), load("data: {file: b.csv, target: y}\n")):
         dumped = config.dump(loaded)

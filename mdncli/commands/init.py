@@ -15,7 +15,7 @@ import numpy as np
 
 from mdncli import config as configs
 from mdncli import store
-from mdncli.config import FileData, clip, written
+from mdncli.config import WIDTH, FileData, clip, commented, written
 from mdncli.data import table
 from mdncli.data.column import Column
 from mdncli.data.encoding import complete
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 COMMENTS_AT = 27
 """Column of the comments."""
-
-WIDTH = 100
 
 MOST_DESCRIBED = 40
 """Inputs that get a line each; more of them share one."""
@@ -300,37 +298,37 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     if far:
         yield f"  file: {written(data.file)}"
     else:
-        yield _line(f"  file: {written(near)}", "relative to this file")
+        yield from _line(f"  file: {written(near)}", "relative to this file")
     target = data.target[0] if len(data.target) == 1 else data.target
     described = "; ".join(_description(whole.column(name)) for name in data.target)
-    yield _line(f"  target: {written(target)}", described)
+    yield from _line(f"  target: {written(target)}", described)
     if dataset.classes and whole.column(data.target[0]).kind != "text":
-        yield _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
+        yield from _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
     if not dataset.classes and len(data.target) == 1 and _is_code(whole.column(data.target[0])):
-        yield _line("  # task: classification", "uncomment if these numbers are classes")
+        yield from _line("  # task: classification", "uncomment if these numbers are classes")
     yield from _inputs(whole, draft)
     if draft.codes:
         names = written(tuple(draft.codes))
-        yield _line(f"  # categorical: {names}", "uncomment those whose order means nothing")
+        yield from _line(f"  # categorical: {names}", "uncomment those whose order means nothing")
     yield from _transforms(draft)
     if draft.because:
         yield from _comment(f"{draft.because}.", "  ")
         yield f"  missing: {draft.missing}"
-    yield _line(f"  validation: {data.validation}", "share of validation rows, for the best step")
-    yield _line(f"  test: {data.test:g}", "share of test rows, used for scores only")
+    yield from _line(f"  validation: {data.validation}", "share of rows that choose the best step")
+    yield from _line(f"  test: {data.test:g}", "share of rows that are used for scores only")
     yield "model:"
     if not dataset.classes:
-        yield _line(f"  mixtures: {config.model.mixtures}", "number of components")
-    yield _line(
+        yield from _line(f"  mixtures: {config.model.mixtures}", "number of components")
+    yield from _line(
         f"  ensemble: {config.model.ensemble}", "number of networks, whose densities are averaged"
     )
     yield from _spikes(traps, len(data.target))
     yield "train:"
-    yield _line(f"  steps: {config.train.steps}", "each on a batch of rows")
+    yield from _line(f"  steps: {config.train.steps}", "each on a batch of rows")
 
 
-def _line(text: str, comment: str) -> str:
-    return f"{text:<{COMMENTS_AT - 2}}  # {comment}"
+def _line(text: str, comment: str) -> list[str]:
+    return commented(text, comment, COMMENTS_AT)
 
 
 def _comment(text: str, indent: str = "") -> list[str]:
@@ -346,18 +344,18 @@ def _inputs(whole: Table, draft: Draft) -> Iterator[str]:
     else:
         yield "  inputs:"
         for name in draft.inputs:
-            yield _line(f"    - {written(name)}", _description(whole.column(name)))
+            yield from _line(f"    - {written(name)}", _description(whole.column(name)))
     for name, why in [*draft.left_out.items()][:MOST_DESCRIBED]:
-        yield _line(f"    # - {written(name)}", f"left out: {why}")
+        yield from _line(f"    # - {written(name)}", f"left out: {why}")
 
 
 def _transforms(draft: Draft) -> Iterator[str]:
     if draft.hints:
         mark = "" if draft.transform else "# "
-        yield _line(f"  {mark}transform:", "NLLs stay in the target's own units")
+        yield from _line(f"  {mark}transform:", "NLLs stay in the target's own units")
     for name, hint in draft.hints.items():
         mark = "  " if hint.applied else "  # " if draft.transform else "#   "
-        yield _line(f"  {mark}{written(name)}: {hint.transform}", hint.why)
+        yield from _line(f"  {mark}{written(name)}: {hint.transform}", hint.why)
 
 
 def _description(column: Column) -> str:
@@ -384,4 +382,6 @@ def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
     if floors:
         mark = "" if len(floors) == targets else "# "
         floor = f"  {mark}scale: {{floor: {max(floors):g}}}"
-        yield _line(floor, "smallest scale of a component, in standard deviations of the target")
+        yield from _line(
+            floor, "smallest scale of a component, in standard deviations of the target"
+        )

@@ -20,7 +20,7 @@ from mdncli.config.document import Mark, Marks, Tree
 from mdncli.config.history import as_recorded
 from mdncli.config.model import Model, Scale
 from mdncli.config.overrides import OVERRIDE, Setting, of_option, of_override, overlay
-from mdncli.config.rendering import dump, json_schema, written
+from mdncli.config.rendering import WIDTH, commented, dump, json_schema, written
 from mdncli.config.scalars import Text, clip, printable
 from mdncli.config.schema import Config, fields
 from mdncli.config.sources import builtin, default_name, is_table, locate
@@ -29,6 +29,7 @@ from mdncli.errors import ConfigError
 
 __all__ = [
     "DEFAULT_DATASET",
+    "WIDTH",
     "Config",
     "Data",
     "FileData",
@@ -39,6 +40,7 @@ __all__ = [
     "as_recorded",
     "builtin",
     "clip",
+    "commented",
     "default_name",
     "divide",
     "dump",

@@ -67,23 +67,30 @@ class Data(Section):
 
     transform: Annotated[
         Transforms,
-        Field(description=f"of columns, such as {{price: log}}: {', '.join(TRANSFORMS)}"),
+        Field(
+            description="scales on which columns are learned, such as {price: log}; "
+            f"choices: {', '.join(TRANSFORMS)}"
+        ),
     ] = {}  # noqa: RUF012 - pydantic copies a default
     seed: Annotated[Seed, Field(description="random seed of drawing and splitting the data")] = 0
     validation: Annotated[
         Annotated[float, Field(gt=0, lt=1)] | Literal["auto"],
         BeforeValidator(number_or("auto")),
         Field(
-            description="share of validation rows, for the best step; auto: 6%, more of few rows"
+            description="share of rows that choose the best training step; "
+            "auto: 6%, more of few rows"
         ),
     ] = "auto"
     test: Annotated[
-        float, Field(ge=0, lt=1, description="share of test rows, used for scores only"), NUMBER
+        float, Field(ge=0, lt=1, description="share of rows that are used for scores only"), NUMBER
     ] = 0.15
 
     folds: Annotated[
         Annotated[int, Field(ge=2, le=1000), WHOLE] | None,
-        Field(description="number of cross-validation folds; one is tested, not data.test"),
+        Field(
+            description="number of cross-validation folds, one of which is tested in place of the "
+            "share above; null: no folds"
+        ),
     ] = None
     fold: Annotated[
         int, Field(ge=0, lt=1000, description="index of the tested fold, from 0"), WHOLE
@@ -176,19 +183,27 @@ class FileData(Data):
     missing: Annotated[
         Literal["error", "drop", "impute"],
         WORD,
-        Field(description="treatment of rows with missing values"),
+        Field(
+            description="rows with missing values; error: refuse them; drop: leave them out; "
+            "impute: fill in the inputs"
+        ),
     ] = "error"
     task: Annotated[
         Literal["auto", "regression", "classification"],
         WORD,
-        Field(description="auto: a target of text or truth values means classification"),
+        Field(
+            description="auto: classification where the target is text or true/false, "
+            "else regression"
+        ),
     ] = "auto"
     splits: Annotated[
         FilePath | None,
-        Field(description="table with a row per data row, a column per split: 1 test, 0 train"),
+        Field(
+            description="table with a row per data row and a column per split; 1: test, 0: train"
+        ),
     ] = None
     split: Annotated[
-        int, Field(ge=0, description="index of the column of splits, from 0"), WHOLE
+        int, Field(ge=0, description="column of splits that is used, from 0"), WHOLE
     ] = 0
 
     @property
@@ -243,11 +258,11 @@ PARAMETERS = {
     "rows": "number of rows to draw",
     "noise": "standard deviation of the noise",
     "joint_noise": "standard deviation of the angles' own noise, in radians",
-    "low": "lower end of the range of draws",
-    "high": "upper end of the range of draws",
+    "low": "lowest value to draw",
+    "high": "highest value to draw",
     "turns": "number of turns of an arm around the middle",
-    "degrees_of_freedom": "of the noise; the fewer, the heavier its tails",
-    "grid": "evenly spaced over the range instead of random",
+    "degrees_of_freedom": "degrees of freedom of the noise; the fewer, the heavier its tails",
+    "grid": "true: evenly spaced instead of random",
 }
 """Parameter of datasets -> description."""
 

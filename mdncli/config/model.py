@@ -38,16 +38,24 @@ class Scale(Section):
     """Scales of the components, in standardised units."""
 
     map: Annotated[
-        Literal["softplus", "exp", "elu"], WORD, Field(description="map from raw outputs to scales")
+        Literal["softplus", "exp", "elu"],
+        WORD,
+        Field(description="function that makes scales of network outputs"),
     ] = "softplus"
     floor: Annotated[
         Annotated[float, Field(ge=0, le=1e3)] | Literal["auto"],
         BeforeValidator(number_or("auto")),
-        Field(description="smallest scale, standardised; auto: 0.001, larger for coarse targets"),
+        Field(
+            description="smallest scale of a component, in standard deviations of the target; "
+            "auto: 0.001, larger where the target takes few values"
+        ),
     ] = "auto"
     cap: Annotated[
         Positive | None,
-        Field(description="upper limit of the scale: 1/sqrt(cap), standardised; null: no limit"),
+        Field(
+            description="limit of the scale of a component: 1/sqrt(cap) standard deviations of the "
+            "target; null: no limit"
+        ),
     ] = None
 
 
@@ -65,10 +73,12 @@ class Model(Section):
         Literal["mdn", "mlp", "linear", "gmm"],
         WORD,
         Field(
-            description="mixture given x, point prediction of constant scale, or mixture without x"
+            description="mdn: a mixture that depends on the inputs; mlp: one number, with the same "
+            "error for every row; linear: mlp without hidden layers; gmm: one mixture for all "
+            "rows, which ignores the inputs"
         ),
     ] = "mdn"
-    hidden: Annotated[Layers, Field(description="width of each hidden layer; linear has none")] = (
+    hidden: Annotated[Layers, Field(description="units of each hidden layer; linear has none")] = (
         64,
         64,
         64,
@@ -77,12 +87,12 @@ class Model(Section):
     activation: Annotated[
         Literal["relu", "tanh", "silu", "gelu", "elu", "softplus", "sigmoid"],
         WORD,
-        Field(description="of the hidden layers"),
+        Field(description="activation function of the hidden layers"),
     ] = "silu"
     residual: Annotated[
         bool | Literal["auto"],
         BeforeValidator(flag_or("auto")),
-        Field(description="skip connections of hidden layers; auto: if there are 4 layers or more"),
+        Field(description="skip connections of hidden layers; auto: true from 4 layers on"),
     ] = "auto"
     mixtures: Annotated[
         Annotated[int, Field(ge=1, le=1000)]
@@ -90,35 +100,44 @@ class Model(Section):
         | Literal["auto"],
         BeforeValidator(each_or(whole_or("auto"))),
         Field(
-            description="number of components (K); a list: least that suffices; auto: of 1 to 20"
+            description="number of mixture components (K); a list: the fewest of these that "
+            "suffice; auto: the fewest of 1, 2, 5, 10 and 20"
         ),
     ] = 10
     family: Annotated[
         Literal["gaussian", "laplace", "logistic", "student_t"],
         WORD,
-        Field(description="density of a component"),
+        Field(description="distribution of a component"),
     ] = "gaussian"
     degrees_of_freedom: Annotated[
         Annotated[float, Field(gt=2, le=1e6), NUMBER] | None,
-        Field(description="of student_t, above 2: fewer mean heavier tails; null: 4"),
+        Field(description="of student_t, above 2: the fewer, the heavier the tails; null: 4"),
     ] = None
     covariance: Annotated[
         Literal["auto", "isotropic", "diagonal", "full"],
         WORD,
-        Field(description="of a component's targets; auto: full for 2 or 3 gaussian ones"),
+        Field(
+            description="covariance of several targets in a component; isotropic: one variance for "
+            "all; diagonal: one for each; full: with correlations; auto: full for 2 or 3 gaussian "
+            "targets, else diagonal"
+        ),
     ] = "auto"
     targets: Annotated[
         Literal["joint", "independent", "chain"],
         WORD,
         Field(
-            description="of several: one joint mixture, one for each, or each given those before it"
+            description="several targets; joint: one mixture of all; independent: one mixture for "
+            "each; chain: one for each, given the targets before it"
         ),
     ] = "joint"
     scale: Annotated[Scale, Field(description="scales of the components")] = Scale()
     background: Annotated[
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "validation"],
         BeforeValidator(number_or("auto", "validation")),
-        Field(description="weight of a component as wide as all rows; auto: by validation rows"),
+        Field(
+            description="weight of an extra component that is as wide as all rows; "
+            "auto, validation: chosen by the validation rows; 0: none"
+        ),
     ] = "auto"
     ensemble: Annotated[
         int,

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, create_model
+from pydantic.fields import FieldInfo
 
 from mdncli.config.data import FileData, synthetic_data
 from mdncli.config.schema import Config, fields, words_of
 from mdncli.data.synthetic import DATASETS
 
 COMMENTS_AT = 32
-"""Column of the comments, further right where a value is long."""
+"""Column of the comments."""
+
+WIDTH = 79
+"""Most columns of a line with comments; a terminal has 80."""
+
+NARROWEST = 20
+"""Least columns of a comment beside a value; beside a longer value it stands above."""
 
 
 def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | None = None) -> str:
@@ -37,18 +46,67 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
     for key, field in fields(type(config.data)).items():
         value = functools.reduce(getattr, key, config)
         line = "  " * (len(key) - 1) + key[-1] + ":"
-        if not isinstance(value, BaseModel):
-            line += f" {written(value)}"
-            if comments:
-                choices = words_of(field)
-                note = field.description
-                if len(choices) > 1:
-                    note = f"{note}: {', '.join(choices)}"
-                line = f"{line:<{COMMENTS_AT - 2}}  # {note}"
-            elif notes and ".".join(key) in notes:
-                line = f"{line:<{COMMENTS_AT - 2}}  # {notes['.'.join(key)]}"
-        lines.append(line)
+        if isinstance(value, BaseModel):
+            lines.append(line)
+        elif comments:
+            lines += _entry(line, value, _description(field))
+        elif notes is not None:
+            lines += _entry(line, value, notes.get(".".join(key), ""))
+        else:
+            lines.append(f"{line} {written(value)}")
     return "\n".join(lines) + "\n"
+
+
+def commented(line: str, comment: str, at: int = COMMENTS_AT) -> list[str]:
+    r"""A line of YAML with a comment beside it, or above it where it is long.
+
+    Args:
+        line: the line.
+        comment: wrapped at `WIDTH`; none if empty.
+        at: column of the comment, further right where the line is long.
+
+    >>> print(*commented("kind: mdn", "two words " * 6), sep="\n")
+    kind: mdn                       # two words two words two words two words two
+                                    # words two words
+    """
+    start = max(at, len(line) + 2)
+    beside = start + NARROWEST <= WIDTH
+    lead = f"{' ' * start if beside else line[: len(line) - len(line.lstrip())]}# "
+    rows = textwrap.wrap(
+        comment, WIDTH, initial_indent=lead, subsequent_indent=lead, break_on_hyphens=False
+    )
+    if not rows or not beside:
+        return [*rows, line]
+    return [f"{line:<{start}}{rows[0][start:]}", *rows[1:]]
+
+
+def _description(field: FieldInfo) -> str:
+    """Description of a key, with its choices where it does not name them all."""
+    choices, said = words_of(field), field.description or ""
+    if len(choices) < 2 or set(choices) <= set(re.findall(r"\w+", said)):
+        return said
+    return f"{said}: {', '.join(choices)}"
+
+
+def _entry(key: str, value: object, comment: str) -> list[str]:
+    """A key with its value and a comment; a long list takes several lines."""
+    line = f"{key} {written(value)}"
+    lines = commented(line, comment)
+    if len(line) <= WIDTH or not isinstance(value, tuple):
+        return lines
+    indent = line[: len(line) - len(line.lstrip())]
+    return [*lines[:-1], f"{key} [", *_flow(value, f"{indent}  ")]
+
+
+def _flow(values: tuple[object, ...], indent: str) -> list[str]:
+    """Items of a list and its closing bracket, as many in a line as fit."""
+    lines: list[str] = []
+    for text in map(written, values):
+        if lines and len(lines[-1]) + len(text) + 3 <= WIDTH:
+            lines[-1] += f" {text},"
+        else:
+            lines.append(f"{indent}{text},")
+    return [*lines[:-1], f"{lines[-1][:-1]}]"]
 
 
 def written(value: object) -> str:

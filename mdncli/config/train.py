@@ -14,10 +14,20 @@ class Noise(Section):
     """Standard deviations of fresh Gaussian noise on every batch, in standardised units."""
 
     inputs: Annotated[
-        float, Field(ge=0, le=1e3, description="on the inputs; 0 for none"), NUMBER
+        float,
+        Field(
+            ge=0, le=1e3, description="noise on the inputs, in standard deviations of each; 0: none"
+        ),
+        NUMBER,
     ] = 0.0
     targets: Annotated[
-        float, Field(ge=0, le=1e3, description="on the targets; 0 for none"), NUMBER
+        float,
+        Field(
+            ge=0,
+            le=1e3,
+            description="noise on the targets, in standard deviations of each; 0: none",
+        ),
+        NUMBER,
     ] = 0.0
 
 
@@ -39,39 +49,43 @@ class Train(Section):
     batch_size: Annotated[
         Annotated[int, Field(ge=1, le=LONGEST)] | Literal["full", "auto"],
         BeforeValidator(whole_or("full", "auto")),
-        Field(description="rows per step, or full; auto: 64 to 1024, by the training rows"),
+        Field(description="rows per step, or full: all; auto: 64 to 1024, the more the more rows"),
     ] = "auto"
     loss: Annotated[
         Literal["auto", "nll", "crps", "mixed", "squared", "absolute"],
         WORD,
-        Field(description="auto: nll for mdn, squared for mlp and linear; mixed: nll + crps"),
+        Field(
+            description="for mdn: nll, crps or mixed (nll + crps); for mlp and linear: squared or "
+            "absolute; auto: nll for mdn, squared for the others"
+        ),
     ] = "auto"
     optimizer: Annotated[
         Literal["adam", "adamw", "rmsprop", "sgd"],
         WORD,
         Field(description="optimization algorithm"),
     ] = "adamw"
-    momentum: Annotated[float, Field(ge=0, lt=1, description="of sgd only"), NUMBER] = 0.9
-    learning_rate: Annotated[Positive, Field(description="peak learning rate of the schedule")] = (
-        0.01
-    )
+    momentum: Annotated[
+        float, Field(ge=0, lt=1, description="momentum of sgd; others ignore it"), NUMBER
+    ] = 0.9
+    learning_rate: Annotated[Positive, Field(description="learning rate after the warm-up")] = 0.01
     weight_decay: Annotated[
         Annotated[float, Field(ge=0, le=1e9)]
         | Annotated[tuple[Annotated[float, Field(ge=0, le=1e9), NUMBER], ...], Field(min_length=1)]
         | Literal["auto"],
         BeforeValidator(each_or(number_or("auto"))),
-        Field(description="weight decay, or a list by member; auto: by the training rows"),
+        Field(
+            description="weight decay, or a list with one for each network; "
+            "auto: less for more rows"
+        ),
     ] = "auto"
     schedule: Annotated[
         Literal["constant", "cosine"],
         WORD,
-        Field(description="of the learning rate after the warm-up"),
+        Field(description="learning rate after the warm-up: constant, or falling by a cosine"),
     ] = "cosine"
     warmup: Annotated[
         int,
-        Field(
-            ge=0, le=LONGEST, description="first steps, in which the learning rate rises linearly"
-        ),
+        Field(ge=0, le=LONGEST, description="first steps, in which the learning rate rises from 0"),
         WHOLE,
     ] = 100
     gradient_clip: Annotated[
@@ -83,14 +97,13 @@ class Train(Section):
         Field(
             ge=0,
             lt=1,
-            description="decay of the exponential moving average (EMA) of the weights; "
-            "0 disables it",
+            description="decay of the exponential moving average (EMA) of the weights; 0: none",
         ),
         NUMBER,
     ] = 0.98
     reseed: Annotated[
         bool,
-        Field(description="reinitialise components of a mixture that has collapsed onto one"),
+        Field(description="restart the components of a mixture that has collapsed onto one"),
         FLAG,
     ] = True
     dropout: Annotated[
@@ -106,15 +119,17 @@ class Train(Section):
     ] = Noise()
     patience: Annotated[
         Count | None,
-        Field(description="validations without improvement before early stopping; null: none"),
+        Field(
+            description="validations without improvement before training stops early; null: never"
+        ),
     ] = None
     validate_every: Annotated[
         CountOrAuto,
-        Field(description="steps between validations, or auto"),
+        Field(description="steps between validations; auto: about one pass over the training rows"),
     ] = "auto"
     calibrate: Annotated[
         bool,
-        Field(description="fit temperatures and conformal scores to the validation rows"),
+        Field(description="calibrate after training, as mdn calibrate does"),
         FLAG,
     ] = False
     device: Annotated[
@@ -123,7 +138,7 @@ class Train(Section):
     threads: Annotated[
         Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
         BeforeValidator(whole_or("auto")),
-        Field(description="number of CPU threads, or auto"),
+        Field(description="number of CPU threads; auto: the fastest number"),
     ] = "auto"
 
     @property

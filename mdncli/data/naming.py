@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from mdncli.errors import DataError
+from mdncli.wording import plural
 
 _SHOWN = 12
 _LONGEST = 80
@@ -67,7 +68,7 @@ def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataErr
     near = [get_close_matches(name, short, n=1, cutoff=0.7) for name in missing[:_SHOWN]]
     hint = f"did you mean {_listed([match[0] for match in near])}?" if all(near) else None
     return DataError(
-        f"{source}: no column{'s' * (len(missing) > 1)} {_listed(missing)}",
+        f"{source}: no {plural(len(missing), 'column')} {_listed(missing)}",
         hint=hint or f"it has {_listed(names)}",
     )
 

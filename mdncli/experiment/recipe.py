@@ -27,6 +27,7 @@ from mdncli.network import Network
 from mdncli.store import RunFolder, finite
 from mdncli.training.plan import StackPlan, steps_per_epoch
 from mdncli.transforms import TRANSFORMS
+from mdncli.wording import counted
 
 SINGLE_TARGET_LOSSES = ("crps", "mixed")
 """Losses of a mixture beside its NLL; a network that is trained on one predicts one target."""
@@ -319,7 +320,8 @@ def _settle_data(settled: _Settled, dataset: Dataset) -> None:
 
 def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
     model = settled.config.model
-    layers = f"{len(model.hidden)} hidden layers; skip connections are used from {DEEP} on"
+    layers = counted(len(model.hidden), "hidden layer")
+    layers = f"{layers}; skip connections are used from {DEEP} on"
     settled.settle("model.residual", "auto", len(model.hidden) >= DEEP, layers)
     each = factorisation_of(settled.config, targets).each
     full = (model.kind == "gmm" or model.family == "gaussian") and 1 < each <= MOST_CORRELATED
@@ -327,7 +329,7 @@ def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
         "model.covariance",
         "auto",
         "full" if full else "diagonal",
-        f"{each} target{'s' * (each != 1)} of a network; full where 2 or 3 are Gaussian",
+        f"{counted(each, 'target')} in a mixture; full for 2 or 3 gaussian ones",
     )
     counts = model.counts if len(model.counts) > 1 else max(model.counts)
     settled.settle(
@@ -339,7 +341,7 @@ def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
     losses = {"mlp": "squared", "linear": "squared"}
     loss = "nll" if classes else losses.get(model.kind, "nll")
     learned = "classes" if classes else f"the kind {model.kind}"
-    settled.settle("train.loss", "auto", loss, f"the usual one of {learned}")
+    settled.settle("train.loss", "auto", loss, f"the default for {learned}")
 
 
 def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap]:
@@ -380,7 +382,7 @@ def _settle_training(settled: _Settled, rows: int) -> None:
         "train.steps",
         "auto",
         steps_for(rows),
-        f"{rows:,} training rows: {FEW_STEPS:,}, from {STEPPED_ROWS:,} rows on more",
+        f"{rows:,} training rows: {FEW_STEPS:,} up to {STEPPED_ROWS:,} rows, more above",
     )
     steps = _steps(settled.config, rows)
     settled.settle(

@@ -15,6 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.ticker import LogLocator
 
 from mdncli.plots import style
+from mdncli.wording import counted
 
 History = Sequence[Mapping[str, Any]]
 
@@ -97,7 +98,7 @@ class Swept:
     def counted(self, above: str = "above the axis") -> str:
         """Number of trials for a title, with the number of those not shown."""
         hidden = sum(nll > self.range()[1] for nll in self.nll)
-        many = f"{len(self.nll):,} trial{'s' * (len(self.nll) > 1)}"
+        many = counted(len(self.nll), "trial")
         return many + (f", {hidden:,} of them {above}" if hidden else "")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mdncli.present.formats import number, significant
 from mdncli.store.values import mapping_of, number_of
+from mdncli.wording import plural
 
 NOTICEABLE = 0.01
 """The share of rows from which on components at their least scale are worth a warning."""
@@ -104,7 +105,8 @@ def _components(result: Mapping[str, Any], health: Mapping[str, float | None]) -
         return None
     total, members, unused = (health.get(name) for name in ("components", "members", "dead"))
     own = f" of its {total / members:.0f}" if total and members else ""
-    text = f"each network uses about {effective:.0f}{own} component{'s' * (own != ' of its 1')}"
+    noun = plural(1 if own == " of its 1" else 2, "component")
+    text = f"each network uses about {effective:.0f}{own} {noun}"
     if unused and total:
         text += f"; {unused:,.0f} of {total:,.0f} are unused (harmless)"
     return text

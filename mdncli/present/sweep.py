@@ -15,6 +15,7 @@ from mdncli.sweep import ranking
 from mdncli.sweep.forecast import Forecast
 from mdncli.sweep.result import SweepResult
 from mdncli.sweep.trials import Trial
+from mdncli.wording import counted
 
 FAILED_TRIALS = 3
 """Exit code if some trials have failed."""
@@ -28,7 +29,7 @@ def forecast_answer(forecast: Forecast) -> Answer:
     rows = [(label, f"{sum(n):,}", f"{len(n):,}") for label, n in forecast.shapes.items()]
     workers = forecast.workers
     caption = (
-        f"{workers} process{'es' * (workers > 1)}, about {duration(forecast.seconds)} "
+        f"{counted(workers, 'process')}, about {duration(forecast.seconds)} "
         f"and {forecast.bytes / 1e6:,.1f} MB; nothing was trained"
     )
     return Answer(
@@ -68,11 +69,12 @@ def _causes(result: SweepResult) -> Iterator[str]:
     ordered = sorted(causes.items(), key=lambda cause: -len(cause[1]))
     for cause, trials in ordered[:SHOWN]:
         config = result.run_of(trials[0]).config
-        count = f"{len(trials)} trial{'s' * (len(trials) > 1)} failed"
+        count = f"{counted(len(trials), 'trial')} failed"
         yield f"{count}: {cause}; see it again with mdn train {shlex.quote(str(config))}"
     if len(ordered) > SHOWN:
         rest = sum(len(trials) for _, trials in ordered[SHOWN:])
-        yield f"{rest} more trials failed for {len(ordered) - SHOWN} other reasons"
+        reasons = counted(len(ordered) - SHOWN, "other reason")
+        yield f"{counted(rest, 'more trial')} failed for {reasons}"
     if causes:
         again = f"mdn sweep --retry {shlex.quote(str(result.folder.path))}"
         yield f"train what failed again with {again}"

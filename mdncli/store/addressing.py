@@ -11,6 +11,7 @@ from pathlib import Path
 from mdncli.errors import RunFault, RunNotFoundError, UsageError
 from mdncli.store.files import JSON_LIMIT, content, parsed
 from mdncli.store.folder import RunFolder
+from mdncli.wording import counted
 
 FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{0,119})")
 """Pattern of a run folder's name."""
@@ -156,7 +157,7 @@ def _find_relative(
         elif not found:
             passed_over.append(run.id)
     if len(found) < back:
-        what = "no run" if not found else f"only {len(found)} run{'s' * (len(found) > 1)}"
+        what = "no run" if not found else f"only {counted(len(found), 'run')}"
         hint = "train one with mdn train sine, or see mdn runs list"
         if any(RunFolder(root / entry).trials.is_dir() for entry in passed_over):
             hint = "name a trial of a sweep, such as @latest/@best"

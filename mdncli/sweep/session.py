@@ -24,6 +24,7 @@ from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.scripts import SCRIPTS, Part
 from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, stacked
 from mdncli.sweep.trials import Trial
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -119,7 +120,7 @@ def train(session: Session, stop: Stop) -> SweepResult:
         _leave(folder, None)
         left = rounds.wanted - tally.completed - tally.failed
         session.listener(
-            Note(f"gave up, {left:,} trials are left: mdn sweep --resume {folder.path}")
+            Note(f"gave up, {counted(left, 'trial')} left: mdn sweep --resume {folder.path}")
         )
         return SweepResult(folder, trials, tally, seconds)
     result = SweepResult(folder, trials, tally, seconds)

@@ -9,6 +9,7 @@ from mdncli.events import Listener, Note
 from mdncli.present.answer import Answer
 from mdncli.present.filters import Filters, select
 from mdncli.present.runs import runs_table
+from mdncli.wording import counted
 
 SHOWN = 5
 """Least number of runs in the table."""
@@ -32,7 +33,7 @@ def best_runs(runs_dir: Path, filters: Filters, count: int, listener: Listener) 
     rivals = [(nll, record) for nll, record in scored if record.problem == newest.problem]
     rivals.sort(key=lambda rival: rival[0])
     best = [record for _, record in rivals]
-    note = f"{len(best)} run{'s' * (len(best) > 1)} on {newest.source}"
+    note = f"{counted(len(best), 'run')} on {newest.source}"
     if len(best) < len(scored):
         note += f", {len(scored) - len(best)} on other data left out"
     listener(Note(note))

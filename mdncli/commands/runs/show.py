@@ -21,6 +21,7 @@ from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
+from mdncli.wording import plural
 
 Facts = Iterator[tuple[str, str]]
 
@@ -178,7 +179,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     if record.nll["train"] is not None or record.status != "completed":
         layers = "-".join(map(str, model.hidden)) or "none"
         count = mapping_of(record.result.get("mixtures")).get("chosen", model.mixtures)
-        ending = f"{count} mixture{'s' * (count != 1)}"
+        ending = f"{count} {plural(count, 'component')}"
         if isinstance(classes := mapping_of(provenance.get("data")).get("classes"), list):
             ending = f"{len(classes)} classes"
         text = f"{ending}, hidden {layers}, ensemble of {model.ensemble}"

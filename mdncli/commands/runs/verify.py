@@ -20,6 +20,7 @@ from mdncli.present.lookup import anything, find
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.store.values import mapping_of, sequence_of
+from mdncli.wording import counted
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _metrics(subject: _Subject) -> str | None:
             raise RunFault(f"{name}: ends at step {reached}, not where the result says")
     if lines[-1]:
         raise _Doubt(f"{name}: its last line is torn; it is ignored")
-    return f"{len(records):,} validations in order"
+    return f"{counted(len(records), 'validation')} in order"
 
 
 def _model(subject: _Subject) -> str | None:
