@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -227,7 +228,7 @@ class Console:
         else:
             # A closed stderr must not turn a finished command into a failed one.
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write(line + "\n")
+                sys.stderr.write("\n".join(_broken(line)) + "\n")
                 sys.stderr.flush()
 
     def _tables(self, tables: Sequence[TextTable], *, to_stdout: bool) -> None:
@@ -356,6 +357,20 @@ def _left_to_the_pager() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def _broken(line: str) -> list[str]:
+    """A line in the lines of the terminal that stderr is: broken between words, never inside."""
+    if not sys.stderr.isatty():
+        return [line]
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        width = int(columns)
+    else:
+        width = os.get_terminal_size(sys.stderr.fileno()).columns
+    if len(line) <= width or width < 1:
+        return [line]
+    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+
+
 def _live() -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
@@ -423,11 +438,15 @@ def _clock(seconds: float) -> str:
 
 
 def _numeric(cell: str) -> bool:
-    return cell == "–" or _NUMBER.fullmatch(cell) is not None
+    return cell in ("", "–") or _NUMBER.fullmatch(cell) is not None
 
 
 def _numeric_column(table: TextTable, index: int) -> bool:
-    return bool(table.rows) and all(_numeric(row[index]) for row in table.rows)
+    return (
+        bool(table.rows)
+        and any(row[index] for row in table.rows)
+        and all(_numeric(row[index]) for row in table.rows)
+    )
 
 
 def _plain(table: TextTable) -> str:

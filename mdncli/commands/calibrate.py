@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,14 +48,46 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         "nll": {"before": before, "after": after},
     }
     lines = [
-        ("temperature of the weights", number(calibration.temperature)),
-        ("temperature of the scales", number(calibration.scale_temperature)),
-        ("validation rows for these", f"{calibration.rows:,}"),
-        ("validation rows for --conformal", f"{calibration.central.shape[1]:,}"),
+        ("temperature of the weights (1: no change)", number(calibration.temperature)),
+        ("temperature of the scales (1: no change)", number(calibration.scale_temperature)),
+        ("validation rows that chose these", f"{calibration.rows:,}"),
+        ("validation rows for predict --conformal", f"{calibration.central.shape[1]:,}"),
         ("NLL on test rows before", number(before)),
         ("NLL on test rows after", number(after)),
     ]
-    return Answer(document=finite(document), tables=[TextTable(run.id, ("", ""), lines)])
+    verdict, text = _verdict(before, after, f"mdn calibrate {shlex.quote(str(run.path))} --undo")
+    return Answer(
+        document=finite(document),
+        tables=[
+            TextTable(run.id, ("", ""), lines),
+            TextTable("Did calibration help?", ("", ""), [(verdict, text)]),
+        ],
+    )
+
+
+def _verdict(before: float | None, after: float | None, undo: str) -> tuple[str, str]:
+    """Verdict on the NLL of the test rows, and the advice that follows.
+
+    >>> _verdict(1.31, 1.25, "mdn calibrate --undo")[0]
+    'yes'
+    >>> _verdict(1.25, 1.31, "mdn calibrate --undo")[1].split("; ")[1]
+    'unless you need predict --conformal, remove it with mdn calibrate --undo'
+    """
+    if before is None or after is None:
+        return "unknown", (
+            "There are no test rows to judge by: compare with mdn evaluate --data on other rows; "
+            f"{undo} removes the calibration."
+        )
+    gain = round(before - after, 4)
+    if gain > 0:
+        return "yes", (
+            f"NLL on test rows is {number(gain)} lower: keep it; sample, predict and evaluate use "
+            "it from now on."
+        )
+    change = f"is {number(-gain)} higher" if gain < 0 else "did not change"
+    return "no", (
+        f"NLL on test rows {change}; unless you need predict --conformal, remove it with {undo}"
+    )
 
 
 def _nll(dataset: Dataset, predictor: Predictor) -> float | None:

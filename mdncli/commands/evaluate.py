@@ -185,7 +185,7 @@ def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[T
         columns, caption = [*columns, "before"], "before: without the run's calibration"
         before = _metrics(plain, targets)
         scores = [(*line, own[1]) for line, own in zip(scores, before, strict=True)]
-        widths, before = [*widths, "before"], _intervals(plain, targets)
+        widths, before = [*widths, "coverage before"], _intervals(plain, targets)
         intervals = [(*line, own[1]) for line, own in zip(intervals, before, strict=True)]
         held = ("conformal", "by intervals", "std. error", "by regions", "std. error")
         sets = [TextTable("", held, [*_conformal(result["conformal"], targets)])]

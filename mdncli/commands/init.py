@@ -215,7 +215,7 @@ def _unfit(column: Column) -> str:
     if distinct == 1:
         return "is the same in every row"
     if column.kind == "text" and (distinct > MOST_CATEGORIES or 2 * distinct > len(column) > 5):
-        return f"has {distinct:,} different texts, too many to be categories"
+        return f"has {distinct:,} different texts, too many"
     if column.values.dtype.kind == "i" and (np.diff(column.values) == 1).all() and len(column) > 5:
         return "counts the rows"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -26,6 +27,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.lookup import anything, find, require_own_model
 from mdncli.present.table import TextTable
+from mdncli.store import RunFolder
 from mdncli.training.profiling import Profiler
 
 MOST_RUNS = 10_000
@@ -58,7 +60,8 @@ def train(
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
-        answer = _answer(experiment.train(datasets, runs_dir, listener, stop, watch))
+        seeded = [(dataset.config.name, dataset.config.seed) for dataset in datasets]
+        answer = _answer(experiment.train(datasets, runs_dir, listener, stop, watch), seeded)
     return answer if watch is None else _profiled(answer, watch)
 
 
@@ -165,7 +168,8 @@ def resume(
     return Answer(lines=[str(run.path)], document=_document(outcome.result))
 
 
-def _answer(outcomes: list[Outcome]) -> Answer:
+def _answer(outcomes: list[Outcome], seeded: Sequence[tuple[str, int]] = ()) -> Answer:
+    """Answer of trained runs, each of a config's name and a seed."""
     results = [outcome.result for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]
     document = [_document(result) for result in results]
@@ -173,7 +177,7 @@ def _answer(outcomes: list[Outcome]) -> Answer:
         lines=[result["run"] for result in results],
         document=document[0] if len(document) == 1 else {"runs": document},
         tables=[
-            _scores(results),
+            _scores(results, seeded if len({seed for _, seed in seeded}) > 1 else ()),
             *_health(results),
             *(components.tables(results[0]) if len(results) == 1 else ()),
         ],
@@ -191,38 +195,75 @@ def _document(result: Mapping[str, Any]) -> dict[str, Any]:
 MOST_NAMED = 3
 """Of more runs than these a suggested command does not name each."""
 
+PARTS = ("train", "validation", "test")
+
 COMPARED = {
-    "baseline": "a model that ignores the inputs",
     "exact": "the true density",
     "excess": "test − exact",
 }
-"""Columns beside the NLL of a run, and their meaning."""
+"""Columns beside the NLL of a run and of its baseline, and their meaning."""
 
 
-def _scores(results: Sequence[Mapping[str, Any]]) -> TextTable:
-    """The NLL of each run, beside those that it is compared with where these are known."""
+def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, int]]) -> TextTable:
+    """The NLL of each run, beside those that it is compared with where these are known.
+
+    Runs that differ in their seeds show these, and their means and standard deviations.
+    """
+    meanings = {"baseline": health.baseline(RunFolder(Path(results[0]["run"]))), **COMPARED}
     compared = {
         name: meaning
-        for name, meaning in COMPARED.items()
+        for name, meaning in meanings.items()
         if any(result[f"{name}_nll"] is not None for result in results)
     }
-    rows = [
-        (
-            Path(result["run"]).name,
-            *(number(result["nll"][part]) for part in ("train", "validation", "test")),
-            *(number(result[f"{name}_nll"]) for name in compared),
-            number(result["seconds"]["total"], 1),
-        )
+    figures = [
+        [
+            *(result["nll"][part] for part in PARTS),
+            *(result[f"{name}_nll"] for name in compared),
+            result["seconds"]["total"],
+        ]
         for result in results
     ]
-    columns = ("run", "train", "validation", "test", *compared, "s")
+    rows = [
+        (Path(result["run"]).name, *map(number, each[:-1]), number(each[-1], 1))
+        for result, each in zip(results, figures, strict=True)
+    ]
+    columns = ("run", *PARTS, *compared, "s")
+    if seeded:
+        rows = [
+            (run, str(seed), *cells) for (run, *cells), (_, seed) in zip(rows, seeded, strict=True)
+        ]
+        rows += _spreads(figures, [name for name, _ in seeded])
+        columns = ("run", "seed", *columns[1:])
     captions = [f"{name}: {meaning}" for name, meaning in compared.items()]
     coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
     if coarse and len(results) > 1:
         captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
+    if seeded:
+        captions.append("sd: standard deviation over the seeds")
     captions += filter(None, ["s: seconds", _best(results)])
     title = "How good is it? NLL in nats per row, lower is better"
     return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
+
+
+def _spreads(
+    figures: Sequence[Sequence[float | None]], names: Sequence[str]
+) -> Iterator[tuple[str, ...]]:
+    """The mean and the standard deviation of the figures of each config, over its seeds.
+
+    >>> for row in _spreads([[1.0, None, 5.0], [3.0, None, 6.0]], ["sine", "sine"]):
+    ...     print(row)
+    ('mean', '', '2.0000', '–', '5.5')
+    ('± sd', '', '1.4142', '–', '0.7')
+    """
+    for name in dict.fromkeys(names):
+        own = [each for each, of in zip(figures, names, strict=True) if of == name]
+        if len(own) < 2:
+            continue
+        of = f" of {name}" if len({*names}) > 1 else ""
+        columns = [*zip(*own, strict=True)]
+        for label, measure in (("mean", statistics.fmean), ("± sd", statistics.stdev)):
+            *nlls, seconds = (None if None in values else measure(values) for values in columns)
+            yield f"{label}{of}", "", *map(number, nlls), number(seconds, 1)
 
 
 def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:

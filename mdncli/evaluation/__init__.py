@@ -83,12 +83,14 @@ METRICS: dict[str, Metric] = {
     ),
     "width": Metric(f"{_NUMBERS}:width", "width", "target", scope="levels", averaged=False),
     "variance.aleatoric": Metric(
-        f"{_NUMBERS}:aleatoric", "aleatoric variance", "target²", averaged=False
+        f"{_NUMBERS}:aleatoric", "variance, noise in the data", "target²", averaged=False
     ),
     "variance.epistemic": Metric(
-        f"{_NUMBERS}:epistemic", "epistemic variance", "target²", averaged=False
+        f"{_NUMBERS}:epistemic", "variance, disagreement of the networks", "target²", averaged=False
     ),
-    "pit_ks": Metric(f"{_NUMBERS}:pit", "PIT distance", "", "distance to uniform", short=""),
+    "pit_ks": Metric(
+        f"{_NUMBERS}:pit", "PIT distance from uniform", "", "distance to uniform", short=""
+    ),
 }
 """Name in JSON -> score of predicted numbers, in the order of tables; a dot stands for nesting."""
 

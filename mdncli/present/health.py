@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mdncli.errors import RunFault
 from mdncli.present.formats import number, significant
+from mdncli.store import RunFolder
 from mdncli.store.values import mapping_of, number_of
 from mdncli.wording import plural
 
@@ -21,6 +23,17 @@ GAP = 0.1
 OK, WARNING = "OK", "warning"
 
 
+def baseline(run: RunFolder) -> str:
+    """The baseline of a run in words; the run's provenance may be damaged."""
+    try:
+        data = mapping_of((run.find_json(run.provenance) or {}).get("data"))
+    except RunFault:
+        data = {}
+    if data.get("classes"):
+        return "the class shares of the training rows, which ignore the inputs"
+    return "a mixture that ignores the inputs"
+
+
 def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Verdicts on a model, `OK` or `warning` and a sentence, which may have come from a file.
 
@@ -29,7 +42,7 @@ def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     >>> found = {"effective_components": 6.7, "health": health, "nll": nll, "baseline_nll": 2.5}
     >>> for verdict, text in verdicts(found):
     ...     print(verdict, "|", text)
-    OK | The inputs help: NLL is 1.3100 below the baseline that ignores them.
+    OK | The inputs help: NLL is 1.3100 below the baseline.
     OK | Validation is 0.0760 better than training: no overfitting seen.
     OK | Each network uses about 7 of its 10 components; 7 of 50 are unused (harmless).
     """
@@ -120,10 +133,10 @@ def _usefulness(result: Mapping[str, Any]) -> tuple[str, str] | None:
     gain = baseline - test
     if gain <= 0:
         return WARNING, (
-            f"NLL is {number(-gain)} above the baseline that ignores the inputs: they did not help;"
+            f"NLL is {number(-gain)} above the baseline: the inputs did not help;"
             " add inputs that bear on the target, or more rows."
         )
-    return OK, f"The inputs help: NLL is {number(gain)} below the baseline that ignores them."
+    return OK, f"The inputs help: NLL is {number(gain)} below the baseline."
 
 
 def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -22,7 +22,7 @@ from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
 from mdncli.sweep.trials import short_keys
 
 FIGURES = {
-    "nll": METRICS["nll"].heading,
+    "nll": f"validation {METRICS['nll'].heading}",
     "test_nll": f"test {METRICS['nll'].heading}",
     "train_nll": f"train {METRICS['nll'].heading}",
     "excess_nll": METRICS["excess_nll"].heading,
@@ -102,8 +102,10 @@ def ranked_table(groups: Sequence[Group], total: int, heading: str) -> TextTable
         rows.append((f"{sign}{place}", *shown, *figures))
     columns = ["", *(words[key] for key in keys), heading, *(("± se", "runs") if several else ())]
     said = [f"the best {len(groups)} of {total}"] if total > len(groups) else []
+    if several:
+        said.append("mean over seeds")
     if any(group.tied for group in groups):
-        said.append("~ no significant difference to the best, over seeds")
+        said.append("~ no significant difference from the best")
     return TextTable("", columns, rows, "; ".join(said))
 
 

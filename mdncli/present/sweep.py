@@ -6,10 +6,9 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from mdncli.evaluation import METRICS
 from mdncli.present.answer import Answer
 from mdncli.present.formats import duration
-from mdncli.present.ranking import ranked_table
+from mdncli.present.ranking import FIGURES, ranked_table
 from mdncli.present.table import TextTable
 from mdncli.sweep import ranking
 from mdncli.sweep.forecast import Forecast
@@ -45,6 +44,7 @@ def sweep_answer(result: SweepResult) -> Answer:
         document=result.document(),
         tables=_tables(result),
         faults=[*_causes(result)],
+        following=_following(result),
         exit_code=FAILED_TRIALS if result.failures else 0,
     )
 
@@ -58,7 +58,13 @@ def _tables(result: SweepResult) -> list[TextTable]:
     ]
     keys = [*dict.fromkeys(key for trial in result.trials for key in trial.overrides)]
     groups = ranking.rank(scored, ranking.grouped_by("all-but-seed", keys))
-    return [ranked_table(groups[:SHOWN], len(groups), METRICS["nll"].heading)] if groups else []
+    return [ranked_table(groups[:SHOWN], len(groups), FIGURES["nll"])] if groups else []
+
+
+def _following(result: SweepResult) -> list[str]:
+    """The commands that look at the trials."""
+    folder = shlex.quote(str(result.folder.path))
+    return [f"mdn runs compare --sweep {folder}", f"mdn plot {folder}"]
 
 
 def _causes(result: SweepResult) -> Iterator[str]:

@@ -96,7 +96,7 @@ def test_columns_are_inspected() -> None:
     assert [" ".join(line.split()) for line in left_out] == [
         "# - id # left out: counts the rows",
         "# - unit # left out: is the same in every row",
-        "# - notes # left out: has 200 different texts, too many to be categories",
+        "# - notes # left out: has 200 different texts, too many",
         "# - nothing # left out: is empty",
     ]
     assert found(text, "# categorical:") == "# categorical: [floor]"

@@ -42,7 +42,7 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     facts = (
         *(_course(record, status, history) if swept is None else _sweep(run, record, swept)),
         *_subject(run, record),
-        *_figures(record, history),
+        *_figures(run, record, history),
         *_origin(run),
         ("files", _grouped(files)),
     )
@@ -189,7 +189,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
         yield "model", text + ("" if parameters is None else f", {parameters:,.0f} parameters")
 
 
-def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
+def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> Facts:
     """Scores of the run, or its latest ones so far."""
     known = [f"{number(value)} {part}" for part, value in record.nll.items() if value is not None]
     if known:
@@ -200,7 +200,7 @@ def _figures(record: Record, history: list[dict[str, Any]]) -> Facts:
         if said:
             yield "NLL so far", ", ".join(said)
     if (baseline := record.figure("baseline_nll")) is not None:
-        yield "baseline NLL", f"{number(baseline)}, of a model that ignores the inputs"
+        yield "baseline NLL", f"{number(baseline)}; baseline: {health.baseline(run)}"
     if (exact := record.figure("exact_nll")) is not None:
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
     if (background := record.figure("background")) is not None:
