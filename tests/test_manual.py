@@ -169,6 +169,14 @@ def test_code_fits_a_terminal(topic: str) -> None:
         assert max(map(len, block.splitlines())) <= WIDEST_CODE, block
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_prose_fits_a_terminal(topic: str) -> None:
+    """Into a pipe a page goes as it is written; only tables and pictures cannot be broken."""
+    lines = prose((GUIDE / f"{topic}.md").read_text()).splitlines()
+    wide = [line for line in lines if len(line) >= 80 and not line.startswith(("|", "!["))]
+    assert not wide
+
+
 def test_the_readme_is_a_landing_page() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= LONGEST_README
 

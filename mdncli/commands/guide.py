@@ -38,6 +38,6 @@ def _contents() -> str:
     listed = "".join(f"- **{topic}**: {about}\n" for topic, about in TOPICS.items())
     return (
         f"# The guide to mdn\n\n{listed}\n"
-        "`mdn guide TOPIC` shows a page, such as `mdn guide first-steps`: begin there. "
+        "`mdn guide TOPIC` shows a page, such as `mdn guide first-steps`: begin there.\n"
         "`mdn COMMAND --help` lists the options of a command, with examples.\n"
     )
