@@ -221,14 +221,14 @@ class Console:
             self._say(f"error: {line}")
 
     def _say(self, text: str) -> None:
-        line = printable(text)
+        line = "\n".join(_broken(printable(text)))
         shown = self._live or (self._bar and self._bar[0])
         if shown is not None:
             shown.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             # A closed stderr must not turn a finished command into a failed one.
             with contextlib.suppress(OSError, ValueError):
-                sys.stderr.write("\n".join(_broken(line)) + "\n")
+                sys.stderr.write(line + "\n")
                 sys.stderr.flush()
 
     def _tables(self, tables: Sequence[TextTable], *, to_stdout: bool) -> None:
@@ -248,11 +248,9 @@ class Console:
         for position, table in enumerate(each.narrowed(console.width) for each in tables):
             if position:
                 console.print()
+            if table.title:
+                console.print(Text(printable(table.title), style="bold"))
             drawn = RichTable(
-                title=Text(printable(table.title), style="bold") if table.title else None,
-                title_justify="left",
-                caption=Text(printable(table.caption), style="dim") if table.caption else None,
-                caption_justify="left",
                 show_header=any(table.columns),
                 box=box.SIMPLE_HEAD,
                 show_edge=False,
@@ -270,6 +268,8 @@ class Console:
             for row in table.rows:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
             console.print(drawn)
+            if table.caption:  # rich would wrap a caption of its table at the table's width
+                console.print(Text(printable(table.caption), style="dim"))
 
     def _suggest(self, commands: Sequence[str]) -> None:
         """Print commands to go on with, on stderr and dim where that is a terminal."""
@@ -286,7 +286,9 @@ class Console:
         console = self._rich()
         console.print()
         for line in lines:
-            console.print(Text(printable(line), style="dim"), soft_wrap=True)
+            # In lines that a shell takes for one, so that it may be copied.
+            parts = _wrapped(printable(line), console.width - len(" \\"), indent=" " * 6)
+            console.print(Text(" \\\n".join(parts), style="dim"), soft_wrap=True)
 
     def _page(self, text: str) -> None:
         """Markdown on stdout: on a terminal rendered, and paged where it is longer than that."""
@@ -359,16 +361,28 @@ def _left_to_the_pager() -> Iterator[None]:
 
 def _broken(line: str) -> list[str]:
     """A line in the lines of the terminal that stderr is: broken between words, never inside."""
-    if not sys.stderr.isatty():
-        return [line]
-    columns = os.environ.get("COLUMNS", "")
-    if columns.isdecimal() and int(columns) > 0:
-        width = int(columns)
-    else:
-        width = os.get_terminal_size(sys.stderr.fileno()).columns
-    if len(line) <= width or width < 1:
-        return [line]
-    return textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    width = 0
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed
+        if sys.stderr.isatty():
+            columns = os.environ.get("COLUMNS", "")
+            width = int(columns) if columns.isdecimal() else 0
+            width = width or os.get_terminal_size(sys.stderr.fileno()).columns
+    return _wrapped(line, width) if 0 < width < len(line) else [line]
+
+
+def _wrapped(line: str, width: int, indent: str = "") -> list[str]:
+    """A line in parts of a width, the further ones indented; a word stays whole.
+
+    >>> _wrapped("next: mdn plot runs/20261130-110613-house", 16, indent="  ")
+    ['next: mdn plot', '  runs/20261130-110613-house']
+    """
+    return textwrap.wrap(
+        line,
+        max(1, width),
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _live() -> bool:

@@ -420,6 +420,10 @@ def test_seeds_share_a_stack_and_end_as_they_would_alone(mdn: Mdn, tmp_path: Pat
     models = [RunFolder(tmp_path / folder).model.read_bytes() for folder in (*together, alone)]
     assert models[1] == models[3]
     assert len(set(models)) == 3
+    shown = mdn("train", "sine", *TINY, "--seeds", "3,5").stderr.splitlines()
+    rows = [line.split() for line in shown if line.startswith(("2", "mean", "±"))]
+    assert [row[1] for row in rows[:2]] == ["3", "5"]
+    assert [row[0] for row in rows] == [*(row[0] for row in rows[:2]), "mean", "±"]
     counted = json.loads(ok(mdn("train", "sine", *TINY, "--seeds", 2, "--json")))["runs"]
     seeds = [
         json.loads((tmp_path / run["run"] / "run.json").read_text())["seed"] for run in counted

@@ -52,6 +52,10 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         ("temperature of the scales (1: no change)", number(calibration.scale_temperature)),
         ("validation rows that chose these", f"{calibration.rows:,}"),
         ("validation rows for predict --conformal", f"{calibration.central.shape[1]:,}"),
+    ]
+    if found.classes:  # they have no scales and no intervals
+        lines = [("temperature (1: no change)", lines[0][1]), lines[2]]
+    lines += [
         ("NLL on test rows before", number(before)),
         ("NLL on test rows after", number(after)),
     ]
@@ -71,7 +75,7 @@ def _verdict(before: float | None, after: float | None, undo: str) -> tuple[str,
     >>> _verdict(1.31, 1.25, "mdn calibrate --undo")[0]
     'yes'
     >>> _verdict(1.25, 1.31, "mdn calibrate --undo")[1].split("; ")[1]
-    'unless you need predict --conformal, remove it with mdn calibrate --undo'
+    'unless you need predict --conformal, remove the calibration with mdn calibrate --undo'
     """
     if before is None or after is None:
         return "unknown", (
@@ -86,7 +90,8 @@ def _verdict(before: float | None, after: float | None, undo: str) -> tuple[str,
         )
     change = f"is {number(-gain)} higher" if gain < 0 else "did not change"
     return "no", (
-        f"NLL on test rows {change}; unless you need predict --conformal, remove it with {undo}"
+        f"NLL on test rows {change}; unless you need predict --conformal, remove the calibration "
+        f"with {undo}"
     )
 
 

@@ -157,7 +157,7 @@ def _of_classes(result: dict[str, Any], rows: str) -> list[TextTable]:
     ]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
     caption = (
-        "class shares: of the training rows, as a baseline that ignores the inputs"
+        "class shares: baseline, the class shares of the training rows, which ignore the inputs"
         if reference
         else ""
     )

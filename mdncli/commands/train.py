@@ -223,7 +223,7 @@ def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, in
         ]
         for result in results
     ]
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (Path(result["run"]).name, *map(number, each[:-1]), number(each[-1], 1))
         for result, each in zip(results, figures, strict=True)
     ]

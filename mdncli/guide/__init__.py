@@ -10,17 +10,17 @@ import re
 from pathlib import Path
 
 TOPICS = {
-    "first-steps": "install, train a first model, look at it; where to go on from there",
+    "first-steps": "install, train a first model, look at it; what to read next",
     "table": "learn from a table of your own, and predict new rows of it",
-    "model": "mixtures, families, several targets, and simpler models to compare with",
-    "defaults": "the settings you get if you change nothing, and why they are these",
+    "model": "mixtures, families, several targets, and simpler models",
+    "defaults": "the settings you get if you change nothing, and why these",
     "classes": "predict which class a row belongs to",
     "numbers": "read NLL, CRPS, coverage and PIT; calibrate a model",
-    "figures": "the figures there are, and a gallery of problems with a known answer",
+    "figures": "all figures, and a gallery of problems with a known answer",
     "shell": "loops, sweeps over settings, and many machines",
     "runs": "run folders: find, compare, continue, check and remove them",
     "python": "use a trained run from Python, without torch",
-    "benchmarks": "accuracy and speed as measured, and the scripts that measure them",
+    "benchmarks": "accuracy and speed as measured, and the scripts for it",
     "limits": "what mdn cannot do, and what of it you can rely on",
     "exit-codes": "the exit codes and streams that a script can rely on",
 }

@@ -29,7 +29,9 @@ def forecast_answer(forecast: Forecast) -> Answer:
     workers = forecast.workers
     caption = (
         f"{counted(workers, 'process')}, about {duration(forecast.seconds)} "
-        f"and {forecast.bytes / 1e6:,.1f} MB; nothing was trained"
+        f"and {forecast.bytes / 1e6:,.1f} MB; nothing was trained. "
+        "Shape: the widths of the hidden layers, and the number of components K; trials of one "
+        "shape are trained together, in stacks."
     )
     return Answer(
         document=forecast.document(),

@@ -45,7 +45,7 @@ FIGURES: dict[str, Callable[[Record], str]] = {
     f"{NLL} test": lambda record: number(record.nll["test"]),
     METRICS["exact_nll"].heading: lambda record: number(record.figure("exact_nll")),
     EXCESS: lambda record: number(record.figure("excess_nll")),
-    "components": lambda record: number(record.figure("effective_components"), 1),
+    "components used": lambda record: number(record.figure("effective_components"), 1),
     "parameters": lambda record: number(record.figure("parameters"), 0),
     "seconds": lambda record: number(record.seconds, 1),
 }
@@ -172,7 +172,8 @@ def _tables(
     figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
     if len(records) <= SIDE_BY_SIDE:
         both = [a | b for a, b in zip(keys, figures, strict=True)]
-        beside = TextTable("", ("", *ids), _lines(both))
+        caption = "" if differing else "no setting differs"
+        beside = TextTable("", ("", *ids), _lines(both), caption)
         if _width(beside) <= NARROWEST:
             return [beside]
     major = [tuple(of[name] for name in MAJOR) for of in figures]

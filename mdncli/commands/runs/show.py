@@ -145,7 +145,7 @@ def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
     counts = ", ".join(f"{swept[state]:,} {state}" for state in states if swept[state])
     yield "status", f"a sweep, {run.state()}"
     yield "trials", f"{swept['trials'] or 0:,}: {counts}"
-    yield "over", f"{', '.join(swept['keys'])} ({swept['search']})"
+    yield "varied", f"{', '.join(swept['keys'])} ({swept['search']})"
     if swept["best"] is not None:
         best = RunFolder(Path(swept["best"]["run"]))
         yield "best", f"NLL {number(swept['best']['nll'])}, {best.name}"
@@ -199,6 +199,10 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         said = [f"{number(value)} {part}" for part, value in last.items() if value is not None]
         if said:
             yield "NLL so far", ", ".join(said)
+    means, errors = (mapping_of(record.result.get(key)) for key in ("mean", "se"))
+    if (mean := number_of(means.get("nll"))) is not None:
+        error = number(number_of(errors.get("nll")))
+        yield "NLL", f"{number(mean)} ± {error} test, mean over folds and standard error"
     if (baseline := record.figure("baseline_nll")) is not None:
         yield "baseline NLL", f"{number(baseline)}; baseline: {health.baseline(run)}"
     if (exact := record.figure("exact_nll")) is not None:

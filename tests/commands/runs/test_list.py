@@ -76,6 +76,31 @@ def test_a_run_without_a_result_is_listed_by_its_state(here: Here, make_run: Mak
     assert listed(here, "--status", "diverged") == ["diverged"]
 
 
+def test_a_folder_that_is_more_than_one_run_says_so(here: Here, make_run: MakeRun) -> None:
+    kinds = {
+        "grid": ({"sweep": {"trials": 12}}, {"best": {"nll": 0.41}, "seconds": 3.0}),
+        "cut": ({"folds": 3}, {"folds": [], "mean": {"nll": 0.5}, "seconds": 4.0}),
+        "both": ({"runs": ["a", "b"]}, {}),
+        "drawn": ({}, {}),
+        "begun": ({"sweep": {"trials": 2}}, None),
+    }
+    for hours, (name, (about, result)) in enumerate(kinds.items()):
+        run = make_run(name, state="interrupted", hours=hours)
+        store.write_json(run.provenance, {**run.read_json(run.provenance), **about})
+        if result is not None:
+            store.write_json(run.result, {"format": 1, "run": run.id, **result})
+    lines = ok(here("runs", "list")).splitlines()
+    shown = [" ".join(line.split()[1:-1]) for line in lines[1:6]]
+    assert shown == [
+        "sweep of 12 0.410 – – 3.0",
+        "3 folds – 0.500 – 4.0",
+        "figures of 2 – – – –",
+        "data – – – –",
+        "sweep, interrupted – – – –",
+    ]
+    assert lines[6].startswith("sweep: NLL of its best run; folds: ")
+
+
 def test_filters_choose_runs(here: Here, make_run: MakeRun, tmp_path: Path) -> None:
     table = tmp_path / "prices.csv"
     table.write_text("x,y\n1,2\n")
