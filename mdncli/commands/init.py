@@ -371,7 +371,17 @@ def _description(column: Column) -> str:
     if not len(values):
         return f"no numbers{gaps}"
     kind = "whole numbers" if (values == np.round(values)).all() else "numbers"
-    return f"{kind} from {values.min():.4g} to {values.max():.4g}{gaps}"
+    return f"{kind} from {_plain(values.min())} to {_plain(values.max())}{gaps}"
+
+
+def _plain(value: float) -> str:
+    """A number of four digits, in full where it is a large one.
+
+    >>> _plain(0.12345), _plain(462600.0), _plain(1e300)
+    ('0.1235', '462,600', '1e+300')
+    """
+    text = f"{value:.4g}"
+    return f"{value:,.0f}" if "e+" in text and abs(value) < 1e12 else text
 
 
 def _spikes(traps: Mapping[str, SpikeTrap], targets: int) -> Iterator[str]:
