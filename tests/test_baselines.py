@@ -59,7 +59,7 @@ def test_the_table_of_components_stands_in_what_a_run_shows(fitted: Outcome) -> 
     assert [row[2] for row in shown.tables[1].rows] == ["0.500", "0.300", "0.200"]
     facts = dict(shown.tables[0].rows)
     assert facts["columns"] == "price, no inputs"
-    assert facts["model"].startswith("3 mixtures for all rows")
+    assert facts["model"].startswith("3 components for all rows")
 
 
 def test_a_run_without_inputs_goes_the_whole_way(fitted: Outcome, tmp_path: Path) -> None:

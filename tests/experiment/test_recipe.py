@@ -121,6 +121,6 @@ def test_nothing_but_the_config_and_the_recipe_knows_of_auto() -> None:
 def test_the_settled_config_says_why(mdn: Mdn) -> None:
     shown = mdn("config", "show", "sine", "--resolved")
     assert shown.returncode == 0
-    line = next(line for line in shown.stdout.splitlines() if "weight_decay" in line)
-    assert "# 140 /" in line
+    above, _, _ = shown.stdout.partition("  weight_decay:")
+    assert above.splitlines()[-1].startswith("  # 140 / ")
     assert yaml.safe_load(shown.stdout)["model"]["scale"]["floor"] == 0.001
