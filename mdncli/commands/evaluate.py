@@ -43,7 +43,7 @@ def evaluate(
     skip_invalid: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import reopen, scored, spaced
+    from mdncli.experiment import predicted_chunks, reopen, select_spaced
 
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
@@ -59,7 +59,9 @@ def evaluate(
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
             assert dataset is not None
-            return dataset.chunks(by, test if most is None else spaced(test, most), parts=True)
+            return dataset.chunks(
+                by, test if most is None else select_spaced(test, most), parts=True
+            )
     else:
         _warn_of_own(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
@@ -67,8 +69,8 @@ def evaluate(
         rows = f"rows of {data}"
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
-            chosen = given if most is None else given[spaced(np.arange(given.rows), most)]
-            return scored(by, chosen, parts=True)
+            chosen = given if most is None else given[select_spaced(np.arange(given.rows), most)]
+            return predicted_chunks(by, chosen, parts=True)
 
     targets = list(predictor.encoding.targets)
 
@@ -123,7 +125,7 @@ def _rows(
     run: RunFolder, predictor: Predictor, data: Path, listener: Listener, skip_invalid: bool
 ) -> Table:
     """The rows of another table, without those that the run's own config would leave out."""
-    from mdncli.experiment import usable
+    from mdncli.experiment import mask_usable
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
@@ -133,7 +135,7 @@ def _rows(
         if not kept.any():
             raise DataError(f"{data}: no row can be scored", hint="correct some")
     elif drops(run):
-        kept = usable(rows, names)
+        kept = mask_usable(rows, names)
     elif error := gaps(encoding, [rows], targets=True):
         raise error
     else:

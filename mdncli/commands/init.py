@@ -18,7 +18,7 @@ from mdncli import store
 from mdncli.config import FileData, clip, written
 from mdncli.data import table
 from mdncli.data.column import Column
-from mdncli.data.encoding import complete
+from mdncli.data.encoding import mask_complete
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
@@ -192,7 +192,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
     whole.require(targets)
     others = [name for name in whole.columns if name not in targets]
     left_out = {name: why for name in others if (why := _unfit(whole.column(name)))}
-    if not complete(whole, targets).all():
+    if not mask_complete(whole, targets).all():
         # Incomplete rows must be dropped then: a mostly missing column would drop nearly all rows.
         gaps = {name: whole.column(name).missing().mean() for name in others}
         scarce = {n: f"is missing in {gap:.0%} of the rows" for n, gap in gaps.items() if gap > 0.5}
@@ -225,11 +225,11 @@ def _unfit(column: Column) -> str:
 
 def _missing(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tuple[str, str]:
     names = [*inputs, *targets]
-    kept = complete(whole, names)
+    kept = mask_complete(whole, names)
     lost = int((~kept).sum())
     if not lost:
         return "error", ""
-    gaps = {name: int((~complete(whole, [name])).sum()) for name in names}
+    gaps = {name: int((~mask_complete(whole, [name])).sum()) for name in names}
     listed = [f"{clip(name)} {gap:,}" for name, gap in gaps.items() if gap]
     said = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
     found = f"Missing values in {lost:,} of {whole.rows:,} rows ({said})"

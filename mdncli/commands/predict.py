@@ -254,7 +254,7 @@ def _parts(
 
 
 def _typed(rows: Table) -> Iterator[TablePart]:
-    for part in table.parts(rows):
+    for part in table.pieces(rows):
         yield part, part.arrays()
 
 
@@ -294,7 +294,7 @@ def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
     known = [name for name in encoding.targets if name in rows.columns]
     if encoding.classes:
         return encoding.known_classes(rows) if known else np.ones(rows.rows, np.bool_)
-    return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spelled, known)])
+    return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spells_numbers, known)])
 
 
 def _some(written: Columns | Records, kept: Kept) -> Columns | Records:

@@ -193,7 +193,7 @@ def _drawn(
     ):
         for some, points in tiles(predicted.rows, count, size=DRAWS_AT_ONCE):
             numbers = np.arange(points.start, points.stop)
-            draws = predictor.encoding.written(predicted[some].sample(rng, len(numbers)))
+            draws = predictor.encoding.to_table_values(predicted[some].sample(rng, len(numbers)))
             inputs = {
                 name: np.repeat(at[rows][some].column(name).array(), len(numbers))
                 for name in predictor.encoding.inputs

@@ -103,8 +103,8 @@ class Encoding:
             rows: numbers of the training rows.
             categorical: input columns that are categories even if they hold numbers.
             transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
-            missing: `error` refuses missing values; `drop` assumes that rows outside `complete` are
-                not used; `impute` replaces those of inputs.
+            missing: `error` refuses missing values; `drop` assumes that only the rows of
+                `mask_complete` are used; `impute` replaces those of inputs.
             task: kind of task; None means classification for a target of text or truth values.
 
         Raises:
@@ -118,7 +118,7 @@ class Encoding:
         names = [*inputs, *targets]
         used: Rows = _EVERY
         if missing == "drop":
-            used = complete(table, names)
+            used = mask_complete(table, names)
         else:
             refuse_gaps(table, inputs, targets, imputes=missing == "impute")
         fit = Fit(table, rows, used, missing == "impute")
@@ -205,18 +205,18 @@ class Encoding:
         Raises:
             DataError: a column is absent.
         """
-        columns = self._needed(table, targets)
+        columns = self._columns_in_use(table, targets)
         found = {column.name: gaps(column, table) for column in columns}
         return {name: where for name, where in found.items() if where.any()}
 
     def encodable(self, table: Table, *, targets: bool = False) -> NDArray[np.bool_]:
         """Mask of rows that can be encoded, (N,); see `gaps` for the rest."""
         good = np.ones(table.rows, np.bool_)
-        for column in self._needed(table, targets):
+        for column in self._columns_in_use(table, targets):
             good &= encodable(column, table)
         return good
 
-    def _needed(self, table: Table, targets: bool) -> tuple[Target, ...]:
+    def _columns_in_use(self, table: Table, targets: bool) -> tuple[Target, ...]:
         columns = (*self.input_columns, *(self.target_columns if targets else ()))
         table.require([column.name for column in columns])
         return columns
@@ -324,7 +324,7 @@ class Encoding:
         own = prediction.affine(shift, factor)
         return own if set(names) == {"identity"} else Transformed(own, names)
 
-    def written(self, y: Array) -> NDArray[Any]:
+    def to_table_values(self, y: Array) -> NDArray[Any]:
         """Targets of any shape as written in a table: names of classes instead of codes."""
         if not self.classes:
             return y
@@ -375,10 +375,10 @@ class Encoding:
         return cls(inputs, targets)
 
 
-def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
+def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
     """Mask of a table's rows without missing or infinite values in these columns, (N,).
 
-    >>> complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
+    >>> mask_complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
     array([ True, False, False])
     """
     table.require(names)

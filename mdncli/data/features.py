@@ -157,7 +157,7 @@ def gaps(column: Target, table: Table) -> NDArray[np.bool_]:
         return np.zeros(len(own), np.bool_) if imputes else own.missing()
     truths = isinstance(column, Input) and column.kind == "boolean"
     values = table.readable(column.name, truths=truths)
-    missing = np.isnan(values) & table.spelled(column.name, truths=truths)
+    missing = np.isnan(values) & table.spells_numbers(column.name, truths=truths)
     return np.isinf(values) if imputes else np.isinf(values) | missing
 
 
@@ -171,7 +171,7 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
         known = {*column.categories, *column.unseen}
         return good & np.array([*(label in known for label in own.labels), True])[own.values]
     truths = isinstance(column, Input) and column.kind == "boolean"
-    good &= table.spelled(column.name, truths=truths)
+    good &= table.spells_numbers(column.name, truths=truths)
     own = table.readable(column.name, truths=truths)
     if truths:
         return good & ((own == 0) | (own == 1) | np.isnan(own))

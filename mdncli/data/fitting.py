@@ -226,7 +226,7 @@ def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
     Raises:
         DataError: it names the first value that is not a number.
     """
-    if table.mostly_numbers(name) and not table.spelled(name).all():
+    if table.mostly_numbers(name) and not table.spells_numbers(name).all():
         hint = "correct it, leave it empty, or list the column in data.categorical"
         if target:
             hint = "correct it, or leave it empty and set data.missing to drop"

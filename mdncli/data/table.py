@@ -36,7 +36,7 @@ __all__ = [
     "appending",
     "fingerprint_arrays",
     "fingerprint_file",
-    "parts",
+    "pieces",
     "read",
     "read_once",
     "scan",
@@ -101,7 +101,7 @@ class Table:
         return 0
 
     def __getitem__(self, rows: Rows) -> Table:
-        contents = {name: _picked(column, rows) for name, column in self.contents.items()}
+        contents = {name: _take_rows(column, rows) for name, column in self.contents.items()}
         if self.lines is not None:
             return replace(self, contents=contents, lines=_lines_of(self.lines, rows))
         counted = range(1, self.rows + 1) if self.counted is None else self.counted
@@ -139,7 +139,7 @@ class Table:
         Raises:
             DataError: it holds text; the first value that is not a number is named.
         """
-        if self.column(name).kind == "text" and not self.spelled(name, truths=truths).all():
+        if self.column(name).kind == "text" and not self.spells_numbers(name, truths=truths).all():
             raise self.not_a_number(name, truths=truths)
         return self.readable(name, rows, truths=truths)
 
@@ -190,7 +190,7 @@ class Table:
         """All columns as they are to be written, (N,) each."""
         return {name: column.array() for name, column in self.contents.items()}
 
-    def spelled(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
+    def spells_numbers(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
         """Mask of values that are numbers, spell one, or are missing, (N,)."""
         column = self.column(name)
         if column.kind != "text":
@@ -203,11 +203,11 @@ class Table:
         column = self.column(name)
         gap = np.array([*(label in MISSING for label in column.labels), True])[column.values]
         present = int(np.count_nonzero(~gap))
-        return 2 * int(np.count_nonzero(self.spelled(name) & ~gap)) > present
+        return 2 * int(np.count_nonzero(self.spells_numbers(name) & ~gap)) > present
 
     def not_a_number(self, name: str, *, truths: bool = False) -> DataError:
         """Error for a text column where numbers are expected: it names the first text."""
-        wrong = np.flatnonzero(~self.spelled(name, truths=truths))
+        wrong = np.flatnonzero(~self.spells_numbers(name, truths=truths))
         if not len(wrong):
             return DataError(f"{self.source}: column {quoted(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
@@ -230,7 +230,7 @@ class Table:
             return None
 
 
-def _picked(column: Column, rows: Rows) -> Column:
+def _take_rows(column: Column, rows: Rows) -> Column:
     picked = column[rows]
     if not isinstance(rows, slice):
         # Scattered rows bring nearly every page of a file into memory.
@@ -273,8 +273,8 @@ def read(
         DataError: the source cannot be read, is not a table, has no rows or lacks a column.
     """
     name = name or _name(source)
-    with _opened(source, name) as stream:
-        return _whole(stream, source, name, columns, text)
+    with _open_source(source, name) as stream:
+        return _read_binary(stream, source, name, columns, text)
 
 
 def read_once(
@@ -290,9 +290,9 @@ def read_once(
     Raises:
         DataError: as `read` does; or the file changes while it is read.
     """
-    with _opened(path, str(path), functools.partial(Watched, hear=hear)) as stream:
+    with _open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
         with stream.blamed():
-            whole = _whole(cast(BinaryIO, stream), path, str(path), None, text)
+            whole = _read_binary(cast(BinaryIO, stream), path, str(path), None, text)
         return whole, stream.fingerprint()
 
 
@@ -303,24 +303,24 @@ def scan(
     text: Collection[str] = (),
     name: str | None = None,
 ) -> Iterator[Table]:
-    """Read a table in consecutive parts of at most `SCAN_ROWS` rows; text in bounded memory.
+    """Read a table in consecutive pieces of at most `SCAN_ROWS` rows; text in bounded memory.
 
-    A column of a text table may be of another kind in each part. Arguments and errors are those of
-    `read`; an error comes when its part is due.
+    A column of a text table may be of another kind in each piece. Arguments and errors are those of
+    `read`; an error comes when its piece is due.
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
-        yield from parts(read(source, columns=columns, name=name))
+        yield from pieces(read(source, columns=columns, name=name))
         return
-    with _opened(source, name) as stream:
+    with _open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
             rows += len(block.lines)
             comma = block.layout.decimal_comma
-            yield from parts(Table(contents, name, block.lines, decimal_comma=comma))
+            yield from pieces(Table(contents, name, block.lines, decimal_comma=comma))
     if not rows:
-        _no_rows(name)
+        _refuse_empty(name)
 
 
 def scan_records(
@@ -332,7 +332,7 @@ def scan_records(
     name: str | None = None,
     separator: str = ",",
 ) -> Iterator[tuple[Table, Columns | Records]]:
-    """`scan` some columns, with all columns of the source beside each part.
+    """`scan` some columns, with all columns of the source beside each piece.
 
     For text these are its records, which keep leading zeros and the last digits of long keys.
     Records with another separator are rewritten.
@@ -347,11 +347,11 @@ def scan_records(
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
-        for part in parts(read(source, name=name)):
-            part.require(columns)
-            yield part, part.arrays()
+        for piece in pieces(read(source, name=name)):
+            piece.require(columns)
+            yield piece, piece.arrays()
         return
-    with _opened(source, name) as stream:
+    with _open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text, optional):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
@@ -363,7 +363,7 @@ def scan_records(
                 yield table, Records(block.layout.names, records[some])
             rows += len(block.lines)
     if not rows:
-        _no_rows(name)
+        _refuse_empty(name)
 
 
 def fingerprint_file(path: str | Path) -> str:
@@ -372,7 +372,7 @@ def fingerprint_file(path: str | Path) -> str:
     Raises:
         DataError: the file cannot be read.
     """
-    with _opened(path, str(path)) as stream:
+    with _open_source(path, str(path)) as stream:
         digest = hashlib.sha256()
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
@@ -389,7 +389,7 @@ def fingerprint_arrays(arrays: Iterable[ArrayLike]) -> str:
     return digest.hexdigest()
 
 
-def _whole(
+def _read_binary(
     stream: BinaryIO,
     source: Source,
     name: str,
@@ -400,7 +400,7 @@ def _whole(
     if binary is None:
         return _read_text(stream, name, columns, set(text))
     table = Table(binary(stream, name, columns), name)
-    return table if table.rows else _no_rows(name)
+    return table if table.rows else _refuse_empty(name)
 
 
 def _read_text(
@@ -432,24 +432,25 @@ def _read_text(
             break
         text |= mixed
     if not lines:
-        _no_rows(name)
+        _refuse_empty(name)
     contents = {n: column.column() for n, column in growing.items()}
-    return Table(contents, name, _joined(lines), decimal_comma=comma)
+    return Table(contents, name, _join_lines(lines), decimal_comma=comma)
 
 
-def _joined(lines: Sequence[Lines]) -> Lines:
+def _join_lines(lines: Sequence[Lines]) -> Lines:
     whole = range(lines[0][0], lines[-1][-1] + 1)
-    regular = all(isinstance(part, range) for part in lines) and len(whole) == sum(map(len, lines))
+    gapless = len(whole) == sum(map(len, lines))
+    regular = gapless and all(isinstance(piece, range) for piece in lines)
     return whole if regular else np.concatenate(lines)
 
 
-def parts(table: Table) -> Iterator[Table]:
-    """A table in consecutive parts of at most `SCAN_ROWS` rows."""
+def pieces(table: Table) -> Iterator[Table]:
+    """A table in consecutive pieces of at most `SCAN_ROWS` rows."""
     for start in range(0, table.rows, SCAN_ROWS):
         yield table[start : start + SCAN_ROWS]
 
 
-def _no_rows(name: str) -> NoReturn:
+def _refuse_empty(name: str) -> NoReturn:
     raise DataError(f"{name}: no rows of data")
 
 
@@ -476,7 +477,7 @@ def _open(path: str | Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _opened(
+def _open_source(
     source: Source, name: str, opening: Callable[[str | Path], Any] = _open
 ) -> Iterator[Any]:
     """Open the bytes of a source; errors in reading become a `DataError`."""

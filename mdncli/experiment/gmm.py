@@ -10,7 +10,7 @@ from mdncli import baselines, interrupts
 from mdncli.data.streams import stream
 from mdncli.errors import InterruptedRunError, MdnError, Stopped, UsageError
 from mdncli.events import Listener, Note, RunBegun, RunEnded, Warned
-from mdncli.experiment.dataset import Dataset, spaced
+from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.provenance import begin
 from mdncli.experiment.recipe import Recipe
 from mdncli.experiment.result import Course, Outcome, conclude, nothing, predictor_of
@@ -38,7 +38,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
         listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored(dataset)}"))
     listener(RunBegun(run.path, 0))
     try:
-        rows = spaced(dataset.split.train, FITTED_ROWS)
+        rows = select_spaced(dataset.split.train, FITTED_ROWS)
         with interrupts.breakable():
             fitted = baselines.gaussian_mixture(
                 head,

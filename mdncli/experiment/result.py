@@ -23,7 +23,7 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.experiment.checkpoint import with_remedy
-from mdncli.experiment.dataset import Dataset, spaced
+from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.job import Job
 from mdncli.experiment.recipe import Recipe
 from mdncli.experiment.selection import (
@@ -227,13 +227,13 @@ def conclude(
         predictor = calibrated(dataset, predictor)
     predictor.save(run, recipe.to_json())
     nll = {
-        "train": _nll(dataset, predictor, spaced(dataset.split.train, SCORED_ROWS)),
+        "train": _nll(dataset, predictor, select_spaced(dataset.split.train, SCORED_ROWS)),
         "validation": _nll(dataset, predictor, dataset.split.validation),
         "test": _nll(dataset, predictor, dataset.split.test),
     }
     exact = dataset.exact_nll
     about = run.read_json(run.provenance)
-    seen = dataset.table[spaced(dataset.split.train, 10_000)]
+    seen = dataset.table[select_spaced(dataset.split.train, 10_000)]
     members = _bare(predictor).members(seen)
     used = [effective_components(member) for member in members if isinstance(member, Mixture)]
     result: dict[str, Any] = {

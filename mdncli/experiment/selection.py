@@ -11,7 +11,7 @@ import numpy as np
 from mdncli.calibration import Calibration, fit_temperatures, scores
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
-from mdncli.experiment.dataset import Dataset, scored, spaced
+from mdncli.experiment.dataset import Dataset, predicted_chunks, select_spaced
 from mdncli.experiment.recipe import Recipe
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
@@ -128,7 +128,7 @@ def choose_components(
     model, split = recipe.config.model, dataset.split
     if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
         return None
-    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     return choose({count: -log_prob(dataset, each, rows) for count, each in predictors.items()})
 
 
@@ -159,7 +159,7 @@ def _outputs_and_targets(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Raw outputs and standardised targets of each part: of validation rows, if there are any."""
     split, encoding = dataset.split, dataset.encoding
-    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     x = encoding.encode_inputs(dataset.table, rows)
     y = encoding.encode_targets(dataset.table, rows)
     whole = recipe.factorisation
@@ -202,7 +202,7 @@ def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
     require_calibratable(dataset)
     rows = dataset.split.validation
     plain = replace(predictor, calibration=None)
-    fitted = spaced(rows[::2], TEMPERED_ROWS)
+    fitted = select_spaced(rows[::2], TEMPERED_ROWS)
     if plain.classes:
         y = dataset.y(fitted)
     else:
@@ -213,7 +213,7 @@ def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:
         return found
-    parts = list(_scores(dataset, found, spaced(rows[1::2], CONFORMAL_ROWS)))
+    parts = list(_scores(dataset, found, select_spaced(rows[1::2], CONFORMAL_ROWS)))
     central, regions = (
         np.sort(np.concatenate(each, axis=1), axis=1) for each in zip(*parts, strict=True)
     )
@@ -233,6 +233,6 @@ def require_calibratable(dataset: Dataset) -> None:
 def _scores(
     dataset: Dataset, predictor: Predictor, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for chunk in scored(predictor, dataset.table[rows]):
+    for chunk in predicted_chunks(predictor, dataset.table[rows]):
         assert isinstance(chunk.predicted, Conditional)
         yield scores(chunk.predicted, chunk.y)
