@@ -160,7 +160,7 @@ class Predictor:
         return self._assembled(table, folded)
 
     def _calibrated(self, members: Sequence[Any]) -> Sequence[Any]:
-        return members if self.calibration is None else self.calibration.tempered(members)
+        return members if self.calibration is None else self.calibration.apply_temperatures(members)
 
     def _assembled(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
         """Joint distributions of all targets; `one` combines the members of each part."""
@@ -218,7 +218,7 @@ class Predictor:
         }
         arrays = dict(self.parameters)
         if self.calibration is not None:
-            about["calibration"] = self.calibration.about()
+            about["calibration"] = self.calibration.to_json()
             arrays |= self.calibration.arrays()
         if recipe is None and run.model.exists():
             recipe = read_tensors(run.model)[1].get("recipe")

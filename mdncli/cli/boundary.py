@@ -87,7 +87,7 @@ def _invoke(arguments: list[str]) -> int:
         app(arguments, prog_name="mdn")
     command = _command()
     if {"-h", "--help"} & {*arguments} or not arguments:
-        _unburden(command)
+        _hide_flag_types(command)
     try:
         with command.make_context("mdn", arguments) as context:
             command.invoke(context)
@@ -102,14 +102,14 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def _unburden(command: Any) -> None:
+def _hide_flag_types(command: Any) -> None:
     """Have help show no type for flags, of a command and all below it."""
     context = typer.Context(command, **SETTINGS)
     for option in command.get_params(context):
         if getattr(option, "is_flag", False):
             option.metavar = ""
     for below in getattr(command, "commands", {}).values():
-        _unburden(below)
+        _hide_flag_types(below)
 
 
 def _internal(error: Exception) -> str:

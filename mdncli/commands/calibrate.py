@@ -42,7 +42,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         found.save(run)
     document = {
         "run": str(run.path),
-        **calibration.about(),
+        **calibration.to_json(),
         "conformal_rows": calibration.central.shape[1],
         "nll": {"before": before, "after": after},
     }

@@ -58,7 +58,7 @@ def crossval(
         runs_dir: where the run folder goes; those of the folds are inside it.
         listener: receives progress.
     """
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
     if len(names) != 1:
@@ -68,7 +68,7 @@ def crossval(
         raise UsageError("--folds and --splits both say what is tested", hint="keep one of them")
     options = {**options, "data.folds": folds, "data.splits": None if given is None else str(given)}
     base = configs.load(names[0], overrides, options)
-    ways = _ways(base)
+    ways = _fold_overrides(base)
     cut = [
         configs.load(names[0], overrides, {**options, **way, "name": f"fold{fold}"})
         for fold, way in enumerate(ways)
@@ -81,25 +81,25 @@ def crossval(
     try:
         with interrupts.unbroken() as stop:
             with experiment.begin_view(runs_dir, base.name, about, base) as view:
-                pass  # from here on `_give_up` decides what is left of it
+                pass  # from here on `_discard_unbegun` decides what is left of it
             outcomes = experiment.train(datasets, view.folds, listener, stop)
-        done = _scored(outcomes, datasets)
-        _draw(view, base.name, done)
+        done = _score_folds(outcomes, datasets)
+        _draw_figures(view, base.name, done)
         interrupts.settle()
-        answer = _answer(view, base, outcomes, done, time.monotonic() - started)
+        answer = _write_result(view, base, outcomes, done, time.monotonic() - started)
         view.write_status("completed" if done else "failed", 0)
         return answer
     except BaseException as error:
         if view is not None:
-            _give_up(view, error, listener)
+            _discard_unbegun(view, error, listener)
         raise
 
 
-def _ways(base: Config) -> list[dict[str, Any]]:
+def _fold_overrides(base: Config) -> list[dict[str, Any]]:
     """Overrides of the config for each fold."""
     data = base.data
     if isinstance(data, FileData) and data.splits is not None:
-        return [{"data.split": split} for split in range(splits.columns(data.splits))]
+        return [{"data.split": split} for split in range(splits.split_count(data.splits))]
     given = {} if data.folds else {"data.folds": FOLDS}
     return [{**given, "data.fold": fold} for fold in range(data.folds or FOLDS)]
 
@@ -123,14 +123,14 @@ class _Fold:
     @property
     def document(self) -> dict[str, Any]:
         """The fold as JSON."""
-        scores = {key: named(self.scores, key) for key in _averaged(self.dataset)}
+        scores = {key: named(self.scores, key) for key in _metric_names(self.dataset)}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         about = {"fold": self.number, "run": str(self.run.path), "rows": self.scores["rows"]}
         return {**about, **scores}
 
 
-def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
+def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
     """Score the folds that did not fail, each on its own test rows."""
     done = []
     for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
@@ -146,7 +146,7 @@ def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_F
     return done
 
 
-def _answer(
+def _write_result(
     view: RunFolder,
     config: Config,
     outcomes: Sequence[Outcome],
@@ -154,7 +154,7 @@ def _answer(
     seconds: float,
 ) -> Answer:
     """Write the result and return the answer."""
-    means, errors = _averages(done)
+    means, errors = _average_metrics(done)
     result: dict[str, Any] = {
         "run": str(view.path),
         "name": config.name,
@@ -181,18 +181,18 @@ def _metrics(dataset: Dataset | None) -> Mapping[str, Metric]:
     return CLASS_METRICS if dataset is not None and dataset.classes else METRICS
 
 
-def _averaged(dataset: Dataset | None) -> list[str]:
+def _metric_names(dataset: Dataset | None) -> list[str]:
     """Names of the metrics that are averaged over the folds."""
     known = _metrics(dataset)
     others = classification.OTHER_NAMES if known is CLASS_METRICS else {}
     return [*(name for name, metric in known.items() if metric.averaged), *others]
 
 
-def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _average_metrics(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for key in _averaged(done[0].dataset if done else None):
+    for key in _metric_names(done[0].dataset if done else None):
         means[key], errors[key] = _average([named(fold.scores, key) for fold in done])
     return means, errors
 
@@ -226,19 +226,19 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     )
 
 
-def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
+def _draw_figures(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
     """Draw the figures of all folds together: each row predicted by a model not trained on it."""
     from mdncli.plots import FIGURES
     from mdncli.present.figures import draw
 
     if not done:
         return
-    subject = _pooled(name, done)
+    subject = _pool_folds(name, done)
     applying = [key for key, figure in FIGURES.items() if figure.applies(subject)]
     draw(view, FIGURES, applying, subject)
 
 
-def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
+def _pool_folds(name: str, done: Sequence[_Fold]) -> Subject:
     from mdncli.plots.subject import PlotRows, Subject
     from mdncli.present.subjects import rows
 
@@ -265,7 +265,7 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
     )
 
 
-def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
+def _discard_unbegun(view: RunFolder, error: BaseException, listener: Listener) -> None:
     """Keep the folder if any fold has begun, or else delete it."""
     with contextlib.suppress(MdnError, OSError):
         begun = store.runs(view.folds)

@@ -42,7 +42,7 @@ def generate(
     force: bool,
 ) -> Answer:
     """Draw a dataset into a new run folder, or its table to `output`."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if len(names) > 1:
         raise UsageError(f"one dataset at a time, not {', '.join(names)}")
     name = names[0] if names else configs.DEFAULT_DATASET

@@ -76,13 +76,13 @@ def plot(
             )
     chosen = names or applying
     if len(runs) == 1:
-        return _drawn(runs[0], subjects, chosen)
+        return _draw_figures(runs[0], subjects, chosen)
     from mdncli.experiment import begin_view
 
     about = {"runs": [run.id for run in runs]}
     # Quick to draw again: no unfinished folder is left behind.
     with begin_view(runs_dir, name or "plot", about) as view:
-        answer = _drawn(view, subjects, chosen)
+        answer = _draw_figures(view, subjects, chosen)
         result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}
         store.write_json(view.result, {**result, **about})
         view.write_status("completed", 0)
@@ -179,6 +179,6 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
     return subjects
 
 
-def _drawn(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
+def _draw_figures(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
     files = draw(run, FIGURES, names, *subjects)
     return Answer(lines=files, document={"run": str(run.path), "files": files})

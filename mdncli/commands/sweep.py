@@ -58,10 +58,10 @@ def sweep(
         if request.cluster is not None and not request.dry_run:
             workers = request.workers or len(machine.cores())
             client = held.enter_context(dask.connected(request.cluster, workers, listener))
-        return _swept(items, options, request, runs_dir, listener, client)
+        return _train_sweep(items, options, request, runs_dir, listener, client)
 
 
-def _swept(
+def _train_sweep(
     items: Sequence[str],
     options: Mapping[str, Any],
     request: Request,
@@ -71,7 +71,7 @@ def _swept(
 ) -> Answer:
     named = request.resume or request.retry
     plan = None if named and not items else plan_of(items, options, request)
-    folder = _known(named, plan, request, runs_dir, listener)
+    folder = _find_existing(named, plan, request, runs_dir, listener)
     library = Library(partial(prepared, folder, listener))
     if folder is None:
         assert plan is not None
@@ -99,7 +99,7 @@ def _swept(
         return sweep_answer(train(session, stop))
 
 
-def _known(
+def _find_existing(
     named: str | None, plan: Plan | None, request: Request, runs_dir: Path, listener: Listener
 ) -> RunFolder | None:
     """Folder of an existing sweep, named or found by its identity; None for a new one."""

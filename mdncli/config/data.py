@@ -27,7 +27,7 @@ from mdncli.config.scalars import (
     mapping_like,
     nearest,
     number_or,
-    plain,
+    plain_text,
     read_names,
     word_of,
 )
@@ -289,7 +289,7 @@ def data_class(section: object) -> type[AnyData]:
         if keys.get("file") is not None:
             what = "a dataset is given too; keep data.file or data.dataset, not both"
             raise faults_at(file=what)
-        name = plain(dataset)
+        name = plain_text(dataset)
         if name not in DATASETS:
             raise faults_at(dataset=choice_of(name, DATASETS))
         return synthetic_data(name)

@@ -38,7 +38,7 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
         value = functools.reduce(getattr, key, config)
         line = "  " * (len(key) - 1) + key[-1] + ":"
         if not isinstance(value, BaseModel):
-            line += f" {written(value)}"
+            line += f" {to_yaml(value)}"
             if comments:
                 choices = words_of(field)
                 note = field.description
@@ -51,16 +51,16 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
     return "\n".join(lines) + "\n"
 
 
-def written(value: object) -> str:
+def to_yaml(value: object) -> str:
     """A value as YAML on one line, quoted and escaped where it must be.
 
-    >>> written(("size", "a: b", "no")), written({"price": "log"})
+    >>> to_yaml(("size", "a: b", "no")), to_yaml({"price": "log"})
     ("[size, 'a: b', 'no']", '{price: log}')
     """
     if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(to_yaml, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{written(k)}: {written(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{to_yaml(k)}: {to_yaml(v)}' for k, v in value.items())}}}"
     return _scalar(str(value) if isinstance(value, Path) else value)
 
 

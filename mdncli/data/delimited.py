@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.naming import chosen, unique
+from mdncli.data.naming import require_unique, select_names
 from mdncli.errors import DataError
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def blocks(
     layout, header = _sniff(piece, f"{source}:{line}")
     if columns is not None and set(optional) <= set(layout.names):
         columns = [*columns, *optional]
-    names = chosen(columns, layout.names, source)
+    names = select_names(columns, layout.names, source)
     types = {n: pl.String() if n in text else pl.Int64() for n in names}
     parser = _Parser(source, layout)
     first = (_drop_lines(piece, header), line + header)
@@ -326,7 +326,7 @@ def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
     # Semicolons indicate decimal commas, even if the first rows hold only whole numbers.
     commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
     decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    return TextLayout(unique(names, source), separator, decimal_comma), _header_lines(
+    return TextLayout(require_unique(names, source), separator, decimal_comma), _header_lines(
         text, separator
     )
 

@@ -32,7 +32,7 @@ from mdncli.data.features import (
     standardise,
 )
 from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.spool import release
 from mdncli.data.table import Table
 from mdncli.density.arrays import Rows
@@ -443,15 +443,15 @@ def _check_names(
         raise DataError(f"{table.source}: no column is left as target")
     if both := [name for name in inputs if name in targets]:
         raise DataError(
-            f"{table.source}: column {quoted(both[0])} is both input and target",
+            f"{table.source}: column {quote(both[0])} is both input and target",
             hint="take it out of one",
         )
     table.require([*categorical, *transform])
     if idle := [name for name in categorical if name not in inputs]:
-        raise DataError(f"{table.source}: categorical: column {quoted(idle[0])} is not an input")
+        raise DataError(f"{table.source}: categorical: column {quote(idle[0])} is not an input")
     if idle := [name for name in transform if name not in (*inputs, *targets)]:
         raise DataError(
-            f"{table.source}: transform: column {quoted(idle[0])} is neither input nor target"
+            f"{table.source}: transform: column {quote(idle[0])} is neither input nor target"
         )
 
 
@@ -472,7 +472,7 @@ def _classifies(table: Table, targets: Sequence[str], task: Task | None) -> bool
     if len(targets) > 1:
         held = {"text": "text", "boolean": "true and false"}.get(kinds[classes[0]], "classes")
         raise DataError(
-            f"{table.source}: column {quoted(classes[0])} holds {held}, so predicting it is "
+            f"{table.source}: column {quote(classes[0])} holds {held}, so predicting it is "
             f"classification, which takes one target, not {len(targets)}",
             hint="train one run for each",
         )

@@ -26,8 +26,8 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
     Args:
         shape: of the array.
         dtype: of the array.
-        spooled: keep it in a nameless file in `folder()`, whose space is freed with the array or at
-            the end of the process, even if that is killed.
+        spooled: keep it in a nameless file in `spool_folder()`, whose space is freed with the
+            array or at the end of the process, even if that is killed.
 
     Raises:
         RunFault: the disk is full. All space is reserved here, since a full disk at a later write
@@ -39,7 +39,7 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
     if not spooled:
         return np.empty(shape, dtype)
     size = math.prod([shape] if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
-    place = folder()
+    place = spool_folder()
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             if hasattr(os, "posix_fallocate"):
@@ -54,7 +54,7 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
         raise RunFault(fault.message, hint=" ".join(filter(None, (fault.hint, hint)))) from None
 
 
-def folder() -> Path:
+def spool_folder() -> Path:
     """Folder of such files: `TMPDIR`, or else `/var/tmp`, as `/tmp` may be in memory."""
     large = Path("/var/tmp")
     if "TMPDIR" not in os.environ and os.access(large, os.W_OK | os.X_OK):

@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from mdncli.data.binary import read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
-from mdncli.data.naming import absent, chosen, quoted, similar_files
+from mdncli.data.naming import absent_error, quote, select_names, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
-from mdncli.data.writing import Columns, Records, appending, write
+from mdncli.data.writing import Columns, Records, open_appender, write
 from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 
@@ -33,9 +33,9 @@ __all__ = [
     "Column",
     "Kind",
     "Table",
-    "appending",
     "fingerprint_arrays",
     "fingerprint_file",
+    "open_appender",
     "pieces",
     "read",
     "read_once",
@@ -113,7 +113,7 @@ class Table:
         Raises:
             DataError: the table lacks some; all of these are named.
         """
-        chosen(names, self.columns, self.source)
+        select_names(names, self.columns, self.source)
 
     def column(self, name: str) -> Column:
         """One column.
@@ -124,7 +124,7 @@ class Table:
         try:
             return self.contents[name]
         except KeyError:
-            raise absent([name], self.columns, self.source) from None
+            raise absent_error([name], self.columns, self.source) from None
 
     def numbers(
         self, name: str, rows: Rows = _EVERY, *, truths: bool = False
@@ -166,7 +166,7 @@ class Table:
     def place(self, row: int, name: str) -> str:
         """Position of the value of a row (counted from 0) and column, in words."""
         separator = ", " if self.lines is None else ": "
-        return f"{self.at(row)}{separator}column {quoted(name)}"
+        return f"{self.at(row)}{separator}column {quote(name)}"
 
     def at(self, row: int) -> str:
         """Position of a row (counted from 0), with the source, in words."""
@@ -209,9 +209,9 @@ class Table:
         """Error for a text column where numbers are expected: it names the first text."""
         wrong = np.flatnonzero(~self.spells_numbers(name, truths=truths))
         if not len(wrong):
-            return DataError(f"{self.source}: column {quoted(name)} was read as text")
+            return DataError(f"{self.source}: column {quote(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
-        value = quoted(column.labels[column.values[row]])
+        value = quote(column.labels[column.values[row]])
         due = "neither true nor false" if truths else "not a number"
         return DataError(f"{self.place(row, name)}: {value} is {due}")
 
@@ -482,7 +482,7 @@ def _open_source(
 ) -> Iterator[Any]:
     """Open the bytes of a source; errors in reading become a `DataError`."""
     if isinstance(source, str | Path) and (not str(source) or "\0" in str(source)):
-        raise DataError(f"{quoted(name)}: not the name of a file", hint="name a table")
+        raise DataError(f"{quote(name)}: not the name of a file", hint="name a table")
     try:
         if isinstance(source, str | Path):
             with opening(source) as file:
@@ -491,7 +491,7 @@ def _open_source(
             yield source
     except FileNotFoundError:
         near = similar_files(Path(name))
-        hint = f"did you mean {' or '.join(map(quoted, near))}?" if near else None
+        hint = f"did you mean {' or '.join(map(quote, near))}?" if near else None
         raise DataError(f"{name}: no such file", hint=hint) from None
     except IsADirectoryError:
         raise DataError(f"{name}: a folder, not a table", hint="name a file in it") from None

@@ -90,7 +90,7 @@ class Product(Conditional):
         return type(self)([p.affine(shifts[[d]], factors[[d]]) for d, p in enumerate(self.parts)])
 
     def scan(self) -> Array:
-        return self._single("a scan").parts[0].scan()
+        return self._require_single_target("a scan").parts[0].scan()
 
     def _log_prob(self, points: Array) -> Array:
         each = (part.log_prob(points[..., [d]]) for d, part in enumerate(self.parts))
@@ -160,14 +160,16 @@ class Chain(Conditional):
         return draws.reshape(self.rows, count, self.targets)
 
     def mean(self) -> Array:
-        return np.concatenate([each.mean() for each in self._each()], axis=1)
+        return np.concatenate([each.mean() for each in self._all_marginals()], axis=1)
 
     def std(self) -> Array:
-        return np.concatenate([each.std() for each in self._each()], axis=1)
+        return np.concatenate([each.std() for each in self._all_marginals()], axis=1)
 
     def marginal(self, target: int) -> Mixture:
         """Marginal distribution of one target: exact of the first, Monte Carlo of the others."""
-        return self._each()[target] if target else self._given(0, np.arange(self.rows), None)
+        return (
+            self._all_marginals()[target] if target else self._given(0, np.arange(self.rows), None)
+        )
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Chain:
         """Conditional distribution of the later targets given the first ones.
@@ -201,7 +203,7 @@ class Chain(Conditional):
         return other
 
     def scan(self) -> Array:
-        return self._single("a scan").marginal(0).scan()
+        return self._require_single_target("a scan").marginal(0).scan()
 
     def _log_prob(self, points: Array) -> Array:
         flat = points.reshape(-1, self.targets)
@@ -214,11 +216,11 @@ class Chain(Conditional):
         return total.reshape(points.shape[:2])
 
     def _cdf(self, points: Array) -> Array:
-        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self._each())]
+        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self._all_marginals())]
         return np.concatenate(each, axis=2)
 
     def _quantile(self, levels: Array) -> Array:
-        return np.concatenate([part.quantile(levels) for part in self._each()], axis=2)
+        return np.concatenate([part.quantile(levels) for part in self._all_marginals()], axis=2)
 
     def _given(self, d: int, rows: Index, before: Array | None) -> Mixture:
         """Mixture of a target in rows (n,), given those before it (n, d)."""
@@ -227,7 +229,7 @@ class Chain(Conditional):
         mixture = self._follow(d, self._at[rows], standard)
         return mixture.affine(self._shift[[d]], self._factor[[d]])
 
-    def _each(self) -> list[Mixture]:
+    def _all_marginals(self) -> list[Mixture]:
         """Marginals of all targets, computed once."""
         if self._marginals is None:
             every = np.arange(self.rows)
@@ -256,7 +258,7 @@ class Chain(Conditional):
         for d in range(self.targets):
             if d:
                 mixture = self._given(d, row, draws[:, :d])
-            chosen, level = (np.tile(_strata(rng), len(rows)) for _ in range(2))
+            chosen, level = (np.tile(_stratified_uniforms(rng), len(rows)) for _ in range(2))
             below = np.cumsum(mixture.weights[:-1], axis=0)
             component = (chosen >= below).sum(axis=0)
             location, scale = (
@@ -274,7 +276,7 @@ Joint = Mixture | Product | Chain
 """Distributions of all targets of a row that networks predict."""
 
 
-def _strata(rng: np.random.Generator) -> Array:
+def _stratified_uniforms(rng: np.random.Generator) -> Array:
     """Stratified uniform numbers: one in each of `DRAWS` equal intervals, in random order."""
     return (rng.permutation(DRAWS) + rng.random(DRAWS)) / DRAWS
 

@@ -75,18 +75,18 @@ class Joined(Conditional):
         )
 
     def _log_prob(self, points: Array) -> Array:
-        return self._each(lambda part, own: part.log_prob(own), points)
+        return self._evaluate(lambda part, own: part.log_prob(own), points)
 
     def _cdf(self, points: Array) -> Array:
-        return self._each(lambda part, own: part.cdf(own), points)
+        return self._evaluate(lambda part, own: part.cdf(own), points)
 
     def _quantile(self, levels: Array) -> Array:
         return np.concatenate([part.quantile(levels) for part in self.parts])
 
     def _crps(self, y: Array) -> Array:
-        return self._each(lambda part, own: part.crps(own), y[:, None])[:, 0]
+        return self._evaluate(lambda part, own: part.crps(own), y[:, None])[:, 0]
 
-    def _each(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
+    def _evaluate(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
         """Values of a function of each part and the points of its rows."""
         own = np.split(points, self._ends[:-1])
         return np.concatenate([ask(part, some) for part, some in zip(self.parts, own, strict=True)])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdncli import store
-from mdncli.config import Config, as_recorded
+from mdncli.config import Config, drop_later_keys
 from mdncli.errors import (
     MdnError,
     ResumeRefusedError,
@@ -94,7 +94,7 @@ def identity_of(config: Config, recorded: int) -> str:
     """
     train = {key.removeprefix("train.") for key in RESUMABLE}
     parts = {"name": True, "data": {"file", "splits"}, "train": train}
-    kept = as_recorded(config.model_dump(mode="json", exclude=parts), recorded)
+    kept = drop_later_keys(config.model_dump(mode="json", exclude=parts), recorded)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

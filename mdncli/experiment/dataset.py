@@ -361,7 +361,7 @@ def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str])
     """Split of the rows, without duplicates of validation rows in training."""
     split = _draw_split(data, whole, [*inputs, *targets])
     if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
-        split = split.apart(lambda rows: _hash_rows(whole, [*inputs, *targets], rows))
+        split = split.without_duplicates(lambda rows: _hash_rows(whole, [*inputs, *targets], rows))
     return split
 
 
@@ -383,7 +383,7 @@ def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
         used = mask_usable(whole, names)
     if isinstance(data, FileData) and data.splits is not None:
         every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
-        return every.restricted(used, whole.source)
+        return every.restrict(used, whole.source)
     rows = np.flatnonzero(used)
     size, seed = len(rows), data.seed
     if data.folds is None:

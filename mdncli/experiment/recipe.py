@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mdncli.config import Config, FileData
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.spikes import SpikeTrap
 from mdncli.errors import DataError, RunFault, UsageError
 from mdncli.experiment.architecture import factorisation_of, head_of, network_of
@@ -364,7 +364,7 @@ def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap
 
 def _few(coarse: Mapping[str, SpikeTrap]) -> str:
     name, trap = next(iter(coarse.items()))
-    return f"the {trap.distinct:,} of {quoted(name)}"
+    return f"the {trap.distinct:,} of {quote(name)}"
 
 
 def _settle_training(settled: _Settled, rows: int) -> None:
@@ -491,7 +491,7 @@ def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
     """
     if dataset.classes and config.model.kind == "gmm":
         raise DataError(
-            f"{dataset.source}: column {quoted(dataset.targets[0])} holds classes, and a gmm is "
+            f"{dataset.source}: column {quote(dataset.targets[0])} holds classes, and a gmm is "
             "a density of numbers",
             hint="choose another model.kind",
         )

@@ -64,7 +64,7 @@ def npz(predictor: Predictor) -> bytes:
     }
     arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}
     if predictor.calibration is not None:
-        about["calibration"] = predictor.calibration.about()
+        about["calibration"] = predictor.calibration.to_json()
         arrays |= predictor.calibration.arrays()
     file = io.BytesIO()
     save_npz(file, {"about": np.array(json.dumps(about)), **arrays})

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from pydantic_core import PydanticCustomError
 
-from mdncli.config import document, written
+from mdncli.config import document, to_yaml
 from mdncli.config.document import Key, Marks
 from mdncli.config.scalars import Text, nearest, read_whole
 from mdncli.errors import ConfigError
@@ -120,7 +120,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, Text):
-        return written(value.text) if value.quoted else value.text
+        return to_yaml(value.text) if value.quoted else value.text
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     return f"{{{', '.join(f'{key}: {_text(inner)}' for key, inner in value.items())}}}"

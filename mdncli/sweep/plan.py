@@ -138,7 +138,7 @@ def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> ex
 
 def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) -> Plan:
     """Make the plan of a sweep; all trials are checked before anything is created."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
     if len(names) != 1:

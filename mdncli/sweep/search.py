@@ -102,7 +102,7 @@ def next_round(
     found: list[Trial] = []
 
     def load(point: Point) -> Config:
-        return configs.revised(base, [f"{key}={text}" for key, text in point.items()])
+        return configs.with_overrides(base, [f"{key}={text}" for key, text in point.items()])
 
     random = stream(base.seed, "search", number)
     asked = ask(points, evaluated, size, int(random.integers(2**31)))

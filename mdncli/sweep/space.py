@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.config import FileData, clip, fields, synthetic_data, written
+from mdncli.config import FileData, clip, fields, synthetic_data, to_yaml
 from mdncli.config.overrides import OVERRIDE
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError, UsageError
@@ -229,10 +229,10 @@ def _flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return written(tuple(value))
+        return to_yaml(tuple(value))
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int) else written(value)
+    return str(value) if isinstance(value, str | int) else to_yaml(value)
 
 
 def _csv_points(text: str, label: str) -> list[Point]:

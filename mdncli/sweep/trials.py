@@ -96,7 +96,7 @@ def identity(config: Config, recorded: int = FORMAT) -> str:
     >>> identity(Config(seed=1)) == identity(Config(seed=1, name="other")) != identity(Config())
     True
     """
-    document = configs.as_recorded(config.model_dump(mode="json", exclude={"name"}), recorded)
+    document = configs.drop_later_keys(config.model_dump(mode="json", exclude={"name"}), recorded)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 

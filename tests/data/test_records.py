@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdncli.data import table
-from mdncli.data.writing import Records, extending
+from mdncli.data.writing import Records, open_extender
 from mdncli.errors import DataError
 
 # What stands in the file, and its records as comma-separated values.
@@ -82,7 +82,7 @@ def test_columns_are_put_behind_records() -> None:
     import polars as pl
 
     stream = io.StringIO()
-    with extending(stream) as extend:
+    with open_extender(stream) as extend:
         for part in (['1,"a, b"', "2,"], ["3,ü"]):
             n = len(part)
             added = {"m,n": np.full(n, 0.1), "missing": np.full(n, np.nan)}
@@ -95,6 +95,6 @@ def test_columns_are_put_behind_records() -> None:
         ["3", "ü", "0.1", ""],
     ]
     stream = io.StringIO()
-    with extending(stream) as extend:
+    with open_extender(stream) as extend:
         extend({"x": [1], "city": ["Rome, Italy"]}, {"y": [0.5]})
     assert stream.getvalue() == 'x,city,y\n1,"Rome, Italy",0.5\n'

@@ -141,7 +141,7 @@ def test_temperatures_and_scores_come_from_different_rows(
     )
     again = selection.calibrated(small, model).calibration
     assert again is not None
-    assert again.about() == found.about()
+    assert again.to_json() == found.to_json()
 
 
 def test_classes_have_a_temperature_and_no_intervals(table: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class Check:
     detail: str
 
 
-class _Doubt(Exception):
+class _CheckWarning(Exception):
     """Warning about a run that is itself intact."""
 
 
@@ -54,7 +54,7 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
     if not runs:
         listener(Note(f"no runs in {runs_dir} yet: mdn train sine makes one"))
     seen: dict[str, tuple[str, bool]] = {}
-    found = {str(run.path): _checks(_Subject(run, seen)) for run in runs}
+    found = {str(run.path): _checks(_CheckedRun(run, seen)) for run in runs}
     failed = any(check.result == "failed" for checks in found.values() for check in checks)
     documents = [
         {
@@ -89,7 +89,7 @@ def _tables(found: dict[str, list[Check]]) -> list[TextTable]:
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _CheckedRun:
     """Run being checked, and the data files whose fingerprints are already known."""
 
     run: RunFolder
@@ -114,12 +114,12 @@ class _Subject:
         return self.result is not None and "nll" not in self.result
 
 
-def _checks(subject: _Subject) -> list[Check]:
+def _checks(subject: _CheckedRun) -> list[Check]:
     checks = []
     for name, check in CHECKS.items():
         try:
             detail = check(subject)
-        except _Doubt as doubt:
+        except _CheckWarning as doubt:
             checks.append(Check(name, "warning", str(doubt)))
         except MdnError as error:
             where = f"{subject.run.path}/"
@@ -130,7 +130,7 @@ def _checks(subject: _Subject) -> list[Check]:
     return checks
 
 
-def _documents(subject: _Subject) -> str:
+def _documents(subject: _CheckedRun) -> str:
     run = subject.run
     read = [path.name for path in (run.provenance, run.status) if run.read_json(path)]
     if subject.result is not None:
@@ -138,13 +138,13 @@ def _documents(subject: _Subject) -> str:
     return f"format {run.format}: {', '.join(read)}"
 
 
-def _config(subject: _Subject) -> str | None:
+def _config(subject: _CheckedRun) -> str | None:
     if subject.is_view:
         return None
     return f"{subject.config.name}: every key is valid"
 
 
-def _metrics(subject: _Subject) -> str | None:
+def _metrics(subject: _CheckedRun) -> str | None:
     if subject.only_data:
         return None
     run, name = subject.run, subject.run.metrics.name
@@ -160,11 +160,11 @@ def _metrics(subject: _Subject) -> str | None:
         if reached != subject.result.get("steps"):
             raise RunFault(f"{name}: ends at step {reached}, not where the result says")
     if lines[-1]:
-        raise _Doubt(f"{name}: its last line is torn; it is ignored")
+        raise _CheckWarning(f"{name}: its last line is torn; it is ignored")
     return f"{len(records):,} validations in order"
 
 
-def _model(subject: _Subject) -> str | None:
+def _model(subject: _CheckedRun) -> str | None:
     run = subject.run
     if subject.only_data or (subject.result is None and not run.model.exists()):
         return None
@@ -193,13 +193,13 @@ def _model(subject: _Subject) -> str | None:
     return f"SHA-256 fits, {model.size} x {model.network.parameters:,} finite weights"
 
 
-def _checkpoint(subject: _Subject) -> str | None:
+def _checkpoint(subject: _CheckedRun) -> str | None:
     run = subject.run
     if subject.only_data:
         return None
     if not run.checkpoint.exists():
         if run.state() in ("interrupted", "failed"):
-            raise _Doubt(f"{run.checkpoint.name}: not there; the run can only start again")
+            raise _CheckWarning(f"{run.checkpoint.name}: not there; the run can only start again")
         return None
     from mdncli.experiment import expected_model
 
@@ -212,7 +212,7 @@ def _checkpoint(subject: _Subject) -> str | None:
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 
 
-def _recipe(subject: _Subject) -> str | None:
+def _recipe(subject: _CheckedRun) -> str | None:
     from mdncli.experiment import recorded
 
     document = None if subject.is_view else recorded(subject.run)
@@ -221,7 +221,7 @@ def _recipe(subject: _Subject) -> str | None:
     return f"{len(mapping_of(document.get('settled')))} settings decided"
 
 
-def _data(subject: _Subject) -> str | None:
+def _data(subject: _CheckedRun) -> str | None:
     from mdncli.experiment import reopen
 
     if subject.is_view:
@@ -235,11 +235,11 @@ def _data(subject: _Subject) -> str | None:
             subject.seen[key] = str(error), False
     said, unchanged = subject.seen[key]
     if not unchanged:
-        raise _Doubt(said)
+        raise _CheckWarning(said)
     return said
 
 
-CHECKS: dict[str, Callable[[_Subject], str | None]] = {
+CHECKS: dict[str, Callable[[_CheckedRun], str | None]] = {
     "documents": _documents,
     "config": _config,
     "metrics": _metrics,

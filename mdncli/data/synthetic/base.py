@@ -102,13 +102,13 @@ class Synthetic(abc.ABC):
             raise ConfigError(faults)
 
 
-def above_zero(name: str, value: float) -> Iterator[str]:
+def positive_fault(name: str, value: float) -> Iterator[str]:
     """Fault of a parameter that must be positive."""
     if value <= 0:
         yield f"{name}: must be above 0, not {value:g}"
 
 
-def in_order(low: float, high: float) -> Iterator[str]:
+def range_fault(low: float, high: float) -> Iterator[str]:
     """Fault of an empty range."""
     if low >= high:
         yield f"low: must be below high, which is {high:g}, not {low:g}"
