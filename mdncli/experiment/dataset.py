@@ -211,7 +211,7 @@ def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional
 def select_spaced(rows: np.ndarray, most: int) -> np.ndarray:
     """Select at most so many rows, evenly spaced.
 
-    >>> spaced(np.arange(10), 4)
+    >>> select_spaced(np.arange(10), 4)
     array([0, 3, 6, 9])
     """
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
