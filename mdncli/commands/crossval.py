@@ -21,7 +21,7 @@ from mdncli.density.joined import Joined
 from mdncli.errors import InterruptedRunError, MdnError, UsageError
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification
 from mdncli.evaluation.metrics import evaluate as measure
-from mdncli.evaluation.scoring import named
+from mdncli.evaluation.scoring import find_value
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
@@ -79,13 +79,13 @@ def crossval(
     about = {"fingerprints": first.fingerprints, "folds": len(ways)}
     view = None
     try:
-        with interrupts.unbroken() as stop:
-            with experiment.begin_view(runs_dir, base.name, about, base) as view:
+        with interrupts.postpone_stop() as stop:
+            with experiment.begin_collection(runs_dir, base.name, about, base) as view:
                 pass  # from here on `_discard_unbegun` decides what is left of it
             outcomes = experiment.train(datasets, view.folds, listener, stop)
         done = _score_folds(outcomes, datasets)
         _draw_figures(view, base.name, done)
-        interrupts.settle()
+        interrupts.ignore_signals()
         answer = _write_result(view, base, outcomes, done, time.monotonic() - started)
         view.write_status("completed" if done else "failed", 0)
         return answer
@@ -123,7 +123,7 @@ class _Fold:
     @property
     def document(self) -> dict[str, Any]:
         """The fold as JSON."""
-        scores = {key: named(self.scores, key) for key in _metric_names(self.dataset)}
+        scores = {key: find_value(self.scores, key) for key in _metric_names(self.dataset)}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         about = {"fold": self.number, "run": str(self.run.path), "rows": self.scores["rows"]}
@@ -165,7 +165,7 @@ def _write_result(
         "seconds": seconds,
         "failed": len(outcomes) - len(done),
     }
-    document = store.finite(result)
+    document = store.replace_non_finite(result)
     store.write_json(view.result, {"format": store.FORMAT, **document, "run": view.id})
     faults = [line for o in outcomes if o.error is not None for line in o.error.lines()]
     return Answer(
@@ -193,7 +193,7 @@ def _average_metrics(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, A
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
     for key in _metric_names(done[0].dataset if done else None):
-        means[key], errors[key] = _average([named(fold.scores, key) for fold in done])
+        means[key], errors[key] = _average([find_value(fold.scores, key) for fold in done])
     return means, errors
 
 
@@ -216,7 +216,11 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
         if heading and isinstance(means.get(name), float)
     }
     rows = [
-        (str(f.number), f"{f.scores['rows']:,}", *(number(named(f.scores, key)) for key in shown))
+        (
+            str(f.number),
+            f"{f.scores['rows']:,}",
+            *(number(find_value(f.scores, key)) for key in shown),
+        )
         for f in done
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))

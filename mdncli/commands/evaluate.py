@@ -18,7 +18,7 @@ from mdncli.errors import DataError, MdnError
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, conformal
 from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
-from mdncli.evaluation.scoring import named
+from mdncli.evaluation.scoring import find_value
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
@@ -26,7 +26,7 @@ from mdncli.present.formats import number, significant
 from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 from mdncli.store.values import mapping_of
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def evaluate(
             if not predictor.classes:
                 some = chunks(predictor, CONFORMAL_ROWS)
                 result["conformal"] = conformal.coverage(some, calibration, targets)
-    result = finite(result)
+    result = replace_non_finite(result)
     shown = (
         _class_lines(result, rows) if predictor.classes else _number_lines(result, targets, rows)
     )
@@ -99,9 +99,9 @@ def evaluate(
 
 def _reference(run: RunFolder, dataset: Dataset) -> tuple[dict[str, Conditional], np.ndarray]:
     """The distributions of the training targets without x, and their standard deviations (D,)."""
-    from mdncli.experiment import recall, unconditional
+    from mdncli.experiment import recorded_recipe, unconditional
 
-    return unconditional(dataset, recall(run, dataset.config, dataset).scale_floor)
+    return unconditional(dataset, recorded_recipe(run, dataset.config, dataset).scale_floor)
 
 
 def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
@@ -158,7 +158,7 @@ def _class_lines(result: dict[str, Any], rows: str) -> list[TextTable]:
         (
             metric.label,
             *_format_with_error(metric, name, result),
-            _format_metric(metric, named(reference, name)),
+            _format_metric(metric, find_value(reference, name)),
         )
         for name, metric in CLASS_METRICS.items()
         if _is_computed(name, result)
@@ -254,7 +254,7 @@ def _is_computed(name: str, scores: Mapping[str, Any]) -> bool:
 
 def _format_with_error(metric: Metric, name: str, scores: Mapping[str, Any]) -> tuple[str, str]:
     """Format a metric and its standard error."""
-    figure, error = named(scores, name), named(scores["se"], name)
+    figure, error = find_value(scores, name), find_value(scores["se"], name)
     return _format_metric(metric, figure), _format_metric(metric, error)
 
 
@@ -269,7 +269,7 @@ def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]
         (
             _level_label(level, target, targets),
             *(
-                _format_metric(metric, named(figures, name)[level])
+                _format_metric(metric, find_value(figures, name)[level])
                 for name, metric in _LEVELLED.items()
                 for figures in (part, part["se"])
             ),

@@ -54,7 +54,7 @@ def train(
     watch = Profiler() if profile else None
     with _without_resume_hint(), watch.measure("data") if watch is not None else nullcontext():
         datasets = _datasets(items, options, listener, seeds)
-    with interrupts.noting() as stop:
+    with interrupts.note_stop() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
@@ -157,7 +157,7 @@ def resume(
     if keys:
         with _without_resume_hint():
             changed = experiment.config_of(run, overrides, options)
-    with _without_resume_hint(), interrupts.noting() as stop:
+    with _without_resume_hint(), interrupts.note_stop() as stop:
         outcome = experiment.resume(run, changed, listener, stop)
     if outcome.trained:
         return _answer([outcome])

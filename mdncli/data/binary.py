@@ -74,7 +74,7 @@ def read_parquet(
     wanted = None if columns is None else list(columns)
     job = {"modules": sys.path, "path": str(stream.name), "wanted": wanted}
     with contextlib.ExitStack() as held:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             process = held.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", DECODE],

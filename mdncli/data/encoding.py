@@ -285,7 +285,7 @@ class Encoding:
         encoded = np.empty(values.shape[::-1], np.float32)
         for column, own, out in zip(self.scaled_targets, values.T, encoded, strict=True):
             standardise(column, own, out)
-            wrong = TRANSFORMS[column.transform].outside(own, target=True) | ~np.isfinite(out)
+            wrong = TRANSFORMS[column.transform].mask_outside(own, target=True) | ~np.isfinite(out)
             if wrong.any():
                 raise fault(column, table, rows, own, wrong, target=True)
         return values, encoded

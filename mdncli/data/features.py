@@ -178,7 +178,7 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
     encoded = np.empty(len(own), np.float32)
     standardise(column, own, encoded)
     if not isinstance(column, Input):
-        good &= ~TRANSFORMS[column.transform].outside(own, target=True)
+        good &= ~TRANSFORMS[column.transform].mask_outside(own, target=True)
     return good & (np.isfinite(encoded) | np.isnan(own))
 
 
@@ -208,7 +208,7 @@ def fault(
         return _missing(place)
     if math.isinf(value):
         return DataError(f"{place}: the value is infinite")
-    if transform.outside(np.asarray(value), target=target):
+    if transform.mask_outside(np.asarray(value), target=target):
         domain = transform.domain(target=target)
         return DataError(
             f"{place}: {value:g} has no {column.transform}",

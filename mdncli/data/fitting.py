@@ -83,7 +83,7 @@ class Fit:
         own = self.table.numbers(name, self.used)
         # Transforms are increasing, so checking the extremes is enough.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
-        outside = TRANSFORMS[transform].outside
+        outside = TRANSFORMS[transform].mask_outside
         if outside(extremes, target=target).any():
             wrong = outside(own, target=target) & ~np.isnan(own)
             raise fault(column, self.table, self.used, own, wrong, target=target)

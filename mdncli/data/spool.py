@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mdncli.errors import RunFault, refused
+from mdncli.errors import RunFault, translate_os_error
 
 LARGE_BYTES = 32 << 20
 """Size in bytes from which a column is kept in a file, cached by the system as memory allows:
@@ -49,7 +49,7 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
             return np.ndarray(shape, dtype, buffer=mmap.mmap(file.fileno(), max(1, size)))
     except OSError as error:
         what = f"has no room for a temporary file of {size / 1e9:.2g} GB"
-        fault = refused(error, place, what)
+        fault = translate_os_error(error, place, what)
         hint = "or set TMPDIR to another folder"
         raise RunFault(fault.message, hint=" ".join(filter(None, (fault.hint, hint)))) from None
 

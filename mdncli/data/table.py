@@ -291,7 +291,7 @@ def read_once(
         DataError: as `read` does; or the file changes while it is read.
     """
     with _open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
-        with stream.blamed():
+        with stream.blame_change():
             whole = _read_binary(cast(BinaryIO, stream), path, str(path), None, text)
         return whole, stream.fingerprint()
 

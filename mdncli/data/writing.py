@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli import interrupts
-from mdncli.errors import UsageError, refused
+from mdncli.errors import UsageError, translate_os_error
 
 if TYPE_CHECKING:
     import polars as pl
@@ -137,7 +137,7 @@ def _replace_on_success(path: Path) -> Iterator[BinaryIO]:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise UsageError(f"{path}: not a place for a file", hint="its folder must exist") from None
     except OSError as error:
-        raise refused(error, path) from None
+        raise translate_os_error(error, path) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -249,7 +249,7 @@ def _open_parquet(file: BinaryIO) -> Iterator[Append]:
 
     def hand_over(frame: pl.DataFrame | None) -> None:
         # Broken off half-way, the queue might stay locked and its reader wait for ever.
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             while writing is not None and not writing.done():
                 with contextlib.suppress(queue.Full):
                     frames.put(frame, timeout=0.1)
@@ -259,7 +259,7 @@ def _open_parquet(file: BinaryIO) -> Iterator[Append]:
         nonlocal writing
         frame = _to_frame(columns)
         if writing is None:
-            with interrupts.unbroken():
+            with interrupts.postpone_stop():
                 writing = writer.submit(_write_parquet, frames, frame.schema, file)
         hand_over(frame)
         if writing.done():

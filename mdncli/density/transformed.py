@@ -119,7 +119,7 @@ class Transformed(Conditional):
                 result += transform.log_derivative(points[..., d])
         for d, transform in enumerate(self._each()):
             y = points[..., d]
-            result[transform.outside(y, target=True) & ~np.isnan(y)] = -np.inf
+            result[transform.mask_outside(y, target=True) & ~np.isnan(y)] = -np.inf
         return result
 
     def _cdf(self, points: Array) -> Array:

@@ -48,14 +48,14 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
             with np.errstate(divide="ignore"):
                 guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
             reference.add(Chunk(guess, chunk.y))
-    figures, errors = map(_also_named, scores.together())
+    figures, errors = map(_add_aliases, scores.all_targets())
     result: dict[str, Any] = {"rows": scores.rows, **figures, "reference": None, "se": errors}
     if shares is not None:
-        result["reference"] = {"class_shares": _also_named(reference.together()[0])}
+        result["reference"] = {"class_shares": _add_aliases(reference.all_targets()[0])}
     return result
 
 
-def _also_named(found: dict[str, Any]) -> dict[str, Any]:
+def _add_aliases(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{other: found[name] for other, name in OTHER_NAMES.items()}}
 
 

@@ -62,8 +62,8 @@ def evaluate(
 
 
 def _document(scores: Scores, targets: Sequence[str]) -> dict[str, Any]:
-    figures, errors = scores.together()
-    each = {name: scores.of_target(number) for number, name in enumerate(targets)}
+    figures, errors = scores.all_targets()
+    each = {name: scores.one_target(number) for number, name in enumerate(targets)}
     if len(each) == 1:
         ((values, own),) = each.values()
         return {**figures, **values, "se": {**errors, **own}}

@@ -32,7 +32,7 @@ class Scores:
             if (scores := function(chunk)) is not None:
                 self._pieces[name].append(scores)
 
-    def together(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def all_targets(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values of the metrics of all targets together and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
@@ -45,7 +45,7 @@ class Scores:
                 figures[name] = None
         return figures, errors
 
-    def of_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def one_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values of the metrics of one target and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
@@ -71,10 +71,10 @@ class Scores:
             found[last] = _by_level(value) if metric.scope == "levels" else float(value)
 
 
-def named(document: Mapping[str, Any], name: str) -> Any:
+def find_value(document: Mapping[str, Any], name: str) -> Any:
     """Look up the value of a metric in the result of `evaluate`; None if it is absent.
 
-    >>> named({"variance": {"epistemic": 0.5}}, "variance.epistemic")
+    >>> find_value({"variance": {"epistemic": 0.5}}, "variance.epistemic")
     0.5
     """
     value: Any = document

@@ -77,6 +77,6 @@ def _head(predictor: Predictor) -> dict[str, Any]:
     about = asdict(head)
     if isinstance(head, Head):
         names = ("logits", "location", "scale", "off_diagonal")
-        parts = zip(names, head.parts(), strict=True)
+        parts = zip(names, head.slices(), strict=True)
         about["rows"] = {name: [part.start, part.stop] for name, part in parts}
     return about

@@ -15,9 +15,9 @@ from torch import Tensor
 from mdncli.network import Network
 from mdncli.training.activations import ACTIVATIONS, warm_up_kernels
 from mdncli.training.batches import (
+    BatchBlock,
     Batches,
-    Block,
-    Order,
+    RowOrder,
     all_rows,
     equal_runs,
     padded_blocks,
@@ -26,7 +26,7 @@ from mdncli.training.batches import (
 from mdncli.training.buffers import Arena
 from mdncli.training.capture import Capture
 from mdncli.training.layout import Layout
-from mdncli.training.noise import DropoutAndNoise, Keys
+from mdncli.training.noise import DropoutAndNoise, HashKeys
 from mdncli.training.objectives import bind
 from mdncli.training.objectives.base import BoundObjective
 from mdncli.training.objectives.likelihood import mean_nll
@@ -101,7 +101,7 @@ class Engine:
             `rollbacks`, the number of each one's rollbacks, the last of them at `rolled.step`.
         capture: wraps the step function, e.g. as a CUDA graph, which then works on static buffers;
             None where a step needs none.
-        profiler: counts the time of each part of a step.
+        profiler: counts the time of each phase of a step.
         backend: matrix-multiplication backend, a key of `mdncli.training.matmul.BACKENDS`.
     """
 
@@ -132,7 +132,9 @@ class Engine:
         self._gradient = torch.zeros_like(self._weights)
         self._move = torch.zeros_like(self._weights)
         layout = Layout(plan.network)
-        self._decayed = [*zip(*map(layout.decayed, (self._weights, self._gradient)), strict=True)]
+        self._decayed = [
+            *zip(*map(layout.decayed_parameters, (self._weights, self._gradient)), strict=True)
+        ]
         clip = plan.gradient_clip
         self._clip = None if clip is None else torch.tensor(clip, device=data.device)
         self._static = capture is not None
@@ -141,7 +143,7 @@ class Engine:
         self._keys = None
         if any(replica.has_noise for replica in replicas):
             hidden = len(plan.network.hidden)
-            self._keys = Keys(replicas, hidden, data.device, static=self._static)
+            self._keys = HashKeys(replicas, hidden, data.device, static=self._static)
         self._backend = backend
         warm_up_kernels()
         arena = Arena(data.device)
@@ -249,7 +251,7 @@ class Engine:
             members = self._replicas[lo:hi]
             sources = [data.training[replica.data] for replica in members]
             orders = [
-                Order(replica, x.shape[1], batch_size)
+                RowOrder(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
             tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._weights, self._keys)
@@ -258,9 +260,11 @@ class Engine:
             groups.append((batches, tiles))
         return groups
 
-    def _make_validations(self, data: Datasets, arena: Arena) -> list[tuple[_Tile, list[Block]]]:
+    def _make_validations(
+        self, data: Datasets, arena: Arena
+    ) -> list[tuple[_Tile, list[BatchBlock]]]:
         """Replicas that share validation rows, cut into tiles, with those rows."""
-        validations: list[tuple[_Tile, list[Block]]] = []
+        validations: list[tuple[_Tile, list[BatchBlock]]] = []
         for lo, hi in equal_runs([replica.data for replica in self._replicas]):
             x, y = data.validation[self._replicas[lo].data]
             if x.shape[1]:
@@ -277,7 +281,7 @@ class Engine:
         rows: int,
         arena: Arena,
         values: Tensor,
-        keys: Keys | None = None,
+        keys: HashKeys | None = None,
     ) -> list[_Tile]:
         """Tiles of replicas `lo` to `hi`, of about one size, whose activations fit the cache."""
         network = self._plan.network
@@ -311,8 +315,8 @@ class _Tile:
     nll: Tensor
     noise: DropoutAndNoise | None
 
-    def accumulate_gradient(self, blocks: Sequence[Block]) -> None:
-        """Add the NLL of a batch to these replicas' sums, and write their part of the gradient."""
+    def accumulate_gradient(self, blocks: Sequence[BatchBlock]) -> None:
+        """Add the NLL of a batch to these replicas' sums, and write their share of the gradient."""
         for index, (x, y, weight) in enumerate(blocks):
             if self.noise is not None:
                 x, y = self.noise.apply(index, x, y)
@@ -320,7 +324,7 @@ class _Tile:
             self.objective.gradient(y, weight, self.nll)
             self.trunk.backward(x, add=index > 0)
 
-    def accumulate_nll(self, blocks: Sequence[Block], nll: Tensor) -> None:
+    def accumulate_nll(self, blocks: Sequence[BatchBlock], nll: Tensor) -> None:
         """Add the NLL of these replicas, on rows that they share, to `nll`."""
         for x, y, weight in blocks:
             self.trunk.forward(x.expand(self.stop - self.start, -1, -1))

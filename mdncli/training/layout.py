@@ -30,10 +30,10 @@ _MOST_PADDING = 1 / 6
 Array = NDArray[np.float32]
 
 
-def aligned(count: int) -> int:
+def align(count: int) -> int:
     """Next multiple of the alignment.
 
-    >>> aligned(32), aligned(33)
+    >>> align(32), align(33)
     (32, 64)
     """
     return -(-count // _ALIGNMENT) * _ALIGNMENT
@@ -84,7 +84,7 @@ class Layout:
             into = wide
         self.parameters = sum(out * (into + 1) for out, into, _ in self._shapes)
         """Number of values of one replica, those of padded units included."""
-        self.size = aligned(self.parameters)
+        self.size = align(self.parameters)
 
     def layers(self, flat: Tensor) -> list[LayerParameters]:
         """Views of flat storage (R, size) as the weight and bias of every layer."""
@@ -104,7 +104,7 @@ class Layout:
             start = stop
         return layers
 
-    def decayed(self, flat: Tensor) -> list[Tensor]:
+    def decayed_parameters(self, flat: Tensor) -> list[Tensor]:
         """Views of the parameters that weight decay applies to, (R, ...).
 
         These are the weights of hidden layers, which make a function rough. Biases and the last
@@ -118,7 +118,7 @@ class Layout:
             start += out * (into + 1)
         return parts
 
-    def named(self, flat: Array) -> dict[str, Array]:
+    def by_name(self, flat: Array) -> dict[str, Array]:
         """Copies of the parameters in flat storage (R, size), by name, each with a leading R."""
         return {name: values.copy() for name, values in self._views(flat).items()}
 

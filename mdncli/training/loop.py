@@ -38,7 +38,7 @@ from mdncli.training.state import (
     STOPPED,
     TRAINING,
     Array,
-    State,
+    StackState,
     check_state,
     initial_state,
     weight_names,
@@ -80,7 +80,7 @@ class Stack:
         threads: number of CPU threads, which torch then uses in the whole process.
         state: state to continue from, as `state` returned it for these replicas; None to begin.
         capture: wraps the step function, e.g. as a CUDA graph; None for the device's default.
-        profiler: counts the time of each part of a step, which is then not captured.
+        profiler: counts the time of each phase of a step, which is then not captured.
 
     Raises:
         ValueError: the state does not fit these replicas, or the loss does not fit the head.
@@ -107,7 +107,7 @@ class Stack:
         *,
         device: str = "cpu",
         threads: int = 1,
-        state: State | None = None,
+        state: StackState | None = None,
         capture: Capture | None = None,
         profiler: Profiler | None = None,
     ) -> None:
@@ -191,7 +191,7 @@ class Stack:
 
     def best(self, replicas: Sequence[int] | None = None) -> dict[str, NDArray[np.float32]]:
         """Parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
-        return Layout(self.plan.network).named(self.state(replicas)["best.weights"])
+        return Layout(self.plan.network).by_name(self.state(replicas)["best.weights"])
 
     def _validate(self, engine: Engine, began: float) -> Iterator[StackEvent]:
         ids, step = self._ids, engine.step
@@ -281,7 +281,7 @@ class Stack:
         staying_state = {name: values[staying] for name, values in state.items()}
         self._continue_with(self._ids[staying], staying_state)
 
-    def _continue_with(self, ids: NDArray[np.int64], state: State) -> None:
+    def _continue_with(self, ids: NDArray[np.int64], state: StackState) -> None:
         """Build the engine of the replicas that train on, from arrays in their order."""
         self._ids = ids
         self._waited, self._best_step, self._best_nll, self._rollbacks, self._rolled_step = (

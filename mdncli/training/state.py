@@ -25,7 +25,7 @@ _COUNTS = ("step", "status", "waited", "best.step", "train.count", "rollbacks", 
 
 Array = NDArray[Any]
 
-State = Mapping[str, Array]
+StackState = Mapping[str, Array]
 """Arrays by name, with an entry per replica."""
 
 
@@ -55,7 +55,7 @@ def weight_names(plan: StackPlan) -> list[str]:
     return ["weights", "best.weights", *(["average"] if plan.averaging else [])]
 
 
-def check_state(state: State, plan: StackPlan, count: int) -> None:
+def check_state(state: StackState, plan: StackPlan, count: int) -> None:
     """Check that a state, which may come from a file, is one of `count` replicas of a plan.
 
     Raises:
@@ -93,7 +93,7 @@ def _initial_weights(
     used = np.concatenate(head.first_components(replica.mixtures))
     initial = np.zeros(head.outputs, np.float32)
     # No gradient reaches a component whose weight is exactly 0: it keeps this logit.
-    initial[head.parts()[0]] = UNUSED
+    initial[head.slices()[0]] = UNUSED
     initial[used] = small.initial_bias(targets, random)
     named[bias] = initial
     named[weight][np.setdiff1d(np.arange(head.outputs), used)] = 0

@@ -178,7 +178,7 @@ def test_a_new_loss_trains_as_one_plain_function(toy):
     def error(mixture: Mixture) -> float:
         return ((mixture.mean().T - data.y_validation) ** 2).mean()
 
-    after = Layout(stack.plan.network).named(stack.state()["weights"])
+    after = Layout(stack.plan.network).by_name(stack.state()["weights"])
     for first, last in zip(mixtures(before), mixtures(after), strict=True):
         assert error(last) < 0.1 * error(first)
     # The NLL is reported and selects the best weights, whatever the loss.

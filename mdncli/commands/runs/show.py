@@ -11,14 +11,14 @@ from typing import Any
 from mdncli import store
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
-from mdncli.experiment import config_of, recorded
+from mdncli.experiment import config_of, read_recipe
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import Record, read
 from mdncli.present.table import TextTable
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
 
@@ -47,14 +47,14 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     )
     recipe: Mapping[str, Any] = {}
     try:
-        recipe = recorded(run) or {}
+        recipe = read_recipe(run) or {}
     except RunFault as fault:
         facts = (*facts, ("recipe", str(fault)))
     document = {
         **record.document(),
         "reason": text_of(status.get("reason")),
-        "provenance": finite(_read_document(run, run.provenance)),
-        "result": finite(record.result),
+        "provenance": replace_non_finite(_read_document(run, run.provenance)),
+        "result": replace_non_finite(record.result),
         "recipe": recipe or None,
         "files": files,
         **({} if swept is None else {"sweep": swept}),

@@ -172,7 +172,7 @@ def _model(subject: _CheckedRun) -> str | None:
 
     model = predictor.load(run)
     encoding, whole = model.encoding, model.factorisation
-    members = model.size // whole.parts
+    members = model.size // whole.factors
     shape = encoding.features, len(encoding.targets), len(model.classes)
     factorisation, network, head = expected_model(subject.config, *shape)
     agree = {
@@ -206,16 +206,17 @@ def _checkpoint(subject: _CheckedRun) -> str | None:
     arrays, _ = store.read_tensors(run.checkpoint)
     config, recorded = subject.config, mapping_of(run.read_json(run.provenance).get("data"))
     targets = len(sequence_of(recorded.get("targets"))) or 1
-    parts = expected_model(config, 1, targets, len(sequence_of(recorded.get("classes"))))[0].parts
-    if {len(array) for array in arrays.values()} != {config.model.networks * parts}:
+    classes = len(sequence_of(recorded.get("classes")))
+    factors = expected_model(config, 1, targets, classes)[0].factors
+    if {len(array) for array in arrays.values()} != {config.model.networks * factors}:
         raise RunFault(f"{run.checkpoint.name}: not what the config says: model.ensemble differs")
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 
 
 def _recipe(subject: _CheckedRun) -> str | None:
-    from mdncli.experiment import recorded
+    from mdncli.experiment import read_recipe
 
-    document = None if subject.is_view else recorded(subject.run)
+    document = None if subject.is_view else read_recipe(subject.run)
     if document is None:
         return None
     return f"{len(mapping_of(document.get('settled')))} settings decided"
