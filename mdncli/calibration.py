@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
 
-Array = NDArray[np.float64]
 Member = Mixture | Categorical
 
 # No temperature is sought further away from 1 than this factor.

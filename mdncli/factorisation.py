@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Encoded = NDArray[np.float32]
+from mdncli.density.arrays import Single
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Factorisation:
         """Number of inputs of a network for other targets."""
         return self.targets - 1 if self.name == "chain" else 0
 
-    def inputs_of(self, x: Encoded, y: Encoded, factor: int) -> Encoded:
+    def inputs_of(self, x: Single, y: Single, factor: int) -> Single:
         """Inputs of a network: features (d, n), and targets (D', n) with D' >= factor."""
         if not self.target_inputs:
             return x
@@ -69,7 +68,7 @@ class Factorisation:
         inputs[len(x) : len(x) + factor] = y[:factor]
         return inputs
 
-    def targets_of(self, y: Encoded, factor: int) -> Encoded:
+    def targets_of(self, y: Single, factor: int) -> Single:
         """Targets that a network predicts, out of all (D, n)."""
         return y if self.factors == 1 else y[factor : factor + 1]
 

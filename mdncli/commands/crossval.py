@@ -77,21 +77,21 @@ def crossval(
     datasets = [first, *(experiment.resplit(first, config) for config in cut[1:])]
     started = time.monotonic()
     about = {"fingerprints": first.fingerprints, "folds": len(ways)}
-    view = None
+    collection = None
     try:
         with interrupts.postpone_stop() as stop:
-            with experiment.begin_collection(runs_dir, base.name, about, base) as view:
+            with experiment.begin_collection(runs_dir, base.name, about, base) as collection:
                 pass  # from here on `_discard_unbegun` decides what is left of it
-            outcomes = experiment.train(datasets, view.folds, listener, stop)
+            outcomes = experiment.train(datasets, collection.folds, listener, stop)
         done = _score_folds(outcomes, datasets)
-        _draw_figures(view, base.name, done)
+        _draw_figures(collection, base.name, done)
         interrupts.ignore_signals()
-        answer = _write_result(view, base, outcomes, done, time.monotonic() - started)
-        view.write_status("completed" if done else "failed", 0)
+        answer = _write_result(collection, base, outcomes, done, time.monotonic() - started)
+        collection.write_status("completed" if done else "failed", 0)
         return answer
     except BaseException as error:
-        if view is not None:
-            _discard_unbegun(view, error, listener)
+        if collection is not None:
+            _discard_unbegun(collection, error, listener)
         raise
 
 
@@ -106,7 +106,7 @@ def _fold_overrides(base: Config) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Fold:
-    """A fold that is done.
+    """A finished fold: its run, data and scores.
 
     Args:
         number: index, from 0.
@@ -147,7 +147,7 @@ def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> li
 
 
 def _write_result(
-    view: RunFolder,
+    collection: RunFolder,
     config: Config,
     outcomes: Sequence[Outcome],
     done: Sequence[_Fold],
@@ -156,7 +156,7 @@ def _write_result(
     """Write the result and return the answer."""
     means, errors = _average_metrics(done)
     result: dict[str, Any] = {
-        "run": str(view.path),
+        "run": str(collection.path),
         "name": config.name,
         "folds": [fold.document for fold in done],
         "mean": means,
@@ -166,10 +166,10 @@ def _write_result(
         "failed": len(outcomes) - len(done),
     }
     document = store.replace_non_finite(result)
-    store.write_json(view.result, {"format": store.FORMAT, **document, "run": view.id})
+    store.write_json(collection.result, {"format": store.FORMAT, **document, "run": collection.id})
     faults = [line for o in outcomes if o.error is not None for line in o.error.lines()]
     return Answer(
-        lines=[str(view.path)],
+        lines=[str(collection.path)],
         document=document,
         tables=[_table(done, means, errors)] if done else [],
         faults=faults,
@@ -230,7 +230,7 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     )
 
 
-def _draw_figures(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
+def _draw_figures(collection: RunFolder, name: str, done: Sequence[_Fold]) -> None:
     """Draw the figures of all folds together: each row predicted by a model not trained on it."""
     from mdncli.plots import FIGURES
     from mdncli.present.figures import draw
@@ -239,7 +239,7 @@ def _draw_figures(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
         return
     subject = _pool_folds(name, done)
     applying = [key for key, figure in FIGURES.items() if figure.applies(subject)]
-    draw(view, FIGURES, applying, subject)
+    draw(collection, FIGURES, applying, subject)
 
 
 def _pool_folds(name: str, done: Sequence[_Fold]) -> Subject:
@@ -269,14 +269,14 @@ def _pool_folds(name: str, done: Sequence[_Fold]) -> Subject:
     )
 
 
-def _discard_unbegun(view: RunFolder, error: BaseException, listener: Listener) -> None:
+def _discard_unbegun(collection: RunFolder, error: BaseException, listener: Listener) -> None:
     """Keep the folder if any fold has begun, or else delete it."""
     with contextlib.suppress(MdnError, OSError):
-        begun = store.runs(view.folds)
+        begun = store.runs(collection.folds)
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
         state = "interrupted" if interrupted else "failed"
-        view.write_status(state, 0, None if interrupted else str(error))
+        collection.write_status(state, 0, None if interrupted else str(error))
         if not begun:
-            store.discard(view)
+            store.discard(collection)
         elif interrupted:
-            listener(Note(f"{len(begun)} folds are in {view.folds}, each can be resumed"))
+            listener(Note(f"{len(begun)} folds are in {collection.folds}, each can be resumed"))

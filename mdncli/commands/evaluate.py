@@ -216,11 +216,11 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
             for name in names
         ]
         lines += _references([name for name in names if METRICS[name].referred], result)
-    for target, part in _metrics_by_target(result, targets):
+    for target, scores in _metrics_by_target(result, targets):
         suffix = f" of {target}" if len(targets) > 1 else ""
         for name, metric in alone.items():
-            if _is_computed(name, part):
-                lines.append((metric.label + suffix, *_format_with_error(metric, name, part)))
+            if _is_computed(name, scores):
+                lines.append((metric.label + suffix, *_format_with_error(metric, name, scores)))
                 lines += _references([name] if metric.referred else [], result, target, suffix)
     return lines
 
@@ -239,9 +239,9 @@ def _references(
     for name in names:
         metric = METRICS[name]
         for what, whole in (result["reference"] or {}).items():
-            part = whole.get("targets", {}).get(target, whole)
+            scores = whole.get("targets", {}).get(target, whole)
             label = f"{metric.label}{suffix}, baseline: {REFERENCES[what]} that ignores the inputs"
-            yield label, *_format_with_error(metric, name, part)
+            yield label, *_format_with_error(metric, name, scores)
 
 
 def _is_computed(name: str, scores: Mapping[str, Any]) -> bool:
@@ -271,18 +271,20 @@ def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]
             *(
                 _format_metric(metric, find_value(figures, name)[level])
                 for name, metric in _LEVELLED.items()
-                for figures in (part, part["se"])
+                for figures in (scores, scores["se"])
             ),
         )
-        for target, part in _metrics_by_target(result, targets)
-        for level in part["coverage"]
+        for target, scores in _metrics_by_target(result, targets)
+        for level in scores["coverage"]
     ]
 
 
 def _conformal(result: dict[str, Any], targets: list[str]) -> Iterator[Sequence[str]]:
-    for name, part in result.get("targets", {targets[0]: result}).items():
-        for level, own in part["central"].items():
-            both = [number(kind[key]) for kind in (own, part["regions"][level]) for key in _COVERED]
+    for name, scores in result.get("targets", {targets[0]: result}).items():
+        for level, own in scores["central"].items():
+            both = [
+                number(kind[key]) for kind in (own, scores["regions"][level]) for key in _COVERED
+            ]
             yield _level_label(level, name, targets), *both
 
 

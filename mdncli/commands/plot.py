@@ -81,11 +81,11 @@ def plot(
 
     about = {"runs": [run.id for run in runs]}
     # Quick to draw again: no unfinished folder is left behind.
-    with begin_collection(runs_dir, name or "plot", about) as view:
-        answer = _draw_figures(view, subjects, chosen)
-        result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}
-        store.write_json(view.result, {**result, **about})
-        view.write_status("completed", 0)
+    with begin_collection(runs_dir, name or "plot", about) as collection:
+        answer = _draw_figures(collection, subjects, chosen)
+        result = {"format": store.FORMAT, "run": collection.id, "name": name or "plot"}
+        store.write_json(collection.result, {**result, **about})
+        collection.write_status("completed", 0)
         interrupts.ignore_signals()
     return answer
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mdncli import predictor as predictors
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
-from mdncli.data.table import Columns, Records, Table
+from mdncli.data.table import Columns, SeparatedRows, Table
 from mdncli.data.writing import SEPARATORS, open_extender
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
@@ -36,7 +36,7 @@ QUANTILES = "0.05,0.5,0.95"
 
 MOST_THREADS = 4
 
-TablePiece = tuple[Table, Columns | Records]
+TablePiece = tuple[Table, Columns | SeparatedRows]
 """Rows to predict at, and their original columns or records."""
 
 Kept = NDArray[np.bool_]
@@ -73,13 +73,13 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         _refuse_of_numbers(request)
     claims = _levels_by_target(run, predictor, asked)
     tally = InvalidRows()
-    parts = _map_in_order(
+    pieces = _map_in_order(
         lambda some: _predict_piece(predictor, asked, claims, *some),
         _predictable_rows(
             run, predictor.encoding, _read_pieces(run, predictor, request, listener), request, tally
         ),
     )
-    first, rows = next(parts, None), 0
+    first, rows = next(pieces, None), 0
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
     # No output is created before the input has proved readable.
@@ -87,7 +87,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         destination(request.output, run.predictions, "predict") as target,
         open_extender(target) as extend,
     ):
-        for written, added in chain([first], parts):
+        for written, added in chain([first], pieces):
             extend(written, added)
             rows += len(next(iter(added.values())))
     document = {"run": str(run.path), "files": [], "rows": rows}
@@ -112,7 +112,7 @@ class Summaries:
         names: of the columns of both.
         regions: the masses of highest-density regions, by the names of their columns.
         modes: whether modes are asked for.
-        parts: whether the parts of the standard deviation are.
+        parts: whether the two parts of the standard deviation are.
     """
 
     levels: Sequence[float]
@@ -260,14 +260,14 @@ def _read_pieces(
 
 
 def _parse_columns(rows: Table) -> Iterator[TablePiece]:
-    for part in table.pieces(rows):
-        yield part, part.arrays()
+    for piece in table.pieces(rows):
+        yield piece, piece.arrays()
 
 
 def _predictable_rows(
     run: RunFolder,
     encoding: Encoding,
-    parts: Iterator[TablePiece],
+    pieces: Iterator[TablePiece],
     request: PredictRequest,
     tally: InvalidRows,
 ) -> Iterator[tuple[TablePiece, Kept]]:
@@ -276,7 +276,7 @@ def _predictable_rows(
     Rows that cannot be encoded are left out if the request says so. Else those with a gap stay,
     without predictions, if the run was trained without such rows, and are refused if it was not.
     """
-    for rows, written in parts:
+    for rows, written in pieces:
         if request.skip_invalid:
             kept = encoding.encodable(rows) & _readable_targets(encoding, rows)
             tally.add(rows, kept)
@@ -285,7 +285,7 @@ def _predictable_rows(
             continue
         found = encoding.gaps(rows)
         if found and not drops(run):
-            error = gaps(encoding, chain([rows], (later for later, _ in parts)))
+            error = gaps(encoding, chain([rows], (later for later, _ in pieces)))
             assert error is not None
             raise error
         kept = np.ones(rows.rows, np.bool_)
@@ -303,8 +303,8 @@ def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
     return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spells_numbers, known)])
 
 
-def _keep_rows(written: Columns | Records, kept: Kept) -> Columns | Records:
-    if isinstance(written, Records):
+def _keep_rows(written: Columns | SeparatedRows, kept: Kept) -> Columns | SeparatedRows:
+    if isinstance(written, SeparatedRows):
         import polars as pl
 
         return written._replace(texts=written.texts.filter(pl.Series(kept)))
@@ -315,11 +315,11 @@ def _predict_piece(
     predictor: Predictor,
     asked: Summaries,
     claims: Sequence[_NominalLevels],
-    part: TablePiece,
+    table_piece: TablePiece,
     kept: Kept,
-) -> tuple[Columns | Records, dict[str, np.ndarray]]:
+) -> tuple[Columns | SeparatedRows, dict[str, np.ndarray]]:
     """Existing columns of some rows, and the predicted ones."""
-    rows, written = part
+    rows, written = table_piece
     encoding = predictor.encoding
     known = set(encoding.targets) <= set(rows.columns)
     added = {
@@ -337,7 +337,7 @@ def _predict_piece(
             described = _column_values(predicted, asked, claims, parts, given)
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
-    names = written.names if isinstance(written, Records) else written
+    names = written.names if isinstance(written, SeparatedRows) else written
     if clash := [name for name in added if name in names]:
         raise DataError(
             f"{rows.source}: has a column {clash[0]!r}, as the predictions do",

@@ -182,7 +182,7 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
 def _draw_rows(
     predictor: Predictor, at: Table, count: int, request: SampleRequest, temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Draws in long form and in parts: input columns, the draw's number, the targets.
+    """Draws in long form and in pieces: input columns, the draw's number, the targets.
 
     All temperatures use the same random numbers, so that they differ in nothing else.
     """
@@ -208,10 +208,10 @@ def _draw_rows(
 
 
 def _add_temperature(
-    parts: Iterator[dict[str, np.ndarray]], temperature: float
+    pieces: Iterator[dict[str, np.ndarray]], temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws with a first column that names their temperature."""
-    for columns in parts:
+    for columns in pieces:
         label = "temp"
         while label in columns:
             label += "_"
@@ -238,9 +238,10 @@ def _plot(
     from mdncli.present.subjects import of_dataset
 
     data, subjects = of_dataset(reopen(run)), []
-    for temperature, parts in draws.items():
+    for temperature, pieces in draws.items():
         x, y = (
-            np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)
+            np.concatenate([_matrix(piece, names) for piece in pieces])
+            for names in (inputs, targets)
         )
         name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
         subjects.append(replace(data, name=name, draws=PlotRows(x, y)))

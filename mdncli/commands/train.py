@@ -245,7 +245,7 @@ def _next_commands(results: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _best_steps(results: Sequence[Mapping[str, Any]]) -> str:
-    """When the networks were best on the validation rows, of which the weights are kept.
+    """Epochs or steps at which the networks were best on the validation rows.
 
     >>> _best_steps([{"epochs": 90, "steps": 900, "best": {"epoch": [31, 40], "step": [310, 400]}}])
     'best at epochs 31 to 40 of 90'

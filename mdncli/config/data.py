@@ -45,7 +45,7 @@ DEFAULT_DATASET = "inverse_sine"
 
 
 Names = tuple[Annotated[str, Field(min_length=1), WORD], ...]
-Columns = Annotated[Names, Field(min_length=1)]
+ColumnNames = Annotated[Names, Field(min_length=1)]
 OneOrMore = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 )
@@ -164,13 +164,13 @@ class FileData(Data):
         Field(description="columns to predict from; null: all but the target; []: none"),
     ] = None
     target: Annotated[
-        Columns,
+        ColumnNames,
         BeforeValidator(read_names),
         OneOrMore,
         Field(description="column to predict, or a list of several"),
     ]
     categorical: Annotated[
-        Annotated[Columns, BeforeValidator(list_like("[zip, floor]"))] | None,
+        Annotated[ColumnNames, BeforeValidator(list_like("[zip, floor]"))] | None,
         Field(description="inputs that are categories though they hold numbers"),
     ] = None
     missing: Annotated[

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.features import (
-    Array,
     Classes,
     Encoded,
     Input,
@@ -35,7 +34,7 @@ from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quote
 from mdncli.data.spool import release
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.density.categorical import Categorical
 from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Joint

@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from mdncli.data.column import Column, Kind
 from mdncli.data.naming import quote
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
-Array: TypeAlias = NDArray[np.float64]
 Encoded: TypeAlias = NDArray[np.float32]
 InputKind = Literal["numeric", "boolean", "categorical"]
 

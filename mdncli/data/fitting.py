@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data.column import Column
-from mdncli.data.features import Array, Classes, Input, Scaled, as_text, fault, standardise
+from mdncli.data.features import Classes, Input, Scaled, as_text, fault, standardise
 from mdncli.data.naming import quote
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.encoding import resolution
-from mdncli.data.features import Array
+from mdncli.density.arrays import Array
 
 CROWD = 10
 """Least number of rows with the same value for a degenerate component to be learned there."""

@@ -15,9 +15,9 @@ from mdncli.data.naming import quote
 from mdncli.data.streams import stream
 from mdncli.errors import DataError
 
-Index: TypeAlias = NDArray[np.int64]
+RowNumbers: TypeAlias = NDArray[np.int64]
 
-Share: TypeAlias = float | None
+OptionalShare: TypeAlias = float | None
 """Share of the rows; None for the default of `validation_rows`."""
 
 VALIDATION_SHARE = 0.06
@@ -46,15 +46,15 @@ class Split:
             test rows are a share, too, and of the others where they are given.
     """
 
-    train: Index
-    validation: Index
-    test: Index
+    train: RowNumbers
+    validation: RowNumbers
+    test: RowNumbers
     share: float = 0.0
 
-    def __iter__(self) -> Iterator[Index]:
+    def __iter__(self) -> Iterator[RowNumbers]:
         return iter((self.train, self.validation, self.test))
 
-    def without_duplicates(self, alike: Callable[[Index], NDArray[np.int64]]) -> Split:
+    def without_duplicates(self, alike: Callable[[RowNumbers], NDArray[np.int64]]) -> Split:
         """Move training duplicates of validation rows into validation (prevents leakage).
 
         With copies on both sides, an overfitted network has a good validation score. Where more
@@ -88,18 +88,22 @@ class Split:
         Raises:
             DataError: too few training rows are left, or none of another subset that had some.
         """
-        parts = [part[kept[part]] for part in self]
-        for name, before, after in zip(("validation", "test"), [*self][1:], parts[1:], strict=True):
+        subsets = [rows[kept[rows]] for rows in self]
+        for name, before, after in zip(
+            ("validation", "test"), [*self][1:], subsets[1:], strict=True
+        ):
             if len(before) and not len(after):
                 raise DataError(
                     f"{source}: no {name} row is left of {len(before)}, all miss a value",
                     hint="set data.missing to impute, or split in another way",
                 )
-        _require(len(parts[0]), source, "without the rows that miss a value")
-        return Split(*parts, share=self.share)
+        _require(len(subsets[0]), source, "without the rows that miss a value")
+        return Split(*subsets, share=self.share)
 
 
-def by_share(rows: int, validation: Share, test: float, seed: int, source: str = "table") -> Split:
+def by_share(
+    rows: int, validation: OptionalShare, test: float, seed: int, source: str = "table"
+) -> Split:
     """Draw validation and test rows at random; the others train.
 
     Args:
@@ -113,20 +117,20 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
     Raises:
         DataError: too few rows are left to train on.
 
-    >>> [len(part) for part in by_share(100, 0.15, 0.2, seed=0)]
+    >>> [len(subset) for subset in by_share(100, 0.15, 0.2, seed=0)]
     [65, 15, 20]
     """
     order = stream(seed, "split").permutation(rows)
     tested = _count(rows, test)
     others = rows - tested
     chosen = tested + (validation_rows(others) if validation is None else _count(rows, validation))
-    parts = f"{chosen - tested} for validation and {tested} for testing"
-    _require(rows - chosen, source, f"of {rows} rows after {parts}")
+    held_out = f"{chosen - tested} for validation and {tested} for testing"
+    _require(rows - chosen, source, f"of {rows} rows after {held_out}")
     share = (chosen - tested) / rows
     return _sort(order[chosen:], order[tested:chosen], order[:tested], share)
 
 
-def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: int) -> Split:
+def by_file(path: str | Path, rows: int, split: int, validation: OptionalShare, seed: int) -> Split:
     """Read the test rows from a table with a row per data row and a column per split.
 
     Args:
@@ -167,7 +171,7 @@ def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: in
 
 
 def by_fold(
-    rows: int, folds: int, fold: int, validation: Share, seed: int, source: str = "table"
+    rows: int, folds: int, fold: int, validation: OptionalShare, seed: int, source: str = "table"
 ) -> Split:
     """Split the rows into folds of nearly equal size, one of which is the test rows.
 
@@ -189,12 +193,12 @@ def by_fold(
         raise DataError(
             f"{source}: {rows} rows cannot make {folds} folds", hint=f"choose 2 to {rows}"
         )
-    parts = np.array_split(stream(seed, "folds").permutation(rows), folds)
-    others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
+    subsets = np.array_split(stream(seed, "folds").permutation(rows), folds)
+    others = np.concatenate([subset for i, subset in enumerate(subsets) if i != fold])
     others = stream(seed, "folds", fold).permutation(others)
     chosen = validation_rows(len(others), validation)
     _require(len(others) - chosen, source, f"in a fold of {rows} rows")
-    return _sort(others[chosen:], others[:chosen], parts[fold], chosen / len(others))
+    return _sort(others[chosen:], others[:chosen], subsets[fold], chosen / len(others))
 
 
 def split_count(path: str | Path) -> int:
@@ -202,7 +206,7 @@ def split_count(path: str | Path) -> int:
     return len(table.read(path).columns)
 
 
-def validation_rows(rows: int, share: Share = None) -> int:
+def validation_rows(rows: int, share: OptionalShare = None) -> int:
     """Number of validation rows among the rows that are not test rows.
 
     >>> [validation_rows(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
@@ -226,6 +230,6 @@ def _require(training: int, source: str, where: str) -> None:
         )
 
 
-def _sort(train: Index, validation: Index, test: Index, share: float) -> Split:
-    parts = (np.sort(part).astype(np.int64) for part in (train, validation, test))
-    return Split(*parts, share=share)
+def _sort(train: RowNumbers, validation: RowNumbers, test: RowNumbers, share: float) -> Split:
+    subsets = (np.sort(subset).astype(np.int64) for subset in (train, validation, test))
+    return Split(*subsets, share=share)

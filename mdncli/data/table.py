@@ -25,7 +25,7 @@ from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent_error, quote, select_names, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
-from mdncli.data.writing import Columns, Records, open_appender, write
+from mdncli.data.writing import Columns, SeparatedRows, open_appender, write
 from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 
@@ -331,7 +331,7 @@ def scan_records(
     text: Collection[str] = (),
     name: str | None = None,
     separator: str = ",",
-) -> Iterator[tuple[Table, Columns | Records]]:
+) -> Iterator[tuple[Table, Columns | SeparatedRows]]:
     """`scan` some columns, with all columns of the source beside each piece.
 
     For text these are its records, which keep leading zeros and the last digits of long keys.
@@ -360,7 +360,7 @@ def scan_records(
                 some = slice(start, start + SCAN_ROWS)
                 comma = block.layout.decimal_comma
                 table = Table(contents, name, block.lines, decimal_comma=comma)[some]
-                yield table, Records(block.layout.names, records[some])
+                yield table, SeparatedRows(block.layout.names, records[some])
             rows += len(block.lines)
     if not rows:
         _refuse_empty(name)

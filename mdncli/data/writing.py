@@ -31,7 +31,7 @@ Columns: TypeAlias = Mapping[str, ArrayLike]
 Append: TypeAlias = Callable[[Columns], None]
 
 
-class Records(NamedTuple):
+class SeparatedRows(NamedTuple):
     """Rows that are separated values already: their columns' names, and a text for each."""
 
     names: tuple[str, ...]
@@ -74,9 +74,9 @@ def write(target: str | Path | TextIO, columns: Columns) -> None:
 
 @contextlib.contextmanager
 def open_appender(target: str | Path | TextIO) -> Iterator[Append]:
-    """Write a table part by part: the context's function appends rows to it.
+    """Write a table piece by piece: the context's function appends rows to it.
 
-    Every part has the same columns. All formats but NPZ are written as the parts come, so memory
+    Every piece has the same columns. All formats but NPZ are written as the pieces come, so memory
     stays bounded; errors and arguments are those of `write`.
     """
     if not isinstance(target, str | Path):
@@ -91,10 +91,10 @@ def open_appender(target: str | Path | TextIO) -> Iterator[Append]:
 @contextlib.contextmanager
 def open_extender(
     target: str | Path | TextIO,
-) -> Iterator[Callable[[Columns | Records, Columns], None]]:
-    """Write a table part by part: the context's function takes rows and columns to add to them.
+) -> Iterator[Callable[[Columns | SeparatedRows, Columns], None]]:
+    """Write a table piece by piece: the context's function takes rows and columns to add to them.
 
-    It takes `Records` where the target holds separated values, as `SEPARATORS` says, or is a
+    It takes `SeparatedRows` where the target holds separated values, as `SEPARATORS` says, or is a
     stream, which gets CSV; otherwise it is as `open_appender`.
     """
     if not isinstance(target, str | Path):
@@ -166,8 +166,8 @@ class _DelimitedWriter:
                 _format_by_csv(zip(*map(_to_cells, arrays.values()), strict=True), self._separator),
             )
 
-    def extend(self, rows: Columns | Records, added: Columns) -> None:
-        if not isinstance(rows, Records):
+    def extend(self, rows: Columns | SeparatedRows, added: Columns) -> None:
+        if not isinstance(rows, SeparatedRows):
             self.append({**rows, **added})
             return
         frame = _to_frame(added)
@@ -326,11 +326,12 @@ class _ErrorKeepingFile:
 
 @contextlib.contextmanager
 def _open_npz(file: BinaryIO) -> Iterator[Append]:
-    parts: list[Columns] = []
-    yield parts.append
-    names = parts[0] if parts else ()
+    pieces: list[Columns] = []
+    yield pieces.append
+    names = pieces[0] if pieces else ()
     save_npz(
-        file, {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+        file,
+        {name: np.concatenate([np.asarray(piece[name]) for piece in pieces]) for name in names},
     )
 
 

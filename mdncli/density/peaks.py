@@ -153,10 +153,10 @@ def blocks(batch: Batch) -> Iterator[Batch]:
         yield batch[start : start + size]
 
 
-def stack_results(parts: Sequence[_Result]) -> _Result:
+def stack_results(results: Sequence[_Result]) -> _Result:
     """Rows of several results, one after another, padded to the same number of columns."""
-    (kind,) = {type(part) for part in parts}
-    widest = max(part.count.max(initial=1) for part in parts)
+    (kind,) = {type(result) for result in results}
+    widest = max(result.count.max(initial=1) for result in results)
 
     def widen(values: Any) -> Any:
         if values.ndim == 1:
@@ -165,7 +165,9 @@ def stack_results(parts: Sequence[_Result]) -> _Result:
         return np.pad(values, filling, constant_values=np.nan)
 
     names = [field.name for field in fields(kind)]
-    return kind(*(np.concatenate([widen(getattr(p, name)) for p in parts]) for name in names))
+    return kind(
+        *(np.concatenate([widen(getattr(result, name)) for result in results]) for name in names)
+    )
 
 
 def pad_rows(row: Index, values: Array, rows: int) -> Array:

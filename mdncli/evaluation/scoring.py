@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdncli.evaluation import Metric
-from mdncli.evaluation.chunk import LEVELS, Array, Chunk
+from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import SUMMARIES
 
 
@@ -22,7 +22,7 @@ class Scores:
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = metrics
         self._functions = {name: metric.load() for name, metric in metrics.items()}
-        self._pieces: dict[str, list[Array]] = {name: [] for name in metrics}
+        self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
         self.rows = 0
 
     def add(self, chunk: Chunk) -> None:
@@ -59,7 +59,7 @@ class Scores:
         self,
         metric: Metric,
         name: str,
-        scores: Array,
+        scores: np.ndarray,
         figures: dict[str, Any],
         errors: dict[str, Any],
     ) -> None:
@@ -83,5 +83,5 @@ def find_value(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _by_level(values: Array) -> dict[str, float]:
+def _by_level(values: np.ndarray) -> dict[str, float]:
     return {f"{level:g}": float(value) for level, value in zip(LEVELS, values, strict=True)}

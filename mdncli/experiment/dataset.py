@@ -88,7 +88,7 @@ class Dataset:
 
     @property
     def dropped(self) -> int:
-        """Number of rows in no part of the split because of missing values."""
+        """Number of rows in no subset of the split because of missing values."""
         return self.table.rows - sum(map(len, self.split))
 
     @property
@@ -387,10 +387,10 @@ def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     rows = np.flatnonzero(used)
     size, seed = len(rows), data.seed
     if data.folds is None:
-        parts = splits.by_share(size, share, data.test, seed, whole.source)
+        subsets = splits.by_share(size, share, data.test, seed, whole.source)
     else:
-        parts = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
-    return Split(*(rows[part] for part in parts), share=parts.share)
+        subsets = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
+    return Split(*(rows[subset] for subset in subsets), share=subsets.share)
 
 
 def _fit_encoding(

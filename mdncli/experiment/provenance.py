@@ -73,7 +73,9 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
 def begin_collection(
     root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
 ) -> AbstractContextManager[RunFolder]:
-    """Create a run folder that shows other runs, without a model of its own.
+    """Create a run folder for several runs together, without a model of its own.
+
+    Sweeps, cross-validations and plots of several runs have one.
 
     A context manager: the folder is deleted again if the block fails.
 

@@ -13,7 +13,7 @@ from mdncli.experiment.memory import memory_error
 from mdncli.experiment.recipe import Recipe, resolve
 
 if TYPE_CHECKING:
-    from mdncli.training.memory import Share
+    from mdncli.training.memory import StackShare
     from mdncli.training.plan import StackPlan
 
 FIT_OPERATIONS = 1e9
@@ -122,7 +122,7 @@ def split_by_memory(members: Sequence[RunData]) -> list[list[int]]:
     return stacks
 
 
-def _require_memory_for(plan: StackPlan, shares: list[Share], device: str, spare: int) -> None:
+def _require_memory_for(plan: StackPlan, shares: list[StackShare], device: str, spare: int) -> None:
     """Refuse a run that is too large by itself."""
     from mdncli.training.memory import BYTES_PER_WEIGHT, stack_bytes
 
@@ -138,11 +138,11 @@ def _require_memory_for(plan: StackPlan, shares: list[Share], device: str, spare
         raise memory_error(needed, spare, what, "use smaller batches or a smaller model.ensemble")
 
 
-def _shares(dataset: Dataset, recipe: Recipe) -> list[Share]:
+def _shares(dataset: Dataset, recipe: Recipe) -> list[StackShare]:
     """The networks and rows that a run brings into a stack, for each factor of its density."""
-    from mdncli.training.memory import Share
+    from mdncli.training.memory import StackShare
 
     split, members = dataset.split, recipe.config.model.networks
     factors = recipe.factorisation.factors
     rows = len(split.train), len(split.validation)
-    return [Share(members, *rows, (id(dataset.table), factor)) for factor in range(factors)]
+    return [StackShare(members, *rows, (id(dataset.table), factor)) for factor in range(factors)]

@@ -16,10 +16,11 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
 from mdncli.head.background import background_weight
-from mdncli.head.base import Array, HeldOut
+from mdncli.head.base import HeldOut
 from mdncli.head.initialisation import initial_locations, sampled_rows
 from mdncli.head.scales import SCALE_MAPS
 
@@ -154,7 +155,7 @@ class Head:
         return logits, location, scale, off_diagonal
 
     def first_components(self, count: int) -> list[NDArray[np.intp]]:
-        """Indices of the raw outputs of the first components, part by part.
+        """Indices of the raw outputs of the first components, slice by slice.
 
         >>> [part.tolist() for part in Head(3, 1).first_components(2)]
         [[0, 1], [3, 4], [6, 7], []]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.subject import Subject
-
-History = Sequence[Mapping[str, Any]]
+from mdncli.plots.subject import History, Subject
 
 BEGINNING = 0.1
 """Share of the steps, the first ones, that may lie above the axis."""

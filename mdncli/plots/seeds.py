@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import History, SweepTrials, label_of
+from mdncli.plots.subject import History
+from mdncli.plots.swept import SweepTrials, label_of
 
 MOST_POINTS = 4
 """Most points to show: more colours are hard to distinguish."""

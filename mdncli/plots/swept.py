@@ -15,8 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.ticker import LogLocator
 
 from mdncli.plots import style
-
-History = Sequence[Mapping[str, Any]]
+from mdncli.plots.subject import History
 
 SEED = "seed"
 """Key that repeats a point rather than makes another."""

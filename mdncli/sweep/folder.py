@@ -47,10 +47,10 @@ class TrialStatus:
         """True for a trial that was stopped early, as it was worse than others."""
         return "pruned" in self.result
 
-    def nll(self, part: str = "validation") -> float | None:
-        """NLL on a part of the data."""
-        parts = self.result.get("nll")
-        value = parts.get(part) if isinstance(parts, dict) else None
+    def nll(self, split: str = "validation") -> float | None:
+        """NLL on a split of the data."""
+        by_split = self.result.get("nll")
+        value = by_split.get(split) if isinstance(by_split, dict) else None
         return value if isinstance(value, float | int) else None
 
 

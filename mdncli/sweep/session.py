@@ -237,13 +237,13 @@ def train_share(session: Session) -> SweepResult:
     """Train a share of a sweep; the last of all shares to end completes the sweep."""
     started = time.monotonic()
     folder, sweep_folder = session.folder, session.sweep_folder
-    part = SweepShare.of(session.request.part or "")
+    share = SweepShare.of(session.request.part or "")
     trials = sweep_folder.trials()
     # A worker gets about STACKS_EACH stacks, so that a share is about one of them, whatever the
     # statuses of the trials.
-    cuts = max(1, part.shares // STACKS_EACH)
+    cuts = max(1, share.shares // STACKS_EACH)
     every = build_stacks(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
-    mine = {one.trial.id for stack in part.of_stacks(every) for one in stack.trials}
+    mine = {one.trial.id for stack in share.of_stacks(every) for one in stack.trials}
     own = [trial for trial in trials if trial.id in mine]
     tally = Tally(session.statuses(own))
     rounds = Rounds(sweep_folder, own)

@@ -63,7 +63,7 @@ class Space:
 
     def to_json(self) -> dict[str, Any]:
         """The space as JSON."""
-        factors = [[dict(part) for part in factor] for factor in self.factors]
+        factors = [[dict(alternative) for alternative in factor] for factor in self.factors]
         return {
             "factors": factors,
             "intervals": {key: asdict(each) for key, each in self.intervals.items()},
@@ -98,7 +98,9 @@ class Space:
 
     def repeats(self) -> tuple[Space, Space]:
         """Split the space into keys that define points, and seeds that repeat them."""
-        again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
+        again = [
+            f for f in self.factors if all(set(alternative) == {REPEATED} for alternative in f)
+        ]
         rest = [f for f in self.factors if not any(f is other for other in again)]
         return Space(rest, self.intervals), Space(again)
 
@@ -108,8 +110,8 @@ class Space:
         return _merge(parts) | {key: i.draw(random) for key, i in self.intervals.items()}
 
 
-def _merge(parts: Sequence[Point]) -> dict[str, str]:
-    return {key: text for part in parts for key, text in part.items()}
+def _merge(points: Sequence[Point]) -> dict[str, str]:
+    return {key: text for point in points for key, text in point.items()}
 
 
 def divide_overrides(overrides: Sequence[str]) -> tuple[list[str], Space]:

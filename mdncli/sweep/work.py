@@ -1,4 +1,4 @@
-"""Work of a worker: train a stack and return the status of each trial, without raising."""
+"""Training of a stack by a worker: returns the status of each trial, and never raises."""
 
 from __future__ import annotations
 

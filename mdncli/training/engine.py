@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from mdncli.training.objectives import bind
 from mdncli.training.objectives.base import BoundObjective
 from mdncli.training.objectives.likelihood import mean_nll
 from mdncli.training.optimizers import OPTIMIZERS, clip_
-from mdncli.training.plan import Replica, StackPlan, TrainingData
+from mdncli.training.plan import AnyArray, Replica, StackPlan, TrainingData
 from mdncli.training.profiling import Profiler
 from mdncli.training.schedule import Schedule
 from mdncli.training.trunk import Trunk
@@ -43,7 +42,6 @@ _TILE_VALUES = 1 << 18
 """Most activations of a layer of the replicas that are computed together: they fit the CPU's cache.
 """
 
-Array = NDArray[Any]
 
 _without_warnings = np.errstate(all="ignore")
 """numpy would warn of the products of a replica that diverges; its NLL reports it."""
@@ -55,7 +53,7 @@ def replicas_together(network: Network, rows: int) -> int:
     return max(1, _TILE_VALUES // (widest * rows))
 
 
-class Datasets:
+class DeviceDatasets:
     """Datasets of a stack, on its device.
 
     Attributes:
@@ -108,10 +106,10 @@ class Engine:
     def __init__(
         self,
         plan: StackPlan,
-        data: Datasets,
+        data: DeviceDatasets,
         replicas: Sequence[Replica],
         step: int,
-        arrays: Mapping[str, Array],
+        arrays: Mapping[str, AnyArray],
         capture: Capture | None = None,
         profiler: Profiler | None = None,
         backend: str = "torch",
@@ -234,7 +232,7 @@ class Engine:
         orders = [order for batches, _ in self._groups for order in batches.orders]
         return np.array([self.step / order.steps_per_epoch for order in orders])
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, AnyArray]:
         """Copies of all arrays that steps change, each with a leading R."""
         tensors = {"train.nll": self._nll, "weights": self._weights, "best.weights": self._best}
         if self._average is not None:
@@ -242,7 +240,7 @@ class Engine:
         tensors |= {f"moment.{name}": values for name, values in self._moments.items()}
         return {name: values.cpu().numpy().copy() for name, values in tensors.items()}
 
-    def _make_groups(self, data: Datasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
+    def _make_groups(self, data: DeviceDatasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
         """Replicas with equal padded batch sizes, cut into tiles."""
         batch_size = self._plan.batch_size
         cuts = [data.blocks(replica, batch_size) for replica in self._replicas]
@@ -261,7 +259,7 @@ class Engine:
         return groups
 
     def _make_validations(
-        self, data: Datasets, arena: Arena
+        self, data: DeviceDatasets, arena: Arena
     ) -> list[tuple[_Tile, list[BatchBlock]]]:
         """Replicas that share validation rows, cut into tiles, with those rows."""
         validations: list[tuple[_Tile, list[BatchBlock]]] = []

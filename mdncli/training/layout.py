@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mdncli.density.arrays import Single
 from mdncli.network import Network
 
 _ALIGNMENT = 32
@@ -26,8 +26,6 @@ _LANES = 16
 
 _MOST_PADDING = 1 / 6
 """Most padded units of a layer, as a share of its own."""
-
-Array = NDArray[np.float32]
 
 
 def align(count: int) -> int:
@@ -118,20 +116,20 @@ class Layout:
             start += out * (into + 1)
         return parts
 
-    def by_name(self, flat: Array) -> dict[str, Array]:
+    def by_name(self, flat: Single) -> dict[str, Single]:
         """Copies of the parameters in flat storage (R, size), by name, each with a leading R."""
         return {name: values.copy() for name, values in self._views(flat).items()}
 
-    def flat(self, named: Mapping[str, Array]) -> Array:
+    def flat(self, named: Mapping[str, Single]) -> Single:
         """Flat row, (size,), of one replica's parameters."""
         rows = np.zeros((1, self.size), np.float32)
         for name, view in self._views(rows).items():
             view[0] = named[name]
         return rows[0]
 
-    def _views(self, flat: Array) -> dict[str, Array]:
+    def _views(self, flat: Single) -> dict[str, Single]:
         """Views of the parameters without padding, by name, each with a leading R."""
-        views: dict[str, Array] = {}
+        views: dict[str, Single] = {}
         start = 0
         for index, (out, into, transposed) in enumerate(self._shapes):
             real_out, real_into = self.network.layers[index]

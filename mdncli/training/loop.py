@@ -16,9 +16,9 @@ from mdncli.network import forward
 from mdncli.training import reseeding
 from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import memory_errors
-from mdncli.training.engine import Datasets, Engine
+from mdncli.training.engine import DeviceDatasets, Engine
 from mdncli.training.layout import Layout
-from mdncli.training.memory import Share, stack_bytes
+from mdncli.training.memory import StackShare, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -37,7 +37,7 @@ from mdncli.training.state import (
     DIVERGED,
     STOPPED,
     TRAINING,
-    Array,
+    AnyArray,
     StackState,
     check_state,
     initial_state,
@@ -59,7 +59,7 @@ _SEARCHED_ROWS = 4096
 _NUMPY_THREADS = 2
 """Most threads of torch that a single one of numpy was measured to be as fast as."""
 
-_Replaced = dict[int, list[Array]]
+_Replaced = dict[int, list[AnyArray]]
 """Position of a replica -> its new parameters, and a mask of those that differ from the old."""
 
 
@@ -127,7 +127,7 @@ class Stack:
             profiler.synchronise_with(torch.cuda.synchronize)
         self._needed = partial(_needed_bytes, plan, data, replicas, device)
         with memory_errors(self._needed):
-            self._data = Datasets(data, torch.device(device))
+            self._data = DeviceDatasets(data, torch.device(device))
             if state is None:
                 state = initial_state(plan, data, replicas)
             else:
@@ -172,7 +172,7 @@ class Stack:
         status = np.where(np.isin(self._ids, replicas), STOPPED, TRAINING)
         self._update_replicas(status, np.zeros(len(status), bool), {})
 
-    def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
+    def state(self, replicas: Sequence[int] | None = None) -> dict[str, AnyArray]:
         """Arrays for an exact continuation, by name, each with an entry per replica.
 
         Args:
@@ -317,7 +317,7 @@ class Stack:
         at = int(np.argmin(mixture.log_prob(y.T)))
         return int(rows[at]), int(np.argmin(mixture.scale[:, :, at].min(1)))
 
-    def _live_state(self) -> dict[str, Array]:
+    def _live_state(self) -> dict[str, AnyArray]:
         if self.engine is None:
             return {}
         count = len(self._ids)
@@ -339,7 +339,7 @@ def _needed_bytes(
 ) -> int:
     """An upper bound on what a stack takes."""
     rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
-    return stack_bytes(plan, [Share(1, *rows[r.data], r.data) for r in replicas], device)
+    return stack_bytes(plan, [StackShare(1, *rows[r.data], r.data) for r in replicas], device)
 
 
 def _advance(engine: Engine) -> None:

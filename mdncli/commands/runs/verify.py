@@ -104,8 +104,8 @@ class _CheckedRun:
         return config_of(self.run)
 
     @cached_property
-    def is_view(self) -> bool:
-        """True if the folder only shows other runs."""
+    def is_collection(self) -> bool:
+        """True if the folder is for several other runs and holds no model."""
         return "runs" in self.run.read_json(self.run.provenance)
 
     @property
@@ -139,7 +139,7 @@ def _documents(subject: _CheckedRun) -> str:
 
 
 def _config(subject: _CheckedRun) -> str | None:
-    if subject.is_view:
+    if subject.is_collection:
         return None
     return f"{subject.config.name}: every key is valid"
 
@@ -216,7 +216,7 @@ def _checkpoint(subject: _CheckedRun) -> str | None:
 def _recipe(subject: _CheckedRun) -> str | None:
     from mdncli.experiment import read_recipe
 
-    document = None if subject.is_view else read_recipe(subject.run)
+    document = None if subject.is_collection else read_recipe(subject.run)
     if document is None:
         return None
     return f"{len(mapping_of(document.get('settled')))} settings decided"
@@ -225,7 +225,7 @@ def _recipe(subject: _CheckedRun) -> str | None:
 def _data(subject: _CheckedRun) -> str | None:
     from mdncli.experiment import reopen
 
-    if subject.is_view:
+    if subject.is_collection:
         return None
     recorded = mapping_of(subject.run.read_json(subject.run.provenance).get("fingerprints"))
     key = f"{subject.config.data.model_dump_json()} {recorded}"

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, positive_fault
+from mdncli.data.synthetic.base import Synthetic, positive_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 

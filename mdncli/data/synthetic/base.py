@@ -9,14 +9,12 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdncli.data.column import Column
 from mdncli.data.table import Table
+from mdncli.density.arrays import Array
 from mdncli.density.distribution import Distribution
 from mdncli.errors import ConfigError
-
-Array = NDArray[np.float64]
 
 _MOST_ROWS = 100_000_000
 _LARGEST = 1e6

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, range_fault
+from mdncli.data.synthetic.base import Synthetic, range_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
