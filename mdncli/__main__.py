@@ -73,7 +73,7 @@ def _open_streams() -> None:
 
 
 def _settle_streams() -> None:
-    """Flush now; what cannot be written has been reported, and the interpreter is to keep still."""
+    """Flush the standard streams, so that the interpreter reports no error of writing again."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

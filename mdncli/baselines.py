@@ -21,7 +21,7 @@ _SHAPES = {"isotropic": "spherical", "diagonal": "diag", "full": "full"}
 """Covariances, as scikit-learn calls them."""
 
 
-class Fitted(NamedTuple):
+class FittedNetwork(NamedTuple):
     """Parameters of a network with a leading axis of 1, and whether the fit converged."""
 
     parameters: dict[str, NDArray[np.float32]]
@@ -35,7 +35,7 @@ def gaussian_mixture(
     rng: np.random.Generator,
     *,
     floor: float = 1e-3,
-) -> Fitted:
+) -> FittedNetwork:
     r"""Fit a Gaussian mixture to the targets, as a network that ignores its inputs.
 
     .. math:: \max_{\pi, \mu, \Sigma} \sum_n \log \sum_k \pi_k N(y_n; \mu_k, \Sigma_k)
@@ -90,7 +90,7 @@ def gaussian_mixture(
     parts = (np.log(weights), means, np.log(scale), off_diagonal)
     bias = np.concatenate([part.ravel() for part in parts]).astype(np.float32)
     weight = np.zeros((1, network.outputs, network.inputs), np.float32)
-    return Fitted({"0.weight": weight, "0.bias": bias[None]}, bool(model.converged_))
+    return FittedNetwork({"0.weight": weight, "0.bias": bias[None]}, bool(model.converged_))
 
 
 def _factors(covariances: NDArray[np.float64], head: Head) -> NDArray[np.float64]:

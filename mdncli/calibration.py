@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
 
-Array = NDArray[np.float64]
 Member = Mixture | Categorical
 
 # No temperature is sought further away from 1 than this factor.
@@ -93,11 +92,11 @@ class Calibration:
             )
         return float(np.clip(scores[max(rank, 1) - 1], 1e-12, 1 - 1e-12))
 
-    def tempered(self, members: Sequence[Member]) -> list[Member]:
+    def apply_temperatures(self, members: Sequence[Member]) -> list[Member]:
         """The members of an ensemble with these temperatures."""
-        return _tempered(members, self.temperature, self.scale_temperature)
+        return _apply_temperatures(members, self.temperature, self.scale_temperature)
 
-    def about(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Temperatures and row count, as a JSON document."""
         names = ("temperature", "scale_temperature", "rows")
         return {name: getattr(self, name) for name in names}
@@ -108,20 +107,20 @@ class Calibration:
 
     @classmethod
     def of(cls, about: Mapping[str, Any], arrays: Mapping[str, Any]) -> Calibration:
-        """Rebuild a calibration from its `about` and `arrays`."""
+        """Rebuild a calibration from its `to_json` and `arrays`."""
         scores = (np.asarray(arrays[f"conformal.{name}"], np.float64) for name in cls.SCORES)
         temperature, scale = float(about["temperature"]), float(about["scale_temperature"])
         return cls(temperature, scale, int(about["rows"]), *scores)
 
 
-def fit_temperatures(members: Sequence[Member], y: Array, parts: int = 1) -> tuple[float, float]:
+def fit_temperatures(members: Sequence[Member], y: Array, factors: int = 1) -> tuple[float, float]:
     """The temperatures of weights and of scales with the least NLL of the ensemble.
 
     Args:
-        members: their predictions of N rows; where parts of the targets have networks of their own,
-            first all networks of the first part.
+        members: their predictions of N rows; where the density has several factors, first all
+            networks of the first.
         y: what was observed, in the members' units, (N, D).
-        parts: how many there are, of D / parts targets each.
+        factors: number of factors of the density, of D / factors targets each.
 
     Returns:
         Both; 1 where there is nothing to temper.
@@ -139,11 +138,11 @@ def fit_temperatures(members: Sequence[Member], y: Array, parts: int = 1) -> tup
         return weights, scale
 
     def nll(logs: Array) -> float:
-        tempered = _tempered(members, *both(logs))
-        each = len(tempered) // parts
+        tempered = _apply_temperatures(members, *both(logs))
+        each = len(tempered) // factors
         log_prob = np.zeros(len(y))
-        for part, own in enumerate(np.split(y, parts, axis=1)):
-            some = tempered[part * each : (part + 1) * each]
+        for factor, own in enumerate(np.split(y, factors, axis=1)):
+            some = tempered[factor * each : (factor + 1) * each]
             folded = kind.fold(some)  # pyright: ignore[reportArgumentType]
             log_prob += folded.log_prob(own)
         return float(-np.mean(log_prob.clip(-1e6)))
@@ -171,7 +170,7 @@ def scores(predicted: Conditional, y: Array) -> tuple[Array, Array]:
     return central, np.stack(regions)
 
 
-def _tempered(members: Sequence[Member], weights: float, scale: float) -> list[Member]:
+def _apply_temperatures(members: Sequence[Member], weights: float, scale: float) -> list[Member]:
     if (weights, scale) == (1.0, 1.0):
         return list(members)
     return [member.tempered(weights=weights, scale=scale) for member in members]

@@ -86,7 +86,7 @@ class Console:
         """Handle an event."""
         if self.quiet:
             return
-        with interrupts.unbroken():  # else a half-started progress bar would stay
+        with interrupts.postpone_stop():  # else a half-started progress bar would stay
             match event:
                 case Note(text):
                     self._say(text)

@@ -132,10 +132,10 @@ _REMEDIES = {
 }
 
 
-def refused(error: OSError, path: object, what: str = "cannot be written") -> RunFault:
+def translate_os_error(error: OSError, path: object, what: str = "cannot be written") -> RunFault:
     """Translate an `OSError` into an error with a remedy.
 
-    >>> str(refused(OSError(errno.ENOSPC, "No space left on device"), "run/model"))
+    >>> str(translate_os_error(OSError(errno.ENOSPC, "No space left on device"), "run/model"))
     'run/model: cannot be written: no space left on device; free some space'
     """
     reason = (error.strerror or str(error)).lower()

@@ -155,7 +155,7 @@ def ignore(event: Event) -> None:
     """
 
 
-def fanned_out(listener: Listener, others: Mapping[str, Listener]) -> Listener:
+def fan_out(listener: Listener, others: Mapping[str, Listener]) -> Listener:
     """Listener that forwards every event to a listener and to each of others.
 
     If one of the others fails, it receives no more events; the listener gets one warning of it.
@@ -165,7 +165,7 @@ def fanned_out(listener: Listener, others: Mapping[str, Listener]) -> Listener:
         others: name -> listener.
 
     >>> heard = []
-    >>> hear = fanned_out(heard.append, {"a broken one": lambda event: 1 / 0})
+    >>> hear = fan_out(heard.append, {"a broken one": lambda event: 1 / 0})
     >>> hear(Note("one")), hear(Note("two")), [type(event).__name__ for event in heard]
     (None, None, ['Note', 'Warned', 'Note'])
     """

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-Encoded = NDArray[np.float32]
+from mdncli.density.arrays import Single
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Factorisation:
 
     >>> chain = Factorisation("chain", 3)
     >>> x, y = np.zeros((1, 2), np.float32), np.array([[1, 2], [3, 4], [5, 6]], np.float32)
-    >>> chain.seen(x, y, part=1)
+    >>> chain.inputs_of(x, y, factor=1)
     array([[0., 0.],
            [1., 2.],
            [0., 0.]], dtype=float32)
-    >>> chain.parts, chain.answered(y, part=1)
+    >>> chain.factors, chain.targets_of(y, factor=1)
     (3, array([[3., 4.]], dtype=float32))
     """
 
@@ -46,32 +45,32 @@ class Factorisation:
             raise ValueError(f"not a number of targets: {self.targets!r}")
 
     @property
-    def parts(self) -> int:
+    def factors(self) -> int:
         """Number of networks that give the density together."""
         return 1 if self.name == "joint" else self.targets
 
     @property
-    def each(self) -> int:
+    def targets_each(self) -> int:
         """Number of targets that a network predicts."""
-        return self.targets // self.parts
+        return self.targets // self.factors
 
     @property
     def target_inputs(self) -> int:
         """Number of inputs of a network for other targets."""
         return self.targets - 1 if self.name == "chain" else 0
 
-    def seen(self, x: Encoded, y: Encoded, part: int) -> Encoded:
-        """Inputs of a network: features (d, n), and targets (D', n) with D' >= part."""
+    def inputs_of(self, x: Single, y: Single, factor: int) -> Single:
+        """Inputs of a network: features (d, n), and targets (D', n) with D' >= factor."""
         if not self.target_inputs:
             return x
         inputs = np.zeros((len(x) + self.target_inputs, x.shape[1]), np.float32)
         inputs[: len(x)] = x
-        inputs[len(x) : len(x) + part] = y[:part]
+        inputs[len(x) : len(x) + factor] = y[:factor]
         return inputs
 
-    def answered(self, y: Encoded, part: int) -> Encoded:
+    def targets_of(self, y: Single, factor: int) -> Single:
         """Targets that a network predicts, out of all (D, n)."""
-        return y if self.parts == 1 else y[part : part + 1]
+        return y if self.factors == 1 else y[factor : factor + 1]
 
 
 FACTORISATIONS = ("joint", "independent", "chain")

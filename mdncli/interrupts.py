@@ -1,8 +1,8 @@
 """SIGINT and SIGTERM: the first ends a command in order, a second ends it at once.
 
 The first raises `Stopped` wherever the program is, so that `with` and `finally` clean up. Inside an
-`unbroken` block it is raised at the end of the block; inside a `noting` block it is not raised, as
-the block asks for it and saves what it has.
+`postpone_stop` block it is raised at the end of the block; inside a `note_stop` block it is not
+raised, as the block asks for it and saves what it has.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class _Command:
 _now = _Command()
 
 
-def heed(command: Callable[[], T], *, last: bool = False) -> T:
+def handle_signals(command: Callable[[], T], *, last: bool = False) -> T:
     """Run a command; the first signal raises `Stopped` in it.
 
     A library may swallow that exception, as Python itself does in destructors, turn it into another
@@ -72,15 +72,15 @@ def heed(command: Callable[[], T], *, last: bool = False) -> T:
     }
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     try:
-        sys.excepthook, sys.unraisablehook, threading.excepthook = map(_quiet, hooks)
+        sys.excepthook, sys.unraisablehook, threading.excepthook = map(_silence, hooks)
         try:
             for number in SIGNALS:
-                signal.signal(number, _hear)
+                signal.signal(number, _on_signal)
             answer = command()
         finally:
             now.over = True  # a later signal is ignored
         if now.raised:
-            _stop(now)
+            _raise_stopped(now)
         return answer
     except KeyboardInterrupt:  # from a library with a handler of its own, such as polars
         raise Stopped(now.heard or signal.SIGINT) from None
@@ -100,30 +100,30 @@ def heed(command: Callable[[], T], *, last: bool = False) -> T:
 
 
 @contextlib.contextmanager
-def unbroken() -> Iterator[Callable[[], int | None]]:
+def postpone_stop() -> Iterator[Callable[[], int | None]]:
     """Postpone `Stopped` to the end of a block, which yields a check for the signal.
 
     For what must not be torn apart, such as creating a file and registering its removal.
     """
     now, before, depth = _now, _now.heard, _now.depth
     try:
-        with noting() as asked:
+        with note_stop() as asked:
             yield asked
     finally:
         if _in_main_thread():
             now.depth = depth
     if now.heard is not before and not depth:
-        _stop(now)
+        _raise_stopped(now)
 
 
 @contextlib.contextmanager
-def noting() -> Iterator[Callable[[], int | None]]:
+def note_stop() -> Iterator[Callable[[], int | None]]:
     """Run a block without `Stopped`; it yields a check for the signal, to be called now and then.
 
-    If the block succeeds, later signals are ignored as after `settle`.
+    If the block succeeds, later signals are ignored as after `ignore_signals`.
     """
     now, depth = _now, _now.depth
-    settle()
+    ignore_signals()
     try:
         yield lambda: now.heard
     except BaseException:
@@ -133,8 +133,8 @@ def noting() -> Iterator[Callable[[], int | None]]:
 
 
 @contextlib.contextmanager
-def breakable() -> Iterator[None]:
-    """Let the signal raise `Stopped` in a part of a `noting` block that cannot check for it."""
+def allow_stop() -> Iterator[None]:
+    """Let the signal raise `Stopped` in a part of a `note_stop` block that cannot check for it."""
     now, depth = _now, _now.depth
     if not _in_main_thread():
         yield
@@ -142,20 +142,20 @@ def breakable() -> Iterator[None]:
     try:
         now.depth = 0
         if now.heard is not None:
-            _stop(now)
+            _raise_stopped(now)
         yield
     finally:
         now.depth = depth
 
 
-def settle() -> None:
+def ignore_signals() -> None:
     """Ignore signals from here on: the work is complete and only its answer is to be printed."""
     if _in_main_thread():
-        _insist()
+        _raise_again()
         _now.depth += 1
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
+def _on_signal(number: int, frame: FrameType | None) -> None:
     """Handle SIGINT and SIGTERM."""
     now = _now
     if now.heard is not None:
@@ -166,16 +166,16 @@ def _hear(number: int, frame: FrameType | None) -> None:
         signal.signal(each, signal.SIG_DFL)
     if now.over:
         return
-    signal.signal(signal.SIGALRM, lambda *_: _insist())
+    signal.signal(signal.SIGALRM, lambda *_: _raise_again())
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS, AGAIN_SECONDS)
     if not now.depth:
-        _stop(now)
+        _raise_stopped(now)
 
 
-def _insist() -> None:
+def _raise_again() -> None:
     """Raise `Stopped` again if it was swallowed: it was raised, and no handler is at work on it."""
     if _now.raised and not _now.depth and sys.exc_info()[1] is None:
-        _stop(_now)
+        _raise_stopped(_now)
 
 
 def _in_main_thread() -> bool:
@@ -183,12 +183,12 @@ def _in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
-def _stop(now: _Command) -> NoReturn:
+def _raise_stopped(now: _Command) -> NoReturn:
     assert now.heard is not None
     now.raised = True
     raise Stopped(now.heard)
 
 
-def _quiet(hook: Callable[..., Any]) -> Callable[..., Any]:
+def _silence(hook: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a hook for unhandled errors: they are not printed once a signal has come."""
     return lambda *error: hook(*error) if _now.heard is None else None

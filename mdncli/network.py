@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from mdncli.density.arrays import Single
 
 BLOCK_VALUES = 1 << 17
 """Activations held at once per layer: half a megabyte, which stays in a core's own cache."""
@@ -29,21 +28,21 @@ class Activation:
             layer (He et al. 2015, https://arxiv.org/abs/1502.01852).
     """
 
-    function: Callable[[Array], Array]
+    function: Callable[[Single], Single]
     gain: float
 
 
-def _sigmoid(x: Array) -> Array:
+def _sigmoid(x: Single) -> Single:
     return np.float32(0.5) * np.tanh(np.float32(0.5) * x) + np.float32(0.5)
 
 
-def _gelu(x: Array) -> Array:
+def _gelu(x: Single) -> Single:
     from scipy.special import ndtr
 
     return x * ndtr(x)
 
 
-def _softplus(x: Array) -> Array:
+def _softplus(x: Single) -> Single:
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 
 
@@ -125,7 +124,7 @@ class Network:
             shapes[f"{index}.bias"] = (out,)
         return shapes
 
-    def initial(self, rng: np.random.Generator) -> dict[str, Array]:
+    def initial(self, rng: np.random.Generator) -> dict[str, Single]:
         r"""Initial parameters of one replica, by name.
 
         Hidden weights are Gaussian with variance gain² / inputs, hidden biases uniform in ±1, so
@@ -137,7 +136,7 @@ class Network:
         last = len(self.layers) - 1
         skips = [*self.skips, False]
         added = max(1, sum(skips)) ** -0.5
-        values: dict[str, Array] = {}
+        values: dict[str, Single] = {}
         for index, (out, into) in enumerate(self.layers):
             spread = (gain if index < last else 0.1) / max(1, into) ** 0.5
             spread *= added if skips[index] else 1.0
@@ -147,7 +146,7 @@ class Network:
         return values
 
 
-def forward(network: Network, parameters: Mapping[str, Array], x: Array) -> Array:
+def forward(network: Network, parameters: Mapping[str, Single], x: Single) -> Single:
     """The raw outputs of R replicas at N inputs.
 
     Args:
@@ -175,7 +174,7 @@ def forward(network: Network, parameters: Mapping[str, Array], x: Array) -> Arra
     step = max(64, BLOCK_VALUES // (replicas * widest))
     for start in range(0, rows, step):
         block = slice(start, start + step)
-        values: Array = x[:, block]
+        values: Single = x[:, block]
         for (weight, bias), skip in zip(layers[:-1], network.skips, strict=True):
             after = function(weight @ values + bias)
             values = np.add(after, values, out=after) if skip else after

@@ -39,7 +39,7 @@ class Predictor:
         head: maps raw outputs to a mixture, or to probabilities of classes.
         factorisation: assignment of targets to networks.
         encoding: maps columns to standardised arrays and back.
-        parameters: arrays with a leading axis of networks: the M members of the first part of the
+        parameters: arrays with a leading axis of networks: the M members of the first factor of the
             targets, then those of the next, (P M, ...).
         ranges: lowest and highest value of each numeric input over the training rows.
         seed: the run's seed, from which the default sampling seed derives.
@@ -68,11 +68,11 @@ class Predictor:
             == self.network.shapes()
             and len(networks) == 1
             and 0 not in networks
-            and max(networks) % whole.parts == 0
+            and max(networks) % whole.factors == 0
             and {array.dtype for array in self.parameters.values()} == {np.dtype(np.float32)}
             and self.network.inputs == encoding.features + whole.target_inputs
             and self.network.outputs == self.head.outputs
-            and self.head.targets == whole.each
+            and self.head.targets == whole.targets_each
             and whole.targets == len(encoding.targets)
             and len(encoding.classes) == getattr(self.head, "classes", 0)
             and self.ranges.keys() == numeric
@@ -114,14 +114,16 @@ class Predictor:
         known = self.encoding.encode_targets(table) if whole.target_inputs else x[:0]
         return [
             mixture
-            for part in range(whole.parts)
-            for mixture in self._part(part, whole.seen(x, known, part), table)
+            for factor in range(whole.factors)
+            for mixture in self._predict_factor(factor, whole.inputs_of(x, known, factor), table)
         ]
 
-    def _part(self, part: int, x: np.ndarray, table: Table | None = None) -> Sequence[Any]:
-        """Predictions of the networks of one part of the targets at inputs x; see `members`."""
-        members = self.size // self.factorisation.parts
-        own = slice(part * members, (part + 1) * members)
+    def _predict_factor(
+        self, factor: int, x: np.ndarray, table: Table | None = None
+    ) -> Sequence[Any]:
+        """Predictions of the networks of one factor of the density at inputs x; see `members`."""
+        members = self.size // self.factorisation.factors
+        own = slice(factor * members, (factor + 1) * members)
         parameters = {name: array[own] for name, array in self.parameters.items()}
         with np.errstate(over="ignore", invalid="ignore"):
             raw = forward(self.network, parameters, x)
@@ -150,35 +152,37 @@ class Predictor:
         """
 
         def folded(members: Sequence[Any]) -> Any:
-            members = self._calibrated(members)
+            members = self._apply_calibration(members)
             if (temperature, scale_temperature) != (1.0, 1.0):
                 members = [
                     m.tempered(weights=temperature, scale=scale_temperature) for m in members
                 ]
             return type(members[0]).fold(members)
 
-        return self._assembled(table, folded)
+        return self._join_factors(table, folded)
 
-    def _calibrated(self, members: Sequence[Any]) -> Sequence[Any]:
-        return members if self.calibration is None else self.calibration.tempered(members)
+    def _apply_calibration(self, members: Sequence[Any]) -> Sequence[Any]:
+        return members if self.calibration is None else self.calibration.apply_temperatures(members)
 
-    def _assembled(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
-        """Joint distributions of all targets; `one` combines the members of each part."""
+    def _join_factors(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
+        """Joint distributions of all targets; `one` combines the members of each factor."""
         x, whole = self.encoding.encode_inputs(table), self.factorisation
         nothing = np.zeros((0, x.shape[1]), np.float32)
-        first = one(self._part(0, whole.seen(x, nothing, 0), table))
+        first = one(self._predict_factor(0, whole.inputs_of(x, nothing, 0), table))
         if whole.name == "joint":
             return self.encoding.decode(first)
         if whole.name == "independent":
-            others = [one(self._part(part, x, table)) for part in range(1, whole.parts)]
+            others = [
+                one(self._predict_factor(factor, x, table)) for factor in range(1, whole.factors)
+            ]
             return self.encoding.decode(Product([first, *others]))
 
-        def follow(part: int, rows: np.ndarray, before: np.ndarray) -> Mixture:
-            if not part:
+        def follow(factor: int, rows: np.ndarray, before: np.ndarray) -> Mixture:
+            if not factor:
                 return first[rows]
             # Clipped against overflow: so extreme a value has no density already.
             known = np.nan_to_num(before.T).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
-            return one(self._part(part, whole.seen(x[:, rows], known, part)))
+            return one(self._predict_factor(factor, whole.inputs_of(x[:, rows], known, factor)))
 
         return self.encoding.decode(Chain(table.rows, whole.targets, follow))
 
@@ -188,8 +192,8 @@ class Predictor:
         See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
         members = [
-            self._assembled(table, lambda every, at=at: self._calibrated(every)[at])
-            for at in range(self.size // self.factorisation.parts)
+            self._join_factors(table, lambda every, at=at: self._apply_calibration(every)[at])
+            for at in range(self.size // self.factorisation.factors)
         ]
         return variance_parts([member for member in members if isinstance(member, Conditional)])
 
@@ -218,7 +222,7 @@ class Predictor:
         }
         arrays = dict(self.parameters)
         if self.calibration is not None:
-            about["calibration"] = self.calibration.about()
+            about["calibration"] = self.calibration.to_json()
             arrays |= self.calibration.arrays()
         if recipe is None and run.model.exists():
             recipe = read_tensors(run.model)[1].get("recipe")

@@ -30,7 +30,7 @@ class Transform:
     >>> log = TRANSFORMS["log"]
     >>> log.inverse(log.forward(np.array([1.0, 20.0]))).round(6)
     array([ 1., 20.])
-    >>> log.outside(np.array([1.0, 0.0, np.nan])), log.domain()
+    >>> log.mask_outside(np.array([1.0, 0.0, np.nan])), log.domain()
     (array([False,  True,  True]), 'above 0')
     """
 
@@ -54,7 +54,7 @@ class Transform:
         lowest = self.lower if self.closed else np.nextafter(self.lower, math.inf)
         return np.clip(y, lowest, np.nextafter(self.upper, -math.inf))
 
-    def outside(self, y: Array, *, target: bool = False) -> NDArray[np.bool_]:
+    def mask_outside(self, y: Array, *, target: bool = False) -> NDArray[np.bool_]:
         """True for values of y outside the domain; a target also needs a finite derivative."""
         low = y >= self.lower if self.closed and not target else y > self.lower
         return ~(low & (y < self.upper))

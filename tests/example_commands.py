@@ -63,7 +63,7 @@ def require_valid(words: list[str]) -> None:
     parsed = command.make_context(name, left, resilient_parsing="--help" in left)
     if name not in TRAINING or "--help" in left or not (items := parsed.params["items"]):
         return
-    given, overrides = configs.divide(items)
+    given, overrides = configs.split_arguments(items)
     overrides = [each for each in overrides if not re.search(r"\{\d*\}", each)]
     for each in given:
         if (stem := each.rpartition("/")[2].removesuffix(".yaml")) in configs.builtin():

@@ -208,12 +208,18 @@ def test_a_docstring_opens_with_a_noun_or_a_verb() -> None:
     assert not riddles, "\n".join(riddles)
 
 
-def test_no_two_public_classes_share_a_name() -> None:
+def test_no_two_public_classes_or_type_aliases_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for path in sorted((ROOT / "mdncli").rglob("*.py")):
+        if path.parent.name == "cli":
+            continue  # its aliases are options, named after what they set
         for node in ast.parse(path.read_text()).body:
             match node:
-                case ast.ClassDef(name=name) if not name.startswith("_"):
+                case (
+                    ast.ClassDef(name=name)
+                    | ast.Assign(targets=[ast.Name(id=name)])
+                    | ast.AnnAssign(target=ast.Name(id=name))
+                ) if name[0].isupper() and not name.isupper():
                     places.setdefault(name, []).append(f"{path.relative_to(ROOT)}:{node.lineno}")
     shared = {name: found for name, found in places.items() if len(found) > 1}
     assert set(shared) == TWINS, shared

@@ -879,14 +879,14 @@ def test_missing_file_names_the_few_that_are_like_it() -> None:
 )
 def test_an_override_in_several_words(words: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
-        config.divide(["sine", *words.split()])
+        config.split_arguments(["sine", *words.split()])
     assert error.value.faults == [message]
 
 
 def test_what_looks_like_an_override_in_several_words_and_is_none() -> None:
     Path("a.yaml").write_text("")
     for items in (["sine", "seed="], ["seed=", "sine"], ["seed=", "a.yaml"], ["seed=", "k=3"]):
-        names, overrides = config.divide(items)
+        names, overrides = config.split_arguments(items)
         assert len(names) + len(overrides) == len(items)
 
 

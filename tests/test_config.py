@@ -275,7 +275,7 @@ def test_a_path_is_found_before_an_example() -> None:
 
 def test_divide() -> None:
     items = ["a.yaml", "seed=1", "./a=b.yaml", "model.hidden=[1, 2]", "_x=3", "9=3"]
-    assert config.divide(items) == (
+    assert config.split_arguments(items) == (
         ["a.yaml", "./a=b.yaml", "9=3"],
         ["seed=1", "model.hidden=[1, 2]", "_x=3"],
     )
@@ -292,7 +292,7 @@ def test_examples_are_the_folder() -> None:
 
 
 def test_an_example_goes_by_its_name_with_or_without_its_folder() -> None:
-    assert config.locate("gallery/keras-sine") == EXAMPLES["keras-sine"]
+    assert config.find_file("gallery/keras-sine") == EXAMPLES["keras-sine"]
     assert config.load("gallery/keras-sine") == config.load("keras-sine")
     with pytest.raises(ConfigError, match="no such file or built-in example"):
         config.load("configs/gallery/keras-sine.yaml")
@@ -303,7 +303,7 @@ def test_example(name: str) -> None:
     path = EXAMPLES[name]
     first = path.read_text().splitlines()[0]
     assert first.startswith(f"# mdn train {path.relative_to(Path(__file__).parents[1]).as_posix()}")
-    _, overrides = config.divide(shlex.split(first)[4:])
+    _, overrides = config.split_arguments(shlex.split(first)[4:])
     assert config.load(name, overrides).name == name
 
 

@@ -108,7 +108,7 @@ ERRORS = np.random.default_rng(0).normal(size=(2, 3, 500)) * np.array([0.1, 1.0,
 
 @pytest.mark.parametrize("family", ["gaussian", "laplace"])
 def test_a_point_heads_scales_fit_the_errors_best(family):
-    head = PointHead(3, family).fitted(
+    head = PointHead(3, family).fit(
         lambda: [(ERRORS.astype(np.float32), np.zeros(ERRORS.shape[1:], np.float32))]
     )
 
@@ -125,7 +125,7 @@ def test_a_point_heads_scales_fit_the_errors_best(family):
 
 
 def test_a_point_heads_scale_has_a_floor():
-    head = PointHead(2, scale_floor=0.01).fitted(
+    head = PointHead(2, scale_floor=0.01).fit(
         lambda: [(np.zeros((1, 2, 9), np.float32), np.zeros((2, 9), np.float32))]
     )
     assert head.scale == (0.01, 0.01)
@@ -136,7 +136,7 @@ def fitted(y: np.ndarray, *, members: int = 2, off: float = 0.0) -> Head:
     head = Head(1, 1, scale_map="exp", scale_floor=0.0)
     raw = np.zeros((members, 3, len(y)), np.float32)
     raw[:, 1], raw[:, 2] = off, np.log(0.1)
-    return head.fitted(lambda: [(raw, y[None].astype(np.float32))])
+    return head.fit(lambda: [(raw, y[None].astype(np.float32))])
 
 
 def test_the_background_is_the_share_of_surprises():

@@ -47,24 +47,24 @@ def _work() -> None:
 def _stopped(command: Callable[[], object]) -> None:
     began = time.monotonic()
     with pytest.raises(Stopped):
-        interrupts.heed(command)
+        interrupts.handle_signals(command)
     assert time.monotonic() - began < SOON
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 def test_a_command_that_nothing_interrupts_returns_what_it_returns(send: Send) -> None:
     before = signal.getsignal(signal.SIGINT)
-    assert interrupts.heed(lambda: 3) == 3
+    assert interrupts.handle_signals(lambda: 3) == 3
     assert signal.getsignal(signal.SIGINT) is before
     with pytest.raises(DataError):
-        interrupts.heed(lambda: _raise(DataError("wrong")))
+        interrupts.handle_signals(lambda: _raise(DataError("wrong")))
 
 
 def test_after_the_last_command_a_first_signal_is_ignored(send: Send) -> None:
-    assert interrupts.heed(lambda: 3, last=True) == 3
+    assert interrupts.handle_signals(lambda: 3, last=True) == 3
     send()
     time.sleep(0)
-    with interrupts.unbroken():
+    with interrupts.postpone_stop():
         pass
     for number in interrupts.SIGNALS:
         assert signal.getsignal(number) == signal.SIG_DFL, "the second would end it"
@@ -72,7 +72,7 @@ def test_after_the_last_command_a_first_signal_is_ignored(send: Send) -> None:
 
 def test_it_says_which_signal_it_was(send: Send, request: pytest.FixtureRequest) -> None:
     with pytest.raises(Stopped) as caught:
-        interrupts.heed(lambda: [send(), _work()])
+        interrupts.handle_signals(lambda: [send(), _work()])
     assert caught.value.signal == request.node.callspec.params["send"]
 
 
@@ -155,7 +155,7 @@ def test_a_command_may_say_more_than_that_it_was_interrupted(send: Send) -> None
             raise InterruptedRunError("interrupted early", signal=stopped.signal) from None
 
     with pytest.raises(InterruptedRunError, match="early"):
-        interrupts.heed(command)
+        interrupts.handle_signals(command)
 
 
 def test_an_answer_that_comes_in_spite_of_it_does_not_count(send: Send) -> None:
@@ -184,7 +184,7 @@ def test_a_library_prints_no_traceback(send: Send, capfd: pytest.CaptureFixture[
 
 def test_a_library_may_have_seen_the_signal_itself(send: Send) -> None:
     with pytest.raises(Stopped) as caught:
-        interrupts.heed(lambda: _raise(KeyboardInterrupt()))
+        interrupts.handle_signals(lambda: _raise(KeyboardInterrupt()))
     assert caught.value.signal == signal.SIGINT
 
 
@@ -199,7 +199,7 @@ def test_tidying_up_is_not_broken_off(send: Send) -> None:
                 time.sleep(SOON)
             finally:
                 time.sleep(4 * interrupts.AGAIN_SECONDS)
-                with interrupts.unbroken():
+                with interrupts.postpone_stop():
                     tidied.append("inner")
 
     _stopped(command)
@@ -210,8 +210,8 @@ def test_an_unbroken_block_reaches_its_end(send: Send) -> None:
     reached = []
 
     def command() -> None:
-        with interrupts.unbroken() as asked:
-            with interrupts.unbroken():
+        with interrupts.postpone_stop() as asked:
+            with interrupts.postpone_stop():
                 send()
                 time.sleep(2 * interrupts.AGAIN_SECONDS)
             reached.append(asked())
@@ -224,7 +224,7 @@ def test_an_unbroken_block_reaches_its_end(send: Send) -> None:
 
 def test_what_fails_in_an_unbroken_block_is_interrupted(send: Send) -> None:
     def command() -> None:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             send()
             raise DataError("its reader was stopped, too")
 
@@ -233,23 +233,23 @@ def test_what_fails_in_an_unbroken_block_is_interrupted(send: Send) -> None:
 
 def test_work_that_notes_it_decides_itself(send: Send) -> None:
     def command() -> int | None:
-        with interrupts.noting() as asked:
+        with interrupts.note_stop() as asked:
             send()
             time.sleep(2 * interrupts.AGAIN_SECONDS)
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             time.sleep(2 * interrupts.AGAIN_SECONDS)
         return asked()
 
-    assert interrupts.heed(command) in interrupts.SIGNALS
+    assert interrupts.handle_signals(command) in interrupts.SIGNALS
 
 
 @pytest.mark.parametrize("early", [True, False])
 def test_work_that_notes_it_may_have_parts_that_it_breaks_off(early: bool, send: Send) -> None:
     def command() -> None:
-        with interrupts.noting():
+        with interrupts.note_stop():
             if early:
                 send()
-            with interrupts.breakable():
+            with interrupts.allow_stop():
                 if not early:
                     send()
                 time.sleep(SOON)
@@ -259,12 +259,12 @@ def test_work_that_notes_it_may_have_parts_that_it_breaks_off(early: bool, send:
 
 def test_work_that_could_not_save_says_so(send: Send) -> None:
     def command() -> None:
-        with interrupts.noting():
+        with interrupts.note_stop():
             send()
             raise RunFault("no space left")
 
     with pytest.raises(RunFault, match="no space"):
-        interrupts.heed(command)
+        interrupts.handle_signals(command)
 
 
 def test_it_does_not_begin_long_work_that_would_only_note_it(send: Send) -> None:
@@ -272,7 +272,7 @@ def test_it_does_not_begin_long_work_that_would_only_note_it(send: Send) -> None
         with contextlib.suppress(BaseException):
             send()
             time.sleep(SOON)
-        with interrupts.noting():
+        with interrupts.note_stop():
             pytest.fail("it has begun")
 
     _stopped(command)
@@ -280,12 +280,12 @@ def test_it_does_not_begin_long_work_that_would_only_note_it(send: Send) -> None
 
 def test_after_all_is_done_the_answer_is_given(send: Send) -> None:
     def command() -> int:
-        interrupts.settle()
+        interrupts.ignore_signals()
         send()
         time.sleep(2 * interrupts.AGAIN_SECONDS)
         return 3
 
-    assert interrupts.heed(command) == 3
+    assert interrupts.handle_signals(command) == 3
 
 
 def test_other_threads_have_no_say(send: Send) -> None:
@@ -293,7 +293,7 @@ def test_other_threads_have_no_say(send: Send) -> None:
         gate = threading.Event()
 
         def hold() -> None:
-            with interrupts.unbroken():
+            with interrupts.postpone_stop():
                 gate.wait(SOON)
 
         thread = threading.Thread(target=hold)

@@ -242,7 +242,7 @@ def test_no_row_that_chooses_the_best_step_has_a_copy_that_trains() -> None:
     # Where rows are alike because there are few different values, all stay where they are.
     Path("b.csv").write_text("x,y\n" + "1,2\n2,3\n3,1\n" * 60)
     coarse, _ = dataset_of("b.csv", "data.test=0.2", target="y")
-    assert len(coarse.split.validation) == splits.validated(144)
+    assert len(coarse.split.validation) == splits.validation_rows(144)
 
 
 def test_evaluating_a_run_that_dropped_rows_drops_those_of_another_table() -> None:

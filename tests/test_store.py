@@ -183,16 +183,16 @@ def test_the_depth_of_json_is_known_before_it_is_parsed(monkeypatch: pytest.Monk
             text = f'{{"a[": {text}}}' if level % 2 else f"[{text}]"
         return text.encode()
 
-    assert store.parsed(json.dumps([["[" * 60, '\\"[{', "]"]] * 60).encode())
+    assert store.parse_json(json.dumps([["[" * 60, '\\"[{', "]"]] * 60).encode())
     for text in (deep(JSON_DEPTH), deep(JSON_DEPTH - 1, "[]"), b'"[[' + b"[" * 100 + b'"'):
-        assert store.parsed(text) == json.loads(text)
+        assert store.parse_json(text) == json.loads(text)
     for text in (b'["[" [', b'"' + b"[" * 100, b"\xff", b"[}" * 100, b"]" * 100 + b"[" * 100):
         with pytest.raises(ValueError):
-            store.parsed(text)
+            store.parse_json(text)
     monkeypatch.setattr(json, "loads", lambda _: pytest.fail("it is parsed"))
     for text in (deep(JSON_DEPTH + 1), b"[" * 100_000, b'{"a":' * 100_000):
         with pytest.raises(ValueError):
-            store.parsed(text)
+            store.parse_json(text)
 
 
 def test_a_tensor_file_reads_as_it_was_written_or_not_at_all(
@@ -391,6 +391,6 @@ def test_runs_of_one_second_and_name_are_in_order_unread(
 ) -> None:
     made = [make(tmp_path).id for _ in range(12)]
     monkeypatch.setattr(
-        "mdncli.store.addressing.content", lambda *_: pytest.fail("nothing needs to be read")
+        "mdncli.store.addressing.read_bytes", lambda *_: pytest.fail("nothing needs to be read")
     )
     assert [run.id for run in store.runs(tmp_path)] == made

@@ -34,7 +34,7 @@ def answering(command: Callable[..., Answer]) -> Callable[..., None]:
 
         machine.keep_freed_memory()
         answer = command(**options)
-        interrupts.settle()  # half an answer would not say that it is one
+        interrupts.ignore_signals()  # half an answer would not say that it is one
         raise typer.Exit(Console(quiet=options["quiet"], as_json=as_json).answer(answer))
 
     return answered

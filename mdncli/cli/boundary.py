@@ -13,7 +13,7 @@ import typer
 from mdncli import interrupts
 from mdncli.cli.app import app
 from mdncli.cli.options import SETTINGS
-from mdncli.errors import MdnError, Stopped, refused
+from mdncli.errors import MdnError, Stopped, translate_os_error
 
 # Typer carries Click or brings its own, by version; either way these are what it raises.
 _UsageError, _CommandLineError = cast(
@@ -32,7 +32,7 @@ def run(arguments: Sequence[str], *, last: bool = False) -> int:
     # beside one busy process a forward pass takes ten times as long as on one thread.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        return interrupts.heed(lambda: _invoke(list(arguments)), last=last)
+        return interrupts.handle_signals(lambda: _invoke(list(arguments)), last=last)
     except Stopped as stopped:
         _report(["interrupted"])
         return 128 + stopped.signal
@@ -64,9 +64,9 @@ def run(arguments: Sequence[str], *, last: bool = False) -> int:
         if os.environ.get("MDN_DEBUG"):
             raise
         if error.filename is None:
-            _report([str(refused(error, "standard output"))])
+            _report([str(translate_os_error(error, "standard output"))])
         else:
-            _report([str(refused(error, error.filename, "cannot be used"))])
+            _report([str(translate_os_error(error, error.filename, "cannot be used"))])
         return 1
     except MemoryError:
         _report(["out of memory; use fewer rows, mixtures or hidden units"])
@@ -87,7 +87,7 @@ def _invoke(arguments: list[str]) -> int:
         app(arguments, prog_name="mdn")
     command = _command()
     if {"-h", "--help"} & {*arguments} or not arguments:
-        _unburden(command)
+        _hide_flag_types(command)
     try:
         with command.make_context("mdn", arguments) as context:
             command.invoke(context)
@@ -102,14 +102,14 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def _unburden(command: Any) -> None:
+def _hide_flag_types(command: Any) -> None:
     """Have help show no type for flags, of a command and all below it."""
     context = typer.Context(command, **SETTINGS)
     for option in command.get_params(context):
         if getattr(option, "is_flag", False):
             option.metavar = ""
     for below in getattr(command, "commands", {}).values():
-        _unburden(below)
+        _hide_flag_types(below)
 
 
 def _internal(error: Exception) -> str:

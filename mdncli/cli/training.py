@@ -28,7 +28,7 @@ from mdncli.cli.options import (
 )
 from mdncli.errors import UsageError
 from mdncli.present.answer import Answer
-from mdncli.trackers import tracked
+from mdncli.trackers import with_trackers
 
 
 @answering
@@ -65,7 +65,7 @@ def train(
     from mdncli.commands import train as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
-    hears = tracked(listener(quiet), track or [])
+    hears = with_trackers(listener(quiet), track or [])
     if resume is not None:
         if profile:
             raise UsageError(
@@ -108,7 +108,7 @@ def crossval(
     from mdncli.commands import crossval as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
-    hears = tracked(listener(quiet), track or [])
+    hears = with_trackers(listener(quiet), track or [])
     return command.crossval(items or [], options, folds, splits, runs_dir, hears)
 
 
@@ -192,7 +192,7 @@ def sweep(
     if fail_fast and max_failures is not None:
         raise UsageError("--fail-fast is --max-failures 0", hint="keep one of them")
     options = overrides(seed, epochs, name, data, target, device, threads)
-    request = command.Request(
+    request = command.SweepRequest(
         search=search,
         trials=trials,
         file=file,

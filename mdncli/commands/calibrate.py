@@ -18,12 +18,12 @@ from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
-from mdncli.store import finite
+from mdncli.store import replace_non_finite
 
 
 def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool = False) -> Answer:
     """Calibrate a run on its validation rows, or remove its calibration."""
-    from mdncli.experiment import calibrated, reopen
+    from mdncli.experiment import calibrate, reopen
 
     run = find_model(reference, runs_dir, listener)
     with run.locked():
@@ -34,16 +34,16 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
             replace(predictor, calibration=None).save(run)
             return Answer(lines=[str(run.path)], document={"run": str(run.path)})
         dataset = reopen(run)
-        found = calibrated(dataset, predictor)
+        found = calibrate(dataset, predictor)
         calibration = found.calibration
         assert calibration is not None
         before = _nll(dataset, replace(found, calibration=None))
         after = _nll(dataset, found)
-        interrupts.settle()
+        interrupts.ignore_signals()
         found.save(run)
     document = {
         "run": str(run.path),
-        **calibration.about(),
+        **calibration.to_json(),
         "conformal_rows": calibration.central.shape[1],
         "nll": {"before": before, "after": after},
     }
@@ -61,7 +61,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
     ]
     verdict, text = _verdict(before, after, f"mdn calibrate {shlex.quote(str(run.path))} --undo")
     return Answer(
-        document=finite(document),
+        document=replace_non_finite(document),
         tables=[
             TextTable(run.id, ("", ""), lines),
             TextTable("Did calibration help?", ("", ""), [(verdict, text)]),

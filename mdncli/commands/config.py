@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from mdncli.config import divide, dump, json_schema, load
+from mdncli.config import dump, json_schema, load, split_arguments
 from mdncli.errors import ConfigError, UsageError
 from mdncli.events import Listener, ignore
 from mdncli.present.answer import Answer
@@ -18,7 +18,7 @@ def check(items: Sequence[str]) -> Answer:
         ConfigError: all faults of all configs.
         UsageError: there is none to check.
     """
-    configs, overrides = divide(items)
+    configs, overrides = split_arguments(items)
     if not configs:
         raise UsageError("no config given", hint="name one, such as sine")
     faults: list[str] = []
@@ -53,7 +53,7 @@ def show(
         UsageError: not exactly one config was given, or the model is not for the data.
         DataError: the data cannot be used as it is.
     """
-    configs, overrides = divide(items)
+    configs, overrides = split_arguments(items)
     if len(configs) != 1:
         raise UsageError(f"{len(configs)} configs given", hint="name one, such as sine")
     config = load(configs[0], overrides, options or {})

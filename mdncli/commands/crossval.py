@@ -21,7 +21,7 @@ from mdncli.density.joined import Joined
 from mdncli.errors import InterruptedRunError, MdnError, UsageError
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification
 from mdncli.evaluation.metrics import evaluate as measure
-from mdncli.evaluation.scoring import named
+from mdncli.evaluation.scoring import find_value
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
@@ -58,7 +58,7 @@ def crossval(
         runs_dir: where the run folder goes; those of the folds are inside it.
         listener: receives progress.
     """
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
     if len(names) != 1:
@@ -68,7 +68,7 @@ def crossval(
         raise UsageError("--folds and --splits both say what is tested", hint="keep one of them")
     options = {**options, "data.folds": folds, "data.splits": None if given is None else str(given)}
     base = configs.load(names[0], overrides, options)
-    ways = _ways(base)
+    ways = _fold_overrides(base)
     cut = [
         configs.load(names[0], overrides, {**options, **way, "name": f"fold{fold}"})
         for fold, way in enumerate(ways)
@@ -77,36 +77,36 @@ def crossval(
     datasets = [first, *(experiment.resplit(first, config) for config in cut[1:])]
     started = time.monotonic()
     about = {"fingerprints": first.fingerprints, "folds": len(ways)}
-    view = None
+    collection = None
     try:
-        with interrupts.unbroken() as stop:
-            with experiment.begin_view(runs_dir, base.name, about, base) as view:
-                pass  # from here on `_give_up` decides what is left of it
-            outcomes = experiment.train(datasets, view.folds, listener, stop)
-        done = _scored(outcomes, datasets)
-        _draw(view, base.name, done)
-        interrupts.settle()
-        answer = _answer(view, base, outcomes, done, time.monotonic() - started)
-        view.write_status("completed" if done else "failed", 0)
+        with interrupts.postpone_stop() as stop:
+            with experiment.begin_collection(runs_dir, base.name, about, base) as collection:
+                pass  # from here on `_discard_unbegun` decides what is left of it
+            outcomes = experiment.train(datasets, collection.folds, listener, stop)
+        done = _score_folds(outcomes, datasets)
+        _draw_figures(collection, base.name, done)
+        interrupts.ignore_signals()
+        answer = _write_result(collection, base, outcomes, done, time.monotonic() - started)
+        collection.write_status("completed" if done else "failed", 0)
         return answer
     except BaseException as error:
-        if view is not None:
-            _give_up(view, error, listener)
+        if collection is not None:
+            _discard_unbegun(collection, error, listener)
         raise
 
 
-def _ways(base: Config) -> list[dict[str, Any]]:
+def _fold_overrides(base: Config) -> list[dict[str, Any]]:
     """Overrides of the config for each fold."""
     data = base.data
     if isinstance(data, FileData) and data.splits is not None:
-        return [{"data.split": split} for split in range(splits.columns(data.splits))]
+        return [{"data.split": split} for split in range(splits.split_count(data.splits))]
     given = {} if data.folds else {"data.folds": FOLDS}
     return [{**given, "data.fold": fold} for fold in range(data.folds or FOLDS)]
 
 
 @dataclass(frozen=True)
 class _Fold:
-    """A fold that is done.
+    """A finished fold: its run, data and scores.
 
     Args:
         number: index, from 0.
@@ -123,14 +123,14 @@ class _Fold:
     @property
     def document(self) -> dict[str, Any]:
         """The fold as JSON."""
-        scores = {key: named(self.scores, key) for key in _averaged(self.dataset)}
+        scores = {key: find_value(self.scores, key) for key in _metric_names(self.dataset)}
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         about = {"fold": self.number, "run": str(self.run.path), "rows": self.scores["rows"]}
         return {**about, **scores}
 
 
-def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
+def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
     """Score the folds that did not fail, each on its own test rows."""
     done = []
     for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
@@ -146,17 +146,17 @@ def _scored(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_F
     return done
 
 
-def _answer(
-    view: RunFolder,
+def _write_result(
+    collection: RunFolder,
     config: Config,
     outcomes: Sequence[Outcome],
     done: Sequence[_Fold],
     seconds: float,
 ) -> Answer:
     """Write the result and return the answer."""
-    means, errors = _averages(done)
+    means, errors = _average_metrics(done)
     result: dict[str, Any] = {
-        "run": str(view.path),
+        "run": str(collection.path),
         "name": config.name,
         "folds": [fold.document for fold in done],
         "mean": means,
@@ -165,11 +165,11 @@ def _answer(
         "seconds": seconds,
         "failed": len(outcomes) - len(done),
     }
-    document = store.finite(result)
-    store.write_json(view.result, {"format": store.FORMAT, **document, "run": view.id})
+    document = store.replace_non_finite(result)
+    store.write_json(collection.result, {"format": store.FORMAT, **document, "run": collection.id})
     faults = [line for o in outcomes if o.error is not None for line in o.error.lines()]
     return Answer(
-        lines=[str(view.path)],
+        lines=[str(collection.path)],
         document=document,
         tables=[_table(done, means, errors)] if done else [],
         faults=faults,
@@ -181,19 +181,19 @@ def _metrics(dataset: Dataset | None) -> Mapping[str, Metric]:
     return CLASS_METRICS if dataset is not None and dataset.classes else METRICS
 
 
-def _averaged(dataset: Dataset | None) -> list[str]:
+def _metric_names(dataset: Dataset | None) -> list[str]:
     """Names of the metrics that are averaged over the folds."""
     known = _metrics(dataset)
     others = classification.OTHER_NAMES if known is CLASS_METRICS else {}
     return [*(name for name, metric in known.items() if metric.averaged), *others]
 
 
-def _averages(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _average_metrics(done: Sequence[_Fold]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Mean over the folds of every metric, and its standard error: their spread over sqrt(K)."""
     means: dict[str, Any] = {}
     errors: dict[str, Any] = {}
-    for key in _averaged(done[0].dataset if done else None):
-        means[key], errors[key] = _average([named(fold.scores, key) for fold in done])
+    for key in _metric_names(done[0].dataset if done else None):
+        means[key], errors[key] = _average([find_value(fold.scores, key) for fold in done])
     return means, errors
 
 
@@ -216,7 +216,11 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
         if heading and isinstance(means.get(name), float)
     }
     rows = [
-        (str(f.number), f"{f.scores['rows']:,}", *(number(named(f.scores, key)) for key in shown))
+        (
+            str(f.number),
+            f"{f.scores['rows']:,}",
+            *(number(find_value(f.scores, key)) for key in shown),
+        )
         for f in done
     ]
     rows.append(("mean", "", *(number(means[key]) for key in shown)))
@@ -226,19 +230,19 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
     )
 
 
-def _draw(view: RunFolder, name: str, done: Sequence[_Fold]) -> None:
+def _draw_figures(collection: RunFolder, name: str, done: Sequence[_Fold]) -> None:
     """Draw the figures of all folds together: each row predicted by a model not trained on it."""
     from mdncli.plots import FIGURES
     from mdncli.present.figures import draw
 
     if not done:
         return
-    subject = _pooled(name, done)
+    subject = _pool_folds(name, done)
     applying = [key for key, figure in FIGURES.items() if figure.applies(subject)]
-    draw(view, FIGURES, applying, subject)
+    draw(collection, FIGURES, applying, subject)
 
 
-def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
+def _pool_folds(name: str, done: Sequence[_Fold]) -> Subject:
     from mdncli.plots.subject import PlotRows, Subject
     from mdncli.present.subjects import rows
 
@@ -265,14 +269,14 @@ def _pooled(name: str, done: Sequence[_Fold]) -> Subject:
     )
 
 
-def _give_up(view: RunFolder, error: BaseException, listener: Listener) -> None:
+def _discard_unbegun(collection: RunFolder, error: BaseException, listener: Listener) -> None:
     """Keep the folder if any fold has begun, or else delete it."""
     with contextlib.suppress(MdnError, OSError):
-        begun = store.runs(view.folds)
+        begun = store.runs(collection.folds)
         interrupted = isinstance(error, InterruptedRunError) or not isinstance(error, Exception)
         state = "interrupted" if interrupted else "failed"
-        view.write_status(state, 0, None if interrupted else str(error))
+        collection.write_status(state, 0, None if interrupted else str(error))
         if not begun:
-            store.discard(view)
+            store.discard(collection)
         elif interrupted:
-            listener(Note(f"{len(begun)} folds are in {view.folds}, each can be resumed"))
+            listener(Note(f"{len(begun)} folds are in {collection.folds}, each can be resumed"))

@@ -18,7 +18,7 @@ from mdncli.errors import DataError, MdnError
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, conformal
 from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
-from mdncli.evaluation.scoring import named
+from mdncli.evaluation.scoring import find_value
 from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
@@ -26,7 +26,7 @@ from mdncli.present.formats import number, significant
 from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 from mdncli.store.values import mapping_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def evaluate(
     skip_invalid: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import reopen, scored, spaced
+    from mdncli.experiment import predicted_chunks, reopen, select_spaced
 
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
@@ -59,16 +59,18 @@ def evaluate(
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
             assert dataset is not None
-            return dataset.chunks(by, test if most is None else spaced(test, most), parts=True)
+            return dataset.chunks(
+                by, test if most is None else select_spaced(test, most), parts=True
+            )
     else:
-        _warn_of_own(run, data, listener)
+        _warn_of_training_table(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
         dataset = _dataset(run, listener)
         rows = f"rows of {data}"
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
-            chosen = given if most is None else given[spaced(np.arange(given.rows), most)]
-            return scored(by, chosen, parts=True)
+            chosen = given if most is None else given[select_spaced(np.arange(given.rows), most)]
+            return predicted_chunks(by, chosen, parts=True)
 
     targets = list(predictor.encoding.targets)
 
@@ -88,16 +90,18 @@ def evaluate(
             if not predictor.classes:
                 some = chunks(predictor, CONFORMAL_ROWS)
                 result["conformal"] = conformal.coverage(some, calibration, targets)
-    result = finite(result)
-    shown = _of_classes(result, rows) if predictor.classes else _of_numbers(result, targets, rows)
+    result = replace_non_finite(result)
+    shown = (
+        _class_lines(result, rows) if predictor.classes else _number_lines(result, targets, rows)
+    )
     return Answer(document=result, tables=shown)
 
 
 def _reference(run: RunFolder, dataset: Dataset) -> tuple[dict[str, Conditional], np.ndarray]:
     """The distributions of the training targets without x, and their standard deviations (D,)."""
-    from mdncli.experiment import recall, unconditional
+    from mdncli.experiment import recorded_recipe, unconditional
 
-    return unconditional(dataset, recall(run, dataset.config, dataset).scale_floor)
+    return unconditional(dataset, recorded_recipe(run, dataset.config, dataset).scale_floor)
 
 
 def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
@@ -111,7 +115,7 @@ def _dataset(run: RunFolder, listener: Listener) -> Dataset | None:
         return None
 
 
-def _warn_of_own(run: RunFolder, data: Path, listener: Listener) -> None:
+def _warn_of_training_table(run: RunFolder, data: Path, listener: Listener) -> None:
     """Warn where a table is the one that the run has learned from."""
     own = mapping_of((run.find_json(run.provenance) or {}).get("fingerprints")).get("data")
     if own == table.fingerprint_file(data):
@@ -123,7 +127,7 @@ def _rows(
     run: RunFolder, predictor: Predictor, data: Path, listener: Listener, skip_invalid: bool
 ) -> Table:
     """The rows of another table, without those that the run's own config would leave out."""
-    from mdncli.experiment import usable
+    from mdncli.experiment import mask_usable
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
@@ -133,7 +137,7 @@ def _rows(
         if not kept.any():
             raise DataError(f"{data}: no row can be scored", hint="correct some")
     elif drops(run):
-        kept = usable(rows, names)
+        kept = mask_usable(rows, names)
     elif error := gaps(encoding, [rows], targets=True):
         raise error
     else:
@@ -148,12 +152,16 @@ def _rows(
     return rows[kept]
 
 
-def _of_classes(result: dict[str, Any], rows: str) -> list[TextTable]:
+def _class_lines(result: dict[str, Any], rows: str) -> list[TextTable]:
     reference = (result["reference"] or {}).get("class_shares", {})
     lines = [
-        (metric.label, *_figures(metric, name, result), _said(metric, named(reference, name)))
+        (
+            metric.label,
+            *_format_with_error(metric, name, result),
+            _format_metric(metric, find_value(reference, name)),
+        )
         for name, metric in CLASS_METRICS.items()
-        if _applies(name, result)
+        if _is_computed(name, result)
     ]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
     caption = (
@@ -174,7 +182,7 @@ CONFORMAL_ROWS = 5_000
 """Most rows, evenly spaced, to check conformal intervals and regions on."""
 
 
-def _of_numbers(result: dict[str, Any], targets: list[str], rows: str) -> list[TextTable]:
+def _number_lines(result: dict[str, Any], targets: list[str], rows: str) -> list[TextTable]:
     scores, intervals = _metrics(result, targets), _intervals(result, targets)
     columns, caption = ["metric", "value", "std. error"], ""
     headings = [text for metric in _LEVELLED.values() for text in (metric.label, "std. error")]
@@ -202,19 +210,24 @@ def _metrics(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]]:
     alone = {name: metric for name, metric in METRICS.items() if metric.scope == "targets"}
     lines: list[Sequence[str]] = []
     for _, alike in groupby(together, lambda name: together[name].unit):
-        names = [name for name in alike if _applies(name, result)]
-        lines += [(METRICS[name].label, *_figures(METRICS[name], name, result)) for name in names]
+        names = [name for name in alike if _is_computed(name, result)]
+        lines += [
+            (METRICS[name].label, *_format_with_error(METRICS[name], name, result))
+            for name in names
+        ]
         lines += _references([name for name in names if METRICS[name].referred], result)
-    for target, part in _parts(result, targets):
+    for target, scores in _metrics_by_target(result, targets):
         suffix = f" of {target}" if len(targets) > 1 else ""
         for name, metric in alone.items():
-            if _applies(name, part):
-                lines.append((metric.label + suffix, *_figures(metric, name, part)))
+            if _is_computed(name, scores):
+                lines.append((metric.label + suffix, *_format_with_error(metric, name, scores)))
                 lines += _references([name] if metric.referred else [], result, target, suffix)
     return lines
 
 
-def _parts(result: dict[str, Any], targets: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _metrics_by_target(
+    result: dict[str, Any], targets: list[str]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """Metrics of every target, by its name."""
     yield from result.get("targets", {targets[0]: result}).items()
 
@@ -226,26 +239,26 @@ def _references(
     for name in names:
         metric = METRICS[name]
         for what, whole in (result["reference"] or {}).items():
-            part = whole.get("targets", {}).get(target, whole)
+            scores = whole.get("targets", {}).get(target, whole)
             label = f"{metric.label}{suffix}, baseline: {REFERENCES[what]} that ignores the inputs"
-            yield label, *_figures(metric, name, part)
+            yield label, *_format_with_error(metric, name, scores)
 
 
-def _applies(name: str, part: Mapping[str, Any]) -> bool:
+def _is_computed(name: str, scores: Mapping[str, Any]) -> bool:
     """True of a metric that was computed: it has a standard error then, if only null."""
     *above, last = name.split(".")
     for key in ("se", *above):
-        part = part.get(key, {})
-    return last in part
+        scores = scores.get(key, {})
+    return last in scores
 
 
-def _figures(metric: Metric, name: str, part: Mapping[str, Any]) -> tuple[str, str]:
+def _format_with_error(metric: Metric, name: str, scores: Mapping[str, Any]) -> tuple[str, str]:
     """Format a metric and its standard error."""
-    figure, error = named(part, name), named(part["se"], name)
-    return _said(metric, figure), _said(metric, error)
+    figure, error = find_value(scores, name), find_value(scores["se"], name)
+    return _format_metric(metric, figure), _format_metric(metric, error)
 
 
-def _said(metric: Metric, value: float | None) -> str:
+def _format_metric(metric: Metric, value: float | None) -> str:
     """Format a metric: one in the target's unit may be of any size."""
     return significant(value) if metric.unit.startswith("target") else number(value)
 
@@ -254,27 +267,29 @@ def _intervals(result: dict[str, Any], targets: list[str]) -> list[Sequence[str]
     """Coverage and mean width of the central intervals."""
     return [
         (
-            _set(level, target, targets),
+            _level_label(level, target, targets),
             *(
-                _said(metric, named(figures, name)[level])
+                _format_metric(metric, find_value(figures, name)[level])
                 for name, metric in _LEVELLED.items()
-                for figures in (part, part["se"])
+                for figures in (scores, scores["se"])
             ),
         )
-        for target, part in _parts(result, targets)
-        for level in part["coverage"]
+        for target, scores in _metrics_by_target(result, targets)
+        for level in scores["coverage"]
     ]
 
 
 def _conformal(result: dict[str, Any], targets: list[str]) -> Iterator[Sequence[str]]:
-    for name, part in result.get("targets", {targets[0]: result}).items():
-        for level, own in part["central"].items():
-            both = [number(kind[key]) for kind in (own, part["regions"][level]) for key in _COVERED]
-            yield _set(level, name, targets), *both
+    for name, scores in result.get("targets", {targets[0]: result}).items():
+        for level, own in scores["central"].items():
+            both = [
+                number(kind[key]) for kind in (own, scores["regions"][level]) for key in _COVERED
+            ]
+            yield _level_label(level, name, targets), *both
 
 
 _COVERED = ("coverage", "se")
 
 
-def _set(level: str, target: str, targets: Sequence[str]) -> str:
+def _level_label(level: str, target: str, targets: Sequence[str]) -> str:
     return f"{float(level):.0%}" + (f" of {target}" if len(targets) > 1 else "")

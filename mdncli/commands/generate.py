@@ -42,7 +42,7 @@ def generate(
     force: bool,
 ) -> Answer:
     """Draw a dataset into a new run folder, or its table to `output`."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if len(names) > 1:
         raise UsageError(f"one dataset at a time, not {', '.join(names)}")
     name = names[0] if names else configs.DEFAULT_DATASET
@@ -59,12 +59,12 @@ def generate(
         writing.require_format(free(output, force=force))
     dataset = experiment.prepare(config, listener)
     # Quick to draw again: no unfinished folder is left behind.
-    with experiment.begin(dataset, runs_dir) as run:
+    with experiment.begin_run(dataset, runs_dir) as run:
         picture = _picture(dataset, run)
         files = [_table(dataset, run, output), picture]
         store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})
         run.write_status("completed", 0)
-        interrupts.settle()
+        interrupts.ignore_signals()
     return Answer(lines=[str(run.path)], document={"run": str(run.path), "files": files})
 
 

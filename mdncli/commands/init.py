@@ -15,10 +15,10 @@ import numpy as np
 
 from mdncli import config as configs
 from mdncli import store
-from mdncli.config import WIDTH, FileData, clip, commented, written
+from mdncli.config import WIDTH, FileData, clip, commented, to_yaml
 from mdncli.data import table
 from mdncli.data.column import Column
-from mdncli.data.encoding import complete
+from mdncli.data.encoding import mask_complete
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
@@ -86,7 +86,7 @@ def init(source: str | None, target: str | None, output: str | None, *, force: b
         raise UsageError(
             "nothing to start from", hint="name a table, or an example of mdn init --list"
         )
-    path = configs.locate(source)
+    path = configs.find_file(source)
     example = source if path == configs.builtin().get(source) else None
     if example is None and not configs.is_table(source):
         raise UsageError(
@@ -101,7 +101,7 @@ def init(source: str | None, target: str | None, output: str | None, *, force: b
     if not to_stdout:
         free(file, force=force)
     if example is None:
-        text = _of_table(source, target, file)
+        text = _config_for_table(source, target, file)
     elif target is not None:
         raise UsageError(f"--target {target}: is for a table, not for the example {example}")
     else:
@@ -115,12 +115,12 @@ def init(source: str | None, target: str | None, output: str | None, *, force: b
 def _argument(file: Path) -> str:
     """A file as a shell and `mdn train` take it."""
     text = str(file)
-    if text.startswith("-") or configs.divide([text])[1]:
+    if text.startswith("-") or configs.split_arguments([text])[1]:
         text = f"./{text}"
     return shlex.quote(text)
 
 
-def _of_table(source: str, target: str | None, file: Path) -> str:
+def _config_for_table(source: str, target: str | None, file: Path) -> str:
     """Config for a table, validated on the data before it is written."""
     whole = table.read(source)
     if target is None:
@@ -189,14 +189,14 @@ class Draft:
 def _draft(whole: Table, targets: Sequence[str]) -> Draft:
     whole.require(targets)
     others = [name for name in whole.columns if name not in targets]
-    left_out = {name: why for name in others if (why := _unfit(whole.column(name)))}
-    if not complete(whole, targets).all():
+    left_out = {name: why for name in others if (why := _reason_to_skip(whole.column(name)))}
+    if not mask_complete(whole, targets).all():
         # Incomplete rows must be dropped then: a mostly missing column would drop nearly all rows.
         gaps = {name: whole.column(name).missing().mean() for name in others}
         scarce = {n: f"is missing in {gap:.0%} of the rows" for n, gap in gaps.items() if gap > 0.5}
         left_out = scarce | left_out
     inputs = [name for name in others if name not in left_out]
-    missing, because = _missing(whole, inputs, targets)
+    missing, because = _missing_policy(whole, inputs, targets)
     hints = {
         name: hint
         for name in (*targets, *inputs[:MOST_DESCRIBED])
@@ -206,7 +206,7 @@ def _draft(whole: Table, targets: Sequence[str]) -> Draft:
     return Draft(inputs, left_out, codes, hints, missing, because)
 
 
-def _unfit(column: Column) -> str:
+def _reason_to_skip(column: Column) -> str:
     """Reason to leave out a column; empty if it is usable."""
     present = column.values[~column.missing()]
     distinct = len(np.unique(present))
@@ -221,13 +221,13 @@ def _unfit(column: Column) -> str:
     return ""
 
 
-def _missing(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tuple[str, str]:
+def _missing_policy(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tuple[str, str]:
     names = [*inputs, *targets]
-    kept = complete(whole, names)
+    kept = mask_complete(whole, names)
     lost = int((~kept).sum())
     if not lost:
         return "error", ""
-    gaps = {name: int((~complete(whole, [name])).sum()) for name in names}
+    gaps = {name: int((~mask_complete(whole, [name])).sum()) for name in names}
     listed = [f"{clip(name)} {gap:,}" for name, gap in gaps.items() if gap]
     said = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
     found = f"Missing values in {lost:,} of {whole.rows:,} rows ({said})"
@@ -296,19 +296,19 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     )
     yield "data:"
     if far:
-        yield f"  file: {written(data.file)}"
+        yield f"  file: {to_yaml(data.file)}"
     else:
-        yield from _line(f"  file: {written(near)}", "relative to this file")
+        yield from _line(f"  file: {to_yaml(near)}", "relative to this file")
     target = data.target[0] if len(data.target) == 1 else data.target
     described = "; ".join(_description(whole.column(name)) for name in data.target)
-    yield from _line(f"  target: {written(target)}", described)
+    yield from _line(f"  target: {to_yaml(target)}", described)
     if dataset.classes and whole.column(data.target[0]).kind != "text":
         yield from _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
     if not dataset.classes and len(data.target) == 1 and _is_code(whole.column(data.target[0])):
         yield from _line("  # task: classification", "uncomment if these numbers are classes")
     yield from _inputs(whole, draft)
     if draft.codes:
-        names = written(tuple(draft.codes))
+        names = to_yaml(tuple(draft.codes))
         yield from _line(f"  # categorical: {names}", "uncomment those whose order means nothing")
     yield from _transforms(draft)
     if draft.because:
@@ -340,13 +340,13 @@ def _comment(text: str, indent: str = "") -> list[str]:
 
 def _inputs(whole: Table, draft: Draft) -> Iterator[str]:
     if len(draft.inputs) > MOST_DESCRIBED:
-        yield f"  inputs: {written(tuple(draft.inputs))}"
+        yield f"  inputs: {to_yaml(tuple(draft.inputs))}"
     else:
         yield "  inputs:"
         for name in draft.inputs:
-            yield from _line(f"    - {written(name)}", _description(whole.column(name)))
+            yield from _line(f"    - {to_yaml(name)}", _description(whole.column(name)))
     for name, why in [*draft.left_out.items()][:MOST_DESCRIBED]:
-        yield from _line(f"    # - {written(name)}", f"left out: {why}")
+        yield from _line(f"    # - {to_yaml(name)}", f"left out: {why}")
 
 
 def _transforms(draft: Draft) -> Iterator[str]:
@@ -355,7 +355,7 @@ def _transforms(draft: Draft) -> Iterator[str]:
         yield from _line(f"  {mark}transform:", "NLLs stay in the target's own units")
     for name, hint in draft.hints.items():
         mark = "  " if hint.applied else "  # " if draft.transform else "#   "
-        yield from _line(f"  {mark}{written(name)}: {hint.transform}", hint.why)
+        yield from _line(f"  {mark}{to_yaml(name)}: {hint.transform}", hint.why)
 
 
 def _description(column: Column) -> str:
@@ -364,7 +364,7 @@ def _description(column: Column) -> str:
     if column.kind == "boolean":
         return f"true or false{gaps}"
     if column.kind == "text":
-        shown = ", ".join(written(clip(label)) for label in column.labels[:4])
+        shown = ", ".join(to_yaml(clip(label)) for label in column.labels[:4])
         more = ", ..." if len(column.labels) > 4 else ""
         return f"{len(column.labels):,} categories: {shown}{more}{gaps}"
     values = column.values[np.isfinite(column.values)]

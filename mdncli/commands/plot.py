@@ -76,23 +76,23 @@ def plot(
             )
     chosen = names or applying
     if len(runs) == 1:
-        return _drawn(runs[0], subjects, chosen)
-    from mdncli.experiment import begin_view
+        return _draw_figures(runs[0], subjects, chosen)
+    from mdncli.experiment import begin_collection
 
     about = {"runs": [run.id for run in runs]}
     # Quick to draw again: no unfinished folder is left behind.
-    with begin_view(runs_dir, name or "plot", about) as view:
-        answer = _drawn(view, subjects, chosen)
-        result = {"format": store.FORMAT, "run": view.id, "name": name or "plot"}
-        store.write_json(view.result, {**result, **about})
-        view.write_status("completed", 0)
-        interrupts.settle()
+    with begin_collection(runs_dir, name or "plot", about) as collection:
+        answer = _draw_figures(collection, subjects, chosen)
+        result = {"format": store.FORMAT, "run": collection.id, "name": name or "plot"}
+        store.write_json(collection.result, {**result, **about})
+        collection.write_status("completed", 0)
+        interrupts.ignore_signals()
     return answer
 
 
 def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
     """The figures of a sweep: the NLL of its trials over the keys that vary."""
-    from mdncli.plots.swept import Swept
+    from mdncli.plots.swept import SweepTrials
 
     run = next(filter(is_sweep, runs))
     if len(runs) > 1:
@@ -113,7 +113,7 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
     if not found:
         raise RunNotFoundError(f"{run.path}: no trial has an NLL yet", hint="see mdn runs show")
     trials, overrides, nlls = map(list, zip(*found, strict=True))
-    swept = Swept(run.name, overrides, nlls, [trial.history for trial in trials])
+    swept = SweepTrials(run.name, overrides, nlls, [trial.history for trial in trials])
     applying = [name for name, figure in SWEEP_FIGURES.items() if figure.applies(swept)]
     if wrong := [name for name in names if name not in applying]:
         raise UsageError(
@@ -179,6 +179,6 @@ def _subjects(runs: Sequence[RunFolder], listener: Listener) -> list[Subject]:
     return subjects
 
 
-def _drawn(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
+def _draw_figures(run: RunFolder, subjects: Sequence[Subject], names: Sequence[str]) -> Answer:
     files = draw(run, FIGURES, names, *subjects)
     return Answer(lines=files, document={"run": str(run.path), "files": files})

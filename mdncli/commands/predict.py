@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mdncli import predictor as predictors
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
-from mdncli.data.table import Columns, Records, Table
-from mdncli.data.writing import SEPARATORS, extending
+from mdncli.data.table import Columns, SeparatedRows, Table
+from mdncli.data.writing import SEPARATORS, open_extender
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
@@ -36,7 +36,7 @@ QUANTILES = "0.05,0.5,0.95"
 
 MOST_THREADS = 4
 
-TablePart = tuple[Table, Columns | Records]
+TablePiece = tuple[Table, Columns | SeparatedRows]
 """Rows to predict at, and their original columns or records."""
 
 Kept = NDArray[np.bool_]
@@ -64,28 +64,30 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
 
     For classes, these are the most probable class and the probability of each.
     """
-    asked = Asked.of(request)
+    asked = Summaries.of(request)
     if request.output not in (None, "-"):
         free(Path(request.output), force=request.force)
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
     if predictor.classes:
         _refuse_of_numbers(request)
-    claims = _claims(run, predictor, asked)
+    claims = _levels_by_target(run, predictor, asked)
     tally = InvalidRows()
-    parts = _in_order(
-        lambda some: _predicted(predictor, asked, claims, *some),
-        _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
+    pieces = _map_in_order(
+        lambda some: _predict_piece(predictor, asked, claims, *some),
+        _predictable_rows(
+            run, predictor.encoding, _read_pieces(run, predictor, request, listener), request, tally
+        ),
     )
-    first, rows = next(parts, None), 0
+    first, rows = next(pieces, None), 0
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
     # No output is created before the input has proved readable.
     with (
         destination(request.output, run.predictions, "predict") as target,
-        extending(target) as extend,
+        open_extender(target) as extend,
     ):
-        for written, added in chain([first], parts):
+        for written, added in chain([first], pieces):
             extend(written, added)
             rows += len(next(iter(added.values())))
     document = {"run": str(run.path), "files": [], "rows": rows}
@@ -101,7 +103,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
 
 
 @dataclass(frozen=True)
-class Asked:
+class Summaries:
     """Requested summaries of each target, and the names of their columns.
 
     Attributes:
@@ -110,7 +112,7 @@ class Asked:
         names: of the columns of both.
         regions: the masses of highest-density regions, by the names of their columns.
         modes: whether modes are asked for.
-        parts: whether the parts of the standard deviation are.
+        parts: whether the two parts of the standard deviation are.
     """
 
     levels: Sequence[float]
@@ -123,11 +125,13 @@ class Asked:
 
     @classmethod
     def of(cls, request: PredictRequest) -> Self:
-        levels = _levels(request.quantiles)
+        levels = _parse_levels(request.quantiles)
         names = [f"q{level}" for level in levels]
-        for _, percent in _masses("--interval", request.intervals):
+        for _, percent in _parse_masses("--interval", request.intervals):
             names += [f"lo{percent}", f"hi{percent}"]
-        regions = {f"hdr{percent}": mass for mass, percent in _masses("--hdr", request.regions)}
+        regions = {
+            f"hdr{percent}": mass for mass, percent in _parse_masses("--hdr", request.regions)
+        }
         if request.conformal and not (request.intervals or regions):
             raise UsageError(
                 "--conformal is for intervals and regions", hint="add --interval 0.9 or --hdr 0.9"
@@ -148,32 +152,34 @@ class Asked:
             yield from (("mode", float), ("modes", str))
 
 
-class _Claims(NamedTuple):
+class _NominalLevels(NamedTuple):
     """Levels of quantiles and masses of regions."""
 
     levels: Sequence[float]
     regions: Sequence[float]
 
 
-def _claims(run: RunFolder, predictor: Predictor, asked: Asked) -> list[_Claims]:
+def _levels_by_target(
+    run: RunFolder, predictor: Predictor, asked: Summaries
+) -> list[_NominalLevels]:
     """Levels and masses for each target; a calibration sets those of conformal ones."""
     calibration = predictor.calibration
     if asked.conformal and calibration is None:
         raise UsageError(
             f"{run.path}: is not calibrated", hint=f"calibrate it with mdn calibrate {run.path}"
         )
-    claims: list[_Claims] = []
+    claims: list[_NominalLevels] = []
     for target in range(len(predictor.encoding.targets)):
         intervals, regions = asked.intervals, list(asked.regions.values())
         if asked.conformal and calibration is not None:
             intervals = [calibration.level("central", mass, target) for mass in intervals]
             regions = [calibration.level("regions", mass, target) for mass in regions]
         ends = [end for mass in intervals for end in ((1 - mass) / 2, (1 + mass) / 2)]
-        claims.append(_Claims([*asked.levels, *ends], regions))
+        claims.append(_NominalLevels([*asked.levels, *ends], regions))
     return claims
 
 
-def _masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]:
+def _parse_masses(option: str, masses: Sequence[float]) -> Iterator[tuple[float, str]]:
     """Parse the masses of an option, and format each in percent."""
     seen: set[str] = set()
     for mass in masses:
@@ -205,7 +211,7 @@ def _refuse_of_numbers(request: PredictRequest) -> None:
             )
 
 
-def _levels(text: str) -> list[float]:
+def _parse_levels(text: str) -> list[float]:
     levels: list[float] = []
     for word in text.split(","):
         try:
@@ -225,9 +231,9 @@ def _levels(text: str) -> list[float]:
     return levels
 
 
-def _parts(
+def _read_pieces(
     run: RunFolder, predictor: Predictor, request: PredictRequest, listener: Listener
-) -> Iterator[TablePart]:
+) -> Iterator[TablePiece]:
     encoding = predictor.encoding
     if request.at is None:
         from mdncli.experiment import reopen
@@ -237,7 +243,7 @@ def _parts(
             raise DataError(f"{run.path}: has no test rows", hint="name rows with --at")
         rows = dataset.table[dataset.split.test]
         listener(Note(f"predicting at the {rows.rows:,} test rows"))
-        return _typed(rows)
+        return _parse_columns(rows)
     source = sys.stdin.buffer if request.at == "-" else request.at
     written = "x.csv" if request.output in (None, "-") else request.output
     separator = SEPARATORS.get(Path(written).suffix.lower())
@@ -250,36 +256,36 @@ def _parts(
             separator=separator,
         )
     # A column of a typed format has one type from the first row to the last.
-    return _typed(table.read(source, text=encoding.text_columns))
+    return _parse_columns(table.read(source, text=encoding.text_columns))
 
 
-def _typed(rows: Table) -> Iterator[TablePart]:
-    for part in table.parts(rows):
-        yield part, part.arrays()
+def _parse_columns(rows: Table) -> Iterator[TablePiece]:
+    for piece in table.pieces(rows):
+        yield piece, piece.arrays()
 
 
-def _kept(
+def _predictable_rows(
     run: RunFolder,
     encoding: Encoding,
-    parts: Iterator[TablePart],
+    pieces: Iterator[TablePiece],
     request: PredictRequest,
     tally: InvalidRows,
-) -> Iterator[tuple[TablePart, Kept]]:
+) -> Iterator[tuple[TablePiece, Kept]]:
     """Rows to write, and the mask of those predicted at.
 
     Rows that cannot be encoded are left out if the request says so. Else those with a gap stay,
     without predictions, if the run was trained without such rows, and are refused if it was not.
     """
-    for rows, written in parts:
+    for rows, written in pieces:
         if request.skip_invalid:
             kept = encoding.encodable(rows) & _readable_targets(encoding, rows)
             tally.add(rows, kept)
             if kept.any():
-                yield (rows[kept], _some(written, kept)), np.ones(kept.sum(), np.bool_)
+                yield (rows[kept], _keep_rows(written, kept)), np.ones(kept.sum(), np.bool_)
             continue
         found = encoding.gaps(rows)
         if found and not drops(run):
-            error = gaps(encoding, chain([rows], (later for later, _ in parts)))
+            error = gaps(encoding, chain([rows], (later for later, _ in pieces)))
             assert error is not None
             raise error
         kept = np.ones(rows.rows, np.bool_)
@@ -294,27 +300,31 @@ def _readable_targets(encoding: Encoding, rows: Table) -> Kept:
     known = [name for name in encoding.targets if name in rows.columns]
     if encoding.classes:
         return encoding.known_classes(rows) if known else np.ones(rows.rows, np.bool_)
-    return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spelled, known)])
+    return np.logical_and.reduce([np.ones(rows.rows, np.bool_), *map(rows.spells_numbers, known)])
 
 
-def _some(written: Columns | Records, kept: Kept) -> Columns | Records:
-    if isinstance(written, Records):
+def _keep_rows(written: Columns | SeparatedRows, kept: Kept) -> Columns | SeparatedRows:
+    if isinstance(written, SeparatedRows):
         import polars as pl
 
         return written._replace(texts=written.texts.filter(pl.Series(kept)))
     return {name: np.asarray(values)[kept] for name, values in written.items()}
 
 
-def _predicted(
-    predictor: Predictor, asked: Asked, claims: Sequence[_Claims], part: TablePart, kept: Kept
-) -> tuple[Columns | Records, dict[str, np.ndarray]]:
+def _predict_piece(
+    predictor: Predictor,
+    asked: Summaries,
+    claims: Sequence[_NominalLevels],
+    table_piece: TablePiece,
+    kept: Kept,
+) -> tuple[Columns | SeparatedRows, dict[str, np.ndarray]]:
     """Existing columns of some rows, and the predicted ones."""
-    rows, written = part
+    rows, written = table_piece
     encoding = predictor.encoding
     known = set(encoding.targets) <= set(rows.columns)
     added = {
         name: np.full(rows.rows, "", object) if kind is str else np.full(rows.rows, np.nan)
-        for name, kind in _added(encoding, asked, known=known)
+        for name, kind in _new_columns(encoding, asked, known=known)
     }
     numbers = np.flatnonzero(kept)
     with remedied():
@@ -324,10 +334,10 @@ def _predicted(
             at = numbers[piece]
             parts = predictor.variance_parts(usable[piece]) if asked.parts else ()
             given = None if y is None else y[at]
-            described = _described(predicted, asked, claims, parts, given)
+            described = _column_values(predicted, asked, claims, parts, given)
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
-    names = written.names if isinstance(written, Records) else written
+    names = written.names if isinstance(written, SeparatedRows) else written
     if clash := [name for name in added if name in names]:
         raise DataError(
             f"{rows.source}: has a column {clash[0]!r}, as the predictions do",
@@ -336,7 +346,9 @@ def _predicted(
     return written, added
 
 
-def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[str, type]]:
+def _new_columns(
+    encoding: Encoding, asked: Summaries, *, known: bool
+) -> Iterator[tuple[str, type]]:
     """New columns by name."""
     for name in encoding.targets:
         if encoding.classes:
@@ -352,10 +364,10 @@ def _added(encoding: Encoding, asked: Asked, *, known: bool) -> Iterator[tuple[s
         yield "log_prob", float
 
 
-def _described(
+def _column_values(
     predicted: Distribution,
-    asked: Asked,
-    claims: Sequence[_Claims],
+    asked: Summaries,
+    claims: Sequence[_NominalLevels],
     parts: Sequence[np.ndarray],
     y: np.ndarray | None,
 ) -> Iterator[np.ndarray]:
@@ -364,13 +376,16 @@ def _described(
         yield np.array(predicted.labels, object)[predicted.mode()]
         yield from predicted.probabilities().T
     elif isinstance(predicted, Conditional):
-        yield from _of_numbers(predicted, asked, claims, parts)
+        yield from _number_columns(predicted, asked, claims, parts)
     if y is not None:
         yield predicted.log_prob(y)
 
 
-def _of_numbers(
-    predicted: Conditional, asked: Asked, claims: Sequence[_Claims], parts: Sequence[np.ndarray]
+def _number_columns(
+    predicted: Conditional,
+    asked: Summaries,
+    claims: Sequence[_NominalLevels],
+    parts: Sequence[np.ndarray],
 ) -> Iterator[np.ndarray]:
     mean, std = predicted.mean(), predicted.std()
     alike = all(claim.levels == claims[0].levels for claim in claims)
@@ -385,15 +400,15 @@ def _of_numbers(
             yield from quantiles[:, :, d].T
         for mass in claim.regions:
             found = own.hdr(mass)
-            yield _listed(found.low, found.high)
+            yield _format_pairs(found.low, found.high)
         if asked.modes:
             modes = own.modes()
             highest = np.nanargmax(modes.log_density, axis=1)
             yield modes.location[np.arange(len(highest)), highest]
-            yield _listed(modes.location, modes.mass)
+            yield _format_pairs(modes.location, modes.mass)
 
 
-def _listed(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def _format_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pairs (N, M), each row's up to the first NaN, as texts "a:b;a:b", (N,)."""
     texts = np.empty(len(first), object)
     for row, pairs in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
@@ -405,7 +420,9 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
-def _in_order(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> Iterator[_Result]:
+def _map_in_order(
+    function: Callable[[_Item], _Result], items: Iterable[_Item]
+) -> Iterator[_Result]:
     """`map` on several threads, in order, with at most one more item in memory than threads."""
     threads = min(MOST_THREADS, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:

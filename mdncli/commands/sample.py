@@ -14,7 +14,7 @@ from mdncli import predictor as predictors
 from mdncli.data import table
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
-from mdncli.data.writing import appending
+from mdncli.data.writing import open_appender
 from mdncli.density.arrays import tiles
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
@@ -61,7 +61,7 @@ def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Lis
     _check(request)
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
-    at = _where(run, predictor, request, listener)
+    at = _input_rows(run, predictor, request, listener)
     count = request.count or (1 if predictor.encoding.inputs else GRID_POINTS)
     if at.rows * count > MOST_DRAWS:
         raise UsageError(
@@ -70,10 +70,12 @@ def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Lis
     every = -(-at.rows * count // MOST_PICTURED)
     pictured: dict[float, list[dict[str, np.ndarray]]] = {}
     with destination(request.output, run.samples, "sample") as target:
-        with appending(target) as append:
+        with open_appender(target) as append:
             for temperature in temperatures:
-                drawn = _drawn(predictor, at, count, request, temperature)
-                for columns in drawn if len(temperatures) == 1 else _marked(drawn, temperature):
+                drawn = _draw_rows(predictor, at, count, request, temperature)
+                for columns in (
+                    drawn if len(temperatures) == 1 else _add_temperature(drawn, temperature)
+                ):
                     append(columns)
                     if request.plot:
                         some = {name: values[::every] for name, values in columns.items()}
@@ -127,7 +129,7 @@ def _check(request: SampleRequest) -> None:
             free(path.with_suffix(".png"), force=request.force)
 
 
-def _where(
+def _input_rows(
     run: RunFolder, predictor: Predictor, request: SampleRequest, listener: Listener
 ) -> Table:
     """The rows to draw at."""
@@ -177,10 +179,10 @@ def _grid(predictor: Predictor, grid: str | None) -> np.ndarray:
     return np.linspace(low, high, count)
 
 
-def _drawn(
+def _draw_rows(
     predictor: Predictor, at: Table, count: int, request: SampleRequest, temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Draws in long form and in parts: input columns, the draw's number, the targets.
+    """Draws in long form and in pieces: input columns, the draw's number, the targets.
 
     All temperatures use the same random numbers, so that they differ in nothing else.
     """
@@ -193,7 +195,7 @@ def _drawn(
     ):
         for some, points in tiles(predicted.rows, count, size=DRAWS_AT_ONCE):
             numbers = np.arange(points.start, points.stop)
-            draws = predictor.encoding.written(predicted[some].sample(rng, len(numbers)))
+            draws = predictor.encoding.to_table_values(predicted[some].sample(rng, len(numbers)))
             inputs = {
                 name: np.repeat(at[rows][some].column(name).array(), len(numbers))
                 for name in predictor.encoding.inputs
@@ -205,11 +207,11 @@ def _drawn(
             yield {**inputs, label: np.tile(numbers, len(draws)), **targets}
 
 
-def _marked(
-    parts: Iterator[dict[str, np.ndarray]], temperature: float
+def _add_temperature(
+    pieces: Iterator[dict[str, np.ndarray]], temperature: float
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws with a first column that names their temperature."""
-    for columns in parts:
+    for columns in pieces:
         label = "temp"
         while label in columns:
             label += "_"
@@ -236,9 +238,10 @@ def _plot(
     from mdncli.present.subjects import of_dataset
 
     data, subjects = of_dataset(reopen(run)), []
-    for temperature, parts in draws.items():
+    for temperature, pieces in draws.items():
         x, y = (
-            np.concatenate([_matrix(part, names) for part in parts]) for names in (inputs, targets)
+            np.concatenate([_matrix(piece, names) for piece in pieces])
+            for names in (inputs, targets)
         )
         name = data.name if len(draws) == 1 else f"temperature {temperature:g}"
         subjects.append(replace(data, name=name, draws=PlotRows(x, y)))

@@ -19,17 +19,17 @@ from mdncli.sweep.executors import dask
 from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.plan import (
     Plan,
-    begin,
+    begin_sweep,
     extend,
     find_same,
     plan_of,
-    prepared,
+    prepare_unchanged,
     require_no_rounds,
     require_same,
 )
-from mdncli.sweep.request import Request, require_sense
+from mdncli.sweep.request import SweepRequest, require_valid
 from mdncli.sweep.rounds import Rounds
-from mdncli.sweep.session import Session, foreseen, script, train, train_part
+from mdncli.sweep.session import Session, forecast_session, script, train, train_share
 from mdncli.sweep.stacks import Library
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def sweep(
     items: Sequence[str],
     options: Mapping[str, Any],
-    request: Request,
+    request: SweepRequest,
     runs_dir: Path,
     listener: Listener,
 ) -> Answer:
@@ -52,27 +52,27 @@ def sweep(
         runs_dir: where the sweep's folder is or goes; its trials are inside it.
         listener: receives progress.
     """
-    require_sense(request)
+    require_valid(request)
     with contextlib.ExitStack() as held:
         client = None
         if request.cluster is not None and not request.dry_run:
             workers = request.workers or len(machine.cores())
-            client = held.enter_context(dask.connected(request.cluster, workers, listener))
-        return _swept(items, options, request, runs_dir, listener, client)
+            client = held.enter_context(dask.connect(request.cluster, workers, listener))
+        return _train_sweep(items, options, request, runs_dir, listener, client)
 
 
-def _swept(
+def _train_sweep(
     items: Sequence[str],
     options: Mapping[str, Any],
-    request: Request,
+    request: SweepRequest,
     runs_dir: Path,
     listener: Listener,
     client: Client | None,
 ) -> Answer:
     named = request.resume or request.retry
     plan = None if named and not items else plan_of(items, options, request)
-    folder = _known(named, plan, request, runs_dir, listener)
-    library = Library(partial(prepared, folder, listener))
+    folder = _find_existing(named, plan, request, runs_dir, listener)
+    library = Library(partial(prepare_unchanged, folder, listener))
     if folder is None:
         assert plan is not None
         for trial in plan.trials:
@@ -80,27 +80,27 @@ def _swept(
         if request.dry_run:
             # This folder is never made: a dry run leaves nothing.
             nowhere = Session(RunFolder(runs_dir / "sweep"), library, request, listener)
-            return forecast_answer(foreseen(nowhere, plan.trials, plan.wanted))
-        folder = begin(plan, library, runs_dir)
+            return forecast_answer(forecast_session(nowhere, plan.trials, plan.trial_count))
+        folder = begin_sweep(plan, library, runs_dir)
     session = Session(folder, library, request, listener, client)
     if request.dry_run:
         trials = session.sweep_folder.trials()
-        wanted = Rounds(session.sweep_folder, trials).wanted
-        return forecast_answer(foreseen(session, trials, wanted))
+        wanted = Rounds(session.sweep_folder, trials).trial_count
+        return forecast_answer(forecast_session(session, trials, wanted))
     if request.emit is not None:
         require_no_rounds(folder)
         return _script(session)
     if request.part is not None:
         require_no_rounds(folder)
-        return sweep_answer(train_part(session))
-    with interrupts.noting() as stop, folder.locked():
-        wanted = request.trials if plan is None else plan.wanted
+        return sweep_answer(train_share(session))
+    with interrupts.note_stop() as stop, folder.locked():
+        wanted = request.trials if plan is None else plan.trial_count
         extend(folder, wanted, exists=plan is None)
         return sweep_answer(train(session, stop))
 
 
-def _known(
-    named: str | None, plan: Plan | None, request: Request, runs_dir: Path, listener: Listener
+def _find_existing(
+    named: str | None, plan: Plan | None, request: SweepRequest, runs_dir: Path, listener: Listener
 ) -> RunFolder | None:
     """Folder of an existing sweep, named or found by its identity; None for a new one."""
     if named:

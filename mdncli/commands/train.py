@@ -54,18 +54,18 @@ def train(
         profile: say where the time went.
     """
     watch = Profiler() if profile else None
-    with _nothing_begun(), watch.measure("data") if watch is not None else nullcontext():
+    with _without_resume_hint(), watch.measure("data") if watch is not None else nullcontext():
         datasets = _datasets(items, options, listener, seeds)
-    with interrupts.noting() as stop:
+    with interrupts.note_stop() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
         seeded = [(dataset.config.name, dataset.config.seed) for dataset in datasets]
         answer = _answer(experiment.train(datasets, runs_dir, listener, stop, watch), seeded)
-    return answer if watch is None else _profiled(answer, watch)
+    return answer if watch is None else _add_profile(answer, watch)
 
 
-def _profiled(answer: Answer, watch: Profiler) -> Answer:
+def _add_profile(answer: Answer, watch: Profiler) -> Answer:
     """An answer that also says where the time went."""
     report = watch.report()
     rows = [
@@ -84,7 +84,7 @@ def _datasets(
     items: Sequence[str], options: Mapping[str, Any], listener: Listener, seeds: str | None
 ) -> list[Dataset]:
     """The data of every run that is asked for."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
     if not names:
@@ -100,7 +100,7 @@ def _datasets(
         raise ConfigError(faults)
     prepared: dict[str, Dataset] = {}
     datasets: list[Dataset] = []
-    for config in [seeded for each in loaded for seeded in _seeded(each, seeds)]:
+    for config in [seeded for each in loaded for seeded in _vary_seed(each, seeds)]:
         data = config.data.model_dump_json()
         if data not in prepared:
             prepared[data] = experiment.prepare(config, listener)
@@ -108,7 +108,7 @@ def _datasets(
     return datasets
 
 
-def _seeded(config: Config, seeds: str | None) -> list[Config]:
+def _vary_seed(config: Config, seeds: str | None) -> list[Config]:
     """The config once for each seed: `8` means eight from its own on, `3,5,8` just these."""
     if seeds is None:
         return [config]
@@ -137,12 +137,12 @@ def resume(
     listener: Listener,
 ) -> Answer:
     """Continue a run; only how long and on how many threads it trains may change."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if names:
         raise UsageError(
             f"--resume continues {reference} with its own config", hint=f"leave out {names[0]}"
         )
-    with _nothing_begun():
+    with _without_resume_hint():
         run = find(reference, runs_dir, listener, anything)
         if run.trials.is_dir():
             raise ResumeRefusedError(
@@ -158,9 +158,9 @@ def resume(
             )
     changed = None
     if keys:
-        with _nothing_begun():
+        with _without_resume_hint():
             changed = experiment.config_of(run, overrides, options)
-    with _nothing_begun(), interrupts.noting() as stop:
+    with _without_resume_hint(), interrupts.note_stop() as stop:
         outcome = experiment.resume(run, changed, listener, stop)
     if outcome.trained:
         return _answer([outcome])
@@ -182,7 +182,7 @@ def _answer(outcomes: list[Outcome], seeded: Sequence[tuple[str, int]] = ()) -> 
             *(components.tables(results[0]) if len(results) == 1 else ()),
         ],
         faults=[line for error in errors for line in error.lines()],
-        following=_following(results),
+        following=_next_commands(results),
         # A fault of the machine outweighs a training that diverged.
         exit_code=min((error.exit_code for error in errors), default=0),
     )
@@ -240,7 +240,7 @@ def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, in
         captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
     if seeded:
         captions.append("sd: standard deviation over the seeds")
-    captions += filter(None, ["s: seconds", _best(results)])
+    captions += filter(None, ["s: seconds", _best_steps(results)])
     title = "How good is it? NLL in nats per row, lower is better"
     return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
 
@@ -274,7 +274,7 @@ def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
     return [TextTable("Is the model healthy?", ("", ""), rows)] if rows else []
 
 
-def _following(results: Sequence[Mapping[str, Any]]) -> list[str]:
+def _next_commands(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The commands that look at the runs just trained."""
     trained = [result["run"] for result in results if result.get("status") == "completed"]
     if len(trained) == 1:
@@ -285,10 +285,10 @@ def _following(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"mdn runs list{''.join(elsewhere)}"] if trained else []
 
 
-def _best(results: Sequence[Mapping[str, Any]]) -> str:
-    """When the networks were best on the validation rows, of which the weights are kept.
+def _best_steps(results: Sequence[Mapping[str, Any]]) -> str:
+    """Epochs or steps at which the networks were best on the validation rows.
 
-    >>> _best([{"epochs": 90, "steps": 900, "best": {"epoch": [31, 40], "step": [310, 400]}}])
+    >>> _best_steps([{"epochs": 90, "steps": 900, "best": {"epoch": [31, 40], "step": [310, 400]}}])
     'best at epochs 31 to 40 of 90'
     """
     known = [result for result in results if result.get("best")]
@@ -303,7 +303,7 @@ def _best(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 @contextmanager
-def _nothing_begun() -> Iterator[None]:
+def _without_resume_hint() -> Iterator[None]:
     """Let an interrupt say that there is nothing to go on with."""
     try:
         yield

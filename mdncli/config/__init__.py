@@ -17,13 +17,13 @@ from pydantic import ValidationError
 from mdncli.config import document, faults, history
 from mdncli.config.data import DEFAULT_DATASET, Data, FileData, SyntheticData, synthetic_data
 from mdncli.config.document import Mark, Marks, Tree
-from mdncli.config.history import as_recorded
+from mdncli.config.history import drop_later_keys
 from mdncli.config.model import Model, Scale
-from mdncli.config.overrides import OVERRIDE, Setting, of_option, of_override, overlay
-from mdncli.config.rendering import WIDTH, commented, dump, json_schema, written
-from mdncli.config.scalars import Text, clip, printable
+from mdncli.config.overrides import OVERRIDE, Setting, option_setting, overlay, parse_override
+from mdncli.config.rendering import WIDTH, commented, dump, json_schema, to_yaml
+from mdncli.config.scalars import Text, clip, escape
 from mdncli.config.schema import Config, fields
-from mdncli.config.sources import builtin, default_name, is_table, locate
+from mdncli.config.sources import builtin, default_name, find_file, is_table
 from mdncli.config.train import Train
 from mdncli.errors import ConfigError
 
@@ -37,31 +37,31 @@ __all__ = [
     "Scale",
     "SyntheticData",
     "Train",
-    "as_recorded",
     "builtin",
     "clip",
     "commented",
     "default_name",
-    "divide",
+    "drop_later_keys",
     "dump",
     "fields",
+    "find_file",
     "is_table",
     "json_schema",
     "load",
     "loads",
-    "locate",
-    "revised",
+    "split_arguments",
     "synthetic_data",
-    "written",
+    "to_yaml",
+    "with_overrides",
 ]
 
 _NO_OPTIONS: Mapping[str, object] = MappingProxyType({})
 
 
-def divide(items: Iterable[str]) -> tuple[list[str], list[str]]:
+def split_arguments(items: Iterable[str]) -> tuple[list[str], list[str]]:
     """Split the arguments of a command into configs and overrides.
 
-    >>> divide(["sine", "model.mixtures=20", "./a=b.yaml"])
+    >>> split_arguments(["sine", "model.mixtures=20", "./a=b.yaml"])
     (['sine', './a=b.yaml'], ['model.mixtures=20'])
     """
     items = list(items)
@@ -111,15 +111,15 @@ def load(
     if config is None:
         path, tree, marks, settings = Path("run"), {}, {(): Mark("config")}, []
     else:
-        path = locate(str(config))
+        path = find_file(str(config))
         tree, marks, settings = _start(path, str(config))
     if recorded is not None:
-        history.complete(tree, marks, recorded)
+        history.add_later_keys(tree, marks, recorded)
     found: list[str] = []
     given = [(key, value) for key, value in options.items() if value is not None]
     for read in (
-        *(partial(of_override, argument) for argument in overrides),
-        *(partial(of_option, key, value) for key, value in given),
+        *(partial(parse_override, argument) for argument in overrides),
+        *(partial(option_setting, key, value) for key, value in given),
     ):
         try:
             settings.append(read())
@@ -131,7 +131,7 @@ def load(
     try:
         loaded = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([*faults.sentences(error, tree, marks), *found]) from None
+        raise ConfigError([*faults.format_faults(error, tree, marks), *found]) from None
     if found:
         raise ConfigError(found)
     return loaded
@@ -149,28 +149,28 @@ def loads(text: str, *, recorded: int | None = None) -> Config:
     """
     tree, marks = document.parse(text, lambda line: Mark("config", line), Path())
     if recorded is not None:
-        history.complete(tree, marks, recorded)
+        history.add_later_keys(tree, marks, recorded)
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(faults.sentences(error, tree, marks)) from None
+        raise ConfigError(faults.format_faults(error, tree, marks)) from None
 
 
-def revised(config: Config, overrides: Sequence[str]) -> Config:
+def with_overrides(config: Config, overrides: Sequence[str]) -> Config:
     """A resolved config with overrides.
 
     Raises:
         ConfigError: every fault of the overrides, a line each.
 
-    >>> revised(Config(), ["model.hidden=32,32"]).model.hidden
+    >>> with_overrides(Config(), ["model.hidden=32,32"]).model.hidden
     (32, 32)
     """
     tree, marks = document.parse(dump(config), lambda line: Mark("config", line), Path())
-    found = overlay(tree, marks, [of_override(argument) for argument in overrides])
+    found = overlay(tree, marks, [parse_override(argument) for argument in overrides])
     try:
         loaded = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError([*faults.sentences(error, tree, marks), *found]) from None
+        raise ConfigError([*faults.format_faults(error, tree, marks), *found]) from None
     if found:
         raise ConfigError(found)
     return loaded
@@ -179,7 +179,7 @@ def revised(config: Config, overrides: Sequence[str]) -> Config:
 def _start(path: Path, config: str) -> tuple[dict[str, Tree], Marks, list[Setting]]:
     """Tree, marks and settings of a CONFIG argument: of a table, one setting for `data.file`."""
     if is_table(config):
-        mark = Mark(printable(config), key=("data", "file"))
+        mark = Mark(escape(config), key=("data", "file"))
         return {}, {(): mark}, [Setting(("data", "file"), Text(config, quoted=True), mark)]
-    tree, marks = document.read(path, printable(str(path)))
+    tree, marks = document.read(path, escape(str(path)))
     return tree, marks, []

@@ -27,7 +27,7 @@ from mdncli.config.scalars import (
     mapping_like,
     nearest,
     number_or,
-    plain,
+    plain_text,
     read_names,
     word_of,
 )
@@ -45,7 +45,7 @@ DEFAULT_DATASET = "inverse_sine"
 
 
 Names = tuple[Annotated[str, Field(min_length=1), WORD], ...]
-Columns = Annotated[Names, Field(min_length=1)]
+ColumnNames = Annotated[Names, Field(min_length=1)]
 OneOrMore = WithJsonSchema(
     {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
 )
@@ -171,13 +171,13 @@ class FileData(Data):
         Field(description="columns to predict from; null: all but the target; []: none"),
     ] = None
     target: Annotated[
-        Columns,
+        ColumnNames,
         BeforeValidator(read_names),
         OneOrMore,
         Field(description="column to predict, or a list of several"),
     ]
     categorical: Annotated[
-        Annotated[Columns, BeforeValidator(list_like("[zip, floor]"))] | None,
+        Annotated[ColumnNames, BeforeValidator(list_like("[zip, floor]"))] | None,
         Field(description="inputs that are categories though they hold numbers"),
     ] = None
     missing: Annotated[
@@ -304,7 +304,7 @@ def data_class(section: object) -> type[AnyData]:
         if keys.get("file") is not None:
             what = "a dataset is given too; keep data.file or data.dataset, not both"
             raise faults_at(file=what)
-        name = plain(dataset)
+        name = plain_text(dataset)
         if name not in DATASETS:
             raise faults_at(dataset=choice_of(name, DATASETS))
         return synthetic_data(name)

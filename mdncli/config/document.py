@@ -67,17 +67,17 @@ class Mark:
         'seed=x: must be a number'
         """
         line = f":{self.line}" if self.line else ""
-        path = f" {spelled(key)}:" if key and key != self.key else ""
+        path = f" {format_key(key)}:" if key and key != self.key else ""
         return f"{self.where}{line}:{path} {what}"
 
 
 Marks = dict[Key, Mark]
 
 
-def spelled(key: Key) -> str:
+def format_key(key: Key) -> str:
     """Key path with dots; list indices count from 1.
 
-    >>> spelled(("model", "hidden", 0))
+    >>> format_key(("model", "hidden", 0))
     'model.hidden[1]'
     """
     parts = (
@@ -96,7 +96,7 @@ def read(path: Path, label: str) -> tuple[dict[str, Tree], Marks]:
     Raises:
         ConfigError: it cannot be read, or is no YAML of the plain kind that configs are.
     """
-    text = _decoded(_bytes(path, label), label)
+    text = _decode(_read_bytes(path, label), label)
     tree, marks = parse(text, lambda line: Mark(label, line), path.parent)
     if tree is None:
         raise ConfigError([f"{label}: is empty; start from `mdn config show sine`"])
@@ -132,7 +132,7 @@ def parse(
     try:
         return builder.document(events, key), builder.marks
     except yaml.MarkedYAMLError as error:
-        line, what = _explained(error, text)
+        line, what = _explain(error, text)
         raise ConfigError([mark(line).says(what)]) from None
     except yaml.YAMLError:
         raise ConfigError([mark(1).says(_INVALID)]) from None
@@ -141,7 +141,7 @@ def parse(
 # --------------------------------------------------------------------------- bytes to text
 
 
-def _bytes(path: Path, label: str) -> bytes:
+def _read_bytes(path: Path, label: str) -> bytes:
     try:
         with path.open("rb") as file:
             data = file.read(LIMIT + 1)
@@ -152,7 +152,7 @@ def _bytes(path: Path, label: str) -> bytes:
     return data
 
 
-def _decoded(data: bytes, label: str) -> str:
+def _decode(data: bytes, label: str) -> str:
     try:
         return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
@@ -275,7 +275,7 @@ _WHOLE_QUOTE = re.compile(r"""'(?:[^']|'')*+'|"(?:[^"\\]|\\[\s\S])*+\"""")
 _WRONG_ESCAPE = re.compile(r"\\.?[0-9A-Fa-f]*.?\Z")
 
 
-def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
+def _explain(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     """Line and message of a syntax error.
 
     An unclosed quote or bracket is reported where it was opened, not at the end of the file.
@@ -285,7 +285,7 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
         return 1, _INVALID
     since = error.context_mark or at
     if isinstance(error, ScannerError):
-        mark, what = _misread(text, since, at)
+        mark, what = _locate_fault(text, since, at)
     elif error.context_mark is None:
         directive = text.startswith("%", at.index)
         more = "more follows where the value ends; quote all of it"
@@ -302,7 +302,7 @@ def _explained(error: yaml.MarkedYAMLError, text: str) -> tuple[int, str]:
     return mark.line + 1, what
 
 
-def _misread(text: str, since: yaml.Mark, at: yaml.Mark) -> tuple[yaml.Mark, str]:
+def _locate_fault(text: str, since: yaml.Mark, at: yaml.Mark) -> tuple[yaml.Mark, str]:
     """Position of the syntax error, and the fault as a phrase.
 
     Args:

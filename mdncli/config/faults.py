@@ -9,19 +9,19 @@ from typing import Any
 from pydantic import ValidationError
 
 from mdncli.config.data import PARAMETERS, FileData, kind_of_data
-from mdncli.config.document import Key, Mark, Marks, Tree, spelled
-from mdncli.config.scalars import Text, choice_of, nearest, plain, shown
+from mdncli.config.document import Key, Mark, Marks, Tree, format_key
+from mdncli.config.scalars import Text, choice_of, format_value, nearest, plain_text
 from mdncli.config.schema import Fields, fields, words_of
 
 MOST = 50
 """Most faults of one config that are listed."""
 
 
-def sentences(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> list[str]:
+def format_faults(error: ValidationError, tree: dict[str, Tree], marks: Marks) -> list[str]:
     """Messages for the faults of a tree, one line each, in the order of the file."""
     found: dict[Key, Any] = {}
     for detail in error.errors(include_url=False, include_input=False):
-        found.setdefault(_within(detail["loc"], tree), detail)
+        found.setdefault(_strip_union_members(detail["loc"], tree), detail)
     placed = sorted(((origin(key, marks), key) for key in found), key=lambda at: _order(at[0]))
     schema = fields(kind_of_data(tree.get("data")))
     lines = [
@@ -43,7 +43,7 @@ def _order(mark: Mark) -> tuple[bool, int]:
     return mark.key is not None, mark.line
 
 
-def _within(place: tuple[int | str, ...], tree: Tree) -> Key:
+def _strip_union_members(place: tuple[int | str, ...], tree: Tree) -> Key:
     """Strip the names of union members that pydantic appends to a location."""
     for depth, part in enumerate(place):
         if isinstance(tree, dict):
@@ -89,36 +89,36 @@ def _sentence(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) ->
     if key in _REQUIRED and value is None:
         # A table on its own has no place to write the key into.
         return _REQUIRED[key] + (" or --target price" if not mark.line else "")
-    wrong = _wrong(detail, key, value, schema, mark)
+    wrong = _describe(detail, key, value, schema, mark)
     if mark.key is not None and isinstance(value, Text) and _AXIS.fullmatch(value.text):
-        whole = f"got {shown(value)}" in wrong
+        whole = f"got {format_value(value)}" in wrong
         return f"{wrong}; mdn sweep tries several values" if whole else wrong
     return wrong
 
 
-def _wrong(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) -> str:
+def _describe(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) -> str:
     context = detail.get("ctx", {})
     match detail["type"]:
         case "fault":
             return context["what"]
         case "extra_forbidden":
-            return _unknown(key, mark.key or key, schema)
+            return _describe_unknown(key, mark.key or key, schema)
         case "model_type" | "dict_type":
-            return f"must be a section of keys, got {shown(value)}"
+            return f"must be a section of keys, got {format_value(value)}"
         case "literal_error":
-            return choice_of(plain(value), words_of(schema[tuple(map(str, key))]))
+            return choice_of(plain_text(value), words_of(schema[tuple(map(str, key))]))
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
             words, bound = _BOUNDS[kind]
-            return f"must be {words} {_written(context[bound])}, got {shown(value)}"
+            return f"must be {words} {_format_bound(context[bound])}, got {format_value(value)}"
         case "too_long":
             return f"must have at most {context['max_length']} entries"
         case "too_short" | "string_too_short":
             return "must not be empty"
         case "string_pattern_mismatch":
             due = "must be 1 to 100 letters, digits, '.', '_' or '-', the first a letter or digit"
-            return f"{due}, got {shown(value)}"
+            return f"{due}, got {format_value(value)}"
         case _:
-            return f"is not valid, got {shown(value)}; mdn config schema tells what is"
+            return f"is not valid, got {format_value(value)}; mdn config schema tells what is"
 
 
 _BOUNDS = {
@@ -129,11 +129,11 @@ _BOUNDS = {
 }
 
 
-def _written(bound: float) -> str:
+def _format_bound(bound: float) -> str:
     return f"{int(bound):,}" if bound == int(bound) else f"{bound:g}"
 
 
-def _unknown(key: Key, whole: Key, schema: Fields) -> str:
+def _describe_unknown(key: Key, whole: Key, schema: Fields) -> str:
     """Message for an unknown key, with the key that was probably meant.
 
     Args:
@@ -156,10 +156,10 @@ def _unknown(key: Key, whole: Key, schema: Fields) -> str:
     meant = word.lower()
     near = near if key[0] == "data" else [*schema]
     guess = (
-        _where(meant, schema)
+        _find_leaf(meant, schema)
         or _SYNONYMS.get(meant)
-        or _like(meant, [path for path in near if path[:-1] == key[:-1]], likeness=0.6)
-        or _like(meant, near, likeness=0.8)
+        or _find_similar_leaf(meant, [path for path in near if path[:-1] == key[:-1]], likeness=0.6)
+        or _find_similar_leaf(meant, near, likeness=0.8)
     )
     hint = f"did you mean {guess}?" if guess else f"known here: {', '.join(siblings)}"
     return f"unknown key; {hint}"
@@ -167,15 +167,17 @@ def _unknown(key: Key, whole: Key, schema: Fields) -> str:
 
 def _path_like(key: Key, paths: Iterable[Key]) -> str | None:
     """Key path most similar to one with a misspelt section."""
-    known = {spelled(path) for path in paths if len(path) == len(key)}
-    return nearest(spelled(key), sorted(known), likeness=0.75)
+    known = {format_key(path) for path in paths if len(path) == len(key)}
+    return nearest(format_key(key), sorted(known), likeness=0.75)
 
 
-def _where(leaf: str | None, paths: Iterable[Key]) -> str | None:
+def _find_leaf(leaf: str | None, paths: Iterable[Key]) -> str | None:
     """The first of the key paths that ends in a word."""
-    return next((spelled(path) for path in paths if path[-1] == leaf), None)
+    return next((format_key(path) for path in paths if path[-1] == leaf), None)
 
 
-def _like(leaf: str, paths: Collection[tuple[str, ...]], likeness: float) -> str | None:
+def _find_similar_leaf(
+    leaf: str, paths: Collection[tuple[str, ...]], likeness: float
+) -> str | None:
     """The first of the key paths that ends in a word like this one."""
-    return _where(nearest(leaf, [path[-1] for path in paths], likeness), paths)
+    return _find_leaf(nearest(leaf, [path[-1] for path in paths], likeness), paths)

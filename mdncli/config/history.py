@@ -21,7 +21,7 @@ Keys of `data` are those of tables: a synthetic dataset has parameters of its ow
 """
 
 
-def complete(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
+def add_later_keys(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
     """Add to the tree of a recorded config the keys that came after its format.
 
     Args:
@@ -29,7 +29,7 @@ def complete(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
         marks: the place of every key, for messages; changed in place.
         recorded: the number of the format in which it was recorded.
     """
-    for path, meaning in _later(recorded).items():
+    for path, meaning in _keys_since(recorded).items():
         *parents, last = path.split(".")
         place: Any = tree
         for parent in parents:
@@ -40,18 +40,18 @@ def complete(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
             marks[(*parents, last)] = Mark("config", key=(*parents, last))
 
 
-def as_recorded(document: dict[str, Any], recorded: int) -> dict[str, Any]:
+def drop_later_keys(document: dict[str, Any], recorded: int) -> dict[str, Any]:
     """The JSON document of a config without the keys that came after a format.
 
     Hashes of configs that were made in that format are of such documents.
 
-    >>> as_recorded({"seed": 0, "model": {"hidden": [8]}}, 1)
+    >>> drop_later_keys({"seed": 0, "model": {"hidden": [8]}}, 1)
     {'seed': 0, 'model': {'hidden': [8]}}
     """
-    return _without(document, {tuple(path.split(".")) for path in _later(recorded)})
+    return _drop_paths(document, {tuple(path.split(".")) for path in _keys_since(recorded)})
 
 
-def _later(recorded: int) -> dict[str, str]:
+def _keys_since(recorded: int) -> dict[str, str]:
     """The keys that came after a format, with their former meanings; of two, the earlier one."""
     found: dict[str, str] = {}
     for number in sorted(ADDED):
@@ -60,11 +60,11 @@ def _later(recorded: int) -> dict[str, str]:
     return found
 
 
-def _without(document: Mapping[str, Any], paths: set[tuple[str, ...]]) -> dict[str, Any]:
+def _drop_paths(document: Mapping[str, Any], paths: set[tuple[str, ...]]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for key, value in document.items():
         if (key,) in paths:
             continue
         below = {path[1:] for path in paths if path[0] == key and len(path) > 1}
-        kept[key] = _without(value, below) if below and isinstance(value, dict) else value
+        kept[key] = _drop_paths(value, below) if below and isinstance(value, dict) else value
     return kept

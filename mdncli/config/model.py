@@ -158,7 +158,7 @@ class Model(Section):
 
     @property
     def networks(self) -> int:
-        """Number of networks to train for each part of the targets."""
+        """Number of networks to train for each factor of the density."""
         return self.ensemble * len(self.counts)
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdncli.config.data import FileData, SyntheticData, kind_of_data
-from mdncli.config.document import Key, Mark, Marks, Tree, parse, spelled
+from mdncli.config.document import Key, Mark, Marks, Tree, format_key, parse
 from mdncli.config.scalars import Text, clip
 from mdncli.errors import ConfigError
 
@@ -31,10 +31,10 @@ class Setting:
     mark: Mark
 
 
-def of_override(argument: str) -> Setting:
+def parse_override(argument: str) -> Setting:
     """Read `key=value`. The value is YAML if in brackets or quotes, and plain text otherwise.
 
-    >>> setting = of_override("data.target=house price = usd")
+    >>> setting = parse_override("data.target=house price = usd")
     >>> setting.key, setting.value.text
     (('data', 'target'), 'house price = usd')
 
@@ -51,14 +51,14 @@ def of_override(argument: str) -> Setting:
     mark = Mark(label, key=key)
     text = argument[found.end() :].strip()
     if not text:
-        raise ConfigError([f"{label}: has no value; write {spelled(key)}=null for the default"])
+        raise ConfigError([f"{label}: has no value; write {format_key(key)}=null for the default"])
     return Setting(key, None if text in ("null", "~") else _value(text, key, mark), mark)
 
 
-def of_option(path: str, value: object) -> Setting:
+def option_setting(path: str, value: object) -> Setting:
     """Setting of an option such as `--seed 3`.
 
-    >>> of_option("train.epochs", 3).mark.where
+    >>> option_setting("train.epochs", 3).mark.where
     '--epochs 3'
     """
     key = tuple(path.split("."))
@@ -92,10 +92,10 @@ def overlay(tree: dict[str, Tree], marks: Marks, settings: Sequence[Setting]) ->
         laid.append(setting)
         section = tree.get(setting.key[0])
         if isinstance(section, dict) and setting.value is not None:
-            for name in _displaced(section, setting.key):
+            for name in _contradicted_keys(section, setting.key):
                 if (setting.key[0], name) not in keys:
                     section.pop(name, None)
-        _lay(tree, marks, setting)
+        _apply(tree, marks, setting)
     return faults
 
 
@@ -103,7 +103,7 @@ def _overlap(a: Key, b: Key) -> bool:
     return a[: len(b)] == b[: len(a)]
 
 
-def _lay(tree: dict[str, Tree], marks: Marks, setting: Setting) -> None:
+def _apply(tree: dict[str, Tree], marks: Marks, setting: Setting) -> None:
     for depth, part in enumerate(setting.key[:-1], start=1):
         if not isinstance(tree.get(part), dict):
             tree[part] = {}
@@ -115,7 +115,7 @@ def _lay(tree: dict[str, Tree], marks: Marks, setting: Setting) -> None:
     marks[setting.key] = setting.mark
 
 
-def _displaced(section: Tree, key: Key) -> Collection[str]:
+def _contradicted_keys(section: Tree, key: Key) -> Collection[str]:
     """Keys of the file that a contradicting choice on the command line removes."""
     match key:
         case ("train", "epochs"):

@@ -53,7 +53,7 @@ def dump(config: Config, *, comments: bool = False, notes: Mapping[str, str] | N
         elif notes is not None:
             lines += _entry(line, value, notes.get(".".join(key), ""))
         else:
-            lines.append(f"{line} {written(value)}")
+            lines.append(f"{line} {to_yaml(value)}")
     return "\n".join(lines) + "\n"
 
 
@@ -90,7 +90,7 @@ def _description(field: FieldInfo) -> str:
 
 def _entry(key: str, value: object, comment: str) -> list[str]:
     """A key with its value and a comment; a long list takes several lines."""
-    line = f"{key} {written(value)}"
+    line = f"{key} {to_yaml(value)}"
     lines = commented(line, comment)
     if len(line) <= WIDTH or not isinstance(value, tuple):
         return lines
@@ -101,7 +101,7 @@ def _entry(key: str, value: object, comment: str) -> list[str]:
 def _flow(values: tuple[object, ...], indent: str) -> list[str]:
     """Items of a list and its closing bracket, as many in a line as fit."""
     lines: list[str] = []
-    for text in map(written, values):
+    for text in map(to_yaml, values):
         if lines and len(lines[-1]) + len(text) + 3 <= WIDTH:
             lines[-1] += f" {text},"
         else:
@@ -109,16 +109,16 @@ def _flow(values: tuple[object, ...], indent: str) -> list[str]:
     return [*lines[:-1], f"{lines[-1][:-1]}]"]
 
 
-def written(value: object) -> str:
+def to_yaml(value: object) -> str:
     """A value as YAML on one line, quoted and escaped where it must be.
 
-    >>> written(("size", "a: b", "no")), written({"price": "log"})
+    >>> to_yaml(("size", "a: b", "no")), to_yaml({"price": "log"})
     ("[size, 'a: b', 'no']", '{price: log}')
     """
     if isinstance(value, tuple):
-        return f"[{', '.join(map(written, value))}]"
+        return f"[{', '.join(map(to_yaml, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{written(k)}: {written(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{to_yaml(k)}: {to_yaml(v)}' for k, v in value.items())}}}"
     return _scalar(str(value) if isinstance(value, Path) else value)
 
 

@@ -53,19 +53,21 @@ def clip(text: str) -> str:
     >>> clip("a\x1b[31m"), clip("x" * 100) == "x" * 57 + "..."
     ('a\\x1b[31m', True)
     """
-    return printable(text if len(text) <= WIDTH else text[: WIDTH - 3] + "...")
+    return escape(text if len(text) <= WIDTH else text[: WIDTH - 3] + "...")
 
 
-def printable(text: str) -> str:
+def escape(text: str) -> str:
     """Escape control characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Format a value of the tree for a message.
 
-    >>> shown(Text("ten")), shown(Text("-3")), shown(Text("3", quoted=True)), shown(None)
-    ("'ten'", '-3', "the text '3'", 'null')
+    >>> format_value(Text("ten")), format_value(Text("-3")), format_value(None)
+    ("'ten'", '-3', 'null')
+    >>> format_value(Text("3", quoted=True))
+    "the text '3'"
     """
     match value:
         case None:
@@ -82,23 +84,23 @@ def shown(value: object) -> str:
             return clip(repr(value))
 
 
-def plain(value: object) -> str:
+def plain_text(value: object) -> str:
     """Characters of a scalar of any type.
 
-    >>> plain(Text("sine")), plain("sine"), plain(3)
+    >>> plain_text(Text("sine")), plain_text("sine"), plain_text(3)
     ('sine', 'sine', '3')
     """
     match value:
         case Text(text) | str(text):
             return text
         case _:
-            return shown(value)
+            return format_value(value)
 
 
-def refused(due: str, value: object) -> PydanticCustomError:
+def wrong_kind(due: str, value: object) -> PydanticCustomError:
     """Error for a value of the wrong kind."""
     hint = "; leave it out for its default" if value is None else ""
-    return fault(f"must be {due}, got {shown(value)}{hint}")
+    return fault(f"must be {due}, got {format_value(value)}{hint}")
 
 
 def nearest(word: str, options: Iterable[str], likeness: float = 0.6) -> str | None:
@@ -140,9 +142,9 @@ def read_whole(value: object, *, due: str = "a whole number") -> object:
     if not isinstance(value, Text):
         if type(value) is int:
             return value
-        raise refused(due, value)
+        raise wrong_kind(due, value)
     if value.quoted or not _WHOLE.fullmatch(value.text):
-        raise refused(due, value)
+        raise wrong_kind(due, value)
     if _LEADING_ZERO.match(value.text):
         raise fault(f"must be {due} without leading zeros, got {clip(value.text)}")
     if math.isinf(float(value.text)):
@@ -159,11 +161,11 @@ def read_number(value: object) -> object:
     if not isinstance(value, Text):
         if type(value) in (int, float):
             return value
-        raise refused("a number", value)
+        raise wrong_kind("a number", value)
     if value.text.lower().lstrip("+-") in (".nan", ".inf", "nan", "inf"):
         raise fault(f"must be finite, got {value.text}")
     if value.quoted or not _NUMBER.fullmatch(value.text):
-        raise refused("a number", value)
+        raise wrong_kind("a number", value)
     number = float(value.text)
     if math.isinf(number):
         raise fault(f"is too large, got {clip(value.text)}")
@@ -180,7 +182,7 @@ def read_flag(value: object) -> object:
         return value
     if isinstance(value, Text) and not value.quoted and value.text.lower() in _TRUTH:
         return _TRUTH[value.text.lower()]
-    raise refused("true or false", value)
+    raise wrong_kind("true or false", value)
 
 
 def read_text(value: object) -> str:
@@ -191,7 +193,7 @@ def read_text(value: object) -> str:
     """
     text = value.text if isinstance(value, Text) else value
     if not isinstance(text, str):
-        raise refused("text", value)
+        raise wrong_kind("text", value)
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise fault("must be valid UTF-8 text")
     return text
@@ -230,7 +232,7 @@ def flag_or(word: str) -> Callable[[object], object]:
     """A reader of true, false or one word, such as `auto`."""
 
     def read(value: object) -> object:
-        return word if plain(value) == word else read_flag(value)
+        return word if plain_text(value) == word else read_flag(value)
 
     return read
 
@@ -245,7 +247,7 @@ def number_or(*words: str) -> Callable[[object], object]:
         if isinstance(word, str) and word in words:
             return word
         if isinstance(value, Text) and not _NUMBER.fullmatch(value.text):
-            raise refused(due, value)
+            raise wrong_kind(due, value)
         return read_number(value)
 
     return read
@@ -265,10 +267,10 @@ def list_like(example: str) -> Callable[[object], object]:
 
     def read(value: object) -> object:
         if isinstance(value, Text) and value.commas and not value.quoted:
-            return _parted(value)
+            return _split_at_commas(value)
         if isinstance(value, list | tuple):
             return tuple(value)
-        raise refused(f"a list such as {example}", value)
+        raise wrong_kind(f"a list such as {example}", value)
 
     return read
 
@@ -281,7 +283,7 @@ def mapping_like(example: str) -> Callable[[object], object]:
             return {}
         if isinstance(value, dict):
             return {name: item for name, item in value.items() if item is not None}
-        raise refused(f"a mapping such as {example}", value)
+        raise wrong_kind(f"a mapping such as {example}", value)
 
     return read
 
@@ -303,13 +305,13 @@ def word_of(options: Collection[str]) -> Callable[[object], object]:
 def read_names(value: object) -> object:
     """Read one name or a list of them; on the command line `a,b` is a list."""
     if isinstance(value, Text):
-        return _parted(value) if value.commas and not value.quoted else (value,)
+        return _split_at_commas(value) if value.commas and not value.quoted else (value,)
     if isinstance(value, list | tuple):
         return tuple(value)
     return (read_text(value),)
 
 
-def _parted(value: Text) -> tuple[Text, ...]:
+def _split_at_commas(value: Text) -> tuple[Text, ...]:
     return tuple(Text(part.strip(), folder=value.folder) for part in value.text.split(","))
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 
-from mdncli.config.scalars import WIDTH, clip, printable
+from mdncli.config.scalars import WIDTH, clip, escape
 from mdncli.data.naming import similar_files
 from mdncli.errors import ConfigError
 
@@ -42,7 +42,7 @@ def is_table(config: str) -> bool:
     return config.lower().endswith(TABLES)
 
 
-def locate(config: str) -> Path:
+def find_file(config: str) -> Path:
     """Find the file of a CONFIG argument.
 
     A built-in example goes by its name, with or without its folder: `keras-sine` or
@@ -52,7 +52,7 @@ def locate(config: str) -> Path:
         ConfigError: there is no such file and no built-in example of that name.
     """
     path = Path(config)
-    label = printable(config)
+    label = escape(config)
     if not config or "\0" in config:
         raise ConfigError([f"'{label}': is no path; name a YAML file, a table or a built-in"])
     if path.suffix.lower() in FOREIGN:
@@ -69,10 +69,10 @@ def locate(config: str) -> Path:
             return example
     if path.is_dir():
         raise ConfigError([f"{label}: is a folder; name the YAML file in it"])
-    raise ConfigError([f"{label}: {_unfound(path, examples)}"])
+    raise ConfigError([f"{label}: {_not_found(path, examples)}"])
 
 
-def _unfound(path: Path, examples: Iterable[str]) -> str:
+def _not_found(path: Path, examples: Iterable[str]) -> str:
     """Error for a CONFIG that is neither a file nor an example, with similar names."""
     near = [clip(name) for name in similar_files(path) if _may_be_config(name)]
     if is_table(path.name):

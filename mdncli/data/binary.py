@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mdncli import interrupts
 from mdncli.data.column import Column, allocate_column
-from mdncli.data.naming import chosen, quoted, unique
+from mdncli.data.naming import quote, require_unique, select_names
 from mdncli.data.spool import LARGE_BYTES, release
 from mdncli.data.watching import Watched
 from mdncli.errors import DataError
@@ -74,7 +74,7 @@ def read_parquet(
     wanted = None if columns is None else list(columns)
     job = {"modules": sys.path, "path": str(stream.name), "wanted": wanted}
     with contextlib.ExitStack() as held:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             process = held.enter_context(
                 subprocess.Popen(
                     [sys.executable, "-c", DECODE],
@@ -93,10 +93,10 @@ def read_parquet(
             head = json.loads(process.stdout.readline())
             if "refused" in head:
                 raise DataError(f"{source}: {head['refused']}", hint="leave it out, or convert it")
-            names = chosen(columns, head["names"], source)
+            names = select_names(columns, head["names"], source)
             contents: dict[str, Column] = {}
             for done, name in enumerate(names):
-                contents[name] = _received(
+                contents[name] = _receive_column(
                     process.stdout,
                     # The file is also read here, for progress and fingerprint.
                     lambda share, done=done: _follow(stream, (done + share) / len(names)),
@@ -130,24 +130,24 @@ def decode_parquet(path: str, wanted: Sequence[str] | None, out: BinaryIO) -> No
         held = [name for name in schema if wanted is None or name in wanted]
         for name in held:
             if not _has_column(schema[name]):
-                held_type = f"column {quoted(name)} holds {schema[name]}"
-                _tell(out, {"refused": f"{held_type}, neither numbers nor text"})
+                held_type = f"column {quote(name)} holds {schema[name]}"
+                _send(out, {"refused": f"{held_type}, neither numbers nor text"})
                 return
-        _tell(out, {"names": list(schema)})
+        _send(out, {"names": list(schema)})
         for name in held:
             file.seek(0)
             series = pl.read_parquet(file, columns=[name])[name]
-            column = _plain(series)
+            column = _to_column(series)
             about = {"kind": column.kind, "labels": column.labels, "rows": len(series)}
-            _tell(out, {**about, "dtype": column.values.dtype.str})
+            _send(out, {**about, "dtype": column.values.dtype.str})
             out.write(np.ascontiguousarray(column.values).data)
 
 
-def _tell(out: BinaryIO, document: dict[str, Any]) -> None:
+def _send(out: BinaryIO, document: dict[str, Any]) -> None:
     out.write(json.dumps(document).encode() + b"\n")
 
 
-def _received(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
+def _receive_column(stream: IO[bytes], follow: Callable[[float], None]) -> Column:
     """Receive the next column; `follow` is called with the share received."""
     about = json.loads(stream.readline())
     values = allocate_column(about["rows"], about["dtype"])
@@ -173,7 +173,7 @@ def _has_column(type_: pl.DataType) -> bool:
     return type_.is_numeric() or type_ in texts
 
 
-def _plain(series: pl.Series) -> Column:
+def _to_column(series: pl.Series) -> Column:
     """Convert a series to a column, without a copy of its values."""
     import polars as pl
 
@@ -207,17 +207,17 @@ def read_npz(
     arrays = [
         pair for name, array in _arrays(stream, source) for pair in _columns(name, array, source)
     ]
-    names = unique((name for name, _ in arrays), source)
-    wanted = chosen(columns, names, source)
+    names = require_unique((name for name, _ in arrays), source)
+    wanted = select_names(columns, names, source)
     lengths = {len(array): name for name, array in reversed(arrays)}
     if len(lengths) > 1:
         (most, longest), (least, shortest) = max(lengths.items()), min(lengths.items())
         raise DataError(
-            f"{source}: arrays of unequal lengths: {quoted(shortest)} has {least}, "
-            f"{quoted(longest)} {most}"
+            f"{source}: arrays of unequal lengths: {quote(shortest)} has {least}, "
+            f"{quote(longest)} {most}"
         )
     return {
-        name: _of_array(array, f"{source}: array {quoted(name)}")
+        name: _array_column(array, f"{source}: array {quote(name)}")
         for name, array in arrays
         if name in wanted
     }
@@ -231,7 +231,7 @@ def _arrays(stream: BinaryIO, source: str) -> Iterator[tuple[str, NDArray[Any]]]
             warnings.simplefilter("ignore")
             for member in archive.namelist():
                 name = member.removesuffix(".npy")
-                place = f"{source}: array {quoted(name)}"
+                place = f"{source}: array {quote(name)}"
                 with archive.open(member) as file:
                     header = _header(file)
                     if header is not None and header[2].hasobject:
@@ -303,11 +303,11 @@ def _columns(name: str, array: NDArray[Any], source: str) -> Iterator[tuple[str,
         yield from ((name + suffix, array[:, i]) for i, suffix in enumerate(suffixes))
     else:
         raise DataError(
-            f"{source}: array {quoted(name)} has {array.ndim} dimensions; one or two make columns"
+            f"{source}: array {quote(name)} has {array.ndim} dimensions; one or two make columns"
         )
 
 
-def _of_array(array: NDArray[Any], place: str) -> Column:
+def _array_column(array: NDArray[Any], place: str) -> Column:
     try:
         return Column.of(array)
     except TypeError as error:

@@ -111,11 +111,11 @@ def allocate_column(rows: int, dtype: DTypeLike) -> NDArray[Any]:
 
 
 class KindsDifferError(Exception):
-    """A column holds text in one part and something else in another."""
+    """A column holds text in one piece and something else in another."""
 
 
 class GrowingColumn:
-    """A column read part by part, in little more memory than its values take.
+    """A column read piece by piece, in little more memory than its values take.
 
     Args:
         capacity: number of rows to allocate; unused pages of memory cost nothing.
@@ -145,11 +145,11 @@ class GrowingColumn:
         if kind == "text":
             self._texts.append(series)
         else:
-            self._append(_plain(series))
+            self._append(_to_numpy(series))
         self._rows += len(series)
 
     def column(self) -> Column:
-        """Column of all parts so far; without any value it is numeric."""
+        """Column of all pieces so far; without any value it is numeric."""
         if self._kind == "text":
             return _text_column(self._texts)
         values = np.empty(0) if self._values is None else self._values[: self._rows]
@@ -182,16 +182,16 @@ def _kind_of(series: pl.Series) -> Kind | None:
     return "boolean" if series.dtype == pl.Boolean else "numeric"
 
 
-def _plain(series: pl.Series) -> NDArray[Any]:
+def _to_numpy(series: pl.Series) -> NDArray[Any]:
     import polars as pl
 
     return (series.cast(pl.Float64) if series.null_count() else series).to_numpy()
 
 
-def _text_column(parts: list[pl.Series]) -> Column:
+def _text_column(pieces: list[pl.Series]) -> Column:
     import polars as pl
 
-    texts = pl.concat(parts).str.strip_chars()
+    texts = pl.concat(pieces).str.strip_chars()
     texts = texts.set(texts == "", None)
     labels = texts.drop_nulls().unique().sort()
     codes = texts.cast(pl.Enum(labels)).to_physical().cast(pl.Int32).fill_null(-1)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.naming import chosen, unique
+from mdncli.data.naming import require_unique, select_names
 from mdncli.errors import DataError
 
 if TYPE_CHECKING:
@@ -171,10 +171,10 @@ def blocks(
     layout, header = _sniff(piece, f"{source}:{line}")
     if columns is not None and set(optional) <= set(layout.names):
         columns = [*columns, *optional]
-    names = chosen(columns, layout.names, source)
+    names = select_names(columns, layout.names, source)
     types = {n: pl.String() if n in text else pl.Int64() for n in names}
     parser = _Parser(source, layout)
-    first = (_without_lines(piece, header), line + header)
+    first = (_drop_lines(piece, header), line + header)
     for piece, line in chain([first], pieces):
         if piece:
             block = parser.parse(piece, line, types)
@@ -186,7 +186,7 @@ def blocks(
 # --------------------------------------------------------------------------- from bytes to pieces
 
 
-def _inflated(stream: BinaryIO) -> BinaryIO:
+def _decompress(stream: BinaryIO) -> BinaryIO:
     """The stream, with gzip undone."""
     if stream.seekable():
         start = stream.tell()
@@ -202,7 +202,7 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
 
     The first piece is small. All are read into one buffer: fresh memory costs more than parsing.
     """
-    stream = _inflated(stream)
+    stream = _decompress(stream)
     buffer, held, line = bytearray(FIRST_BYTES), 0, 1
     while True:
         count = _read(stream, buffer, held, source)
@@ -269,7 +269,7 @@ def _count(marks: NDArray[np.uint8], mark: str) -> int:
     return sum(int(np.count_nonzero(marks[i : i + (1 << 16)] == ord(mark))) for i in starts)
 
 
-def _unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def _mask_unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Mask of bytes outside quotes; a doubled quote opens and closes at once."""
     return ~np.logical_xor.accumulate(marks == ord('"'))
 
@@ -301,7 +301,7 @@ def _refuse_undecodable(piece: bytes, source: str, line: int) -> None:
     raise DataError(f"{source}:{line}: {fault}", hint=hint)
 
 
-def _without_lines(text: bytes, count: int) -> bytes:
+def _drop_lines(text: bytes, count: int) -> bytes:
     start = 0
     for _ in range(count):
         start = text.index(b"\n", start) + 1
@@ -314,7 +314,7 @@ def _without_lines(text: bytes, count: int) -> bytes:
 def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
     """Detect the layout of a table from its first lines, and the number of lines of the header."""
     text = piece.decode()
-    separator, (header, *records) = _separated(text, source)
+    separator, (header, *records) = _detect_separator(text, source)
     names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
     numbered = names in ([str(i + start) for i in range(len(names))] for start in (0, 1))
     if not numbered and all(map(_NUMBER.fullmatch, names)):
@@ -326,12 +326,12 @@ def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
     # Semicolons indicate decimal commas, even if the first rows hold only whole numbers.
     commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
     decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    return TextLayout(unique(names, source), separator, decimal_comma), _header_lines(
+    return TextLayout(require_unique(names, source), separator, decimal_comma), _header_lines(
         text, separator
     )
 
 
-def _separated(text: str, source: str) -> tuple[str, list[list[str]]]:
+def _detect_separator(text: str, source: str) -> tuple[str, list[list[str]]]:
     """Most likely separator, and the first records split by it."""
     likeliest, most = None, 0
     for separator in (_NONE, *_SEPARATORS):
@@ -372,11 +372,11 @@ def _header_lines(text: str, separator: str) -> int:
 def _reader(text: str, separator: str):
     lines: Iterable[str] = io.StringIO(text, newline="\n")
     if separator == _BLANKS:
-        lines = (_squeezed(line.encode()).decode() for line in lines)
+        lines = (_collapse_blanks(line.encode()).decode() for line in lines)
     return csv.reader(lines, delimiter=separator)
 
 
-def _squeezed(text: bytes) -> bytes:
+def _collapse_blanks(text: bytes) -> bytes:
     """Collapse blanks outside quotes, and strip those at the ends of a line."""
     if b'"' in text:
         text = _QUOTED_OR_BLANKS.sub(lambda run: run[1] or b" ", text)
@@ -393,7 +393,7 @@ def _record_lines(text: bytes, line: int) -> Lines | None:
     marks = np.frombuffer(text, np.uint8)
     if b'"' not in text:
         return range(line, line + _count(marks, "\n"))
-    unquoted = _unquoted(marks)
+    unquoted = _mask_unquoted(marks)
     if not unquoted[-1]:
         return None
     ends = np.flatnonzero(unquoted[marks == ord("\n")])
@@ -407,7 +407,7 @@ class _Parser:
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
         """Parse the rows of a piece that begins on `line`, in these types or wider ones."""
-        text = _squeezed(piece) if self.layout.separator == _BLANKS else piece
+        text = _collapse_blanks(piece) if self.layout.separator == _BLANKS else piece
         lines = _record_lines(text, line)
         if lines is not None:
             for attempt in (types, {}):
@@ -445,7 +445,7 @@ class _Parser:
         marks = np.frombuffer(text, np.uint8)
         between = marks == ord(self.layout.separator)
         if b'"' in text:
-            between &= _unquoted(marks)
+            between &= _mask_unquoted(marks)
         return np.count_nonzero(between) == rows * (len(self.layout.names) - 1)
 
     def _by_field(
@@ -472,7 +472,7 @@ class _Parser:
                     lines.append(start)
                 start = line + reader.line_num
         except csv.Error:
-            fault, hint = self._fault(_without_lines(text, start - line).decode())
+            fault, hint = self._fault(_drop_lines(text, start - line).decode())
             raise DataError(f"{self.source}:{start}: {fault}", hint=hint) from None
         columns = {
             name: pl.Series(name, [record[i] for record in records], pl.String)
@@ -503,7 +503,9 @@ class _Parser:
         text: bytes,
     ) -> Block:
         comma = self.layout.decimal_comma
-        typed = {name: _typed(columns[name], wanted, comma) for name, wanted in types.items()}
+        typed = {
+            name: _convert_type(columns[name], wanted, comma) for name, wanted in types.items()
+        }
         return Block(typed, lines, size, text, self.layout)
 
 
@@ -518,7 +520,7 @@ def _record(fields: list[str], separator: str = ",") -> str:
     return text.getvalue().removesuffix("\n")
 
 
-def _typed(series: pl.Series, wanted: pl.DataType, decimal_comma: bool) -> pl.Series:
+def _convert_type(series: pl.Series, wanted: pl.DataType, decimal_comma: bool) -> pl.Series:
     """Convert text to the expected type, or to the first type that fits all values."""
     import polars as pl
 

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.features import (
-    Array,
     Classes,
     Encoded,
     Input,
@@ -32,10 +31,10 @@ from mdncli.data.features import (
     standardise,
 )
 from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.spool import release
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.density.categorical import Categorical
 from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Joint
@@ -103,8 +102,8 @@ class Encoding:
             rows: numbers of the training rows.
             categorical: input columns that are categories even if they hold numbers.
             transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
-            missing: `error` refuses missing values; `drop` assumes that rows outside `complete` are
-                not used; `impute` replaces those of inputs.
+            missing: `error` refuses missing values; `drop` assumes that only the rows of
+                `mask_complete` are used; `impute` replaces those of inputs.
             task: kind of task; None means classification for a target of text or truth values.
 
         Raises:
@@ -118,7 +117,7 @@ class Encoding:
         names = [*inputs, *targets]
         used: Rows = _EVERY
         if missing == "drop":
-            used = complete(table, names)
+            used = mask_complete(table, names)
         else:
             refuse_gaps(table, inputs, targets, imputes=missing == "impute")
         fit = Fit(table, rows, used, missing == "impute")
@@ -205,18 +204,18 @@ class Encoding:
         Raises:
             DataError: a column is absent.
         """
-        columns = self._needed(table, targets)
+        columns = self._columns_in_use(table, targets)
         found = {column.name: gaps(column, table) for column in columns}
         return {name: where for name, where in found.items() if where.any()}
 
     def encodable(self, table: Table, *, targets: bool = False) -> NDArray[np.bool_]:
         """Mask of rows that can be encoded, (N,); see `gaps` for the rest."""
         good = np.ones(table.rows, np.bool_)
-        for column in self._needed(table, targets):
+        for column in self._columns_in_use(table, targets):
             good &= encodable(column, table)
         return good
 
-    def _needed(self, table: Table, targets: bool) -> tuple[Target, ...]:
+    def _columns_in_use(self, table: Table, targets: bool) -> tuple[Target, ...]:
         columns = (*self.input_columns, *(self.target_columns if targets else ()))
         table.require([column.name for column in columns])
         return columns
@@ -285,7 +284,7 @@ class Encoding:
         encoded = np.empty(values.shape[::-1], np.float32)
         for column, own, out in zip(self.scaled_targets, values.T, encoded, strict=True):
             standardise(column, own, out)
-            wrong = TRANSFORMS[column.transform].outside(own, target=True) | ~np.isfinite(out)
+            wrong = TRANSFORMS[column.transform].mask_outside(own, target=True) | ~np.isfinite(out)
             if wrong.any():
                 raise fault(column, table, rows, own, wrong, target=True)
         return values, encoded
@@ -324,7 +323,7 @@ class Encoding:
         own = prediction.affine(shift, factor)
         return own if set(names) == {"identity"} else Transformed(own, names)
 
-    def written(self, y: Array) -> NDArray[Any]:
+    def to_table_values(self, y: Array) -> NDArray[Any]:
         """Targets of any shape as written in a table: names of classes instead of codes."""
         if not self.classes:
             return y
@@ -375,10 +374,10 @@ class Encoding:
         return cls(inputs, targets)
 
 
-def complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
+def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
     """Mask of a table's rows without missing or infinite values in these columns, (N,).
 
-    >>> complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
+    >>> mask_complete(Table.of({"a": [1.0, np.nan, 3.0], "b": ["x", "y", ""]}), ["a", "b"])
     array([ True, False, False])
     """
     table.require(names)
@@ -443,15 +442,15 @@ def _check_names(
         raise DataError(f"{table.source}: no column is left as target")
     if both := [name for name in inputs if name in targets]:
         raise DataError(
-            f"{table.source}: column {quoted(both[0])} is both input and target",
+            f"{table.source}: column {quote(both[0])} is both input and target",
             hint="take it out of one",
         )
     table.require([*categorical, *transform])
     if idle := [name for name in categorical if name not in inputs]:
-        raise DataError(f"{table.source}: categorical: column {quoted(idle[0])} is not an input")
+        raise DataError(f"{table.source}: categorical: column {quote(idle[0])} is not an input")
     if idle := [name for name in transform if name not in (*inputs, *targets)]:
         raise DataError(
-            f"{table.source}: transform: column {quoted(idle[0])} is neither input nor target"
+            f"{table.source}: transform: column {quote(idle[0])} is neither input nor target"
         )
 
 
@@ -472,7 +471,7 @@ def _classifies(table: Table, targets: Sequence[str], task: Task | None) -> bool
     if len(targets) > 1:
         held = {"text": "text", "boolean": "true and false"}.get(kinds[classes[0]], "classes")
         raise DataError(
-            f"{table.source}: column {quoted(classes[0])} holds {held}, so predicting it is "
+            f"{table.source}: column {quote(classes[0])} holds {held}, so predicting it is "
             f"classification, which takes one target, not {len(targets)}",
             hint="train one run for each",
         )

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data.column import Column, Kind
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
-Array: TypeAlias = NDArray[np.float64]
 Encoded: TypeAlias = NDArray[np.float32]
 InputKind = Literal["numeric", "boolean", "categorical"]
 
@@ -45,10 +44,10 @@ class Scaled:
 
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:
-            raise ValueError(f"{quoted(self.name)}: no transform {self.transform!r}")
+            raise ValueError(f"{quote(self.name)}: no transform {self.transform!r}")
         if not (math.isfinite(self.mean) and 0 < self.scale < math.inf):
             raise ValueError(
-                f"{quoted(self.name)}: cannot be scaled by {self.mean} and {self.scale}"
+                f"{quote(self.name)}: cannot be scaled by {self.mean} and {self.scale}"
             )
 
 
@@ -75,7 +74,7 @@ class Input(Scaled):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.kind not in get_args(InputKind) or not math.isfinite(self.fill):
-            raise ValueError(f"{quoted(self.name)}: not an input: {self.kind!r}, {self.fill}")
+            raise ValueError(f"{quote(self.name)}: not an input: {self.kind!r}, {self.fill}")
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -105,9 +104,9 @@ class Classes:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind) or len(set(self.labels)) != len(self.labels):
-            raise ValueError(f"{quoted(self.name)}: not classes: {self.kind!r}, {self.labels}")
+            raise ValueError(f"{quote(self.name)}: not classes: {self.kind!r}, {self.labels}")
         if len(self.labels) < 2 or "" in self.labels:
-            raise ValueError(f"{quoted(self.name)}: too few classes, or one without a name")
+            raise ValueError(f"{quote(self.name)}: too few classes, or one without a name")
 
 
 Target = Scaled | Classes
@@ -125,8 +124,8 @@ def codes(column: Classes, table: Table, rows: Rows) -> Array:
         place = table.place(int(np.arange(table.rows)[rows][first]), column.name)
         label = str(table.column(column.name)[rows].texts()[first])
         raise DataError(
-            f"{place}: the training data has no class {quoted(label)}",
-            hint=f"it has {_some_of(column.labels)}",
+            f"{place}: the training data has no class {quote(label)}",
+            hint=f"it has {_join_some(column.labels)}",
         )
     return found
 
@@ -157,7 +156,7 @@ def gaps(column: Target, table: Table) -> NDArray[np.bool_]:
         return np.zeros(len(own), np.bool_) if imputes else own.missing()
     truths = isinstance(column, Input) and column.kind == "boolean"
     values = table.readable(column.name, truths=truths)
-    missing = np.isnan(values) & table.spelled(column.name, truths=truths)
+    missing = np.isnan(values) & table.spells_numbers(column.name, truths=truths)
     return np.isinf(values) if imputes else np.isinf(values) | missing
 
 
@@ -171,14 +170,14 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
         known = {*column.categories, *column.unseen}
         return good & np.array([*(label in known for label in own.labels), True])[own.values]
     truths = isinstance(column, Input) and column.kind == "boolean"
-    good &= table.spelled(column.name, truths=truths)
+    good &= table.spells_numbers(column.name, truths=truths)
     own = table.readable(column.name, truths=truths)
     if truths:
         return good & ((own == 0) | (own == 1) | np.isnan(own))
     encoded = np.empty(len(own), np.float32)
     standardise(column, own, encoded)
     if not isinstance(column, Input):
-        good &= ~TRANSFORMS[column.transform].outside(own, target=True)
+        good &= ~TRANSFORMS[column.transform].mask_outside(own, target=True)
     return good & (np.isfinite(encoded) | np.isnan(own))
 
 
@@ -208,7 +207,7 @@ def fault(
         return _missing(place)
     if math.isinf(value):
         return DataError(f"{place}: the value is infinite")
-    if transform.outside(np.asarray(value), target=target):
+    if transform.mask_outside(np.asarray(value), target=target):
         domain = transform.domain(target=target)
         return DataError(
             f"{place}: {value:g} has no {column.transform}",
@@ -245,7 +244,7 @@ _Column = TypeVar("_Column", Scaled, Input, Classes)
 
 
 def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _filled(column, table.numbers(column.name, rows), out)
+    own = _fill_missing(column, table.numbers(column.name, rows), out)
     standardise(column, own, out[0])
     finite = np.isfinite(out[0])
     if not finite.all():
@@ -253,7 +252,7 @@ def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 
 
 def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
-    own = _filled(column, table.numbers(column.name, rows, truths=True), out)
+    own = _fill_missing(column, table.numbers(column.name, rows, truths=True), out)
     wrong = (own != 0) & (own != 1)
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -289,7 +288,7 @@ def as_text(own: Column) -> Column:
     return own if own.kind == "text" else Column.of(own.texts().astype(np.str_))
 
 
-def _filled(column: Input, own: Array, out: Encoded) -> Array:
+def _fill_missing(column: Input, own: Array, out: Encoded) -> Array:
     """Numbers with missing ones replaced, and their indicator."""
     if not column.imputes:
         return own
@@ -305,13 +304,13 @@ def _missing(place: str) -> DataError:
 
 def _unknown(column: Input, label: str, place: str) -> DataError:
     return DataError(
-        f"{place}: the training data has no {quoted(label)}",
-        hint=f"it has {_some_of(column.categories)}",
+        f"{place}: the training data has no {quote(label)}",
+        hint=f"it has {_join_some(column.categories)}",
     )
 
 
-def _some_of(labels: Sequence[str]) -> str:
-    known = ", ".join(map(quoted, labels[:_SHOWN_CATEGORIES]))
+def _join_some(labels: Sequence[str]) -> str:
+    known = ", ".join(map(quote, labels[:_SHOWN_CATEGORIES]))
     more = len(labels) - _SHOWN_CATEGORIES
     return f"{known}{f' and {more} more' if more > 0 else ''}"
 

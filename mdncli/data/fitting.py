@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data.column import Column
-from mdncli.data.features import Array, Classes, Input, Scaled, as_text, fault, standardise
-from mdncli.data.naming import quoted
+from mdncli.data.features import Classes, Input, Scaled, as_text, fault, standardise
+from mdncli.data.naming import quote
 from mdncli.data.table import Table
-from mdncli.density.arrays import Rows
+from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
@@ -55,7 +55,7 @@ class Fit:
             return Input(name, transform, scaled.mean, scaled.scale, "numeric", **median)
         if transform != "identity":
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} is not numeric",
+                f"{self.table.source}: column {quote(name)} is not numeric",
                 hint=f"leave out its transform {transform!r}",
             )
         if kind == "boolean" and not categorical:
@@ -75,7 +75,7 @@ class Fit:
         """
         if transform not in TRANSFORMS:
             raise DataError(
-                f"{self.table.source}: column {quoted(name)}: no transform {transform!r}",
+                f"{self.table.source}: column {quote(name)}: no transform {transform!r}",
                 hint=f"choose from {', '.join(TRANSFORMS)}",
             )
         training = self._training(name)
@@ -83,7 +83,7 @@ class Fit:
         own = self.table.numbers(name, self.used)
         # Transforms are increasing, so checking the extremes is enough.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
-        outside = TRANSFORMS[transform].outside
+        outside = TRANSFORMS[transform].mask_outside
         if outside(extremes, target=target).any():
             wrong = outside(own, target=target) & ~np.isnan(own)
             raise fault(column, self.table, self.used, own, wrong, target=target)
@@ -108,7 +108,7 @@ class Fit:
         column = self.table.column(name)
         if transform != "identity":
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} holds classes, not numbers",
+                f"{self.table.source}: column {quote(name)} holds classes, not numbers",
                 hint=f"leave out its transform {transform!r}",
             )
         if column.kind == "text":
@@ -117,7 +117,7 @@ class Fit:
             labels = tuple(Column.of(np.unique(column.values[~column.missing()])).texts().tolist())
         if len(labels) > MOST_CATEGORIES:
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} has {len(labels):,} different values, "
+                f"{self.table.source}: column {quote(name)} has {len(labels):,} different values, "
                 f"at most {MOST_CATEGORIES:,} can be classes",
                 hint="set data.task to regression"
                 if column.kind == "numeric"
@@ -126,21 +126,21 @@ class Fit:
         training = as_text(column[self.training])
         seen = {training.labels[code] for code in np.unique(training.values[training.values >= 0])}
         if len(seen) < 2:
-            only = f"only the class {quoted(*seen)}" if seen else "no class"
+            only = f"only the class {quote(*seen)}" if seen else "no class"
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} has {only} in "
+                f"{self.table.source}: column {quote(name)} has {only} in "
                 f"{len(self.training):,} training rows, so there is nothing to tell apart",
                 hint="choose another target" if len(labels) < 2 else "add rows of other classes",
             )
         if unseen := [label for label in labels if label not in seen]:
             occur = "occurs" if len(unseen) == 1 else "occur"
             self.warnings.append(
-                f"column {quoted(name)}: {len(unseen)} of its {len(labels)} classes, such as "
-                f"{quoted(unseen[0])}, {occur} in no training row and cannot be learned"
+                f"column {quote(name)}: {len(unseen)} of its {len(labels)} classes, such as "
+                f"{quote(unseen[0])}, {occur} in no training row and cannot be learned"
             )
         if 2 * len(seen) > len(self.training) > _NAMED_COLUMNS:
             self.warnings.append(
-                f"column {quoted(name)} has {len(seen)} classes in {len(self.training)} training "
+                f"column {quote(name)} has {len(seen)} classes in {len(self.training)} training "
                 "rows, too few of each to learn from"
             )
         return Classes(name, column.kind, labels)
@@ -151,7 +151,7 @@ class Fit:
         missing = np.isnan(values)
         if missing.all():
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} has no value in the training rows",
+                f"{self.table.source}: column {quote(name)} has no value in the training rows",
                 hint="leave it out",
             )
         return values[~missing] if missing.any() else values
@@ -165,7 +165,7 @@ class Fit:
         reach = float(max(away.max(), -away.min()))
         if not np.isfinite(reach):
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} spans more than numbers can",
+                f"{self.table.source}: column {quote(name)} spans more than numbers can",
                 hint="correct it, or choose a transform such as log",
             )
         away /= reach or 1.0
@@ -190,22 +190,22 @@ class Fit:
         count = len(categories)
         if count > MOST_CATEGORIES:
             raise DataError(
-                f"{self.table.source}: column {quoted(name)} has {count} different texts in "
+                f"{self.table.source}: column {quote(name)} has {count} different texts in "
                 f"{len(training)} training rows, at most {MOST_CATEGORIES} can be categories",
                 hint="leave it out of the inputs if it identifies rows",
             )
         if count == 1:
-            self._warn_constant(name, quoted(categories[0]))
+            self._warn_constant(name, quote(categories[0]))
         if 2 * count > len(training) > _NAMED_COLUMNS:
             self.warnings.append(
-                f"column {quoted(name)} has {count} different texts in {len(training)} training "
+                f"column {quote(name)} has {count} different texts in {len(training)} training "
                 "rows; leave it out if it identifies them"
             )
         if len(unseen):
             first = column.labels[unseen[0]]
             self.warnings.append(
-                f"column {quoted(name)}: {len(unseen)} of its categories, such as "
-                f"{quoted(first)}, occur in no training row"
+                f"column {quote(name)}: {len(unseen)} of its categories, such as "
+                f"{quote(first)}, occur in no training row"
             )
         return Input(
             name,
@@ -217,7 +217,7 @@ class Fit:
         )
 
     def _warn_constant(self, name: str, value: str) -> None:
-        self.warnings.append(f"column {quoted(name)} is {value} in every training row")
+        self.warnings.append(f"column {quote(name)} is {value} in every training row")
 
 
 def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
@@ -226,7 +226,7 @@ def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
     Raises:
         DataError: it names the first value that is not a number.
     """
-    if table.mostly_numbers(name) and not table.spelled(name).all():
+    if table.mostly_numbers(name) and not table.spells_numbers(name).all():
         hint = "correct it, leave it empty, or list the column in data.categorical"
         if target:
             hint = "correct it, or leave it empty and set data.missing to drop"
@@ -277,10 +277,10 @@ def refuse_gaps(
 def _gaps(table: Table, name: str, what: str, where: NDArray[np.bool_]) -> str:
     count, first = int(where.sum()), table.position(int(np.argmax(where)))
     if count == len(where):
-        return f"column {quoted(name)}: all {count} values are {what}"
+        return f"column {quote(name)}: all {count} values are {what}"
     if count == 1:
-        return f"column {quoted(name)}: 1 value is {what}, {first}"
-    return f"column {quoted(name)}: {count} values are {what}, the first {first}"
+        return f"column {quote(name)}: 1 value is {what}, {first}"
+    return f"column {quote(name)}: {count} values are {what}, the first {first}"
 
 
 def _majority(values: Array) -> float:

@@ -17,16 +17,16 @@ _LONGEST = 80
 _LISTED = 10_000
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     r"""Escape and shorten a name or value from a file for a message.
 
-    >>> quoted("a\x1bb"), len(quoted("x" * 1000))
+    >>> quote("a\x1bb"), len(quote("x" * 1000))
     ("'a\\x1bb'", 82)
     """
     return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
 
 
-def unique(names: Iterable[str], source: str) -> tuple[str, ...]:
+def require_unique(names: Iterable[str], source: str) -> tuple[str, ...]:
     """Check that names are unique, and return them.
 
     Raises:
@@ -37,13 +37,15 @@ def unique(names: Iterable[str], source: str) -> tuple[str, ...]:
     if twice:
         fields = ", ".join(str(i) for i, name in enumerate(kept, 1) if name == twice[0])
         raise DataError(
-            f"{source}: column {quoted(twice[0])} occurs more than once (columns {fields})",
+            f"{source}: column {quote(twice[0])} occurs more than once (columns {fields})",
             hint="rename one",
         )
     return kept
 
 
-def chosen(wanted: Iterable[str] | None, names: Sequence[str], source: str) -> tuple[str, ...]:
+def select_names(
+    wanted: Iterable[str] | None, names: Sequence[str], source: str
+) -> tuple[str, ...]:
     """Select the wanted names, in the table's order; all by default.
 
     Raises:
@@ -53,23 +55,23 @@ def chosen(wanted: Iterable[str] | None, names: Sequence[str], source: str) -> t
         return tuple(names)
     asked, known = dict.fromkeys(wanted), set(names)
     if missing := [name for name in asked if name not in known]:
-        raise absent(missing, names, source)
+        raise absent_error(missing, names, source)
     return tuple(name for name in names if name in asked)
 
 
-def absent(missing: Sequence[str], names: Sequence[str], source: str) -> DataError:
+def absent_error(missing: Sequence[str], names: Sequence[str], source: str) -> DataError:
     """The error for columns that a table lacks.
 
-    >>> str(absent(["prize"], ["area", "price"], "flats.csv"))
+    >>> str(absent_error(["prize"], ["area", "price"], "flats.csv"))
     "flats.csv: no column 'prize'; did you mean 'price'?"
     """
     # Comparing takes the product of the lengths: long names are left out.
     short = [name for name in names if len(name) <= _LONGEST]
     near = [get_close_matches(name, short, n=1, cutoff=0.7) for name in missing[:_SHOWN]]
-    hint = f"did you mean {_listed([match[0] for match in near])}?" if all(near) else None
+    hint = f"did you mean {_join_quoted([match[0] for match in near])}?" if all(near) else None
     return DataError(
-        f"{source}: no {plural(len(missing), 'column')} {_listed(missing)}",
-        hint=hint or f"it has {_listed(names)}",
+        f"{source}: no {plural(len(missing), 'column')} {_join_quoted(missing)}",
+        hint=hint or f"it has {_join_quoted(names)}",
     )
 
 
@@ -88,6 +90,6 @@ def similar_files(path: Path) -> list[str]:
     return [str(path.with_name(name)) for name in found[:3]]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_quoted(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(quoted, names[:_SHOWN])) + more
+    return ", ".join(map(quote, names[:_SHOWN])) + more

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli.data.encoding import resolution
-from mdncli.data.features import Array
+from mdncli.density.arrays import Array
 
 CROWD = 10
 """Least number of rows with the same value for a degenerate component to be learned there."""
@@ -66,20 +66,20 @@ class SpikeTrap:
             remedy = f"and set model.scale.floor={self.floor:g} to prevent it"
         gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without limit"
         return (
-            f"target {target!r} {self._found}: degenerate components can lower its NLL {gain} "
+            f"target {target!r} {self._reason}: degenerate components can lower its NLL {gain} "
             f"and predict no better; compare NLLs only at one scale floor, {remedy}"
         )
 
     def remark(self, target: str, floor: float) -> str:
         """Note that a scale floor removes the gain, in a sentence."""
         return (
-            f"target {target!r} {self._found}: the smallest scale is {floor:g} standard "
+            f"target {target!r} {self._reason}: the smallest scale is {floor:g} standard "
             "deviations, so that degenerate components do not lower its NLL (set "
             "model.scale.floor to change it)"
         )
 
     @property
-    def _found(self) -> str:
+    def _reason(self) -> str:
         if self.crowded > 0.5:
             return f"has only {self.distinct:,} different values"
         held = f"is {self.commonest:g}"

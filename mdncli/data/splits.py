@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data import table
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.streams import stream
 from mdncli.errors import DataError
 
-Index: TypeAlias = NDArray[np.int64]
+RowNumbers: TypeAlias = NDArray[np.int64]
 
-Share: TypeAlias = float | None
-"""Share of the rows; None for the default of `validated`."""
+OptionalShare: TypeAlias = float | None
+"""Share of the rows; None for the default of `validation_rows`."""
 
 VALIDATION_SHARE = 0.06
 """Default share of validation rows: enough to choose the best step, few enough to be spared in
@@ -36,7 +36,7 @@ LEAST_TRAINING_ROWS = 2
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers in increasing order; no row is in two parts.
+    """Row numbers in increasing order; no row is in two of the subsets.
 
     Args:
         train: rows that the model and its encoding are fitted to.
@@ -46,15 +46,15 @@ class Split:
             test rows are a share, too, and of the others where they are given.
     """
 
-    train: Index
-    validation: Index
-    test: Index
+    train: RowNumbers
+    validation: RowNumbers
+    test: RowNumbers
     share: float = 0.0
 
-    def __iter__(self) -> Iterator[Index]:
+    def __iter__(self) -> Iterator[RowNumbers]:
         return iter((self.train, self.validation, self.test))
 
-    def apart(self, alike: Callable[[Index], NDArray[np.int64]]) -> Split:
+    def without_duplicates(self, alike: Callable[[RowNumbers], NDArray[np.int64]]) -> Split:
         """Move training duplicates of validation rows into validation (prevents leakage).
 
         With copies on both sides, an overfitted network has a good validation score. Where more
@@ -65,7 +65,8 @@ class Split:
             alike: function that gives each row a number, equal for copies.
 
         >>> rows = np.array([7, 7, 8, 9, 9])
-        >>> Split(np.array([1, 2, 3]), np.array([0]), np.array([4])).apart(lambda i: rows[i]).train
+        >>> split = Split(np.array([1, 2, 3]), np.array([0]), np.array([4]))
+        >>> split.without_duplicates(lambda i: rows[i]).train
         array([2, 3])
         """
         twins = np.isin(alike(self.train), alike(self.validation))
@@ -75,9 +76,9 @@ class Split:
         if len(self.train) - len(moved) < LEAST_TRAINING_ROWS:
             return self
         joined = np.concatenate([self.validation, moved])
-        return _sorted(self.train[~twins], joined, self.test, self.share)
+        return _sort(self.train[~twins], joined, self.test, self.share)
 
-    def restricted(self, kept: NDArray[np.bool_], source: str = "table") -> Split:
+    def restrict(self, kept: NDArray[np.bool_], source: str = "table") -> Split:
         """The split without the rows that are not kept, such as those with missing values.
 
         Args:
@@ -85,25 +86,30 @@ class Split:
             source: name of the table in messages.
 
         Raises:
-            DataError: too few training rows are left, or none of another part that had some.
+            DataError: too few training rows are left, or none of another subset that had some.
         """
-        parts = [part[kept[part]] for part in self]
-        for name, before, after in zip(("validation", "test"), [*self][1:], parts[1:], strict=True):
+        subsets = [rows[kept[rows]] for rows in self]
+        for name, before, after in zip(
+            ("validation", "test"), [*self][1:], subsets[1:], strict=True
+        ):
             if len(before) and not len(after):
                 raise DataError(
                     f"{source}: no {name} row is left of {len(before)}, all miss a value",
                     hint="set data.missing to impute, or split in another way",
                 )
-        _require(len(parts[0]), source, "without the rows that miss a value")
-        return Split(*parts, share=self.share)
+        _require(len(subsets[0]), source, "without the rows that miss a value")
+        return Split(*subsets, share=self.share)
 
 
-def by_share(rows: int, validation: Share, test: float, seed: int, source: str = "table") -> Split:
+def by_share(
+    rows: int, validation: OptionalShare, test: float, seed: int, source: str = "table"
+) -> Split:
     """Draw validation and test rows at random; the others train.
 
     Args:
         rows: how many rows there are.
-        validation: share of all rows, at least one row unless it is 0; or None, see `validated`.
+        validation: share of all rows, at least one row unless it is 0; or None, see
+            `validation_rows`.
         test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
         source: name of the data in messages.
@@ -111,27 +117,27 @@ def by_share(rows: int, validation: Share, test: float, seed: int, source: str =
     Raises:
         DataError: too few rows are left to train on.
 
-    >>> [len(part) for part in by_share(100, 0.15, 0.2, seed=0)]
+    >>> [len(subset) for subset in by_share(100, 0.15, 0.2, seed=0)]
     [65, 15, 20]
     """
     order = stream(seed, "split").permutation(rows)
     tested = _count(rows, test)
     others = rows - tested
-    chosen = tested + (validated(others) if validation is None else _count(rows, validation))
-    parts = f"{chosen - tested} for validation and {tested} for testing"
-    _require(rows - chosen, source, f"of {rows} rows after {parts}")
+    chosen = tested + (validation_rows(others) if validation is None else _count(rows, validation))
+    held_out = f"{chosen - tested} for validation and {tested} for testing"
+    _require(rows - chosen, source, f"of {rows} rows after {held_out}")
     share = (chosen - tested) / rows
-    return _sorted(order[chosen:], order[tested:chosen], order[:tested], share)
+    return _sort(order[chosen:], order[tested:chosen], order[:tested], share)
 
 
-def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: int) -> Split:
+def by_file(path: str | Path, rows: int, split: int, validation: OptionalShare, seed: int) -> Split:
     """Read the test rows from a table with a row per data row and a column per split.
 
     Args:
         path: the table; 1 marks a test row, 0 any other.
         rows: how many rows the data has.
         split: which column, counted from 0.
-        validation: share of the rows that are not tested; or None, see `validated`.
+        validation: share of the rows that are not tested; or None, see `validation_rows`.
         seed: of the data; draws the validation rows.
 
     Raises:
@@ -157,23 +163,23 @@ def by_file(path: str | Path, rows: int, split: int, validation: Share, seed: in
         )
     test = np.flatnonzero(marks)
     if not len(test):
-        raise DataError(f"{given.source}: column {quoted(name)} marks no row as test")
+        raise DataError(f"{given.source}: column {quote(name)} marks no row as test")
     others = stream(seed, "split").permutation(np.flatnonzero(marks == 0))
-    chosen = validated(len(others), validation)
+    chosen = validation_rows(len(others), validation)
     _require(len(others) - chosen, given.source, f"in split {split}")
-    return _sorted(others[chosen:], others[:chosen], test, chosen / len(others))
+    return _sort(others[chosen:], others[:chosen], test, chosen / len(others))
 
 
 def by_fold(
-    rows: int, folds: int, fold: int, validation: Share, seed: int, source: str = "table"
+    rows: int, folds: int, fold: int, validation: OptionalShare, seed: int, source: str = "table"
 ) -> Split:
     """Split the rows into folds of nearly equal size, one of which is the test rows.
 
     Args:
         rows: how many rows there are.
-        folds: how many parts, at least 2.
+        folds: number of subsets, at least 2.
         fold: which of them is tested, counted from 0.
-        validation: share of the rows that are not tested; or None, see `validated`.
+        validation: share of the rows that are not tested; or None, see `validation_rows`.
         seed: of the data.
         source: name of the data in messages.
 
@@ -187,23 +193,23 @@ def by_fold(
         raise DataError(
             f"{source}: {rows} rows cannot make {folds} folds", hint=f"choose 2 to {rows}"
         )
-    parts = np.array_split(stream(seed, "folds").permutation(rows), folds)
-    others = np.concatenate([part for i, part in enumerate(parts) if i != fold])
+    subsets = np.array_split(stream(seed, "folds").permutation(rows), folds)
+    others = np.concatenate([subset for i, subset in enumerate(subsets) if i != fold])
     others = stream(seed, "folds", fold).permutation(others)
-    chosen = validated(len(others), validation)
+    chosen = validation_rows(len(others), validation)
     _require(len(others) - chosen, source, f"in a fold of {rows} rows")
-    return _sorted(others[chosen:], others[:chosen], parts[fold], chosen / len(others))
+    return _sort(others[chosen:], others[:chosen], subsets[fold], chosen / len(others))
 
 
-def columns(path: str | Path) -> int:
+def split_count(path: str | Path) -> int:
     """Number of splits in a table of splits."""
     return len(table.read(path).columns)
 
 
-def validated(rows: int, share: Share = None) -> int:
+def validation_rows(rows: int, share: OptionalShare = None) -> int:
     """Number of validation rows among the rows that are not test rows.
 
-    >>> [validated(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
+    >>> [validation_rows(rows) for rows in (20, 250, 1000, 20_000, 1_000_000)]
     [4, 30, 60, 1200, 5000]
     """
     if share is not None:
@@ -224,6 +230,6 @@ def _require(training: int, source: str, where: str) -> None:
         )
 
 
-def _sorted(train: Index, validation: Index, test: Index, share: float) -> Split:
-    parts = (np.sort(part).astype(np.int64) for part in (train, validation, test))
-    return Split(*parts, share=share)
+def _sort(train: RowNumbers, validation: RowNumbers, test: RowNumbers, share: float) -> Split:
+    subsets = (np.sort(subset).astype(np.int64) for subset in (train, validation, test))
+    return Split(*subsets, share=share)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from mdncli.errors import RunFault, refused
+from mdncli.errors import RunFault, translate_os_error
 
 LARGE_BYTES = 32 << 20
 """Size in bytes from which a column is kept in a file, cached by the system as memory allows:
@@ -26,8 +26,8 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
     Args:
         shape: of the array.
         dtype: of the array.
-        spooled: keep it in a nameless file in `folder()`, whose space is freed with the array or at
-            the end of the process, even if that is killed.
+        spooled: keep it in a nameless file in `spool_folder()`, whose space is freed with the
+            array or at the end of the process, even if that is killed.
 
     Raises:
         RunFault: the disk is full. All space is reserved here, since a full disk at a later write
@@ -39,7 +39,7 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
     if not spooled:
         return np.empty(shape, dtype)
     size = math.prod([shape] if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
-    place = folder()
+    place = spool_folder()
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             if hasattr(os, "posix_fallocate"):
@@ -49,12 +49,12 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
             return np.ndarray(shape, dtype, buffer=mmap.mmap(file.fileno(), max(1, size)))
     except OSError as error:
         what = f"has no room for a temporary file of {size / 1e9:.2g} GB"
-        fault = refused(error, place, what)
+        fault = translate_os_error(error, place, what)
         hint = "or set TMPDIR to another folder"
         raise RunFault(fault.message, hint=" ".join(filter(None, (fault.hint, hint)))) from None
 
 
-def folder() -> Path:
+def spool_folder() -> Path:
     """Folder of such files: `TMPDIR`, or else `/var/tmp`, as `/tmp` may be in memory."""
     large = Path("/var/tmp")
     if "TMPDIR" not in os.environ and os.access(large, os.W_OK | os.X_OK):

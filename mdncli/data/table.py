@@ -22,10 +22,10 @@ from numpy.typing import ArrayLike, NDArray
 from mdncli.data.binary import read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
-from mdncli.data.naming import absent, chosen, quoted, similar_files
+from mdncli.data.naming import absent_error, quote, select_names, similar_files
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
-from mdncli.data.writing import Columns, Records, appending, write
+from mdncli.data.writing import Columns, SeparatedRows, open_appender, write
 from mdncli.density.arrays import Rows
 from mdncli.errors import DataError
 
@@ -33,10 +33,10 @@ __all__ = [
     "Column",
     "Kind",
     "Table",
-    "appending",
     "fingerprint_arrays",
     "fingerprint_file",
-    "parts",
+    "open_appender",
+    "pieces",
     "read",
     "read_once",
     "scan",
@@ -101,7 +101,7 @@ class Table:
         return 0
 
     def __getitem__(self, rows: Rows) -> Table:
-        contents = {name: _picked(column, rows) for name, column in self.contents.items()}
+        contents = {name: _take_rows(column, rows) for name, column in self.contents.items()}
         if self.lines is not None:
             return replace(self, contents=contents, lines=_lines_of(self.lines, rows))
         counted = range(1, self.rows + 1) if self.counted is None else self.counted
@@ -113,7 +113,7 @@ class Table:
         Raises:
             DataError: the table lacks some; all of these are named.
         """
-        chosen(names, self.columns, self.source)
+        select_names(names, self.columns, self.source)
 
     def column(self, name: str) -> Column:
         """One column.
@@ -124,7 +124,7 @@ class Table:
         try:
             return self.contents[name]
         except KeyError:
-            raise absent([name], self.columns, self.source) from None
+            raise absent_error([name], self.columns, self.source) from None
 
     def numbers(
         self, name: str, rows: Rows = _EVERY, *, truths: bool = False
@@ -139,7 +139,7 @@ class Table:
         Raises:
             DataError: it holds text; the first value that is not a number is named.
         """
-        if self.column(name).kind == "text" and not self.spelled(name, truths=truths).all():
+        if self.column(name).kind == "text" and not self.spells_numbers(name, truths=truths).all():
             raise self.not_a_number(name, truths=truths)
         return self.readable(name, rows, truths=truths)
 
@@ -166,7 +166,7 @@ class Table:
     def place(self, row: int, name: str) -> str:
         """Position of the value of a row (counted from 0) and column, in words."""
         separator = ", " if self.lines is None else ": "
-        return f"{self.at(row)}{separator}column {quoted(name)}"
+        return f"{self.at(row)}{separator}column {quote(name)}"
 
     def at(self, row: int) -> str:
         """Position of a row (counted from 0), with the source, in words."""
@@ -190,7 +190,7 @@ class Table:
         """All columns as they are to be written, (N,) each."""
         return {name: column.array() for name, column in self.contents.items()}
 
-    def spelled(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
+    def spells_numbers(self, name: str, *, truths: bool = False) -> NDArray[np.bool_]:
         """Mask of values that are numbers, spell one, or are missing, (N,)."""
         column = self.column(name)
         if column.kind != "text":
@@ -203,15 +203,15 @@ class Table:
         column = self.column(name)
         gap = np.array([*(label in MISSING for label in column.labels), True])[column.values]
         present = int(np.count_nonzero(~gap))
-        return 2 * int(np.count_nonzero(self.spelled(name) & ~gap)) > present
+        return 2 * int(np.count_nonzero(self.spells_numbers(name) & ~gap)) > present
 
     def not_a_number(self, name: str, *, truths: bool = False) -> DataError:
         """Error for a text column where numbers are expected: it names the first text."""
-        wrong = np.flatnonzero(~self.spelled(name, truths=truths))
+        wrong = np.flatnonzero(~self.spells_numbers(name, truths=truths))
         if not len(wrong):
-            return DataError(f"{self.source}: column {quoted(name)} was read as text")
+            return DataError(f"{self.source}: column {quote(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
-        value = quoted(column.labels[column.values[row]])
+        value = quote(column.labels[column.values[row]])
         due = "neither true nor false" if truths else "not a number"
         return DataError(f"{self.place(row, name)}: {value} is {due}")
 
@@ -230,7 +230,7 @@ class Table:
             return None
 
 
-def _picked(column: Column, rows: Rows) -> Column:
+def _take_rows(column: Column, rows: Rows) -> Column:
     picked = column[rows]
     if not isinstance(rows, slice):
         # Scattered rows bring nearly every page of a file into memory.
@@ -273,8 +273,8 @@ def read(
         DataError: the source cannot be read, is not a table, has no rows or lacks a column.
     """
     name = name or _name(source)
-    with _opened(source, name) as stream:
-        return _whole(stream, source, name, columns, text)
+    with _open_source(source, name) as stream:
+        return _read_binary(stream, source, name, columns, text)
 
 
 def read_once(
@@ -290,9 +290,9 @@ def read_once(
     Raises:
         DataError: as `read` does; or the file changes while it is read.
     """
-    with _opened(path, str(path), functools.partial(Watched, hear=hear)) as stream:
-        with stream.blamed():
-            whole = _whole(cast(BinaryIO, stream), path, str(path), None, text)
+    with _open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
+        with stream.blame_change():
+            whole = _read_binary(cast(BinaryIO, stream), path, str(path), None, text)
         return whole, stream.fingerprint()
 
 
@@ -303,24 +303,24 @@ def scan(
     text: Collection[str] = (),
     name: str | None = None,
 ) -> Iterator[Table]:
-    """Read a table in consecutive parts of at most `SCAN_ROWS` rows; text in bounded memory.
+    """Read a table in consecutive pieces of at most `SCAN_ROWS` rows; text in bounded memory.
 
-    A column of a text table may be of another kind in each part. Arguments and errors are those of
-    `read`; an error comes when its part is due.
+    A column of a text table may be of another kind in each piece. Arguments and errors are those of
+    `read`; an error comes when its piece is due.
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
-        yield from parts(read(source, columns=columns, name=name))
+        yield from pieces(read(source, columns=columns, name=name))
         return
-    with _opened(source, name) as stream:
+    with _open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
             rows += len(block.lines)
             comma = block.layout.decimal_comma
-            yield from parts(Table(contents, name, block.lines, decimal_comma=comma))
+            yield from pieces(Table(contents, name, block.lines, decimal_comma=comma))
     if not rows:
-        _no_rows(name)
+        _refuse_empty(name)
 
 
 def scan_records(
@@ -331,8 +331,8 @@ def scan_records(
     text: Collection[str] = (),
     name: str | None = None,
     separator: str = ",",
-) -> Iterator[tuple[Table, Columns | Records]]:
-    """`scan` some columns, with all columns of the source beside each part.
+) -> Iterator[tuple[Table, Columns | SeparatedRows]]:
+    """`scan` some columns, with all columns of the source beside each piece.
 
     For text these are its records, which keep leading zeros and the last digits of long keys.
     Records with another separator are rewritten.
@@ -347,11 +347,11 @@ def scan_records(
     """
     name = name or _name(source)
     if _binary(source, name) is not None:
-        for part in parts(read(source, name=name)):
-            part.require(columns)
-            yield part, part.arrays()
+        for piece in pieces(read(source, name=name)):
+            piece.require(columns)
+            yield piece, piece.arrays()
         return
-    with _opened(source, name) as stream:
+    with _open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text, optional):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
@@ -360,10 +360,10 @@ def scan_records(
                 some = slice(start, start + SCAN_ROWS)
                 comma = block.layout.decimal_comma
                 table = Table(contents, name, block.lines, decimal_comma=comma)[some]
-                yield table, Records(block.layout.names, records[some])
+                yield table, SeparatedRows(block.layout.names, records[some])
             rows += len(block.lines)
     if not rows:
-        _no_rows(name)
+        _refuse_empty(name)
 
 
 def fingerprint_file(path: str | Path) -> str:
@@ -372,7 +372,7 @@ def fingerprint_file(path: str | Path) -> str:
     Raises:
         DataError: the file cannot be read.
     """
-    with _opened(path, str(path)) as stream:
+    with _open_source(path, str(path)) as stream:
         digest = hashlib.sha256()
         for chunk in iter(lambda: stream.read(1 << 20), b""):
             digest.update(chunk)
@@ -389,7 +389,7 @@ def fingerprint_arrays(arrays: Iterable[ArrayLike]) -> str:
     return digest.hexdigest()
 
 
-def _whole(
+def _read_binary(
     stream: BinaryIO,
     source: Source,
     name: str,
@@ -400,7 +400,7 @@ def _whole(
     if binary is None:
         return _read_text(stream, name, columns, set(text))
     table = Table(binary(stream, name, columns), name)
-    return table if table.rows else _no_rows(name)
+    return table if table.rows else _refuse_empty(name)
 
 
 def _read_text(
@@ -432,24 +432,25 @@ def _read_text(
             break
         text |= mixed
     if not lines:
-        _no_rows(name)
+        _refuse_empty(name)
     contents = {n: column.column() for n, column in growing.items()}
-    return Table(contents, name, _joined(lines), decimal_comma=comma)
+    return Table(contents, name, _join_lines(lines), decimal_comma=comma)
 
 
-def _joined(lines: Sequence[Lines]) -> Lines:
+def _join_lines(lines: Sequence[Lines]) -> Lines:
     whole = range(lines[0][0], lines[-1][-1] + 1)
-    regular = all(isinstance(part, range) for part in lines) and len(whole) == sum(map(len, lines))
+    gapless = len(whole) == sum(map(len, lines))
+    regular = gapless and all(isinstance(piece, range) for piece in lines)
     return whole if regular else np.concatenate(lines)
 
 
-def parts(table: Table) -> Iterator[Table]:
-    """A table in consecutive parts of at most `SCAN_ROWS` rows."""
+def pieces(table: Table) -> Iterator[Table]:
+    """A table in consecutive pieces of at most `SCAN_ROWS` rows."""
     for start in range(0, table.rows, SCAN_ROWS):
         yield table[start : start + SCAN_ROWS]
 
 
-def _no_rows(name: str) -> NoReturn:
+def _refuse_empty(name: str) -> NoReturn:
     raise DataError(f"{name}: no rows of data")
 
 
@@ -476,12 +477,12 @@ def _open(path: str | Path) -> BinaryIO:
 
 
 @contextlib.contextmanager
-def _opened(
+def _open_source(
     source: Source, name: str, opening: Callable[[str | Path], Any] = _open
 ) -> Iterator[Any]:
     """Open the bytes of a source; errors in reading become a `DataError`."""
     if isinstance(source, str | Path) and (not str(source) or "\0" in str(source)):
-        raise DataError(f"{quoted(name)}: not the name of a file", hint="name a table")
+        raise DataError(f"{quote(name)}: not the name of a file", hint="name a table")
     try:
         if isinstance(source, str | Path):
             with opening(source) as file:
@@ -490,7 +491,7 @@ def _opened(
             yield source
     except FileNotFoundError:
         near = similar_files(Path(name))
-        hint = f"did you mean {' or '.join(map(quoted, near))}?" if near else None
+        hint = f"did you mean {' or '.join(map(quote, near))}?" if near else None
         raise DataError(f"{name}: no such file", hint=hint) from None
     except IsADirectoryError:
         raise DataError(f"{name}: a folder, not a table", hint="name a file in it") from None

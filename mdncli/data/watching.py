@@ -40,7 +40,7 @@ class Watched(io.RawIOBase):
         self._heard = time.monotonic()
         self._digest = hashlib.sha256()
         self._seen = self._position = 0
-        self._state = self._stated()
+        self._state = self._file_state()
         self.size = os.fstat(self._file.fileno()).st_size
 
     def readable(self) -> bool:
@@ -90,7 +90,7 @@ class Watched(io.RawIOBase):
         return self._digest.hexdigest()
 
     @contextmanager
-    def blamed(self) -> Iterator[None]:
+    def blame_change(self) -> Iterator[None]:
         """Replace a `DataError` of the block by one about the change, if the file has changed."""
         try:
             yield
@@ -106,13 +106,13 @@ class Watched(io.RawIOBase):
                 return
 
     def _require_unchanged(self) -> None:
-        if self._stated() != self._state:
+        if self._file_state() != self._state:
             raise DataError(
                 f"{self.name}: changed while it was read",
                 hint="wait until it is complete and try again",
             )
 
-    def _stated(self) -> tuple[tuple[int, ...], ...]:
+    def _file_state(self) -> tuple[tuple[int, ...], ...]:
         """State that shows a change: of the open file, and of the file that now has its name."""
         try:
             found = [os.fstat(self._file.fileno()), os.stat(self.name)]

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mdncli import interrupts
-from mdncli.errors import UsageError, refused
+from mdncli.errors import UsageError, translate_os_error
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +31,7 @@ Columns: TypeAlias = Mapping[str, ArrayLike]
 Append: TypeAlias = Callable[[Columns], None]
 
 
-class Records(NamedTuple):
+class SeparatedRows(NamedTuple):
     """Rows that are separated values already: their columns' names, and a text for each."""
 
     names: tuple[str, ...]
@@ -68,42 +68,42 @@ def write(target: str | Path | TextIO, columns: Columns) -> None:
     0.1,Oslo
     ,"Rome, Italy"
     """
-    with appending(target) as append:
+    with open_appender(target) as append:
         append(columns)
 
 
 @contextlib.contextmanager
-def appending(target: str | Path | TextIO) -> Iterator[Append]:
-    """Write a table part by part: the context's function appends rows to it.
+def open_appender(target: str | Path | TextIO) -> Iterator[Append]:
+    """Write a table piece by piece: the context's function appends rows to it.
 
-    Every part has the same columns. All formats but NPZ are written as the parts come, so memory
+    Every piece has the same columns. All formats but NPZ are written as the pieces come, so memory
     stays bounded; errors and arguments are those of `write`.
     """
     if not isinstance(target, str | Path):
-        yield _Delimited(_bytes_into(target), ",").append
+        yield _DelimitedWriter(_byte_writer(target), ",").append
         return
     path = Path(target)
     form = _FORMATS[require_format(path)]
-    with _replacing(path) as file, form(file) as append:
+    with _replace_on_success(path) as file, form(file) as append:
         yield append
 
 
 @contextlib.contextmanager
-def extending(
+def open_extender(
     target: str | Path | TextIO,
-) -> Iterator[Callable[[Columns | Records, Columns], None]]:
-    """Write a table part by part: the context's function takes rows and columns to add to them.
+) -> Iterator[Callable[[Columns | SeparatedRows, Columns], None]]:
+    """Write a table piece by piece: the context's function takes rows and columns to add to them.
 
-    It takes `Records` where the target holds separated values, as `SEPARATORS` says, or is a
-    stream, which gets CSV; otherwise it is as `appending`.
+    It takes `SeparatedRows` where the target holds separated values, as `SEPARATORS` says, or is a
+    stream, which gets CSV; otherwise it is as `open_appender`.
     """
     if not isinstance(target, str | Path):
-        yield _Delimited(_bytes_into(target), ",").extend
+        yield _DelimitedWriter(_byte_writer(target), ",").extend
     elif (separator := SEPARATORS.get(require_format(Path(target)))) is not None:
-        with _replacing(Path(target)) as file:
-            yield _Delimited(file.write, separator).extend
+        with _replace_on_success(Path(target)) as file:
+            yield _DelimitedWriter(file.write, separator).extend
     else:
-        with appending(target) as append:
+        with open_appender(target) as append:
             yield lambda rows, added: append({**cast("Columns", rows), **added})
 
 
@@ -125,7 +125,7 @@ def require_format(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _replace_on_success(path: Path) -> Iterator[BinaryIO]:
     """Temporary file that replaces the path on success, and is deleted otherwise."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -137,7 +137,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         raise UsageError(f"{path}: not a place for a file", hint="its folder must exist") from None
     except OSError as error:
-        raise refused(error, path) from None
+        raise translate_os_error(error, path) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -146,7 +146,7 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 # ----------------------------------------------------------------------------------------- formats
 
 
-class _Delimited:
+class _DelimitedWriter:
     """A header, then rows as they come, in UTF-8."""
 
     def __init__(self, write: Callable[[memoryview], object], separator: str) -> None:
@@ -159,30 +159,33 @@ class _Delimited:
         arrays = {name: np.asarray(values) for name, values in columns.items()}
         self._cells += sum(map(len, arrays.values()))
         if self._cells >= POLARS_CELLS:
-            self._put(arrays, _by_polars(_frame(arrays), self._separator))
+            self._put(arrays, _format_by_polars(_to_frame(arrays), self._separator))
         else:
             self._put(
-                arrays, _by_hand(zip(*map(_cells, arrays.values()), strict=True), self._separator)
+                arrays,
+                _format_by_csv(zip(*map(_to_cells, arrays.values()), strict=True), self._separator),
             )
 
-    def extend(self, rows: Columns | Records, added: Columns) -> None:
-        if not isinstance(rows, Records):
+    def extend(self, rows: Columns | SeparatedRows, added: Columns) -> None:
+        if not isinstance(rows, SeparatedRows):
             self.append({**rows, **added})
             return
-        frame = _frame(added)
+        frame = _to_frame(added)
         frame.insert_column(0, rows.texts.alias("\0"))
-        self._put([*rows.names, *added], _by_polars(frame, self._separator, quote_style="never"))
+        self._put(
+            [*rows.names, *added], _format_by_polars(frame, self._separator, quote_style="never")
+        )
 
     def _put(self, names: Iterable[str], text: memoryview) -> None:
         if self._header:
-            self._write(_by_hand([names], self._separator))
+            self._write(_format_by_csv([names], self._separator))
             self._header = False
         # In pieces: one huge write to a closed pipe may seem to succeed.
         for start in range(0, len(text), _PIECE):
             self._write(text[start : start + _PIECE])
 
 
-def _bytes_into(stream: TextIO) -> Callable[[memoryview], object]:
+def _byte_writer(stream: TextIO) -> Callable[[memoryview], object]:
     """Function that writes UTF-8 to a stream of text."""
     stream.flush()
     if hasattr(stream, "buffer"):
@@ -191,13 +194,13 @@ def _bytes_into(stream: TextIO) -> Callable[[memoryview], object]:
     return lambda text: stream.write(decoder.decode(text))
 
 
-def _by_hand(rows: Iterable[Iterable[Any]], separator: str) -> memoryview:
+def _format_by_csv(rows: Iterable[Iterable[Any]], separator: str) -> memoryview:
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=separator, lineterminator="\n").writerows(rows)
     return memoryview(text.getvalue().encode())
 
 
-def _by_polars(
+def _format_by_polars(
     frame: pl.DataFrame, separator: str, quote_style: Literal["necessary", "never"] = "necessary"
 ) -> memoryview:
     file = io.BytesIO()
@@ -205,7 +208,7 @@ def _by_polars(
     return file.getbuffer()
 
 
-def _cells(array: NDArray[Any]) -> list[Any]:
+def _to_cells(array: NDArray[Any]) -> list[Any]:
     """Values in a form that the csv module writes correctly."""
     if array.dtype.kind == "b":
         return ["true" if value else "false" for value in array.tolist()]
@@ -218,13 +221,13 @@ def _cells(array: NDArray[Any]) -> list[Any]:
     return cells
 
 
-def _frame(columns: Columns) -> pl.DataFrame:
+def _to_frame(columns: Columns) -> pl.DataFrame:
     import polars as pl
 
-    return pl.DataFrame([_series(name, values) for name, values in columns.items()])
+    return pl.DataFrame([_to_series(name, values) for name, values in columns.items()])
 
 
-def _series(name: str, values: ArrayLike) -> pl.Series:
+def _to_series(name: str, values: ArrayLike) -> pl.Series:
     import polars as pl
 
     array = np.asarray(values)
@@ -234,19 +237,19 @@ def _series(name: str, values: ArrayLike) -> pl.Series:
 
 
 @contextlib.contextmanager
-def _delimited(file: BinaryIO, separator: str) -> Iterator[Append]:
-    yield _Delimited(file.write, separator).append
+def _open_delimited(file: BinaryIO, separator: str) -> Iterator[Append]:
+    yield _DelimitedWriter(file.write, separator).append
 
 
 @contextlib.contextmanager
-def _parquet(file: BinaryIO) -> Iterator[Append]:
+def _open_parquet(file: BinaryIO) -> Iterator[Append]:
     """Hand frames to polars' streaming writer, which asks for them from a thread of its own."""
     frames: queue.Queue[pl.DataFrame | None] = queue.Queue(1)
     writing: Future[None] | None = None
 
     def hand_over(frame: pl.DataFrame | None) -> None:
         # Broken off half-way, the queue might stay locked and its reader wait for ever.
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             while writing is not None and not writing.done():
                 with contextlib.suppress(queue.Full):
                     frames.put(frame, timeout=0.1)
@@ -254,9 +257,9 @@ def _parquet(file: BinaryIO) -> Iterator[Append]:
 
     def append(columns: Columns) -> None:
         nonlocal writing
-        frame = _frame(columns)
+        frame = _to_frame(columns)
         if writing is None:
-            with interrupts.unbroken():
+            with interrupts.postpone_stop():
                 writing = writer.submit(_write_parquet, frames, frame.schema, file)
         hand_over(frame)
         if writing.done():
@@ -271,7 +274,7 @@ def _parquet(file: BinaryIO) -> Iterator[Append]:
         finally:
             hand_over(None)  # again, in case an interrupt came before the first did anything
     if writing is None:
-        _frame({}).write_parquet(file, compression=_COMPRESSION)
+        _to_frame({}).write_parquet(file, compression=_COMPRESSION)
     else:
         writing.result()
 
@@ -286,7 +289,7 @@ def _write_parquet(
         while (frame := frames.get()) is not None:
             yield frame
 
-    heard = _Heard(file)
+    heard = _ErrorKeepingFile(file)
     try:
         register_io_source(source, schema=schema).sink_parquet(
             cast("BinaryIO", heard), compression=_COMPRESSION
@@ -297,7 +300,7 @@ def _write_parquet(
         raise heard.error from None
 
 
-class _Heard:
+class _ErrorKeepingFile:
     """File that keeps an `OSError`, which polars would turn into text."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -305,15 +308,15 @@ class _Heard:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        with self._remembering():
+        with self._keep_error():
             return self._file.write(data)
 
     def flush(self) -> None:
-        with self._remembering():
+        with self._keep_error():
             self._file.flush()
 
     @contextlib.contextmanager
-    def _remembering(self) -> Iterator[None]:
+    def _keep_error(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -322,12 +325,13 @@ class _Heard:
 
 
 @contextlib.contextmanager
-def _npz(file: BinaryIO) -> Iterator[Append]:
-    parts: list[Columns] = []
-    yield parts.append
-    names = parts[0] if parts else ()
+def _open_npz(file: BinaryIO) -> Iterator[Append]:
+    pieces: list[Columns] = []
+    yield pieces.append
+    names = pieces[0] if pieces else ()
     save_npz(
-        file, {name: np.concatenate([np.asarray(part[name]) for part in parts]) for name in names}
+        file,
+        {name: np.concatenate([np.asarray(piece[name]) for piece in pieces]) for name in names},
     )
 
 
@@ -342,8 +346,8 @@ def save_npz(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
 
 
 _FORMATS: dict[str, Callable[[BinaryIO], contextlib.AbstractContextManager[Append]]] = {
-    ".csv": lambda file: _delimited(file, SEPARATORS[".csv"]),
-    ".tsv": lambda file: _delimited(file, SEPARATORS[".tsv"]),
-    ".parquet": _parquet,
-    ".npz": _npz,
+    ".csv": lambda file: _open_delimited(file, SEPARATORS[".csv"]),
+    ".tsv": lambda file: _open_delimited(file, SEPARATORS[".tsv"]),
+    ".parquet": _open_parquet,
+    ".npz": _open_npz,
 }

@@ -27,11 +27,13 @@ def choose(rng: np.random.Generator, bounds: Array, count: int) -> Index:
     # At most one cell in 16 holds a bound; for fewer draws a table costs more than it saves.
     cells = 16 << len(bounds).bit_length()
     return (
-        _by_table(uniform, bounds, cells) if count > cells // 8 else _by_comparing(uniform, bounds)
+        _choose_by_table(uniform, bounds, cells)
+        if count > cells // 8
+        else _choose_by_comparing(uniform, bounds)
     )
 
 
-def _by_comparing(uniform: Array, bounds: Array) -> Index:
+def _choose_by_comparing(uniform: Array, bounds: Array) -> Index:
     """Count the bounds that are at most u."""
     below = np.zeros(uniform.shape, np.int8 if len(bounds) < 128 else np.intp)
     for bound in bounds:
@@ -39,7 +41,7 @@ def _by_comparing(uniform: Array, bounds: Array) -> Index:
     return below.astype(np.intp)
 
 
-def _by_table(uniform: Array, bounds: Array, cells: int) -> Index:
+def _choose_by_table(uniform: Array, bounds: Array, cells: int) -> Index:
     """Look up u in a table of equal cells of [0, 1); compare only in cells that hold a bound."""
     rows, count = uniform.shape
     cell = (uniform * cells).astype(np.intp)

@@ -25,7 +25,7 @@ def whiten(z: list[Array], factor: Array) -> None:
         own /= factor[:, i, i]
 
 
-def reordered(factor: Array, order: list[int]) -> Array:
+def reorder(factor: Array, order: list[int]) -> Array:
     """Cholesky factors (K, D, D, N) of the same matrices with their targets in another order.
 
     With M the rows of C in the new order and M^T = Q R, the matrix is M M^T = R^T R.

@@ -123,7 +123,7 @@ class Conditional(Distribution):
             UsageError: the mass is not strictly between 0 and 1, or there are several targets.
         """
         _require_mass(mass)
-        return regions.regions(self._single("highest-density regions"), mass)
+        return regions.regions(self._require_single_target("highest-density regions"), mass)
 
     def region_mass(self, y: ArrayLike) -> Array:
         r"""Mass of the smallest highest-density region that holds y, :math:`P(p(Y) \ge p(y))`.
@@ -137,7 +137,9 @@ class Conditional(Distribution):
         Raises:
             UsageError: there are several targets.
         """
-        return regions.region_mass(self._single("highest-density regions"), self._points(y)[:, 0])
+        return regions.region_mass(
+            self._require_single_target("highest-density regions"), self._points(y)[:, 0]
+        )
 
     def modes(self) -> peaks.Modes:
         """Modes, the local maxima of the density, each with the mass of its peak.
@@ -145,7 +147,7 @@ class Conditional(Distribution):
         Raises:
             UsageError: there are several targets.
         """
-        return peaks.modes(self._single("modes"))
+        return peaks.modes(self._require_single_target("modes"))
 
     def crps(self, y: ArrayLike) -> Array:
         r"""Continuous ranked probability score (CRPS), in the unit of y; lower is better.
@@ -219,7 +221,7 @@ class Conditional(Distribution):
         Raises:
             UsageError: there are several targets.
         """
-        return numerical.adaptive_scan(self._single("a scan"))
+        return numerical.adaptive_scan(self._require_single_target("a scan"))
 
     def mean(self) -> Array:
         r"""Mean of each target, :math:`E Y_d`, (N, D); by default by quadrature."""
@@ -251,7 +253,7 @@ class Conditional(Distribution):
     def _by_target(self) -> list[Conditional]:
         return [self.marginal(target) for target in range(self.targets)]
 
-    def _single(self, what: str) -> Self:
+    def _require_single_target(self, what: str) -> Self:
         if self.targets > 1:
             raise UsageError(
                 f"{what} are for one target, not for {self.targets} at once",
@@ -290,12 +292,12 @@ class _RowsView(Conditional):
         return draws[self._at, self._round]
 
     def _log_prob(self, points: Array) -> Array:
-        return self._asked(self._whole._log_prob, points, np.empty(points.shape[:2]))
+        return self._evaluate(self._whole._log_prob, points, np.empty(points.shape[:2]))
 
     def _cdf(self, points: Array) -> Array:
-        return self._asked(self._whole._cdf, points, np.empty(points.shape))
+        return self._evaluate(self._whole._cdf, points, np.empty(points.shape))
 
-    def _asked(self, ask: Callable[[Array], Array], points: Array, result: Array) -> Array:
+    def _evaluate(self, ask: Callable[[Array], Array], points: Array, result: Array) -> Array:
         """Values of a function of the whole batch at the view's points, some rounds at a time."""
         at_once = max(1, TILE // max(1, self._whole.rows * points.shape[1] * self.targets))
         for start in range(0, self._rounds, at_once):

@@ -32,7 +32,7 @@ class Product(Conditional):
     All results are exact.
 
     Args:
-        parts: D mixtures of one target each.
+        marginals: D mixtures of one target each.
 
     Raises:
         ValueError: there are none, or they are not of one target and as many rows.
@@ -42,33 +42,35 @@ class Product(Conditional):
     array([[-1.,  2.]])
     """
 
-    def __init__(self, parts: Sequence[Mixture]) -> None:
-        if {(part.targets, part.rows) for part in parts} != {(1, parts[0].rows if parts else 0)}:
+    def __init__(self, marginals: Sequence[Mixture]) -> None:
+        if {(marginal.targets, marginal.rows) for marginal in marginals} != {
+            (1, marginals[0].rows if marginals else 0)
+        }:
             raise ValueError("a product is of mixtures of one target and of the same rows")
-        self.parts = list(parts)
+        self.marginals = list(marginals)
 
     @property
     def rows(self) -> int:
-        return self.parts[0].rows
+        return self.marginals[0].rows
 
     @property
     def targets(self) -> int:
-        return len(self.parts)
+        return len(self.marginals)
 
     def __getitem__(self, rows: Rows) -> Self:
-        return type(self)([part[rows] for part in self.parts])
+        return type(self)([marginal[rows] for marginal in self.marginals])
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
-        return np.concatenate([part.sample(rng, count) for part in self.parts], axis=2)
+        return np.concatenate([marginal.sample(rng, count) for marginal in self.marginals], axis=2)
 
     def mean(self) -> Array:
-        return np.concatenate([part.mean() for part in self.parts], axis=1)
+        return np.concatenate([marginal.mean() for marginal in self.marginals], axis=1)
 
     def std(self) -> Array:
-        return np.concatenate([part.std() for part in self.parts], axis=1)
+        return np.concatenate([marginal.std() for marginal in self.marginals], axis=1)
 
     def marginal(self, target: int) -> Mixture:
-        return self.parts[target]
+        return self.marginals[target]
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
         """Conditional distribution of the other targets given some: independent of these.
@@ -79,7 +81,7 @@ class Product(Conditional):
         Raises:
             ValueError: there is no such target, or nothing is given, or nothing is left.
         """
-        left = [part for d, part in enumerate(self.parts) if d not in given]
+        left = [marginal for d, marginal in enumerate(self.marginals) if d not in given]
         if not left or len(left) + len(given) != self.targets or not given:
             raise ValueError(f"of {self.targets} targets, some but not all can be given")
         return type(self)(left)
@@ -87,21 +89,26 @@ class Product(Conditional):
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
         """Distribution of shift + factor * y; both are (D,), factors not 0."""
         shifts, factors = np.asarray(shift, np.float64), np.asarray(factor, np.float64)
-        return type(self)([p.affine(shifts[[d]], factors[[d]]) for d, p in enumerate(self.parts)])
+        return type(self)(
+            [
+                marginal.affine(shifts[[d]], factors[[d]])
+                for d, marginal in enumerate(self.marginals)
+            ]
+        )
 
     def scan(self) -> Array:
-        return self._single("a scan").parts[0].scan()
+        return self._require_single_target("a scan").marginals[0].scan()
 
     def _log_prob(self, points: Array) -> Array:
-        each = (part.log_prob(points[..., [d]]) for d, part in enumerate(self.parts))
+        each = (marginal.log_prob(points[..., [d]]) for d, marginal in enumerate(self.marginals))
         return sum(each, start=np.zeros(points.shape[:2]))
 
     def _cdf(self, points: Array) -> Array:
-        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self.parts)]
+        each = [marginal.cdf(points[..., [d]]) for d, marginal in enumerate(self.marginals)]
         return np.concatenate(each, axis=2)
 
     def _quantile(self, levels: Array) -> Array:
-        return np.concatenate([part.quantile(levels) for part in self.parts], axis=2)
+        return np.concatenate([marginal.quantile(levels) for marginal in self.marginals], axis=2)
 
 
 class Chain(Conditional):
@@ -160,14 +167,16 @@ class Chain(Conditional):
         return draws.reshape(self.rows, count, self.targets)
 
     def mean(self) -> Array:
-        return np.concatenate([each.mean() for each in self._each()], axis=1)
+        return np.concatenate([each.mean() for each in self._all_marginals()], axis=1)
 
     def std(self) -> Array:
-        return np.concatenate([each.std() for each in self._each()], axis=1)
+        return np.concatenate([each.std() for each in self._all_marginals()], axis=1)
 
     def marginal(self, target: int) -> Mixture:
         """Marginal distribution of one target: exact of the first, Monte Carlo of the others."""
-        return self._each()[target] if target else self._given(0, np.arange(self.rows), None)
+        return (
+            self._all_marginals()[target] if target else self._given(0, np.arange(self.rows), None)
+        )
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Chain:
         """Conditional distribution of the later targets given the first ones.
@@ -201,7 +210,7 @@ class Chain(Conditional):
         return other
 
     def scan(self) -> Array:
-        return self._single("a scan").marginal(0).scan()
+        return self._require_single_target("a scan").marginal(0).scan()
 
     def _log_prob(self, points: Array) -> Array:
         flat = points.reshape(-1, self.targets)
@@ -214,11 +223,13 @@ class Chain(Conditional):
         return total.reshape(points.shape[:2])
 
     def _cdf(self, points: Array) -> Array:
-        each = [part.cdf(points[..., [d]]) for d, part in enumerate(self._each())]
+        each = [marginal.cdf(points[..., [d]]) for d, marginal in enumerate(self._all_marginals())]
         return np.concatenate(each, axis=2)
 
     def _quantile(self, levels: Array) -> Array:
-        return np.concatenate([part.quantile(levels) for part in self._each()], axis=2)
+        return np.concatenate(
+            [marginal.quantile(levels) for marginal in self._all_marginals()], axis=2
+        )
 
     def _given(self, d: int, rows: Index, before: Array | None) -> Mixture:
         """Mixture of a target in rows (n,), given those before it (n, d)."""
@@ -227,7 +238,7 @@ class Chain(Conditional):
         mixture = self._follow(d, self._at[rows], standard)
         return mixture.affine(self._shift[[d]], self._factor[[d]])
 
-    def _each(self) -> list[Mixture]:
+    def _all_marginals(self) -> list[Mixture]:
         """Marginals of all targets, computed once."""
         if self._marginals is None:
             every = np.arange(self.rows)
@@ -256,7 +267,7 @@ class Chain(Conditional):
         for d in range(self.targets):
             if d:
                 mixture = self._given(d, row, draws[:, :d])
-            chosen, level = (np.tile(_strata(rng), len(rows)) for _ in range(2))
+            chosen, level = (np.tile(_stratified_uniforms(rng), len(rows)) for _ in range(2))
             below = np.cumsum(mixture.weights[:-1], axis=0)
             component = (chosen >= below).sum(axis=0)
             location, scale = (
@@ -274,7 +285,7 @@ Joint = Mixture | Product | Chain
 """Distributions of all targets of a row that networks predict."""
 
 
-def _strata(rng: np.random.Generator) -> Array:
+def _stratified_uniforms(rng: np.random.Generator) -> Array:
     """Stratified uniform numbers: one in each of `DRAWS` equal intervals, in random order."""
     return (rng.permutation(DRAWS) + rng.random(DRAWS)) / DRAWS
 

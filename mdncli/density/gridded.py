@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from mdncli.density.arrays import Array, Index, Rows, gauss_legendre, tiles
 from mdncli.density.conditional import Conditional
 from mdncli.density.roots import solve_increasing
-from mdncli.density.scores import thinned
+from mdncli.density.scores import thin_edges
 
 # Nodes of each panel.
 _ORDER = 8
@@ -88,7 +88,7 @@ class Gridded(Conditional):
         return np.broadcast_to(points, (self.rows, len(points)))
 
     def _panels(self) -> Array:
-        return thinned(self.scan())
+        return thin_edges(self.scan())
 
     def _moments(self) -> tuple[Array, Array]:
         mean, std = np.empty((2, self.rows, 1))

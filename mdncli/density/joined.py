@@ -15,7 +15,7 @@ class Joined(Conditional):
     """Distributions of different kinds as one batch, such as those of all folds.
 
     Args:
-        parts: distributions over the same targets, whose rows follow one another.
+        batches: distributions over the same targets, whose rows follow one another.
 
     Raises:
         ValueError: there are none, or they differ in their targets.
@@ -26,11 +26,11 @@ class Joined(Conditional):
     array([-1.,  2.])
     """
 
-    def __init__(self, parts: Sequence[Conditional]) -> None:
-        if len({part.targets for part in parts}) != 1:
+    def __init__(self, batches: Sequence[Conditional]) -> None:
+        if len({batch.targets for batch in batches}) != 1:
             raise ValueError("conditionals that are joined must have the same targets")
-        self.parts = list(parts)
-        self._ends = np.cumsum([part.rows for part in parts])
+        self.batches = list(batches)
+        self._ends = np.cumsum([batch.rows for batch in batches])
 
     @property
     def rows(self) -> int:
@@ -38,36 +38,36 @@ class Joined(Conditional):
 
     @property
     def targets(self) -> int:
-        return self.parts[0].targets
+        return self.batches[0].targets
 
     def __getitem__(self, rows: Rows) -> Self:
         wanted = np.arange(self.rows)[rows]
         owner = np.searchsorted(self._ends, wanted, side="right")
-        # Each run of rows from one part becomes a part, however often they alternate.
+        # Each run of rows from one batch becomes a batch, however often they alternate.
         cuts = np.flatnonzero(np.diff(owner)) + 1
-        starts = self._ends - [part.rows for part in self.parts]
+        starts = self._ends - [batch.rows for batch in self.batches]
         stretches = [stretch for stretch in np.split(wanted, cuts) if len(stretch)]
         owners = [int(np.searchsorted(self._ends, s[0], side="right")) for s in stretches]
         picked = [
-            self.parts[at][stretch - starts[at]]
+            self.batches[at][stretch - starts[at]]
             for at, stretch in zip(owners, stretches, strict=True)
         ]
-        return type(self)(picked or [self.parts[0][:0]])
+        return type(self)(picked or [self.batches[0][:0]])
 
     def sample(self, rng: np.random.Generator, count: int = 1) -> Array:
-        return np.concatenate([part.sample(rng, count) for part in self.parts])
+        return np.concatenate([batch.sample(rng, count) for batch in self.batches])
 
     def mean(self) -> Array:
-        return np.concatenate([part.mean() for part in self.parts])
+        return np.concatenate([batch.mean() for batch in self.batches])
 
     def std(self) -> Array:
-        return np.concatenate([part.std() for part in self.parts])
+        return np.concatenate([batch.std() for batch in self.batches])
 
     def marginal(self, target: int) -> Self:
-        return type(self)([part.marginal(target) for part in self.parts])
+        return type(self)([batch.marginal(target) for batch in self.batches])
 
     def scan(self) -> Array:
-        scans = [part.scan() for part in self.parts]
+        scans = [batch.scan() for batch in self.batches]
         longest = max(points.shape[1] for points in scans)
         # A repeated point does no harm.
         return np.concatenate(
@@ -75,18 +75,20 @@ class Joined(Conditional):
         )
 
     def _log_prob(self, points: Array) -> Array:
-        return self._each(lambda part, own: part.log_prob(own), points)
+        return self._evaluate(lambda batch, own: batch.log_prob(own), points)
 
     def _cdf(self, points: Array) -> Array:
-        return self._each(lambda part, own: part.cdf(own), points)
+        return self._evaluate(lambda batch, own: batch.cdf(own), points)
 
     def _quantile(self, levels: Array) -> Array:
-        return np.concatenate([part.quantile(levels) for part in self.parts])
+        return np.concatenate([batch.quantile(levels) for batch in self.batches])
 
     def _crps(self, y: Array) -> Array:
-        return self._each(lambda part, own: part.crps(own), y[:, None])[:, 0]
+        return self._evaluate(lambda batch, own: batch.crps(own), y[:, None])[:, 0]
 
-    def _each(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
-        """Values of a function of each part and the points of its rows."""
+    def _evaluate(self, ask: Callable[[Conditional, Array], Array], points: Array) -> Array:
+        """Values of a function of each batch and the points of its rows."""
         own = np.split(points, self._ends[:-1])
-        return np.concatenate([ask(part, some) for part, some in zip(self.parts, own, strict=True)])
+        return np.concatenate(
+            [ask(batch, some) for batch, some in zip(self.batches, own, strict=True)]
+        )

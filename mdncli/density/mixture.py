@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike
 
 from mdncli.density.arrays import SCAN_ENDS, Array, Index, Rows, tiles
 from mdncli.density.choice import choose
-from mdncli.density.cholesky import reordered, whiten
+from mdncli.density.cholesky import reorder, whiten
 from mdncli.density.conditional import Conditional
 from mdncli.density.families import Family, family_of
 from mdncli.density.quantiles import mixture_quantiles
 from mdncli.density.scanning import component_scan
-from mdncli.density.scores import mixture_crps, thinned
+from mdncli.density.scores import mixture_crps, thin_edges
 from mdncli.errors import UsageError
 
 
@@ -116,7 +116,7 @@ class Mixture(Conditional):
         def picked(part: Array) -> Array:
             return np.ascontiguousarray(part[..., rows])
 
-        return self._like(
+        return self._with_values(
             picked(self.log_weights),
             picked(self.location),
             picked(self.scale),
@@ -179,7 +179,7 @@ class Mixture(Conditional):
             with np.errstate(over="ignore"):
                 log_weights = _log_normalised(behind / weights)
         stretched = self.scale * math.sqrt(scale)
-        return self._like(log_weights, self.location, stretched, self.correlation)
+        return self._with_values(log_weights, self.location, stretched, self.correlation)
 
     def affine(self, shift: ArrayLike, factor: ArrayLike) -> Self:
         """Distribution of shift + factor * y; both are (D,), factors not 0."""
@@ -188,7 +188,7 @@ class Mixture(Conditional):
         # A change of sign on both sides keeps the diagonal of the factor positive.
         sign = np.sign(by)
         turned = None if self.correlation is None else sign[:, None] * self.correlation * sign
-        return self._like(self.log_weights, location, abs(by) * self.scale, turned)
+        return self._with_values(self.log_weights, location, abs(by) * self.scale, turned)
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
         r"""Conditional distribution of the other targets given some of them.
@@ -218,7 +218,7 @@ class Mixture(Conditional):
         location, scale, correlation = self.location[:, left], self.scale[:, left], None
         evidence = -np.log(self.scale[:, known]).sum(axis=1)
         if self.correlation is not None:
-            factor = reordered(self.correlation, [*known, *left])
+            factor = reorder(self.correlation, [*known, *left])
             some = len(known)
             whiten(z, factor)
             evidence -= np.log(np.einsum("kddn->kdn", factor)[:, :some]).sum(axis=1)
@@ -233,7 +233,7 @@ class Mixture(Conditional):
         # Values too far from every component to tell them apart leave the weights as they are.
         evidence = np.where(np.isneginf(evidence).all(axis=0), 0.0, evidence)
         log_weights = _log_normalised(self.log_weights + evidence)
-        return self._like(log_weights, location, scale, correlation)
+        return self._with_values(log_weights, location, scale, correlation)
 
     @classmethod
     def fold(cls, members: Sequence[Mixture]) -> Mixture:
@@ -252,7 +252,7 @@ class Mixture(Conditional):
             raise ValueError("members of an ensemble must share family, rows and targets")
         correlations = [m.correlation for m in members if m.correlation is not None]
         share = math.log(len(members))
-        return members[0]._like(
+        return members[0]._with_values(
             np.concatenate([m.log_weights - share for m in members]),
             np.concatenate([m.location for m in members]),
             np.concatenate([m.scale for m in members]),
@@ -263,13 +263,13 @@ class Mixture(Conditional):
         location, scale = (
             np.ascontiguousarray(part[:, [target]]) for part in (self.location, self.scale)
         )
-        return self._like(self.log_weights, location, scale, None)
+        return self._with_values(self.log_weights, location, scale, None)
 
     def scan(self) -> Array:
         ends = self.quantile(SCAN_ENDS)[..., 0]
         return component_scan(self.family, self.location[:, 0], self.scale[:, 0], ends)
 
-    def _like(
+    def _with_values(
         self, log_weights: Array, location: Array, scale: Array, correlation: Array | None
     ) -> Self:
         """Mixture of the same family, from log weights that are normalised already."""
@@ -314,7 +314,7 @@ class Mixture(Conditional):
         return super()._crps(y) if closed is None else closed
 
     def _panels(self) -> Array:
-        return thinned(self.scan())
+        return thin_edges(self.scan())
 
     def _standard(self, points: Array, d: int, rows: slice, some: slice) -> Array:
         """Standardised points, z = (y - mu) / sigma, (K, M, N)."""

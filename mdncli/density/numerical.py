@@ -11,7 +11,7 @@ import numpy as np
 
 from mdncli.density.arrays import SCAN_ENDS, TILE, Array, Index, Mask, gauss_legendre, tiles
 from mdncli.density.batch import Batch
-from mdncli.density.peaks import padded
+from mdncli.density.peaks import pad_rows
 
 # Tolerance of a quantile: that of its level's log odds, beside the rounding of 1 - cdf.
 _ODDS_ERROR, _ROUNDING = 1e-12, 4e-16
@@ -73,11 +73,11 @@ def invert_cdf(batch: Batch, levels: Array) -> Array:
     """
     result = np.empty((batch.rows, len(levels)))
     for rows, some in tiles(batch.rows, len(levels), width=16):
-        result[rows, some] = _inverted(batch[rows], levels[some])
+        result[rows, some] = _invert_rows(batch[rows], levels[some])
     return result
 
 
-def _inverted(batch: Batch, levels: Array) -> Array:
+def _invert_rows(batch: Batch, levels: Array) -> Array:
     from scipy.optimize.elementwise import bracket_root, find_root
 
     row, column = (part.ravel() for part in np.indices((batch.rows, len(levels))))
@@ -109,7 +109,7 @@ def _log_odds(probability: Array) -> Array:
     return odds.clip(-_MOST_ODDS, _MOST_ODDS)
 
 
-def _by_row(points: Array, which: Array) -> tuple[Array, Index]:
+def _group_by_row(points: Array, which: Array) -> tuple[Array, Index]:
     """Points (n, m) of n functions and the numbers (n,) of these, from scipy's of 1 or 2 axes."""
     return points.reshape(len(points), -1), which.reshape(len(points), -1)[:, 0].astype(np.intp)
 
@@ -131,7 +131,7 @@ def adaptive_scan(batch: Batch) -> Array:
     parts = [np.empty((0, 1))]
     for rows, _ in tiles(batch.rows, width=TILE // _SCANNED_AT_ONCE):
         row, points = _cell_edges(batch[rows])
-        found = padded(row, points, rows.stop - rows.start)
+        found = pad_rows(row, points, rows.stop - rows.start)
         last = points[np.cumsum(np.bincount(row)) - 1]
         parts.append(np.where(np.isnan(found), last[:, None], found))
     widest = max(part.shape[1] for part in parts)
@@ -157,7 +157,7 @@ class _Cells(NamedTuple):
     def some(self, chosen: Mask) -> _Cells:
         return _Cells(self.row[chosen], *(part[chosen] for part in self[1:]))
 
-    def halves(self, middle: Array, below: Array) -> _Cells:
+    def split(self, middle: Array, below: Array) -> _Cells:
         return _Cells(
             np.concatenate([self.row, self.row]),
             np.concatenate([self.low, middle]),
@@ -185,7 +185,7 @@ def _cell_edges(batch: Batch) -> tuple[Index, Array]:
     count = np.zeros(batch.rows, np.intp)
     for _ in range(_MOST_HALVINGS):
         middle = _middle(cells.low, cells.high)
-        coarse = (cells.low < middle) & (middle < cells.high) & ~_smooth(batch[cells.row], cells)
+        coarse = (cells.low < middle) & (middle < cells.high) & ~_is_smooth(batch[cells.row], cells)
         more = np.bincount(cells.row[coarse], minlength=batch.rows)
         coarse &= (count + more <= _MOST_CELLS)[cells.row]
         if not coarse.any():
@@ -194,7 +194,7 @@ def _cell_edges(batch: Batch) -> tuple[Index, Array]:
         rows.append(cells.row)
         edges.append(middle)
         count += np.bincount(cells.row, minlength=batch.rows)
-        cells = cells.halves(middle, batch[cells.row].cdf(middle[:, None])[:, 0])
+        cells = cells.split(middle, batch[cells.row].cdf(middle[:, None])[:, 0])
     row, points = np.concatenate(rows), np.concatenate(edges)
     order = np.lexsort([points, row])
     return row[order], points[order]
@@ -209,7 +209,7 @@ def _middle(low: Array, high: Array) -> Array:
     return np.where(far, geometric, low + (high - low) / 2)
 
 
-def _smooth(each: Batch, cells: _Cells) -> Mask:
+def _is_smooth(each: Batch, cells: _Cells) -> Mask:
     """Mask of the n cells in which the density is smooth, given the distribution of each."""
     width, mass = cells.high - cells.low, cells.below_high - cells.below_low
     points = cells.low[:, None] + width[:, None] * _CELL_POINTS
@@ -284,7 +284,7 @@ def _tail_moment(
     from scipy.integrate import tanhsinh
 
     def integrand(away: Array, which: Array) -> Array:
-        distance, row = _by_row(away, which)
+        distance, row = _group_by_row(away, which)
         height = batch[row].log_prob((centre[row, None] + side * distance)[..., None])
         return np.exp(height + power * np.log(distance)).reshape(away.shape)
 
@@ -323,7 +323,7 @@ def differentiated_cdf(batch: Batch, points: Array, unit: Array) -> Array:
     origin = batch.cdf(points[..., None])[..., 0]
 
     def rise(away: Array, which: Array) -> Array:
-        distance, index = _by_row(away, which)
+        distance, index = _group_by_row(away, which)
         row, column = np.divmod(index, points.shape[1])
         y = points[row, column, None] + unit[row, None] * distance
         below = batch[row].cdf(y[..., None])[..., 0]

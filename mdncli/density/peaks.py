@@ -80,7 +80,9 @@ class Scanned(NamedTuple):
             (self.points, peaks.top, peaks.left),
             (self.heights, peaks.top_height, peaks.left_height),
         ):
-            more = np.concatenate([padded(peaks.row, each, rows) for each in (tops, feet)], axis=1)
+            more = np.concatenate(
+                [pad_rows(peaks.row, each, rows) for each in (tops, feet)], axis=1
+            )
             parts.append(np.concatenate([own, np.where(np.isnan(more), own[:, -1:], more)], axis=1))
         order = np.argsort(parts[0], axis=1, kind="stable")
         return Scanned(*(np.take_along_axis(part, order, axis=1) for part in parts))
@@ -96,34 +98,34 @@ class Scanned(NamedTuple):
         return row, low + np.where(share > 0, share, 0.5) * (high - low), high - low
 
 
-class _Counted(Protocol):
+class _HasCount(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def count(self) -> Index: ...
 
 
-_Result = TypeVar("_Result", bound=_Counted)
+_Result = TypeVar("_Result", bound=_HasCount)
 
 
 def modes(batch: Batch) -> Modes:
     """Modes of one-target densities; see `Conditional.modes`."""
-    return stacked([_modes(block) for block in blocks(batch)])
+    return stack_results([_modes(block) for block in blocks(batch)])
 
 
 def _modes(batch: Batch) -> Modes:
     peaks, _ = find_peaks(batch)
     values = (peaks.top, peaks.top_height, peaks.below_right - peaks.below_left)
-    columns = (padded(peaks.row, each, batch.rows) for each in values)
+    columns = (pad_rows(peaks.row, each, batch.rows) for each in values)
     return Modes(*columns, count=np.bincount(peaks.row, minlength=batch.rows))
 
 
 def find_peaks(batch: Batch) -> tuple[Peaks, Scanned]:
     """Peaks of all rows, and the scan on which they were found."""
-    points = _with_neighbours(batch.scan())
+    points = _add_neighbours(batch.scan())
     scanned = Scanned(points, batch.log_prob(points[..., None]))
     extremes = _extremes(*scanned)
-    at = _refined(batch, extremes)
+    at = _refine(batch, extremes)
     peak = np.flatnonzero(extremes.is_peak)
     row = extremes.row[peak]
     # In each row peaks and antimodes alternate, from a peak to a peak.
@@ -151,25 +153,27 @@ def blocks(batch: Batch) -> Iterator[Batch]:
         yield batch[start : start + size]
 
 
-def stacked(parts: Sequence[_Result]) -> _Result:
+def stack_results(results: Sequence[_Result]) -> _Result:
     """Rows of several results, one after another, padded to the same number of columns."""
-    (kind,) = {type(part) for part in parts}
-    widest = max(part.count.max(initial=1) for part in parts)
+    (kind,) = {type(result) for result in results}
+    widest = max(result.count.max(initial=1) for result in results)
 
-    def widened(values: Any) -> Any:
+    def widen(values: Any) -> Any:
         if values.ndim == 1:
             return values
         filling = ((0, 0), (0, widest - values.shape[1]))
         return np.pad(values, filling, constant_values=np.nan)
 
     names = [field.name for field in fields(kind)]
-    return kind(*(np.concatenate([widened(getattr(p, name)) for p in parts]) for name in names))
+    return kind(
+        *(np.concatenate([widen(getattr(result, name)) for result in results]) for name in names)
+    )
 
 
-def padded(row: Index, values: Array, rows: int) -> Array:
+def pad_rows(row: Index, values: Array, rows: int) -> Array:
     """Values in order of their rows as an array with a line for each row, padded with NaN.
 
-    >>> padded(np.array([0, 2, 2]), np.array([1.0, 2.0, 3.0]), 3)
+    >>> pad_rows(np.array([0, 2, 2]), np.array([1.0, 2.0, 3.0]), 3)
     array([[ 1., nan],
            [nan, nan],
            [ 2.,  3.]])
@@ -181,7 +185,7 @@ def padded(row: Index, values: Array, rows: int) -> Array:
     return table
 
 
-def _with_neighbours(points: Array) -> Array:
+def _add_neighbours(points: Array) -> Array:
     """Points (N, G), each but the last with another just above it, which shows its slope."""
     near = points[:, :-1] + _NEIGHBOUR * np.diff(points, axis=1)
     pairs = np.stack([points[:, :-1], near], axis=2).reshape(len(points), -1)
@@ -222,7 +226,7 @@ def _extremes(points: Array, heights: Array) -> _Extremes:
     return _Extremes(row, points[row, low], points[row, middle], points[row, high], rises)
 
 
-def _refined(batch: Batch, extremes: _Extremes) -> Array:
+def _refine(batch: Batch, extremes: _Extremes) -> Array:
     """Locations of the extremes in their brackets, (T,)."""
     from scipy.optimize.elementwise import find_minimum
 

@@ -128,7 +128,7 @@ def _search(
 def certified_step(
     family: Family, levels: Array, weights: Array, location: Array, scale: Array, x: Array
 ) -> tuple[Array, Mask]:
-    r"""One step from x (L, N) to the levels (L, 1) or (L, N), and where its error is small, (L, N).
+    r"""Refine quantiles x (L, N) at levels (L, 1) or (L, N) by one step; mask small errors.
 
     The step solves :math:`F + f \delta + f' \delta^2 / 2 = q` to second order. By Taylor's theorem
     F is off by no more than what remains of that equation and :math:`\max|f''| |\delta|^3 / 6`.

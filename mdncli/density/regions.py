@@ -13,7 +13,7 @@ import numpy as np
 
 from mdncli.density.arrays import Array, Index, Mask
 from mdncli.density.batch import Batch
-from mdncli.density.peaks import Peaks, Scanned, blocks, find_peaks, padded, stacked
+from mdncli.density.peaks import Peaks, Scanned, blocks, find_peaks, pad_rows, stack_results
 from mdncli.density.roots import solve_crossing
 
 # Tolerance of a region's mass.
@@ -72,12 +72,12 @@ def region_mass(batch: Batch, y: Array) -> Array:
 def regions(batch: Batch, mass: float) -> Regions:
     """Highest-density regions; see `Conditional.hdr`."""
     parts = [regions_by_newton(block, mass) for block in blocks(batch)]
-    quick = stacked([found for found, _ in parts])
+    quick = stack_results([found for found, _ in parts])
     confirmed = np.concatenate([confirmed for _, confirmed in parts])
     left = np.flatnonzero(~confirmed)
     if not len(left):
         return quick
-    both = stacked([quick, regions_by_bisection(batch[left], mass)])
+    both = stack_results([quick, regions_by_bisection(batch[left], mass)])
     source = np.arange(batch.rows)
     source[left] = batch.rows + np.arange(len(left))
     return both.some(source)
@@ -107,17 +107,17 @@ def regions_by_newton(batch: Batch, mass: float) -> tuple[Regions, Mask]:
         left = left[~confirmed]
     done = np.ones(batch.rows, np.bool_)
     done[left] = False
-    return _merged(peaks, low, high, threshold), done
+    return _merge(peaks, low, high, threshold), done
 
 
 def regions_by_bisection(batch: Batch, mass: float) -> Regions:
     """Regions by bisection of their thresholds, whatever the shape of the density."""
     peaks, _ = find_peaks(batch)
-    threshold, low, high = _bisected(batch, peaks, mass)
-    return _merged(peaks, low, high, threshold)
+    threshold, low, high = _bisect(batch, peaks, mass)
+    return _merge(peaks, low, high, threshold)
 
 
-def _bisected(batch: Batch, peaks: Peaks, mass: float) -> tuple[Array, Array, Array]:
+def _bisect(batch: Batch, peaks: Peaks, mass: float) -> tuple[Array, Array, Array]:
     """Thresholds (N,) whose regions have the mass, and their edges for each peak, (P,)."""
     starts = np.searchsorted(peaks.row, np.arange(batch.rows + 1))
 
@@ -141,13 +141,13 @@ def _bisected(batch: Batch, peaks: Peaks, mass: float) -> tuple[Array, Array, Ar
     plateau = np.flatnonzero(np.abs(excess) > _PLATEAU_ERROR)
     if len(plateau):
         chosen, owner = of(plateau)
-        low[chosen], high[chosen] = _part_of_plateau(
+        low[chosen], high[chosen] = _plateau_edges(
             peaks.some(chosen), owner, threshold[plateau], mass
         )
     return threshold, low, high
 
 
-def _part_of_plateau(
+def _plateau_edges(
     peaks: Peaks, owner: Index, threshold: Array, mass: float
 ) -> tuple[Array, Array]:
     """Edges of peaks (P,) where the density has a plateau at its threshold: any part of it will do.
@@ -345,7 +345,7 @@ def _mass_inside(peaks: Peaks, low: Array, high: Array) -> Array:
     return np.where(low < high, upper - lower, 0.0)
 
 
-def _merged(peaks: Peaks, low: Array, high: Array, threshold: Array) -> Regions:
+def _merge(peaks: Peaks, low: Array, high: Array, threshold: Array) -> Regions:
     """Regions above thresholds (N,): peaks whose common foot is above share an interval."""
     rows = len(threshold)
     held = np.flatnonzero(low < high)
@@ -356,8 +356,8 @@ def _merged(peaks: Peaks, low: Array, high: Array, threshold: Array) -> Regions:
     ends = np.append(begins, len(row))[1:] - 1
     row, low, high = row[begins], low[begins], high[ends]
     return Regions(
-        padded(row, low, rows),
-        padded(row, high, rows),
+        pad_rows(row, low, rows),
+        pad_rows(row, high, rows),
         threshold,
         np.bincount(row, minlength=rows),
     )

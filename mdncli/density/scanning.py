@@ -38,7 +38,7 @@ def component_scan(family: Family, location: Array, scale: Array, ends: Array) -
         points.sort(axis=1)
     else:
         near = scale[:, :, None] * _spacing(family)
-        points = _thinned(points, np.concatenate([*near], axis=1))
+        points = _thin(points, np.concatenate([*near], axis=1))
     return np.concatenate([low, points, high], axis=1)
 
 
@@ -64,7 +64,7 @@ def _spacing(family: Family) -> Array:
     return near
 
 
-def _thinned(points: Array, near: Array) -> Array:
+def _thin(points: Array, near: Array) -> Array:
     """Sorted points of each row, without those that have one that stays near below them.
 
     Args:

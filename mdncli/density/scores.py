@@ -67,16 +67,16 @@ def mixture_crps(
             if not pairs:
                 continue
             # Then each pair, once instead of twice.
-            spread = _of_pairs(np.add, s * s, pairs)
+            spread = _apply_to_pairs(np.add, s * s, pairs)
             np.sqrt(spread, out=spread)
-            apart = _of_pairs(np.subtract, mu, pairs)
+            apart = _apply_to_pairs(np.subtract, mu, pairs)
             apart /= spread
-            spread *= _of_pairs(np.multiply, w, pairs)
+            spread *= _apply_to_pairs(np.multiply, w, pairs)
             result[rows] -= np.einsum("pn,pn->n", family.distance(apart), spread)
     return result
 
 
-def _of_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
+def _apply_to_pairs(function: np.ufunc, each: Array, pairs: int) -> Array:
     """A function of every pair of components, (K, n) -> (pairs, n), in order of their distance."""
     result = np.empty((pairs, each.shape[1]))
     start = 0
@@ -114,7 +114,7 @@ def crps_by_quadrature(batch: Batch, y: Array, edges: Array) -> Array:
     return result
 
 
-def thinned(scanned: Array) -> Array:
+def thin_edges(scanned: Array) -> Array:
     """Panel edges from the scan of overlapping components, whose sum is smoother than each."""
     if scanned.shape[1] <= _MOST_EDGES:
         return scanned

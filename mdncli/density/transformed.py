@@ -16,7 +16,7 @@ from mdncli.density.conditional import Conditional
 from mdncli.density.factored import Joint
 from mdncli.density.families import Family
 from mdncli.density.regions import Regions
-from mdncli.density.scores import thinned
+from mdncli.density.scores import thin_edges
 from mdncli.transforms import TRANSFORMS, Transform
 
 _NODES, _WEIGHTS = gauss_legendre(16)
@@ -119,7 +119,7 @@ class Transformed(Conditional):
                 result += transform.log_derivative(points[..., d])
         for d, transform in enumerate(self._each()):
             y = points[..., d]
-            result[transform.outside(y, target=True) & ~np.isnan(y)] = -np.inf
+            result[transform.mask_outside(y, target=True) & ~np.isnan(y)] = -np.inf
         return result
 
     def _cdf(self, points: Array) -> Array:
@@ -133,7 +133,7 @@ class Transformed(Conditional):
         return self._inverse(self.base.quantile(levels))
 
     def _panels(self) -> Array:
-        return thinned(self.scan())
+        return thin_edges(self.scan())
 
     def _each(self) -> list[Transform]:
         return [TRANSFORMS[name] for name in self.transforms]
@@ -165,14 +165,14 @@ class Transformed(Conditional):
                         if name in _CLOSED_FORMS
                         else _quadrature(TRANSFORMS[name], family, location, scale)
                     )
-                    mean[rows, d] = total = _weighted(weights, each_mean)
+                    mean[rows, d] = total = _weighted_sum(weights, each_mean)
                     spread = each_variance + (each_mean - total) ** 2
-                    std[rows, d] = np.sqrt(_weighted(weights, spread))
+                    std[rows, d] = np.sqrt(_weighted_sum(weights, spread))
         std[np.isinf(mean)] = np.inf
         return mean, std
 
 
-def _weighted(weights: Array, each: Array) -> Array:
+def _weighted_sum(weights: Array, each: Array) -> Array:
     """Weighted sum over components; those of weight 0 do not count, even where infinite."""
     return np.where(weights > 0, weights * each, 0.0).sum(axis=0)
 

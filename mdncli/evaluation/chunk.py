@@ -11,8 +11,6 @@ from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 
-Array = np.ndarray
-
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Nominal masses of the central intervals that are reported."""
 
@@ -31,10 +29,10 @@ class Chunk:
     """
 
     predicted: Distribution
-    y: Array
+    y: np.ndarray
     exact: Distribution | None = None
-    variance: tuple[Array, Array] | None = None
-    unit: Array | None = None
+    variance: tuple[np.ndarray, np.ndarray] | None = None
+    unit: np.ndarray | None = None
     rng: np.random.Generator | None = None
 
     @property
@@ -50,38 +48,38 @@ class Chunk:
         return self.predicted
 
     @cached_property
-    def nll(self) -> Array:
+    def nll(self) -> np.ndarray:
         """The negative log density of each row, (N,)."""
         return -self.predicted.log_prob(self.y)
 
     @cached_property
-    def exact_nll(self) -> Array | None:
+    def exact_nll(self) -> np.ndarray | None:
         """The negative exact log density of each row, (N,), where it is known."""
         return None if self.exact is None else -self.exact.log_prob(self.y)
 
     @cached_property
-    def error(self) -> Array:
+    def error(self) -> np.ndarray:
         """The error y minus its predicted mean, (N, D)."""
         return self.y - self.density.mean()
 
     @cached_property
-    def pit(self) -> Array:
+    def pit(self) -> np.ndarray:
         """The probability integral transform F(y|x), (N, D)."""
         return self.density.cdf(self.y)
 
     @cached_property
-    def quantiles(self) -> Array:
+    def quantiles(self) -> np.ndarray:
         """The quantiles at `quantile_levels`, (N, 2 L + 1, D)."""
         return self.density.quantile(quantile_levels())
 
 
-def bounds() -> tuple[Array, Array]:
+def bounds() -> tuple[np.ndarray, np.ndarray]:
     """The levels at which the central intervals of mass `LEVELS` begin and end, (L,) each."""
     mass = np.asarray(LEVELS)
     return (1 - mass) / 2, (1 + mass) / 2
 
 
-def quantile_levels() -> Array:
+def quantile_levels() -> np.ndarray:
     """The levels of all lower ends, of the median, and of all upper ends, (2 L + 1,)."""
     low, high = bounds()
     return np.concatenate([low, [0.5], high])

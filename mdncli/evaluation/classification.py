@@ -9,14 +9,14 @@ import numpy as np
 
 from mdncli.density.categorical import Categorical
 from mdncli.evaluation import CLASS_METRICS
-from mdncli.evaluation.chunk import Array, Chunk
+from mdncli.evaluation.chunk import Chunk
 from mdncli.evaluation.scoring import Scores
 
 OTHER_NAMES = {"log_loss": "nll"}
 """Further name in JSON -> metric."""
 
 
-def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, Any]:
+def evaluate(chunks: Iterable[Chunk], shares: np.ndarray | None = None) -> dict[str, Any]:
     r"""Compute the metrics of predicted classes, each with its standard error.
 
     Of N rows with classes c_n and predicted probabilities p_nc
@@ -48,35 +48,35 @@ def evaluate(chunks: Iterable[Chunk], shares: Array | None = None) -> dict[str, 
             with np.errstate(divide="ignore"):
                 guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
             reference.add(Chunk(guess, chunk.y))
-    figures, errors = map(_also_named, scores.together())
+    figures, errors = map(_add_aliases, scores.all_targets())
     result: dict[str, Any] = {"rows": scores.rows, **figures, "reference": None, "se": errors}
     if shares is not None:
-        result["reference"] = {"class_shares": _also_named(reference.together()[0])}
+        result["reference"] = {"class_shares": _add_aliases(reference.all_targets()[0])}
     return result
 
 
-def _also_named(found: dict[str, Any]) -> dict[str, Any]:
+def _add_aliases(found: dict[str, Any]) -> dict[str, Any]:
     return {**found, **{other: found[name] for other, name in OTHER_NAMES.items()}}
 
 
 # ------------------------------------------------------------------------------ scores of rows
 
 
-def correct(chunk: Chunk) -> Array:
+def correct(chunk: Chunk) -> np.ndarray:
     """True where the most probable class is the observed one, (N,)."""
     return chunk.classes.mode() == _codes(chunk)
 
 
-def brier(chunk: Chunk) -> Array:
+def brier(chunk: Chunk) -> np.ndarray:
     """Squared distance of the probabilities from the observed class, (N,)."""
     hit = _codes(chunk)[:, None] == np.arange(chunk.classes.classes)
     return ((chunk.classes.probabilities() - hit) ** 2).sum(axis=1)
 
 
-def confidence(chunk: Chunk) -> Array:
+def confidence(chunk: Chunk) -> np.ndarray:
     """Probability of the most probable class, and 1 if it is the observed one, else 0, (N, 2)."""
     return np.stack([chunk.classes.probabilities().max(axis=1), correct(chunk)], axis=1)
 
 
-def _codes(chunk: Chunk) -> Array:
+def _codes(chunk: Chunk) -> np.ndarray:
     return chunk.y[:, 0].astype(np.intp)

@@ -10,7 +10,7 @@ import numpy as np
 
 from mdncli.density.conditional import Conditional
 from mdncli.evaluation import METRICS
-from mdncli.evaluation.chunk import LEVELS, Array, Chunk, bounds, quantile_levels
+from mdncli.evaluation.chunk import LEVELS, Chunk, bounds, quantile_levels
 from mdncli.evaluation.scoring import Scores
 
 __all__ = ["LEVELS", "Chunk", "evaluate"]
@@ -23,7 +23,7 @@ def evaluate(
     chunks: Iterable[Chunk],
     targets: Sequence[str],
     references: Mapping[str, Conditional] | None = None,
-    unit: Array | None = None,
+    unit: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Compute the metrics of predicted numbers, each with its standard error.
 
@@ -62,8 +62,8 @@ def evaluate(
 
 
 def _document(scores: Scores, targets: Sequence[str]) -> dict[str, Any]:
-    figures, errors = scores.together()
-    each = {name: scores.of_target(number) for number, name in enumerate(targets)}
+    figures, errors = scores.all_targets()
+    each = {name: scores.one_target(number) for number, name in enumerate(targets)}
     if len(each) == 1:
         ((values, own),) = each.values()
         return {**figures, **values, "se": {**errors, **own}}
@@ -74,22 +74,22 @@ def _document(scores: Scores, targets: Sequence[str]) -> dict[str, Any]:
 # ------------------------------------------------------------------------------ scores of rows
 
 
-def nll(chunk: Chunk) -> Array:
+def nll(chunk: Chunk) -> np.ndarray:
     """The negative log density, in nats, (N,)."""
     return chunk.nll
 
 
-def exact_nll(chunk: Chunk) -> Array | None:
+def exact_nll(chunk: Chunk) -> np.ndarray | None:
     """The negative log density of the truth, in nats, (N,)."""
     return chunk.exact_nll
 
 
-def excess_nll(chunk: Chunk) -> Array | None:
+def excess_nll(chunk: Chunk) -> np.ndarray | None:
     """The excess of the prediction's negative log density over that of the truth, (N,)."""
     return None if chunk.exact_nll is None else chunk.nll - chunk.exact_nll
 
 
-def energy(chunk: Chunk) -> Array | None:
+def energy(chunk: Chunk) -> np.ndarray | None:
     """The energy score of several targets, by draws, (N,)."""
     targets = chunk.y.shape[1]
     if targets == 1:
@@ -99,22 +99,22 @@ def energy(chunk: Chunk) -> Array | None:
     return chunk.density.energy_score(chunk.y, rng, ENERGY_DRAWS, unit).value
 
 
-def squared_error(chunk: Chunk) -> Array:
+def squared_error(chunk: Chunk) -> np.ndarray:
     """The squared distance from the predicted mean, (N, D)."""
     return chunk.error**2
 
 
-def absolute_error(chunk: Chunk) -> Array:
+def absolute_error(chunk: Chunk) -> np.ndarray:
     """The distance from the predicted mean, (N, D)."""
     return np.abs(chunk.error)
 
 
-def crps(chunk: Chunk) -> Array:
+def crps(chunk: Chunk) -> np.ndarray:
     """The continuous ranked probability score, (N, D)."""
     return chunk.density.crps(chunk.y)
 
 
-def pinball(chunk: Chunk) -> Array:
+def pinball(chunk: Chunk) -> np.ndarray:
     r"""The mean over levels a of the quantile losses, (N, D).
 
     .. math:: \max(a (y - q_a), (a - 1) (y - q_a))
@@ -124,28 +124,28 @@ def pinball(chunk: Chunk) -> Array:
     return np.maximum(level * above, (level - 1) * above).mean(axis=1)
 
 
-def covered(chunk: Chunk) -> Array:
+def covered(chunk: Chunk) -> np.ndarray:
     """True where y lies inside the central interval of each mass, (N, L, D)."""
     low, high = (level[:, None] for level in bounds())
     pit = chunk.pit[:, None]
     return (pit >= low) & (pit <= high)
 
 
-def width(chunk: Chunk) -> Array:
+def width(chunk: Chunk) -> np.ndarray:
     """The width of the central interval of each mass, (N, L, D)."""
     return chunk.quantiles[:, -len(LEVELS) :] - chunk.quantiles[:, : len(LEVELS)]
 
 
-def aleatoric(chunk: Chunk) -> Array | None:
+def aleatoric(chunk: Chunk) -> np.ndarray | None:
     """Mean variance of the members of an ensemble, (N, D)."""
     return None if chunk.variance is None else chunk.variance[0]
 
 
-def epistemic(chunk: Chunk) -> Array | None:
+def epistemic(chunk: Chunk) -> np.ndarray | None:
     """Variance of the members' means in an ensemble, (N, D)."""
     return None if chunk.variance is None else chunk.variance[1]
 
 
-def pit(chunk: Chunk) -> Array:
+def pit(chunk: Chunk) -> np.ndarray:
     """The probability integral transform F(y|x), uniform for calibrated predictions, (N, D)."""
     return chunk.pit

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdncli.evaluation import Metric
-from mdncli.evaluation.chunk import LEVELS, Array, Chunk
+from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import SUMMARIES
 
 
@@ -22,7 +22,7 @@ class Scores:
     def __init__(self, metrics: Mapping[str, Metric]) -> None:
         self.metrics = metrics
         self._functions = {name: metric.load() for name, metric in metrics.items()}
-        self._pieces: dict[str, list[Array]] = {name: [] for name in metrics}
+        self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
         self.rows = 0
 
     def add(self, chunk: Chunk) -> None:
@@ -32,7 +32,7 @@ class Scores:
             if (scores := function(chunk)) is not None:
                 self._pieces[name].append(scores)
 
-    def together(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def all_targets(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values of the metrics of all targets together and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
@@ -45,7 +45,7 @@ class Scores:
                 figures[name] = None
         return figures, errors
 
-    def of_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    def one_target(self, target: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values of the metrics of one target and their standard errors, by name."""
         figures: dict[str, Any] = {}
         errors: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class Scores:
         self,
         metric: Metric,
         name: str,
-        scores: Array,
+        scores: np.ndarray,
         figures: dict[str, Any],
         errors: dict[str, Any],
     ) -> None:
@@ -71,10 +71,10 @@ class Scores:
             found[last] = _by_level(value) if metric.scope == "levels" else float(value)
 
 
-def named(document: Mapping[str, Any], name: str) -> Any:
+def find_value(document: Mapping[str, Any], name: str) -> Any:
     """Look up the value of a metric in the result of `evaluate`; None if it is absent.
 
-    >>> named({"variance": {"epistemic": 0.5}}, "variance.epistemic")
+    >>> find_value({"variance": {"epistemic": 0.5}}, "variance.epistemic")
     0.5
     """
     value: Any = document
@@ -83,5 +83,5 @@ def named(document: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _by_level(values: Array) -> dict[str, float]:
+def _by_level(values: np.ndarray) -> dict[str, float]:
     return {f"{level:g}": float(value) for level, value in zip(LEVELS, values, strict=True)}

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
-
 BINS = 15
 """Number of bins of equal width, by confidence, for the calibration error (Guo et al. 2017)."""
 
@@ -28,16 +26,16 @@ class Summary:
         error: scores (N, ...) -> the standard error of the summary.
     """
 
-    figure: Callable[[Array], Any]
-    error: Callable[[Array], Any]
+    figure: Callable[[np.ndarray], Any]
+    error: Callable[[np.ndarray], Any]
 
 
-def mean(scores: Array) -> Any:
+def mean(scores: np.ndarray) -> Any:
     """The mean over rows."""
     return np.mean(scores, axis=0)
 
 
-def standard_error(scores: Array) -> float:
+def standard_error(scores: np.ndarray) -> float:
     r"""The standard error of a mean, :math:`s / \sqrt N`.
 
     It is NaN for fewer than two scores, and where one is not finite.
@@ -50,18 +48,18 @@ def standard_error(scores: Array) -> float:
     return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
 
 
-def root_mean(scores: Array) -> float:
+def root_mean(scores: np.ndarray) -> float:
     """The root of the mean of squares."""
     return float(np.sqrt(np.mean(scores)))
 
 
-def root_mean_error(scores: Array) -> float:
+def root_mean_error(scores: np.ndarray) -> float:
     r"""Standard error of a root mean by the delta method, :math:`d \sqrt m = dm / (2 \sqrt m)`."""
     root = root_mean(scores)
     return standard_error(scores) / (2 * root) if root > 0 else 0.0
 
 
-def share_error(covered: Array) -> Any:
+def share_error(covered: np.ndarray) -> Any:
     r"""The standard error of a share p, :math:`\sqrt{p (1 - p) / N}`.
 
     >>> float(share_error(np.array([True, False, False, True])))
@@ -71,7 +69,7 @@ def share_error(covered: Array) -> Any:
     return np.sqrt(share * (1 - share) / len(covered))
 
 
-def distance_to_uniform(pit: Array) -> float:
+def distance_to_uniform(pit: np.ndarray) -> float:
     """Kolmogorov-Smirnov distance `sup |F_n(u) - u|` of values from the uniform on (0, 1).
 
     >>> distance_to_uniform(np.array([0.5]))
@@ -82,7 +80,7 @@ def distance_to_uniform(pit: Array) -> float:
     return float(max(np.max(steps[1:] - u), np.max(u - steps[:-1])))
 
 
-def calibration_error(confidence: Array, bins: int = BINS) -> float:
+def calibration_error(confidence: np.ndarray, bins: int = BINS) -> float:
     r"""The expected calibration error.
 
     .. math:: \sum_b \tfrac{n_b}{N} \left| \tfrac1{n_b} \sum_{n \in b} (correct_n - conf_n) \right|
@@ -98,12 +96,12 @@ def calibration_error(confidence: Array, bins: int = BINS) -> float:
     return round(float(np.mean(_gaps(confidence, bins))), 15)
 
 
-def calibration_error_error(confidence: Array, bins: int = BINS) -> float:
+def calibration_error_error(confidence: np.ndarray, bins: int = BINS) -> float:
     """Standard error of the calibration error, for fixed signs of the bins' gaps."""
     return standard_error(_gaps(confidence, bins))
 
 
-def _gaps(confidence: Array, bins: int) -> Array:
+def _gaps(confidence: np.ndarray, bins: int) -> np.ndarray:
     """Difference of outcome and confidence of each row, times the sign of its bin's, (N,)."""
     said, right = confidence.T
     which = np.minimum((said * bins).astype(np.intp), bins - 1)
@@ -111,7 +109,7 @@ def _gaps(confidence: Array, bins: int) -> Array:
     return np.sign(np.bincount(which, gap, bins))[which] * gap
 
 
-def _by_column(error: Callable[[Array], float]) -> Callable[[Array], Any]:
+def _by_column(error: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], Any]:
     """Extend a standard error to scores of several levels, (N, L) -> (L,)."""
     return lambda scores: (
         error(scores) if scores.ndim == 1 else np.array([error(own) for own in scores.T])

@@ -10,23 +10,23 @@ from mdncli.experiment.checkpoint import RESUMABLE
 from mdncli.experiment.dataset import (
     Dataset,
     config_of,
+    mask_usable,
+    predicted_chunks,
     reopen,
     resplit,
-    scored,
-    spaced,
+    select_spaced,
     unconditional,
-    usable,
     write_rows,
 )
 from mdncli.experiment.gmm import require_rows
 from mdncli.experiment.launch import prepare, settle, train
-from mdncli.experiment.provenance import begin, begin_view, provenance
+from mdncli.experiment.provenance import begin_collection, begin_run, provenance
 from mdncli.experiment.pruning import Bars, best_until
-from mdncli.experiment.recipe import Recipe, expected_model, recall, resolve
-from mdncli.experiment.recorded import recorded
+from mdncli.experiment.recipe import Recipe, expected_model, recorded_recipe, resolve
+from mdncli.experiment.recorded import read_recipe
 from mdncli.experiment.result import Outcome
 from mdncli.experiment.resume import resume
-from mdncli.experiment.selection import calibrated
+from mdncli.experiment.selection import calibrate
 from mdncli.experiment.stacking import Shape, shape_of
 from mdncli.experiment.training import Stop
 from mdncli.experiment.trials import Assignment, train_assigned
@@ -40,28 +40,28 @@ __all__ = [
     "Recipe",
     "Shape",
     "Stop",
-    "begin",
-    "begin_view",
+    "begin_collection",
+    "begin_run",
     "best_until",
-    "calibrated",
+    "calibrate",
     "config_of",
     "expected_model",
+    "mask_usable",
+    "predicted_chunks",
     "prepare",
     "provenance",
-    "recall",
-    "recorded",
+    "read_recipe",
+    "recorded_recipe",
     "reopen",
     "require_rows",
     "resolve",
     "resplit",
     "resume",
-    "scored",
+    "select_spaced",
     "settle",
     "shape_of",
-    "spaced",
     "train",
     "train_assigned",
     "unconditional",
-    "usable",
     "write_rows",
 ]

@@ -29,7 +29,7 @@ def head_of(config: Config, every_target: int, classes: int = 0) -> AnyHead:
         every_target: number of targets.
         classes: number of classes; 0 for numeric targets.
     """
-    model, targets = config.model, factorisation_of(config, every_target).each
+    model, targets = config.model, factorisation_of(config, every_target).targets_each
     floor = model.scale.floor
     assert isinstance(floor, (int, float))
     if classes:

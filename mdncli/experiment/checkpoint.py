@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mdncli import store
-from mdncli.config import Config, as_recorded
+from mdncli.config import Config, drop_later_keys
 from mdncli.errors import (
     MdnError,
     ResumeRefusedError,
@@ -26,7 +26,7 @@ RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
 """Settings that may change when a run is continued."""
 
 
-class Restored(NamedTuple):
+class RestoredState(NamedTuple):
     """State to continue training from; without a checkpoint all None, and 0 seconds."""
 
     state: Mapping[str, np.ndarray] | None = None
@@ -35,10 +35,10 @@ class Restored(NamedTuple):
     device: str | None = None
 
 
-def restore(job: Job) -> Restored:
+def restore(job: Job) -> RestoredState:
     """Read the last checkpoint of a run, if it has one."""
     if not job.run.checkpoint.exists():
-        return Restored()
+        return RestoredState()
     state, about = store.read_tensors(job.run.checkpoint)
     if about.get("layout") != LAYOUT:
         raise ResumeRefusedError(
@@ -55,7 +55,7 @@ def restore(job: Job) -> Restored:
         job.latest[:] = latest
         done = int(steps.max())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise misfit(job.run) from None
+        raise misfit_error(job.run) from None
     if identity != identity_of(job.config, job.run.format):
         raise ResumeRefusedError(
             f"{job.run.config}: has changed since the checkpoint was written",
@@ -66,10 +66,10 @@ def restore(job: Job) -> Restored:
             f"{job.run.path}: has trained {done:,} steps, which is more than {job.plan.steps:,}",
             hint="ask for more steps or epochs than that",
         )
-    return Restored(state, seconds, threads, device)
+    return RestoredState(state, seconds, threads, device)
 
 
-def reached(run: RunFolder, config: Config) -> int | None:
+def reached_step(run: RunFolder, config: Config) -> int | None:
     """Step from which a run can be continued; None if it has to start over.
 
     Networks that have stopped early may have stopped before it.
@@ -94,7 +94,7 @@ def identity_of(config: Config, recorded: int) -> str:
     """
     train = {key.removeprefix("train.") for key in RESUMABLE}
     parts = {"name": True, "data": {"file", "splits"}, "train": train}
-    kept = as_recorded(config.model_dump(mode="json", exclude=parts), recorded)
+    kept = drop_later_keys(config.model_dump(mode="json", exclude=parts), recorded)
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
@@ -107,7 +107,7 @@ def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
     return RunFault(error.message, hint=hint)
 
 
-def misfit(run: RunFolder) -> RunFault:
+def misfit_error(run: RunFolder) -> RunFault:
     """Error for a checkpoint whose parts do not fit each other."""
     return RunFault(
         f"{run.checkpoint}: damaged, its parts do not fit", hint=store.remedy(run.checkpoint)

@@ -14,7 +14,7 @@ from mdncli import config as configs
 from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
-from mdncli.data.encoding import Encoding, complete
+from mdncli.data.encoding import Encoding, mask_complete
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
 from mdncli.data.streams import stream
@@ -88,7 +88,7 @@ class Dataset:
 
     @property
     def dropped(self) -> int:
-        """Number of rows in no part of the split because of missing values."""
+        """Number of rows in no subset of the split because of missing values."""
         return self.table.rows - sum(map(len, self.split))
 
     @property
@@ -113,7 +113,7 @@ class Dataset:
             floor: the smallest scale of a component, in standardised units.
         """
         if ("coarse", floor) not in self.derived:
-            rows = spaced(self.split.train, SIFTED_ROWS)
+            rows = select_spaced(self.split.train, SIFTED_ROWS)
             own = self.y(rows).T
             standardised = self.encoding.encode_targets(self.table, rows)
             self.derived["coarse", floor] = {
@@ -163,7 +163,9 @@ class Dataset:
                     baseline: Distribution = Categorical(np.log(self.class_shares())[:, None])
             else:
                 baseline = unconditional(self, floor)[0]["mixture"]
-            log_prob = baseline.log_prob(self.y(spaced(self.split.test, BASELINE_ROWS))[None])
+            log_prob = baseline.log_prob(
+                self.y(select_spaced(self.split.test, BASELINE_ROWS))[None]
+            )
             self.derived["baseline_nll", floor] = float(-np.mean(log_prob))
         return self.derived["baseline_nll", floor]
 
@@ -175,9 +177,9 @@ class Dataset:
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
     ) -> Iterator[Chunk]:
-        """Chunks of rows: predictions, targets and, where known, exact densities; see `scored`."""
+        """Chunks of rows with predictions, see `predicted_chunks`."""
         for chosen in self.pieces(rows):
-            yield from scored(predictor, chosen, self.exact, parts=parts, **tempering)
+            yield from predicted_chunks(predictor, chosen, self.exact, parts=parts, **tempering)
 
     def pieces(self, rows: np.ndarray) -> Iterator[Table]:
         """Consecutive tables of bounded size of some rows."""
@@ -195,7 +197,7 @@ def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional
         dataset: the rows.
         floor: the smallest scale of a component, in standardised units.
     """
-    rows = spaced(dataset.split.train, REFERENCE_ROWS)
+    rows = select_spaced(dataset.split.train, REFERENCE_ROWS)
     own = dataset.y(rows)
     encoding = dataset.encoding
     standardised = encoding.encode_targets(dataset.table, rows).T.astype(np.float64)
@@ -206,16 +208,16 @@ def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional
     return {"gaussian": alike, "mixture": decoded}, alike.std()[0]
 
 
-def spaced(rows: np.ndarray, most: int) -> np.ndarray:
+def select_spaced(rows: np.ndarray, most: int) -> np.ndarray:
     """Select at most so many rows, evenly spaced.
 
-    >>> spaced(np.arange(10), 4)
+    >>> select_spaced(np.arange(10), 4)
     array([0, 3, 6, 9])
     """
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
 
 
-def scored(
+def predicted_chunks(
     predictor: Predictor,
     chosen: Table,
     exact: Callable[[Table], Distribution | None] = lambda _: None,
@@ -223,9 +225,9 @@ def scored(
     parts: bool = False,
     **tempering: float,
 ) -> Iterator[Chunk]:
-    """The rows of a table, in pieces: predictions, targets and the exact density.
+    """The rows of a table, in chunks: predictions, targets and the exact density.
 
-    With `parts` the variance of an ensemble comes in its two parts, too.
+    With `parts` the variance of an ensemble comes as its two terms, too.
     """
     parts = parts and predictor.size > 1 and not predictor.classes
     for rows, predicted in predictor.chunks(chosen, **tempering):
@@ -291,9 +293,9 @@ def load(
                 f"{changed}: has changed since the run was trained",
                 hint="restore it or train again",
             )
-    split = _parted(data, whole, inputs, targets)
+    split = _split_rows(data, whole, inputs, targets)
     if encoding is None:
-        encoding = _fitted(data, whole, inputs, targets, split)
+        encoding = _fit_encoding(data, whole, inputs, targets, split)
     dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem)
     if dataset.dropped:
         left_out = f"left out {dataset.dropped:,} of {whole.rows:,} rows for missing values"
@@ -311,8 +313,8 @@ def resplit(dataset: Dataset, config: Config) -> Dataset:
         config: differs from the dataset's own only in the split of the rows.
     """
     columns = config.data, dataset.table, dataset.inputs, dataset.targets
-    split = _parted(*columns)
-    encoding = _fitted(*columns, split)
+    split = _split_rows(*columns)
+    encoding = _fit_encoding(*columns, split)
     return replace(dataset, config=config, split=split, encoding=encoding, derived={})
 
 
@@ -331,13 +333,13 @@ def _read(data: FileData, listener: Listener) -> tuple[Table, str]:
     return whole, fingerprint
 
 
-def usable(whole: Table, names: Sequence[str]) -> np.ndarray:
+def mask_usable(whole: Table, names: Sequence[str]) -> np.ndarray:
     """Mask of rows without missing values in these columns, (N,).
 
     Raises:
         DataError: there are none; the columns with the most missing values are named.
     """
-    kept = complete(whole, names)
+    kept = mask_complete(whole, names)
     if not kept.any():
         gaps = {name: int(whole.column(name).missing().sum()) for name in names}
         most = sorted(gaps, key=lambda name: -gaps[name])[:3]
@@ -355,15 +357,15 @@ def write_rows(dataset: Dataset, path: Path) -> None:
     writing.write(path, {name: dataset.table.column(name).array() for name in names})
 
 
-def _parted(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> Split:
+def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> Split:
     """Split of the rows, without duplicates of validation rows in training."""
-    split = _split(data, whole, [*inputs, *targets])
+    split = _draw_split(data, whole, [*inputs, *targets])
     if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
-        split = split.apart(lambda rows: _alike(whole, [*inputs, *targets], rows))
+        split = split.without_duplicates(lambda rows: _hash_rows(whole, [*inputs, *targets], rows))
     return split
 
 
-def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
+def _hash_rows(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
     """Hash of each row, 63 bits, equal for rows of equal values."""
     found = np.zeros(len(rows), np.uint64)
     for name in names:
@@ -374,24 +376,24 @@ def _alike(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
     return (found >> np.uint64(1)).astype(np.int64)
 
 
-def _split(data: Data, whole: Table, names: Sequence[str]) -> Split:
+def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     """Split the rows in use; a file of splits also has lines for the others."""
     used, share = np.ones(whole.rows, np.bool_), data.validation_share
     if isinstance(data, FileData) and data.missing == "drop":
-        used = usable(whole, names)
+        used = mask_usable(whole, names)
     if isinstance(data, FileData) and data.splits is not None:
         every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
-        return every.restricted(used, whole.source)
+        return every.restrict(used, whole.source)
     rows = np.flatnonzero(used)
     size, seed = len(rows), data.seed
     if data.folds is None:
-        parts = splits.by_share(size, share, data.test, seed, whole.source)
+        subsets = splits.by_share(size, share, data.test, seed, whole.source)
     else:
-        parts = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
-    return Split(*(rows[part] for part in parts), share=parts.share)
+        subsets = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
+    return Split(*(rows[subset] for subset in subsets), share=subsets.share)
 
 
-def _fitted(
+def _fit_encoding(
     data: Data, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
     if not isinstance(data, FileData):

@@ -10,10 +10,16 @@ from mdncli import baselines, interrupts
 from mdncli.data.streams import stream
 from mdncli.errors import InterruptedRunError, MdnError, Stopped, UsageError
 from mdncli.events import Listener, Note, RunBegun, RunEnded, Warned
-from mdncli.experiment.dataset import Dataset, spaced
-from mdncli.experiment.provenance import begin
+from mdncli.experiment.dataset import Dataset, select_spaced
+from mdncli.experiment.provenance import begin_run
 from mdncli.experiment.recipe import Recipe
-from mdncli.experiment.result import Course, Outcome, conclude, nothing, predictor_of
+from mdncli.experiment.result import (
+    Course,
+    Outcome,
+    empty_result,
+    predictor_of,
+    write_model_and_result,
+)
 from mdncli.head import Head
 from mdncli.store import RunFolder
 
@@ -24,7 +30,7 @@ FITTED_ROWS = 200_000
 def fit(dataset: Dataset, recipe: Recipe, root: Path, listener: Listener) -> Outcome:
     """Fit one run in a new folder under `root`."""
     with contextlib.ExitStack() as held:
-        with begin(dataset, root, recipe) as run:
+        with begin_run(dataset, root, recipe) as run:
             held.enter_context(run.locked())
         return refit(run, dataset, recipe, listener)
 
@@ -35,11 +41,11 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     head, network = recipe.head, recipe.network
     assert isinstance(head, Head)
     if dataset.inputs:
-        listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored(dataset)}"))
+        listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored_text(dataset)}"))
     listener(RunBegun(run.path, 0))
     try:
-        rows = spaced(dataset.split.train, FITTED_ROWS)
-        with interrupts.breakable():
+        rows = select_spaced(dataset.split.train, FITTED_ROWS)
+        with interrupts.allow_stop():
             fitted = baselines.gaussian_mixture(
                 head,
                 network,
@@ -52,12 +58,12 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
             listener(Warned(f"{run.path}: EM did not converge; use fewer model.mixtures"))
         predictor = predictor_of(dataset, recipe, network, head, fitted.parameters)
         course = Course(0, 0, None, trained, time.monotonic() - started)
-        outcome = Outcome(run, conclude(run, dataset, recipe, predictor, course))
+        outcome = Outcome(run, write_model_and_result(run, dataset, recipe, predictor, course))
     except MdnError as error:
         with contextlib.suppress(MdnError):
             run.write_status("failed", 0, str(error))
         seconds = time.monotonic() - started
-        outcome = Outcome(run, {**nothing(run, dataset, seconds), "status": "failed"}, error)
+        outcome = Outcome(run, {**empty_result(run, dataset, seconds), "status": "failed"}, error)
     except Stopped as stopped:
         with contextlib.suppress(MdnError):
             run.write_status("interrupted", 0)
@@ -71,7 +77,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     return outcome
 
 
-def _ignored(dataset: Dataset) -> str:
+def _ignored_text(dataset: Dataset) -> str:
     count = len(dataset.inputs)
     return (
         f"the input {dataset.inputs[0]} is ignored" if count == 1 else f"{count} inputs are ignored"

@@ -14,7 +14,7 @@ from mdncli.config import Config
 from mdncli.data.spool import allocate
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment.dataset import Dataset
-from mdncli.experiment.pruning import Bars, stopped_at
+from mdncli.experiment.pruning import Bars, pruned_epoch
 from mdncli.experiment.recipe import Recipe
 from mdncli.factorisation import Factorisation
 from mdncli.store import RunFolder
@@ -83,7 +83,7 @@ class Job:
     @property
     def pruned(self) -> int | None:
         """The epoch at which it was stopped early, if it was."""
-        return stopped_at(self.history, self.bars)
+        return pruned_epoch(self.history, self.bars)
 
     @property
     def epoch(self) -> int:
@@ -92,13 +92,13 @@ class Job:
 
 
 def replicas_of(job: Job, data: int) -> list[Replica]:
-    """Replicas for the networks of a run, one part of the targets after another.
+    """Replicas for the networks of a run, one factor of the density after another.
 
     See `mdncli.factorisation.Factorisation`.
 
     Args:
         job: the run.
-        data: the index of the first part's dataset in the stack; the others follow.
+        data: the index of the first factor's dataset in the stack; the others follow.
     """
     from mdncli.training.plan import Replica
 
@@ -106,9 +106,9 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
     members, counts = model.ensemble, model.counts
     return [
         Replica(
-            data=data + part,
+            data=data + factor,
             seed=job.config.seed,
-            member=part * members + member,
+            member=factor * members + member,
             mixtures=count if len(counts) > 1 else None,
             learning_rate=training.learning_rate,
             weight_decay=job.recipe.weight_decay(member),
@@ -120,7 +120,7 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
             # Class codes are discrete: no noise on them.
             noise_targets=0.0 if job.dataset.classes else training.noise.targets,
         )
-        for part in range(job.factorisation.parts)
+        for factor in range(job.factorisation.factors)
         for count in counts
         for member in range(members)
     ]
@@ -134,7 +134,7 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
         whole: assignment of targets to networks.
 
     Returns:
-        A dataset for each part of the targets; see `Factorisation`.
+        A dataset for each factor of the density; see `Factorisation`.
 
     Raises:
         RunFault: the disk is full.
@@ -148,10 +148,10 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
             *(
                 values
                 for x, y in encoded
-                for values in (whole.seen(x, y, part), whole.answered(y, part))
+                for values in (whole.inputs_of(x, y, factor), whole.targets_of(y, factor))
             )
         )
-        for part in range(whole.parts)
+        for factor in range(whole.factors)
     ]
 
 

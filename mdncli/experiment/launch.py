@@ -22,7 +22,7 @@ from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.dataset import Dataset, load
 from mdncli.experiment.gmm import fit, require_rows
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
-from mdncli.experiment.provenance import begin
+from mdncli.experiment.provenance import begin_run
 from mdncli.experiment.recipe import Recipe, resolve, warnings_of
 from mdncli.experiment.result import Outcome, outcome_of
 from mdncli.experiment.selection import require_calibratable
@@ -113,44 +113,44 @@ def train(
     for index in stacked:
         require_device(runs[index][1])
     stacks = stacks_of(runs, stacked, listener)
-    _heed(stop)
+    _raise_if_stopped(stop)
     traps = (trap.warning(name) for _, each in runs for name, trap in each.spike_traps.items())
     for warning in dict.fromkeys(traps):
         listener(Warned(warning))
-    for said in dict.fromkeys(note for _, recipe in runs for note in _floors(recipe)):
+    for said in dict.fromkeys(note for _, recipe in runs for note in _floor_notes(recipe)):
         listener(Note(said))
     outcomes: dict[int, Outcome] = {}
     for members in stacks:
-        with _begun([runs[index] for index in members], root) as jobs:
+        with _create_runs([runs[index] for index in members], root) as jobs:
             trained = train_stack(jobs, listener, stop, started, watch=watch)
         outcomes |= zip(members, trained, strict=True)
     for index, run in enumerate(runs):
         if index not in outcomes:
-            _heed(stop)
+            _raise_if_stopped(stop)
             outcomes[index] = fit(*run, root, listener)
     return [outcomes[index] for index in range(len(runs))]
 
 
-def _floors(recipe: Recipe) -> Iterator[str]:
+def _floor_notes(recipe: Recipe) -> Iterator[str]:
     """Note the scale floors that follow from few distinct target values."""
     if not recipe.spike_traps:
         for name, trap in recipe.coarse.items():
             yield trap.remark(name, recipe.scale_floor)
 
 
-def _heed(stop: Stop) -> None:
+def _raise_if_stopped(stop: Stop) -> None:
     if (signal := stop()) is not None:
         raise InterruptedRunError("interrupted before any training", signal=signal)
 
 
 @contextlib.contextmanager
-def _begun(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
+def _create_runs(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
     """Create the runs of one stack, each in a locked folder; all of them or none."""
     jobs: list[Job] = []
     with contextlib.ExitStack() as held:
         with contextlib.ExitStack() as begun:
             for dataset, recipe in runs:
-                run = begun.enter_context(begin(dataset, root, recipe))
+                run = begun.enter_context(begin_run(dataset, root, recipe))
                 jobs.append(Job(run, dataset, recipe))
                 held.enter_context(run.locked())
         yield jobs
@@ -177,10 +177,10 @@ def train_stack(
             listener(TrainingEnded(time.monotonic() - started))
         timed = watch.measure("results") if watch is not None else contextlib.nullcontext()
         try:
-            with timed, interrupts.breakable():
+            with timed, interrupts.allow_stop():
                 outcomes = [outcome_of(job, training, listener, started) for job in jobs]
         except Stopped as stopped:
-            raise training.interrupted(stopped.signal) from None
+            raise training.interruption(stopped.signal) from None
         for outcome in outcomes:
             listener(RunEnded(outcome.run.path, outcome.result))
         return outcomes

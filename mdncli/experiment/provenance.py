@@ -23,7 +23,7 @@ from mdncli.experiment.recipe import Recipe
 from mdncli.store import RunFolder
 
 
-def begin(
+def begin_run(
     dataset: Dataset, root: Path, recipe: Recipe | None = None
 ) -> AbstractContextManager[RunFolder]:
     """Create a run folder with config, provenance, recipe and synthetic rows.
@@ -44,7 +44,7 @@ def begin(
         if dataset.problem is not None:
             write_rows(dataset, run.data)
 
-    return _begun(root, dataset.config.name, fill)
+    return _create_folder(root, dataset.config.name, fill)
 
 
 def write_recipe(run: RunFolder, recipe: Recipe, *, sync: bool = True) -> None:
@@ -70,10 +70,12 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
     run.write_status("running", 0)
 
 
-def begin_view(
+def begin_collection(
     root: Path, name: str, about: Mapping[str, Any], config: Config | None = None
 ) -> AbstractContextManager[RunFolder]:
-    """Create a run folder that shows other runs, without a model of its own.
+    """Create a run folder for several runs together, without a model of its own.
+
+    Sweeps, cross-validations and plots of several runs have one.
 
     A context manager: the folder is deleted again if the block fails.
 
@@ -89,13 +91,13 @@ def begin_view(
             store.write_bytes(run.config, configs.dump(config).encode())
         store.write_json(run.provenance, {**_origin(name), **about})
 
-    return _begun(root, name, fill)
+    return _create_folder(root, name, fill)
 
 
 @contextlib.contextmanager
-def _begun(root: Path, name: str, fill: Callable[[RunFolder], None]) -> Iterator[RunFolder]:
+def _create_folder(root: Path, name: str, fill: Callable[[RunFolder], None]) -> Iterator[RunFolder]:
     with contextlib.ExitStack() as held:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             run = store.create(root, name)
             held.callback(store.abandon, run)
         fill(run)
@@ -135,7 +137,7 @@ def _origin(name: str) -> dict[str, Any]:
         "format": store.FORMAT,
         "name": name,
         "started": datetime.now(UTC).isoformat(timespec="microseconds"),
-        "command": [shlex.quote(_legible(word)) for word in ("mdn", *sys.argv[1:])],
+        "command": [shlex.quote(_printable(word)) for word in ("mdn", *sys.argv[1:])],
         "versions": _versions(),
         "git": _git(),
         "host": socket.gethostname(),
@@ -143,7 +145,7 @@ def _origin(name: str) -> dict[str, Any]:
     }
 
 
-def _legible(word: str) -> str:
+def _printable(word: str) -> str:
     """Printable text of an argument, also of a file name in another encoding."""
     return word.encode(errors="backslashreplace").decode()
 

@@ -9,10 +9,10 @@ from typing import Any
 Bars = Mapping[int, float]
 """Epoch -> limit: a run stops there if its lowest validation NLL so far is above the limit."""
 
-History = Sequence[Mapping[str, Any]]
+MetricRecords = Sequence[Mapping[str, Any]]
 
 
-def best_until(history: History, epoch: int) -> float | None:
+def best_until(history: MetricRecords, epoch: int) -> float | None:
     """Lowest validation NLL up to an epoch; None if the run has not reached it.
 
     >>> history = [{"epoch": e, "nll_validation": nll} for e, nll in ((1, 3.0), (2, 2.0), (3, 2.5))]
@@ -28,11 +28,11 @@ def best_until(history: History, epoch: int) -> float | None:
     return None
 
 
-def stopped_at(history: History, bars: Bars) -> int | None:
+def pruned_epoch(history: MetricRecords, bars: Bars) -> int | None:
     """First epoch at which a run exceeds its bound; None if it continues.
 
     >>> history = [{"epoch": e, "nll_validation": 3.0 - e} for e in range(5)]
-    >>> stopped_at(history, {1: 2.5, 3: -0.5}), stopped_at(history, {1: 2.5, 3: 0.5})
+    >>> pruned_epoch(history, {1: 2.5, 3: -0.5}), pruned_epoch(history, {1: 2.5, 3: 0.5})
     (3, None)
     """
     for epoch, bar in sorted(bars.items()):

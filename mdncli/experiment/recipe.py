@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mdncli.config import Config, FileData
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.spikes import SpikeTrap
 from mdncli.errors import DataError, RunFault, UsageError
 from mdncli.experiment.architecture import factorisation_of, head_of, network_of
 from mdncli.experiment.dataset import Dataset
-from mdncli.experiment.recorded import LENGTH, recorded
+from mdncli.experiment.recorded import LENGTH, read_recipe
 from mdncli.factorisation import Factorisation
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
 from mdncli.network import Network
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 from mdncli.training.plan import StackPlan, steps_per_epoch
 from mdncli.transforms import TRANSFORMS
 from mdncli.wording import counted
@@ -157,7 +157,7 @@ class Recipe:
             "threads": self.threads,
             "device": self.device,
         }
-        return _plain(finite(document))
+        return _to_json_value(replace_non_finite(document))
 
 
 _PLANNED = (
@@ -180,7 +180,7 @@ def resolve(config: Config, dataset: Dataset) -> Recipe:
     Raises:
         DataError, UsageError: the model does not fit the data.
     """
-    settled = _Settled(config)
+    settled = _Resolver(config)
     _settle_data(settled, dataset)
     coarse = _settle_scale(settled, dataset)
     _settle_model(settled, len(dataset.targets), len(dataset.classes))
@@ -188,7 +188,7 @@ def resolve(config: Config, dataset: Dataset) -> Recipe:
     return _recipe(settled, dataset, coarse)
 
 
-def _recipe(settled: _Settled, dataset: Dataset, coarse: Mapping[str, SpikeTrap]) -> Recipe:
+def _recipe(settled: _Resolver, dataset: Dataset, coarse: Mapping[str, SpikeTrap]) -> Recipe:
     """The recipe of a settled config."""
     config, rows = settled.config, len(dataset.split.train)
     shape = len(dataset.targets), len(dataset.classes)
@@ -218,7 +218,7 @@ def expected_model(
         targets: the number of targets.
         classes: the number of classes; 0 for numeric targets.
     """
-    settled = _Settled(config)
+    settled = _Resolver(config)
     settled.settle("model.scale.floor", "auto", LEAST_SCALE, "")
     _settle_model(settled, targets, classes)
     return (
@@ -228,7 +228,7 @@ def expected_model(
     )
 
 
-def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
+def recorded_recipe(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
     """Recipe that a run was begun with, for the config of its opening or continuation.
 
     Args:
@@ -240,17 +240,17 @@ def recall(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
         RunFault: the recorded recipe is damaged.
     """
     fresh = resolve(config, dataset)
-    document = recorded(run)
+    document = read_recipe(run)
     if document is None:
         return fresh
-    settled = _Settled(config)
+    settled = _Resolver(config)
     try:
         for key, decision in document["settled"].items():
             # The length of training may have changed: it is resolved again, unless given.
             if key in fresh.reasons and key not in LENGTH:
                 value = decision["value"]
                 value = tuple(value) if isinstance(value, list) else value
-                settled.config = _with(settled.config, key.split("."), value)
+                settled.config = _replace_key(settled.config, key.split("."), value)
                 settled.reasons[key] = str(decision["reason"])
         Config.model_validate(settled.config.model_dump())
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -270,13 +270,13 @@ def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
     if dataset.classes and asked not in ("auto", "nll"):
         yield f"train.loss: {asked} is for numbers; classes are learned by their NLL, cross-entropy"
     if not isinstance(recipe.head, ClassHead):
-        yield from _without_mean(dataset, recipe.head)
+        yield from _warn_infinite_mean(dataset, recipe.head)
 
 
 # ---------------------------------------------------------------------------- settling a config
 
 
-class _Settled:
+class _Resolver:
     """A config while its keys are resolved one by one."""
 
     def __init__(self, config: Config) -> None:
@@ -286,7 +286,7 @@ class _Settled:
     def settle(self, key: str, undecided: object, value: object, reason: str) -> None:
         """Set a key to a value if it still has the one that leaves it undecided: `auto` or None."""
         if type(found := _value(self.config, key)) is type(undecided) and found == undecided:
-            self.config = _with(self.config, key.split("."), value)
+            self.config = _replace_key(self.config, key.split("."), value)
             self.reasons[key] = reason
 
 
@@ -294,14 +294,14 @@ def _value(config: Any, key: str) -> Any:
     return functools.reduce(getattr, key.split("."), config)
 
 
-def _with(section: Any, path: Sequence[str], value: object) -> Any:
+def _replace_key(section: Any, path: Sequence[str], value: object) -> Any:
     """Copy a section with another, valid value of a key below it."""
     first, *rest = path
-    inner = _with(getattr(section, first), rest, value) if rest else value
+    inner = _replace_key(getattr(section, first), rest, value) if rest else value
     return section.model_copy(update={first: inner})
 
 
-def _settle_data(settled: _Settled, dataset: Dataset) -> None:
+def _settle_data(settled: _Resolver, dataset: Dataset) -> None:
     split, data = dataset.split, dataset.config.data
     drawn = len(split.validation)
     settled.settle(
@@ -318,12 +318,12 @@ def _settle_data(settled: _Settled, dataset: Dataset) -> None:
     settled.settle("data.inputs", None, tuple(dataset.inputs), "every column that is not a target")
 
 
-def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
+def _settle_model(settled: _Resolver, targets: int, classes: int) -> None:
     model = settled.config.model
     layers = counted(len(model.hidden), "hidden layer")
     layers = f"{layers}; skip connections are used from {DEEP} on"
     settled.settle("model.residual", "auto", len(model.hidden) >= DEEP, layers)
-    each = factorisation_of(settled.config, targets).each
+    each = factorisation_of(settled.config, targets).targets_each
     full = (model.kind == "gmm" or model.family == "gaussian") and 1 < each <= MOST_CORRELATED
     settled.settle(
         "model.covariance",
@@ -344,7 +344,7 @@ def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
     settled.settle("train.loss", "auto", loss, f"the default for {learned}")
 
 
-def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap]:
+def _settle_scale(settled: _Resolver, dataset: Dataset) -> Mapping[str, SpikeTrap]:
     """Resolve the scale floor, and return the targets of few distinct values.
 
     By default it is negligibly small; but if all targets take few distinct values it follows from
@@ -359,17 +359,18 @@ def _settle_scale(settled: _Settled, dataset: Dataset) -> Mapping[str, SpikeTrap
     floor, reason = LEAST_SCALE, "small enough to make no difference"
     if len(floors) == len(dataset.targets):
         floor = max(floors)
-        reason = f"every target takes few values, as {_few(coarse)}: prevents degenerate components"
+        few = f"every target takes few values, as {_coarse_reason(coarse)}"
+        reason = f"{few}: prevents degenerate components"
     settled.settle("model.scale.floor", "auto", floor, reason)
     return coarse
 
 
-def _few(coarse: Mapping[str, SpikeTrap]) -> str:
+def _coarse_reason(coarse: Mapping[str, SpikeTrap]) -> str:
     name, trap = next(iter(coarse.items()))
-    return f"the {trap.distinct:,} of {quoted(name)}"
+    return f"the {trap.distinct:,} of {quote(name)}"
 
 
-def _settle_training(settled: _Settled, rows: int) -> None:
+def _settle_training(settled: _Resolver, rows: int) -> None:
     settled.settle(
         "train.batch_size",
         "auto",
@@ -493,7 +494,7 @@ def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
     """
     if dataset.classes and config.model.kind == "gmm":
         raise DataError(
-            f"{dataset.source}: column {quoted(dataset.targets[0])} holds classes, and a gmm is "
+            f"{dataset.source}: column {quote(dataset.targets[0])} holds classes, and a gmm is "
             "a density of numbers",
             hint="choose another model.kind",
         )
@@ -505,7 +506,7 @@ def _require_fit(dataset: Dataset, config: Config, head: AnyHead) -> None:
         )
 
 
-def _without_mean(dataset: Dataset, head: Head | PointHead) -> Iterator[str]:
+def _warn_infinite_mean(dataset: Dataset, head: Head | PointHead) -> Iterator[str]:
     """Warnings of targets whose predicted mean is always infinite."""
     moments = head.density.moments
     for column in dataset.encoding.scaled_targets:
@@ -517,8 +518,8 @@ def _without_mean(dataset: Dataset, head: Head | PointHead) -> Iterator[str]:
             )
 
 
-def _plain(value: Any) -> Any:
+def _to_json_value(value: Any) -> Any:
     """A JSON value with lists for tuples, as it is read back."""
     if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {key: _to_json_value(inner) for key, inner in value.items()}
+    return [_to_json_value(inner) for inner in value] if isinstance(value, (list, tuple)) else value

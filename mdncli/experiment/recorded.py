@@ -13,7 +13,7 @@ LENGTH = ("train.steps", "train.validate_every")
 """Resolved keys that depend on the length of training, which may change in a continuation."""
 
 
-def recorded(run: RunFolder) -> dict[str, Any] | None:
+def read_recipe(run: RunFolder) -> dict[str, Any] | None:
     """Recipe that a run was begun with; None for a format without recipes.
 
     An unreadable model or checkpoint is ignored here; its users report it.
@@ -31,7 +31,7 @@ def recorded(run: RunFolder) -> dict[str, Any] | None:
         return document
     if document is None:
         return signed
-    found, whole = _without_length(document), _without_length(signed)
+    found, whole = _drop_length(document), _drop_length(signed)
     for key, value in whole.items():
         if found.get(key) != value:
             raise RunFault(
@@ -53,7 +53,7 @@ def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
     Raises:
         ResumeRefusedError: it does.
     """
-    document = None if run.checkpoint.exists() else recorded(run)
+    document = None if run.checkpoint.exists() else read_recipe(run)
     for key in ("columns", "factorisation", "network", "head"):
         if document is not None and document.get(key) != recipe[key]:
             what = _difference(key, recipe[key], document.get(key))
@@ -63,7 +63,7 @@ def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
             )
 
 
-def _without_length(document: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_length(document: Mapping[str, Any]) -> dict[str, Any]:
     """Recipe without the keys that may change in a longer continuation."""
     kept = {key: value for key, value in document.items() if key != "threads"}
     for part, keys in (("plan", ("steps", "validate_every")), ("settled", LENGTH)):

@@ -23,22 +23,22 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.experiment.checkpoint import with_remedy
-from mdncli.experiment.dataset import Dataset, spaced
+from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.job import Job
 from mdncli.experiment.recipe import Recipe
 from mdncli.experiment.selection import (
     Choice,
-    calibrated,
+    calibrate,
     choose_components,
+    cut_to_components,
+    fit_head,
     log_prob,
-    narrowed,
-    settled_head,
 )
 from mdncli.experiment.training import Training
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network
 from mdncli.predictor import Predictor
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 
 SCORED_ROWS = 200_000
 """Most training rows, evenly spaced, for the training NLL."""
@@ -70,11 +70,11 @@ def outcome_of(job: Job, training: Training, listener: Listener, started: float)
         with contextlib.suppress(MdnError):
             job.run.write_status(state, job.epoch, str(error))
         return Outcome(
-            job.run, {**_nothing(job, training), "status": state}, with_remedy(error, job.run)
+            job.run, {**_failed_result(job, training), "status": state}, with_remedy(error, job.run)
         )
 
 
-def nothing(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
+def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
     """Result of a failed run: the usual keys, as far as they are known."""
     return {
         "run": str(run.path),
@@ -95,9 +95,9 @@ def nothing(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, Any]:
     }
 
 
-def _nothing(job: Job, training: Training) -> dict[str, Any]:
+def _failed_result(job: Job, training: Training) -> dict[str, Any]:
     return {
-        **nothing(job.run, job.dataset, training.trained),
+        **empty_result(job.run, job.dataset, training.trained),
         "epochs": job.epoch,
         "steps": job.history[-1]["step"] if job.history else 0,
         "parameters": job.plan.network.parameters * len(job.replicas),
@@ -107,10 +107,10 @@ def _nothing(job: Job, training: Training) -> dict[str, Any]:
 def _complete(job: Job, training: Training, listener: Listener, started: float) -> dict[str, Any]:
     """Write the model and the result of a run whose replicas are done."""
     counts = job.recipe.config.model.counts
-    found = {count: _healthy(job, count) for count in counts}
+    found = {count: _healthy_replicas(job, count) for count in counts}
     if job.diverged:
         networks = job.config.model.networks
-        lost = networks - sum(map(len, found.values())) // job.factorisation.parts
+        lost = networks - sum(map(len, found.values())) // job.factorisation.factors
         detail = next(iter(job.diverged.values()))
         if not any(found.values()):
             raise DivergedError(
@@ -140,12 +140,12 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         total=training.seconds + time.monotonic() - started,
         reseeded=sum(record.get("reseeded", 0) for record in job.history),
     )
-    return conclude(
+    return write_model_and_result(
         job.run, dataset, job.recipe, predictor, course, pruned=job.pruned, choice=choice
     )
 
 
-def _healthy(job: Job, count: int) -> list[int]:
+def _healthy_replicas(job: Job, count: int) -> list[int]:
     """Replicas of one component count that did not diverge."""
     model = job.recipe.config.model
     each = len(model.counts) * model.ensemble
@@ -164,8 +164,8 @@ def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int])
     """Predictor from the best weights of some replicas of a run."""
     network, head, parameters = job.plan.network, job.plan.head, training.stack.best(healthy)
     if len(job.recipe.config.model.counts) > 1 and isinstance(head, Head):
-        network, head, parameters = narrowed(network, head, parameters, count)
-    settled = settled_head(job.dataset, job.recipe, network, head, parameters)
+        network, head, parameters = cut_to_components(network, head, parameters, count)
+    settled = fit_head(job.dataset, job.recipe, network, head, parameters)
     return predictor_of(job.dataset, job.recipe, network, settled, parameters)
 
 
@@ -209,7 +209,7 @@ def predictor_of(
     )
 
 
-def conclude(
+def write_model_and_result(
     run: RunFolder,
     dataset: Dataset,
     recipe: Recipe,
@@ -224,17 +224,17 @@ def conclude(
     The result records the epoch of a `pruned` run, and the `choice` of the number of components.
     """
     if dataset.config.train.calibrate:
-        predictor = calibrated(dataset, predictor)
+        predictor = calibrate(dataset, predictor)
     predictor.save(run, recipe.to_json())
     nll = {
-        "train": _nll(dataset, predictor, spaced(dataset.split.train, SCORED_ROWS)),
+        "train": _nll(dataset, predictor, select_spaced(dataset.split.train, SCORED_ROWS)),
         "validation": _nll(dataset, predictor, dataset.split.validation),
         "test": _nll(dataset, predictor, dataset.split.test),
     }
     exact = dataset.exact_nll
     about = run.read_json(run.provenance)
-    seen = dataset.table[spaced(dataset.split.train, 10_000)]
-    members = _bare(predictor).members(seen)
+    seen = dataset.table[select_spaced(dataset.split.train, 10_000)]
+    members = _without_background(predictor).members(seen)
     used = [effective_components(member) for member in members if isinstance(member, Mixture)]
     result: dict[str, Any] = {
         "run": run.id,
@@ -251,7 +251,7 @@ def conclude(
         "nll": nll,
         "exact_nll": exact,
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
-        "baseline_nll": finite(dataset.baseline_nll(recipe.scale_floor)),
+        "baseline_nll": replace_non_finite(dataset.baseline_nll(recipe.scale_floor)),
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),
@@ -297,7 +297,7 @@ def _health(
     return {**found, "reseeded": course.reseeded, "gap": gap}
 
 
-def _bare(predictor: Predictor) -> Predictor:
+def _without_background(predictor: Predictor) -> Predictor:
     """Predictor without the background component."""
     head = predictor.head
     return (

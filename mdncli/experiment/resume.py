@@ -14,10 +14,10 @@ from mdncli.experiment.dataset import config_of, reopen, write_rows
 from mdncli.experiment.gmm import refit
 from mdncli.experiment.job import Job
 from mdncli.experiment.launch import train_stack
-from mdncli.experiment.recipe import recall
+from mdncli.experiment.recipe import recorded_recipe
 from mdncli.experiment.recorded import require_same_model
 from mdncli.experiment.result import Outcome
-from mdncli.experiment.stacking import parted, require_device
+from mdncli.experiment.stacking import require_device, split_by_memory
 from mdncli.experiment.training import Stop
 from mdncli.store import RunFolder
 
@@ -40,25 +40,25 @@ def resume(
         UsageError: it has nothing to train, or this machine cannot train it.
     """
     started = time.monotonic()
-    if (done := _completed(run, overrides)) is not None:
-        return _already(run, done, listener)
+    if (done := _complete_result(run, overrides)) is not None:
+        return _answer_complete(run, done, listener)
     with run.locked():
         # The previous holder of the lock may have completed it.
-        if (done := _completed(run, overrides)) is not None:
-            return _already(run, done, listener)
+        if (done := _complete_result(run, overrides)) is not None:
+            return _answer_complete(run, done, listener)
         run.remove_leftovers()
         try:
-            with interrupts.breakable():
+            with interrupts.allow_stop():
                 dataset = reopen(run, overrides)
         except DataError as error:
             raise ResumeRefusedError(error.message, hint=error.hint) from None
         _require_origin(run)
-        recipe = recall(run, dataset.config, dataset)
+        recipe = recorded_recipe(run, dataset.config, dataset)
         require_same_model(run, recipe.to_json())
         if recipe.plan is None:
             return refit(run, dataset, recipe, listener)
         require_device(recipe)
-        parted([(dataset, recipe)])
+        split_by_memory([(dataset, recipe)])
         if dataset.problem is not None and not run.data.exists():
             write_rows(dataset, run.data)
         job = Job(run, dataset, recipe)
@@ -76,7 +76,7 @@ def _require_origin(run: RunFolder) -> None:
         )
 
 
-def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
+def _complete_result(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
     """Result of a complete run; None if it is to be continued."""
     if not run.result.exists() or wanted not in (None, config_of(run)):
         return None
@@ -93,7 +93,7 @@ def _completed(run: RunFolder, wanted: Config | None) -> dict[str, Any] | None:
     return result
 
 
-def _already(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
+def _answer_complete(run: RunFolder, result: dict[str, Any], listener: Listener) -> Outcome:
     run.remove_leftovers()  # left over if it was killed while writing its status
     listener(Note(f"{run.path} is complete already"))
     return Outcome(run, {**result, "run": str(run.path)}, trained=False)

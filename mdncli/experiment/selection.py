@@ -11,7 +11,7 @@ import numpy as np
 from mdncli.calibration import Calibration, fit_temperatures, scores
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
-from mdncli.experiment.dataset import Dataset, scored, spaced
+from mdncli.experiment.dataset import Dataset, predicted_chunks, select_spaced
 from mdncli.experiment.recipe import Recipe
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
@@ -58,7 +58,7 @@ class Choice:
         count = "one component suffices" if self.mixtures == 1 else count
         chosen, lowest = self.nll[self.mixtures], self.nll[self.best]
         if self.mixtures == self.best:
-            return f"{count}: validation NLL {chosen:.4f}, the lowest of {_listed(self.nll)}"
+            return f"{count}: validation NLL {chosen:.4f}, the lowest of {_join_counts(self.nll)}"
         gain = f"{self.best} components gain only {chosen - lowest:.4f} ± {self.error:.4f}"
         return f"{count}: validation NLL {chosen:.4f}; {gain}"
 
@@ -67,7 +67,7 @@ class Choice:
         return {"chosen": self.mixtures, "nll": {str(k): v for k, v in self.nll.items()}}
 
 
-def _listed(counts: Mapping[int, float]) -> str:
+def _join_counts(counts: Mapping[int, float]) -> str:
     return ", ".join(map(str, counts))
 
 
@@ -94,7 +94,7 @@ def choose(nll: Mapping[int, np.ndarray]) -> Choice:
     raise AssertionError("the best count is as good as itself")
 
 
-def narrowed(
+def cut_to_components(
     network: Network, head: Head, parameters: Mapping[str, np.ndarray], mixtures: int
 ) -> tuple[Network, Head, dict[str, np.ndarray]]:
     """Cut networks down to their first components, the only ones in use.
@@ -108,7 +108,7 @@ def narrowed(
     >>> head = Head(mixtures=3, targets=1)
     >>> network = Network(2, (4,), "tanh", head.outputs)
     >>> one = {n: v[None] for n, v in network.initial(np.random.default_rng(0)).items()}
-    >>> narrowed(network, head, one, 2)[2]["1.weight"].shape
+    >>> cut_to_components(network, head, one, 2)[2]["1.weight"].shape
     (1, 6, 4)
     """
     small = replace(head, mixtures=mixtures)
@@ -128,11 +128,11 @@ def choose_components(
     model, split = recipe.config.model, dataset.split
     if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
         return None
-    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     return choose({count: -log_prob(dataset, each, rows) for count, each in predictors.items()})
 
 
-def settled_head(
+def fit_head(
     dataset: Dataset, recipe: Recipe, network: Network, head: AnyHead, parameters: Parameters
 ) -> AnyHead:
     """Head after training, with its background weight.
@@ -151,46 +151,46 @@ def settled_head(
     asked = recipe.config.model.background
     if isinstance(head, Head) and not isinstance(asked, str):
         return replace(head, background=asked)
-    return head.fitted(validation)
+    return head.fit(validation)
 
 
 def _outputs_and_targets(
     dataset: Dataset, recipe: Recipe, network: Network, parameters: Parameters
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Raw outputs and standardised targets of each part: of validation rows, if there are any."""
+    """Raw outputs and standardised targets of each factor: of validation rows, if there are any."""
     split, encoding = dataset.split, dataset.encoding
-    rows = spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     x = encoding.encode_inputs(dataset.table, rows)
     y = encoding.encode_targets(dataset.table, rows)
     whole = recipe.factorisation
-    members = len(next(iter(parameters.values()))) // whole.parts
+    members = len(next(iter(parameters.values()))) // whole.factors
     return [
         (
             forward(
                 network,
                 {
-                    n: values[part * members : (part + 1) * members]
+                    n: values[factor * members : (factor + 1) * members]
                     for n, values in parameters.items()
                 },
-                whole.seen(x, y, part),
+                whole.inputs_of(x, y, factor),
             ),
-            whole.answered(y, part),
+            whole.targets_of(y, factor),
         )
-        for part in range(whole.parts)
+        for factor in range(whole.factors)
     ]
 
 
 def log_prob(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> np.ndarray:
     """The log density of the targets of some rows, in their own units, (n,)."""
     scores = [
-        predicted.log_prob(dataset.encoding.target_values(chosen[part]))
+        predicted.log_prob(dataset.encoding.target_values(chosen[piece]))
         for chosen in dataset.pieces(rows)
-        for part, predicted in predictor.chunks(chosen)
+        for piece, predicted in predictor.chunks(chosen)
     ]
     return np.concatenate(scores)
 
 
-def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
+def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
     """Calibrate a predictor on validation rows, never on test rows.
 
     Temperatures are fitted to every other validation row, conformal scores computed on the rest, so
@@ -202,20 +202,20 @@ def calibrated(dataset: Dataset, predictor: Predictor) -> Predictor:
     require_calibratable(dataset)
     rows = dataset.split.validation
     plain = replace(predictor, calibration=None)
-    fitted = spaced(rows[::2], TEMPERED_ROWS)
+    fitted = select_spaced(rows[::2], TEMPERED_ROWS)
     if plain.classes:
         y = dataset.y(fitted)
     else:
         y = dataset.encoding.encode_targets(dataset.table, fitted).T.astype(np.float64)
-    said, parts = plain.members(dataset.table[fitted]), plain.factorisation.parts
-    weights, scale = fit_temperatures(said, y, parts)
+    members, factors = plain.members(dataset.table[fitted]), plain.factorisation.factors
+    weights, scale = fit_temperatures(members, y, factors)
     empty = np.zeros((0, 0))
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:
         return found
-    parts = list(_scores(dataset, found, spaced(rows[1::2], CONFORMAL_ROWS)))
+    scores = list(_scores(dataset, found, select_spaced(rows[1::2], CONFORMAL_ROWS)))
     central, regions = (
-        np.sort(np.concatenate(each, axis=1), axis=1) for each in zip(*parts, strict=True)
+        np.sort(np.concatenate(each, axis=1), axis=1) for each in zip(*scores, strict=True)
     )
     return replace(found, calibration=Calibration(weights, scale, len(fitted), central, regions))
 
@@ -233,6 +233,6 @@ def require_calibratable(dataset: Dataset) -> None:
 def _scores(
     dataset: Dataset, predictor: Predictor, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for chunk in scored(predictor, dataset.table[rows]):
+    for chunk in predicted_chunks(predictor, dataset.table[rows]):
         assert isinstance(chunk.predicted, Conditional)
         yield scores(chunk.predicted, chunk.y)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from mdncli import machine
 from mdncli.events import Listener, Note
 from mdncli.experiment.dataset import Dataset
-from mdncli.experiment.memory import too_large
+from mdncli.experiment.memory import memory_error
 from mdncli.experiment.recipe import Recipe, resolve
 
 if TYPE_CHECKING:
-    from mdncli.training.memory import Share
+    from mdncli.training.memory import StackShare
     from mdncli.training.plan import StackPlan
 
 FIT_OPERATIONS = 1e9
@@ -54,11 +54,11 @@ def stacks_of(
         alike.setdefault(runs[index][1].stack_key, []).append(index)
     stacks: list[list[int]] = []
     for members in alike.values():
-        parts = parted([runs[index] for index in members])
-        if len(parts) > 1:
+        split = split_by_memory([runs[index] for index in members])
+        if len(split) > 1:
             said = f"{len(members)} runs need more memory than is free"
-            listener(Note(f"{said}: they train in {len(parts)} stacks, one after another"))
-        stacks += [[members[i] for i in part] for part in parts]
+            listener(Note(f"{said}: they train in {len(split)} stacks, one after another"))
+        stacks += [[members[i] for i in stack] for stack in split]
     return stacks
 
 
@@ -72,7 +72,7 @@ def shape_of(dataset: Dataset) -> Shape:
     layers = "-".join(map(str, plan.network.hidden)) or "no hidden layer"
     return Shape(
         key=recipe.stack_key,
-        replicas=config.model.networks * recipe.factorisation.parts,
+        replicas=config.model.networks * recipe.factorisation.factors,
         steps=plan.steps,
         validations=-(-plan.steps // plan.validate_every),
         operations=6.0 * plan.network.parameters * rows,
@@ -91,7 +91,7 @@ def require_device(recipe: Recipe) -> None:
     require(recipe.device)
 
 
-def parted(members: Sequence[RunData]) -> list[list[int]]:
+def split_by_memory(members: Sequence[RunData]) -> list[list[int]]:
     """Split runs of one shape into as few stacks as memory allows, by their indices and in order.
 
     All of them ask for the same device.
@@ -105,24 +105,24 @@ def parted(members: Sequence[RunData]) -> list[list[int]]:
     plan = members[0][1].plan
     assert plan is not None
     shares = [_shares(*member) for member in members]
-    rows = [part.rows for parts in shares for part in parts for _ in range(part.replicas)]
+    rows = [share.rows for own in shares for share in own for _ in range(share.replicas)]
     device = choose_device(members[0][1].device, plan, rows)
     spare = machine.spare_memory()
     if device == "cuda":
         # All of it is copied to the device, and nearly as much back for a checkpoint.
         spare = min(spare, free_memory())
     for own in shares:
-        _require_room(plan, own, device, spare)
-    parts: list[list[int]] = [[]]
+        _require_memory_for(plan, own, device, spare)
+    stacks: list[list[int]] = [[]]
     for index in range(len(shares)):
-        together = [part for i in (*parts[-1], index) for part in shares[i]]
-        if parts[-1] and stack_bytes(plan, together, device) > spare:
-            parts.append([])
-        parts[-1].append(index)
-    return parts
+        together = [share for i in (*stacks[-1], index) for share in shares[i]]
+        if stacks[-1] and stack_bytes(plan, together, device) > spare:
+            stacks.append([])
+        stacks[-1].append(index)
+    return stacks
 
 
-def _require_room(plan: StackPlan, shares: list[Share], device: str, spare: int) -> None:
+def _require_memory_for(plan: StackPlan, shares: list[StackShare], device: str, spare: int) -> None:
     """Refuse a run that is too large by itself."""
     from mdncli.training.memory import BYTES_PER_WEIGHT, stack_bytes
 
@@ -130,19 +130,19 @@ def _require_room(plan: StackPlan, shares: list[Share], device: str, spare: int)
     weights = plan.network.parameters * replicas
     if weights * BYTES_PER_WEIGHT > spare:
         what = f"model.hidden: {weights:,} weights in training"
-        raise too_large(weights * BYTES_PER_WEIGHT, spare, what, "use fewer or narrower layers")
+        raise memory_error(weights * BYTES_PER_WEIGHT, spare, what, "use fewer or narrower layers")
     needed = stack_bytes(plan, shares, device)
     if needed > spare:
         rows = min(shares[0].rows, plan.batch_size or shares[0].rows)
         what = f"train.batch_size: {rows:,} rows a step for {replicas} networks"
-        raise too_large(needed, spare, what, "use smaller batches or a smaller model.ensemble")
+        raise memory_error(needed, spare, what, "use smaller batches or a smaller model.ensemble")
 
 
-def _shares(dataset: Dataset, recipe: Recipe) -> list[Share]:
-    """The networks and rows that a run brings into a stack, for each part of its targets."""
-    from mdncli.training.memory import Share
+def _shares(dataset: Dataset, recipe: Recipe) -> list[StackShare]:
+    """The networks and rows that a run brings into a stack, for each factor of its density."""
+    from mdncli.training.memory import StackShare
 
     split, members = dataset.split, recipe.config.model.networks
-    parts = recipe.factorisation.parts
+    factors = recipe.factorisation.factors
     rows = len(split.train), len(split.validation)
-    return [Share(members, *rows, (id(dataset.table), part)) for part in range(parts)]
+    return [StackShare(members, *rows, (id(dataset.table), factor)) for factor in range(factors)]

@@ -23,7 +23,7 @@ from mdncli.events import (
     TrainingProgress,
     TrainingStarted,
 )
-from mdncli.experiment.checkpoint import LAYOUT, Restored, identity_of, misfit, restore
+from mdncli.experiment.checkpoint import LAYOUT, RestoredState, identity_of, misfit_error, restore
 from mdncli.experiment.dataset import PIECE_ROWS, Dataset
 from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
 from mdncli.experiment.provenance import write_recipe
@@ -85,7 +85,7 @@ class Training:
         for job in jobs:
             job.latest = self.latest[:, job.replicas[0] : job.replicas[-1] + 1]
         self.owner = {replica: job for job in jobs for replica in job.replicas}
-        before = _restored(jobs) if resuming else Restored()
+        before = _restore(jobs) if resuming else RestoredState()
         state, self.seconds = before.state, before.seconds
         self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
@@ -104,7 +104,7 @@ class Training:
         except ValueError:
             if state is None:
                 raise
-            raise misfit(jobs[0].run) from None
+            raise misfit_error(jobs[0].run) from None
         first = 0 if state is None else int(state["step"].max())
         for job in jobs:
             if resuming:
@@ -143,11 +143,13 @@ class Training:
         for event in self.stack.run():
             match event:
                 case events.Validated():
-                    self._validated(event)
+                    self._on_validation(event)
                 case events.RolledBack():
-                    self._rolled_back(event)
+                    self._on_rollback(event)
                 case events.Diverged():
-                    self.owner[event.replica].diverged[event.replica] = self._said_of(event)
+                    self.owner[event.replica].diverged[event.replica] = self._divergence_reason(
+                        event
+                    )
                 case _:
                     pass
             if isinstance(event, (events.Validated, events.Progress)):
@@ -155,7 +157,7 @@ class Training:
             signal = stop()
             if signal is not None and not isinstance(event, events.Finished):
                 self.save()
-                raise self.interrupted(signal)
+                raise self.interruption(signal)
             if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
                 self.save()
         self.trained = self.elapsed
@@ -164,7 +166,7 @@ class Training:
         else:
             self._write_metrics()
 
-    def interrupted(self, signal: int) -> InterruptedRunError:
+    def interruption(self, signal: int) -> InterruptedRunError:
         """The error that says how to go on after a signal."""
         remedy = f"mdn train --resume {self.jobs[0].run.path}"
         several = f"continue each of the {len(self.jobs)} runs, as with {remedy}"
@@ -184,7 +186,7 @@ class Training:
                 "layout": LAYOUT,
                 "config": identity_of(job.config, job.run.format),
                 "diverged": {str(job.replicas.index(r)): d for r, d in job.diverged.items()},
-                "latest": store.finite(job.latest.tolist()),
+                "latest": store.replace_non_finite(job.latest.tolist()),
                 "encoding": job.dataset.encoding.to_json(),
                 "recipe": job.recipe.to_json(),
             }
@@ -193,7 +195,7 @@ class Training:
         self.saved = time.monotonic()
         self.saving = self.saved - began
 
-    def _validated(self, event: Validated) -> None:
+    def _on_validation(self, event: Validated) -> None:
         ids = event.replicas
         if len(ids) != self.mapped:
             # Replicas only ever leave: the same number means the same replicas.
@@ -236,7 +238,7 @@ class Training:
             if job.bars and job.pruned is not None:
                 self.stack.stop(job.replicas)
 
-    def _rolled_back(self, event: RolledBack) -> None:
+    def _on_rollback(self, event: RolledBack) -> None:
         job = self.owner[event.replica]
         member, rate = job.member(event.replica), job.config.train.learning_rate
         self.listener(
@@ -246,7 +248,7 @@ class Training:
             )
         )
 
-    def _said_of(self, event: Diverged) -> str:
+    def _divergence_reason(self, event: Diverged) -> str:
         """Reason why a network diverged, with the least likely row and its narrowest component."""
         if event.row is None:
             return event.detail
@@ -286,12 +288,12 @@ class Training:
             self.reporting = self.reported - began
 
 
-def _restored(jobs: Sequence[Job]) -> Restored:
+def _restore(jobs: Sequence[Job]) -> RestoredState:
     """Combined state of all runs of a stack; see `restore` for one run."""
     each = [restore(job) for job in jobs]
     states = [one.state for one in each if one.state is not None]
     if len(states) < len(jobs):
-        return Restored()
+        return RestoredState()
     whole = {name: np.concatenate([state[name] for state in states]) for name in states[0]}
     return each[0]._replace(state=whole, seconds=max(one.seconds for one in each))
 

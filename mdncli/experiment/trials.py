@@ -11,7 +11,7 @@ from typing import Any
 from mdncli import store
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Listener, ignore
-from mdncli.experiment.checkpoint import reached
+from mdncli.experiment.checkpoint import reached_step
 from mdncli.experiment.dataset import Dataset
 from mdncli.experiment.gmm import refit
 from mdncli.experiment.job import Job
@@ -69,13 +69,13 @@ def train_assigned(
     outcomes: dict[int, Outcome] = {}
     for index, (_, recipe) in enumerate(runs):
         if recipe.plan is None:
-            outcomes[index] = _fitted(assignments[index], recipe, stop)
+            outcomes[index] = _fit(assignments[index], recipe, stop)
     for members in stacks_of(runs, stacked, listener):
         with contextlib.ExitStack() as held:
             begun: dict[int, list[int]] = {}
             for index in members:
                 try:
-                    held.enter_context(_claimed(assignments[index].run))
+                    held.enter_context(_lock_folder(assignments[index].run))
                     at = _prepare_folder(assignments[index], runs[index][1])
                     begun.setdefault(at, []).append(index)
                 except MdnError as error:
@@ -94,13 +94,13 @@ def train_assigned(
     return [outcomes[index] for index in range(len(assignments))]
 
 
-def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
+def _fit(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
     """Fit one run without a stack."""
     if (signal := stop()) is not None:
         raise InterruptedRunError("interrupted", signal=signal)
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(_claimed(assigned.run))
+            held.enter_context(_lock_folder(assigned.run))
             _prepare_folder(assigned, recipe)
         except MdnError as error:
             return Outcome(assigned.run, {}, error)
@@ -108,12 +108,12 @@ def _fitted(assigned: Assignment, recipe: Recipe, stop: Stop) -> Outcome:
 
 
 @contextlib.contextmanager
-def _claimed(run: RunFolder) -> Iterator[None]:
+def _lock_folder(run: RunFolder) -> Iterator[None]:
     """Make the folder of a run, if needed, and lock it.
 
     A process that has just been killed may take a moment to release the lock.
     """
-    with store.writing(run.path):
+    with store.errors_with_path(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         deadline = time.monotonic() + LET_GO_SECONDS
@@ -134,7 +134,7 @@ def _prepare_folder(assigned: Assignment, recipe: Recipe) -> int:
     """
     run = assigned.run
     run.remove_leftovers()
-    at = reached(run, assigned.dataset.config) if run.exists() else None
+    at = reached_step(run, assigned.dataset.config) if run.exists() else None
     if not at:
         store.clear(run)
         begin_trial(assigned.dataset, run, assigned.about, recipe)

@@ -64,7 +64,7 @@ def npz(predictor: Predictor) -> bytes:
     }
     arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}
     if predictor.calibration is not None:
-        about["calibration"] = predictor.calibration.about()
+        about["calibration"] = predictor.calibration.to_json()
         arrays |= predictor.calibration.arrays()
     file = io.BytesIO()
     save_npz(file, {"about": np.array(json.dumps(about)), **arrays})
@@ -77,6 +77,6 @@ def _head(predictor: Predictor) -> dict[str, Any]:
     about = asdict(head)
     if isinstance(head, Head):
         names = ("logits", "location", "scale", "off_diagonal")
-        parts = zip(names, head.parts(), strict=True)
+        parts = zip(names, head.slices(), strict=True)
         about["rows"] = {name: [part.start, part.stop] for name, part in parts}
     return about

@@ -9,7 +9,7 @@ units.
 from __future__ import annotations
 
 from mdncli.head.background import PRIOR_OUTLIERS
-from mdncli.head.base import Evidence
+from mdncli.head.base import HeldOut
 from mdncli.head.classes import ClassHead
 from mdncli.head.mixture import COVARIANCES, USED, Head
 from mdncli.head.point import PointHead
@@ -29,8 +29,8 @@ __all__ = [
     "USED",
     "AnyHead",
     "ClassHead",
-    "Evidence",
     "Head",
+    "HeldOut",
     "PointHead",
     "ScaleMap",
 ]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mdncli.head.base import Array
+from mdncli.density.arrays import Array
 
 PRIOR_OUTLIERS = 8.0
 """Prior pseudo-count of outlier rows, divided by the number of rows: with a handful of rows the

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.density.categorical import Categorical
-from mdncli.head.base import Evidence
+from mdncli.head.base import HeldOut
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,6 @@ class ClassHead:
         count = np.bincount(y[0].astype(np.intp), minlength=self.classes) + 0.5
         return np.log(count / count.sum()).astype(np.float32)
 
-    def fitted(self, evidence: Evidence) -> Self:
+    def fit(self, held_out: HeldOut) -> Self:
         """The head unchanged: there is nothing to fit after training."""
         return self

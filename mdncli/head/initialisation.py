@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.head.base import Array
+from mdncli.density.arrays import Array
 
 _SAMPLED_ROWS = 1 << 16
 """Most rows that the initial bias is computed from."""

@@ -16,10 +16,11 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
 from mdncli.head.background import background_weight
-from mdncli.head.base import Array, Evidence
+from mdncli.head.base import HeldOut
 from mdncli.head.initialisation import initial_locations, sampled_rows
 from mdncli.head.scales import SCALE_MAPS
 
@@ -100,7 +101,7 @@ class Head:
         """Mixtures of N rows from their raw outputs (P, N)."""
         k, d, values = self.mixtures, self.targets, np.asarray(raw, np.float64)
         rows = values.shape[1]
-        logits, location, raw_scale, off_diagonal = (values[part] for part in self.parts())
+        logits, location, raw_scale, off_diagonal = (values[part] for part in self.slices())
         location = location.reshape(k, d, rows)
         scale = self.scale(raw_scale.reshape(k, self.scales, rows))
         scale = np.broadcast_to(scale, location.shape)
@@ -145,7 +146,7 @@ class Head:
         """
         return self.mixtures * sum(self.sizes)
 
-    def parts(self) -> tuple[slice, slice, slice, slice]:
+    def slices(self) -> tuple[slice, slice, slice, slice]:
         """Slices of the raw outputs: logits, locations, raw scales, off-diagonal entries."""
         k, ends = self.mixtures, [0]
         for each in self.sizes:
@@ -154,14 +155,14 @@ class Head:
         return logits, location, scale, off_diagonal
 
     def first_components(self, count: int) -> list[NDArray[np.intp]]:
-        """Indices of the raw outputs of the first components, part by part.
+        """Indices of the raw outputs of the first components, slice by slice.
 
         >>> [part.tolist() for part in Head(3, 1).first_components(2)]
         [[0, 1], [3, 4], [6, 7], []]
         """
         return [
             np.arange(part.start, part.start + count * size)
-            for part, size in zip(self.parts(), self.sizes, strict=True)
+            for part, size in zip(self.slices(), self.sizes, strict=True)
         ]
 
     def component(self, index: int) -> NDArray[np.intp]:
@@ -172,7 +173,7 @@ class Head:
         """
         parts = (
             part.start + index * size + np.arange(size)
-            for part, size in zip(self.parts(), self.sizes, strict=True)
+            for part, size in zip(self.slices(), self.sizes, strict=True)
         )
         return np.concatenate([*parts])
 
@@ -217,7 +218,7 @@ class Head:
         parts = (np.zeros(k), location.ravel(), self.raw_scale(scale), off_diagonal)
         return np.concatenate(parts).astype(np.float32)
 
-    def fitted(self, evidence: Evidence) -> Self:
+    def fit(self, held_out: HeldOut) -> Self:
         """Head with the background weight fitted to held-out rows.
 
         See `mdncli.head.background.background_weight`, with the ensemble's equally weighted
@@ -225,7 +226,7 @@ class Head:
         """
         plain = replace(self, background=0.0)
         ratios: list[Array] = []
-        for raw, targets in evidence():
+        for raw, targets in held_out():
             y = targets.T.astype(np.float64)
             each = np.stack([plain(one).log_prob(y) for one in raw])
             ensemble = np.logaddexp.reduce(each) - math.log(len(each))

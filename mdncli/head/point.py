@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
-from mdncli.head.base import Evidence
+from mdncli.head.base import HeldOut
 
 _ERROR_POWERS = {"gaussian": 2, "laplace": 1}
 """Exponent of the errors in a family's negative log density."""
@@ -38,7 +38,7 @@ class PointHead:
         ValueError: one of these is unknown or out of range.
 
     >>> raw, y = np.array([[[-0.3, 0.4]]], np.float32), np.zeros((1, 2), np.float32)
-    >>> head = PointHead(targets=1).fitted(lambda: [(raw, y)])
+    >>> head = PointHead(targets=1).fit(lambda: [(raw, y)])
     >>> head(np.array([[2.0]], np.float32)).scale.round(6)
     array([[[0.353553]]])
     """
@@ -91,9 +91,9 @@ class PointHead:
         """Best constant predictions of standardised training targets (D, n)."""
         return (y.mean(axis=1) if self.power == 2 else np.median(y, axis=1)).astype(np.float32)
 
-    def fitted(self, evidence: Evidence) -> Self:
+    def fit(self, held_out: HeldOut) -> Self:
         """The Gaussian head with the root mean square residuals of all networks as its scales."""
-        ((raw, y),) = evidence()
+        ((raw, y),) = held_out()
         errors = raw.astype(np.float64) - y
         size = np.sqrt(np.mean(errors**2, axis=(0, 2)))
         lowest = max(self.scale_floor, 1e-9)

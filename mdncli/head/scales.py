@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdncli.head.base import Array
+from mdncli.density.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from mdncli.plots.subject import Subject
-    from mdncli.plots.swept import Swept
+    from mdncli.plots.swept import SweepTrials
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ class SweepFigureEntry:
     """A figure of a whole sweep.
 
     Args:
-        function: `(swept: Swept) -> Figure`, as `"module:function"`.
+        function: `(swept: SweepTrials) -> Figure`, as `"module:function"`.
         description: its content, in one line.
         keys: least number of varying keys, without the seed.
         values: most values of a key that counts; None for any.
@@ -183,12 +183,12 @@ class SweepFigureEntry:
     keys: int = 1
     values: int | None = None
 
-    def applies(self, swept: Swept) -> bool:
+    def applies(self, swept: SweepTrials) -> bool:
         """True if the figure applies to this sweep."""
         counts = [len(set(map(repr, swept.values(key)))) for key in swept.keys]
         return sum(1 < count <= (self.values or count) for count in counts) >= self.keys
 
-    def load(self) -> Callable[[Swept], Figure]:
+    def load(self) -> Callable[[SweepTrials], Figure]:
         """Import the function; matplotlib is imported here, not before."""
         module, _, function = self.function.partition(":")
         return getattr(import_module(module), function)

@@ -12,7 +12,7 @@ from mdncli.plots.subject import Subject
 _TWO_SIDED_95 = 1.96
 
 
-@style.styled
+@style.apply_style
 def calibration(*subjects: Subject) -> Figure:
     """Share of test rows below each quantile and inside each central interval, against its level.
 
@@ -28,8 +28,8 @@ def calibration(*subjects: Subject) -> Figure:
         for ax, u, target in zip(axes, predicted.cdf(y).T, targets, strict=False):
             draw(ax, u)
             ax.set(xlim=(0, 1), ylim=(0, 1))
-            named = "" if len(targets) == 1 else f" of {style.plain(target)}"
-            style.named(ax, f"nominal probability{named}", "share of test rows")
+            named = "" if len(targets) == 1 else f" of {style.clean_text(target)}"
+            style.label_axes(ax, f"nominal probability{named}", "share of test rows")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
     style.head(figure, subjects, f"calibration{count}{note}", grid[0, 0])

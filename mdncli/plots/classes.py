@@ -61,27 +61,29 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
         limits = [style.span(*(rows.x[:, i] for rows in trains)) for i in pair]
         names = [lead.inputs[i] for i in pair]
         for ax in axes:
-            style.named(ax, names[0], names[1] if len(pair) == 2 else lead.targets[0])
+            style.label_axes(ax, names[0], names[1] if len(pair) == 2 else lead.targets[0])
             for name, axis in zip(names, (ax.xaxis, ax.yaxis), strict=False):
                 if labels := lead.categories.get(name):
-                    axis.set_ticks(range(len(labels)), [style.plain(text, 8) for text in labels])
+                    axis.set_ticks(
+                        range(len(labels)), [style.clean_text(text, 8) for text in labels]
+                    )
             ax.set_xlim(*limits[0])
             if len(pair) == 2:
                 ax.set_ylim(*limits[1])
             else:
                 every_so_many = -(-len(lead.classes) // MOST_SHOWN)
                 named = range(0, len(lead.classes), every_so_many)
-                ax.set_yticks(named, [style.plain(lead.classes[code], 12) for code in named])
+                ax.set_yticks(named, [style.clean_text(lead.classes[code], 12) for code in named])
                 ax.set_ylim(-0.5, len(lead.classes) - 0.5)
     facets.tidy(grid)
-    note = facets.first("pairs of inputs", len(shown), len(every)) + unnamed(lead.classes)
+    note = facets.shown_note("pairs of inputs", len(shown), len(every)) + unnamed_note(lead.classes)
     return figure, grid[0, 0], note
 
 
-def unnamed(labels: Sequence[str]) -> str:
+def unnamed_note(labels: Sequence[str]) -> str:
     """Note for the title if the legend does not name all classes.
 
-    >>> unnamed(["a"] * 150), unnamed("ab")
+    >>> unnamed_note(["a"] * 150), unnamed_note("ab")
     (', 12 of 150 classes named', '')
     """
     more = len(labels) > MOST_SHOWN
@@ -104,7 +106,7 @@ def draw(
         labels: of the classes.
         edge: the width of the line around each, in points.
     """
-    x, y, codes = style.some(x, y, codes)
+    x, y, codes = style.sample_rows(x, y, codes)
     size = style.marker_size(ax, len(x))
     for code, label in enumerate(labels):
         own = codes == code
@@ -119,5 +121,5 @@ def draw(
             linewidths=edge,
             edgecolors="white" if edge else "none",
             alpha=1.0 if edge else float(np.clip(1.5 * len(x) ** -0.14, 0.3, 0.95)),
-            label=style.plain(label, 24) if code < MOST_SHOWN else None,
+            label=style.clean_text(label, 24) if code < MOST_SHOWN else None,
         )

@@ -25,10 +25,10 @@ MOST_TARGETS = 2
 MOST_EXACT = 6
 """Most components of an exact density to draw: more lines would hide the model's."""
 
-Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+ComponentCurves = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-@style.styled
+@style.apply_style
 def components(*subjects: Subject) -> Figure:
     """Weight, location and scale of every component over one input; of one member, in an ensemble.
 
@@ -44,14 +44,16 @@ def components(*subjects: Subject) -> Figure:
     targets = lead.targets[:MOST_TARGETS]
     figure, grid = style.panels(1 + 2 * len(targets), len(subjects), aspect=0.42)
     seen = [s.predict_member(x[:, None]) if s.predict_member else None for s in subjects]
-    found = [_parts(subject, each, x) for subject, each in zip(subjects, seen, strict=True)]
-    exact = [_exact_parts(subject, each, x) for subject, each in zip(subjects, seen, strict=True)]
+    found = [
+        _component_curves(subject, each, x) for subject, each in zip(subjects, seen, strict=True)
+    ]
+    exact = [_exact_curves(subject, each, x) for subject, each in zip(subjects, seen, strict=True)]
     _frame(grid, lead, targets, x)
     for column, (weights, location, scale), truth, subject in zip(
         grid.T, found, exact, subjects, strict=True
     ):
         if len(subjects) > 1:
-            column[0].set_title(style.plain(subject.name))
+            column[0].set_title(style.clean_text(subject.name))
         if not len(weights):
             style.remark(column[0], "no mixture")
         order = np.argsort((weights * location[:, 0]).sum(axis=1) / weights.sum(axis=1))
@@ -74,7 +76,7 @@ def components(*subjects: Subject) -> Figure:
                     ax.yaxis.set_major_locator(style.ticks(5))
     facets.tidy(grid)
     member = " of one member" if any(subject.members > 1 for subject in subjects) else ""
-    note = facets.first("targets", len(targets), len(lead.targets))
+    note = facets.shown_note("targets", len(targets), len(lead.targets))
     known = next((ax for ax, truth in zip(grid[0], exact, strict=True) if len(truth[0])), None)
     style.head(figure, subjects, f"components{member}, opacity by weight{note}", known)
     return figure
@@ -89,7 +91,7 @@ def draw(ax: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray, color: str)
     ax.add_collection(LineCollection(list(segments), colors=colors, linewidths=1.8), autolim=False)
 
 
-def draw_exact(column: Sequence[Axes], x: np.ndarray, parts: Parts) -> None:
+def draw_exact(column: Sequence[Axes], x: np.ndarray, parts: ComponentCurves) -> None:
     """Draw the components of the exact density, dashed, into one subject's panels."""
     weights, location, scale = parts
     look = {"color": style.INK, "linewidth": 1.1, "linestyle": style.DASHED}
@@ -104,16 +106,16 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
     for column in grid.T:
         for ax in column:
             ax.set_xlim(x[0], x[-1])
-        style.named(column[0], lead.inputs[0], "weight")
+        style.label_axes(column[0], lead.inputs[0], "weight")
         column[0].set_ylim(0.0, 1.02)
         for d, target in enumerate(targets):
-            of = "" if len(targets) == 1 else f" of {style.plain(target, 16)}"
-            style.named(column[1 + 2 * d], lead.inputs[0], f"location{of}")
-            style.named(column[2 + 2 * d], lead.inputs[0], f"scale{of}")
-            style.logarithmic(column[2 + 2 * d])
+            of = "" if len(targets) == 1 else f" of {style.clean_text(target, 16)}"
+            style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}")
+            style.label_axes(column[2 + 2 * d], lead.inputs[0], f"scale{of}")
+            style.make_logarithmic(column[2 + 2 * d])
 
 
-def _exact_parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
+def _exact_curves(subject: Subject, seen: object, x: np.ndarray) -> ComponentCurves:
     """Parts of the exact density, if it is a mixture of the model's family, else none."""
     exact = subject.exact(x[:, None]) if subject.exact else None
     mixture, own = _mixture(exact), _mixture(seen)
@@ -123,7 +125,7 @@ def _exact_parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
         and mixture.family is own.family
         and mixture.mixtures <= MOST_EXACT
     )
-    return _parts(subject, exact if alike else None, x)
+    return _component_curves(subject, exact if alike else None, x)
 
 
 def _mixture(seen: object) -> Mixture | None:
@@ -132,7 +134,7 @@ def _mixture(seen: object) -> Mixture | None:
     return base if isinstance(base, Mixture) else None
 
 
-def _parts(subject: Subject, seen: object, x: np.ndarray) -> Parts:
+def _component_curves(subject: Subject, seen: object, x: np.ndarray) -> ComponentCurves:
     """Weights (K, N), locations and scales (K, D, N) of the components with any weight.
 
     Under a nonlinear transform, locations are in the target's own units, and a scale is the

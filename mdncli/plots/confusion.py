@@ -18,7 +18,7 @@ _CELL_FOR_COUNTS, _CELL_FOR_SHARES = 0.8, 0.26
 """Least size of a cell in inches for its count, and for its share, to be written."""
 
 
-@style.styled
+@style.apply_style
 def confusion(*subjects: Subject) -> Figure:
     """Confusion matrix: for each actual class, the shares of its test rows by most probable class.
 
@@ -33,7 +33,7 @@ def confusion(*subjects: Subject) -> Figure:
     for ax, subject, (codes, predicted) in zip(grid[:, 0], subjects, shown, strict=True):
         draw(ax, counts(codes.astype(int), predicted.mode(), predicted.classes), subject.classes)
         target = subject.targets[0]
-        style.named(ax, f"most probable {target}", f"actual {target}")
+        style.label_axes(ax, f"most probable {target}", f"actual {target}")
     facets.tidy(grid)
     bar = ScalarMappable(_SHARES, style.DENSITY)
     style.colorbar(figure, bar, grid, "share of the actual class")
@@ -60,7 +60,7 @@ def draw(ax: Axes, count: np.ndarray, labels: Sequence[str]) -> None:
     ax.imshow(share, norm=_SHARES, cmap=style.DENSITY, aspect="auto")
     style.categories(ax, labels)
     named = range(0, size, -(-size // classes.MOST_SHOWN))
-    ax.set_yticks(named, [style.plain(labels[code], 12) for code in named])
+    ax.set_yticks(named, [style.clean_text(labels[code], 12) for code in named])
     cell = 0.9 * min(ax.bbox.width, ax.bbox.height) / style.DPI / size
     for edge in np.arange(size - 1) + 0.5:
         ax.axhline(edge, color="white", linewidth=min(1.0, 4 * cell))

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import GOOD_IS_DARK, AxisScale, Swept
+from mdncli.plots.swept import GOOD_IS_DARK, AxisScale, SweepTrials
 
 MOST_KEYS = 8
 """Most axes, beside that of the NLL."""
@@ -23,8 +23,8 @@ SWAY = 0.035
 """Displacement of points of equal value, as a share of an axis, so that all are visible."""
 
 
-@style.styled
-def coordinates(swept: Swept) -> Figure:
+@style.apply_style
+def coordinates(swept: SweepTrials) -> Figure:
     """A line for each point, through its value on the axis of each key and its NLL on the last.
 
     Darker lines have a lower NLL, a mean over seeds; the best are on top. Points of equal value are
@@ -45,7 +45,7 @@ def coordinates(swept: Swept) -> Figure:
     # The best NLL is at the top.
     heights = np.clip((high - means) / max(high - low, 1e-9), 0, 1)
     scales = [AxisScale.of([each.get(key) for each in lead]) for key in keys]
-    columns = [_swayed(scale.shares(), heights) for scale in scales]
+    columns = [_spread_ties(scale.shares(), heights) for scale in scales]
     ys = np.stack([*columns, heights], axis=1)
     norm, clipped = swept.colours()
     lines = LineCollection(
@@ -60,7 +60,7 @@ def coordinates(swept: Swept) -> Figure:
     _axis(ax, len(keys), *_rule(low, high))
     ax.set_xlim(-0.25, len(keys) + 0.45)
     ax.set_ylim(-0.06, 1.06)
-    names = [style.plain(key.rpartition(".")[2], 16) for key in keys]
+    names = [style.clean_text(key.rpartition(".")[2], 16) for key in keys]
     ax.set_xticks(range(len(keys) + 1), [*names, "NLL"])
     ax.tick_params(axis="x", length=0, labelsize=10, labelcolor=style.INK)
     ax.set_yticks([])
@@ -68,18 +68,18 @@ def coordinates(swept: Swept) -> Figure:
     ax.spines[["left", "bottom"]].set_visible(False)
     mapped = ScalarMappable(norm, GOOD_IS_DARK)
     style.colorbar(figure, mapped, grid, "validation NLL", extend="max" if clipped else "neither")
-    shown = f"{len(points):,} points" + (", mean over seeds" if _seeded(swept) else "")
+    shown = f"{len(points):,} points" + (", mean over seeds" if _varies_seed(swept) else "")
     more = len(swept.keys) - len(keys)
     shown += f", the first {len(keys)} of {len(keys) + more} keys" if more else ""
     style.head(figure, (), f"{shown}; darker is better")
     return figure
 
 
-def _seeded(swept: Swept) -> bool:
+def _varies_seed(swept: SweepTrials) -> bool:
     return any(len(point.trials) > 1 for point in swept.points)
 
 
-def _swayed(shares: np.ndarray, heights: np.ndarray) -> np.ndarray:
+def _spread_ties(shares: np.ndarray, heights: np.ndarray) -> np.ndarray:
     """Positions on an axis: points of equal value side by side, in the order of their NLL."""
     swayed = shares.copy()
     values = np.unique(shares[np.isfinite(shares)])

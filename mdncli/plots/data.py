@@ -11,7 +11,7 @@ from mdncli.plots.marginals import histograms
 from mdncli.plots.subject import Subject
 
 
-@style.styled
+@style.apply_style
 def data(*subjects: Subject) -> Figure:
     """Scatter plot of the rows; hexagonal bins where points would overlap.
 

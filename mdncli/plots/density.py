@@ -28,13 +28,13 @@ ABOVE_TYPICAL = 3.0
 MOST_TARGETS = 3
 
 
-class _Column(NamedTuple):
+class _Panel(NamedTuple):
     title: str
     conditional: Conditional
     is_model: bool
 
 
-@style.styled
+@style.apply_style
 def density(*subjects: Subject) -> Figure:
     """Heat map of p(y given x) for one input, marginally for each target.
 
@@ -66,13 +66,13 @@ def density(*subjects: Subject) -> Figure:
             draw(ax, x_edges, y_edges[:, d], height[:, :, d], norm)
             if column.is_model:
                 draw_components(ax, x, column.conditional, d)
-            style.named(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target)
             ax.set_title(column.title if d == 0 else "")
         mapped = ScalarMappable(norm, style.DENSITY)
-        label = f"density per unit of {style.plain(target, 20)}"
+        label = f"density per unit of {style.clean_text(target, 20)}"
         style.colorbar(figure, mapped, grid[d], label, extend="max" if clipped else "neither")
     facets.tidy(grid)
-    note = facets.first("targets", len(targets), len(lead.targets))
+    note = facets.shown_note("targets", len(targets), len(lead.targets))
     style.head(figure, subjects, "density p(y | x)" + note, grid[0, 0])
     return figure
 
@@ -130,18 +130,18 @@ def _components(conditional: Conditional, target: int) -> tuple[np.ndarray, np.n
     return own.weights, location
 
 
-def _columns(subjects: Sequence[Subject], x: np.ndarray) -> list[_Column]:
+def _columns(subjects: Sequence[Subject], x: np.ndarray) -> list[_Panel]:
     """Panels from left to right: every model, and the exact density."""
     rows = x[:, None]
     exact = subjects[0].exact
-    titles = [style.plain(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
+    titles = [style.clean_text(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
     columns = [
-        _Column(title, subject.predict(rows), is_model=True)
+        _Panel(title, subject.predict(rows), is_model=True)
         for title, subject in zip(titles, subjects, strict=True)
         if subject.predict
     ]
     if exact is not None:
-        columns.append(_Column("exact", exact(rows), is_model=False))
+        columns.append(_Panel("exact", exact(rows), is_model=False))
     return columns if len(columns) > 1 else [columns[0]._replace(title="")]
 
 

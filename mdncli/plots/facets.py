@@ -31,13 +31,15 @@ def pairs(subjects: Sequence[Subject]) -> tuple[list[Pair], str]:
     shown_inputs = min(inputs, most)
     shown_targets = min(targets, most if len(subjects) == 1 else most // shown_inputs)
     chosen = [Pair(i, t) for t in range(shown_targets) for i in range(shown_inputs)]
-    return chosen, first("inputs", shown_inputs, inputs) + first("targets", shown_targets, targets)
+    return chosen, shown_note("inputs", shown_inputs, inputs) + shown_note(
+        "targets", shown_targets, targets
+    )
 
 
-def first(what: str, shown: int, count: int) -> str:
+def shown_note(what: str, shown: int, count: int) -> str:
     """Note for a title if not all is shown.
 
-    >>> first("inputs", 9, 24), first("inputs", 9, 9)
+    >>> shown_note("inputs", 9, 24), shown_note("inputs", 9, 9)
     (', first 9 of 24 inputs', '')
     """
     return f", first {shown} of {count} {what}" if shown < count else ""
@@ -59,12 +61,12 @@ def arrange(
     elif across > 1:
         figure, grid = style.panels(facets // across, across, aspect=aspect)
     else:
-        figure, axes = style.wrapped(len(subjects) * facets, aspect=aspect)
+        figure, axes = style.wrap_panels(len(subjects) * facets, aspect=aspect)
         grid = np.array(axes, dtype=object)
     grid = grid.reshape(len(subjects), facets)
     if len(subjects) > 1:
         for subject, ax in zip(subjects, grid[:, 0], strict=True):
-            ax.set_title(style.plain(subject.name))
+            ax.set_title(style.clean_text(subject.name))
     return figure, grid
 
 
@@ -75,7 +77,7 @@ def target_panels(
     every = subjects[0].targets
     targets = every[: MOST_PANELS if len(subjects) == 1 else MOST_ACROSS]
     figure, grid = arrange(subjects, len(targets), aspect=aspect)
-    return figure, grid, targets, first("targets", len(targets), len(every))
+    return figure, grid, targets, shown_note("targets", len(targets), len(every))
 
 
 def scatter_panels(
@@ -89,7 +91,7 @@ def scatter_panels(
     for row, subject in zip(grid, subjects, strict=True):
         for ax, pair in zip(row, chosen, strict=True):
             name = subject.inputs[pair.input]
-            style.named(ax, name, subject.targets[pair.target])
+            style.label_axes(ax, name, subject.targets[pair.target])
             if labels := subject.categories.get(name):
                 style.categories(ax, labels)
     return figure, grid, chosen, note

@@ -17,7 +17,7 @@ _COLORS = ("#ddf6f9", "#a9dfee", "#66b8de")
 CELLS = 300
 
 
-@style.styled
+@style.apply_style
 def fan(*subjects: Subject) -> Figure:
     """Central intervals and the median of p(y given x) over x, the training rows under them.
 
@@ -35,12 +35,12 @@ def fan(*subjects: Subject) -> Figure:
     for d, target in enumerate(targets):
         shown = [train.y[:, d] for train in trains] + [bounds[:, :, d] for bounds in fans]
         for ax, train, bounds in zip(grid[:, d], trains, fans, strict=True):
-            some = style.some(train.x[:, 0], train.y[:, d])
-            label = style.counted("data", len(some[0]), len(train.x))
+            some = style.sample_rows(train.x[:, 0], train.y[:, d])
+            label = style.count_label("data", len(some[0]), len(train.x))
             draw(ax, x, bounds[:, :, d])
             style.points(ax, *some, color=style.MUTED, label=label)
             ax.set(xlim=(x[0], x[-1]), ylim=style.span(*shown))
-            style.named(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target)
     facets.tidy(grid)
     style.head(figure, subjects, "central intervals of p(y | x)" + note, grid[0, 0])
     return figure

@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from mdncli.plots import SWEEP_FIGURES, style
-from mdncli.plots.swept import GOOD_IS_DARK, Swept, label_of, order_of
+from mdncli.plots.swept import GOOD_IS_DARK, SweepTrials, label_of, order_of
 
 MOST_PAIRS = 3
 """Most pairs of keys to show."""
@@ -20,8 +20,8 @@ READABLE = 110
 """Most cells of a panel with their NLL written into them."""
 
 
-@style.styled
-def heatmap(swept: Swept) -> Figure:
+@style.apply_style
+def heatmap(swept: SweepTrials) -> Figure:
     """Heat map for every two keys: the NLL of the best point of each pair of values.
 
     The NLL of a point is the mean over seeds. Pairs without a trial are left white; the best is
@@ -30,7 +30,7 @@ def heatmap(swept: Swept) -> Figure:
     Args:
         swept: the trials, of two keys or more with few values.
     """
-    every = [*combinations(_gridded(swept), 2)]
+    every = [*combinations(_grid_keys(swept), 2)]
     pairs = every[:MOST_PAIRS]
     figure, grid = style.panels(1, len(pairs), aspect=0.8 if len(pairs) > 1 else 0.62)
     norm, clipped = swept.colours()
@@ -45,7 +45,7 @@ def heatmap(swept: Swept) -> Figure:
     return figure
 
 
-def _panel(ax: Axes, x: str, y: str, swept: Swept, norm: Normalize) -> None:
+def _panel(ax: Axes, x: str, y: str, swept: SweepTrials, norm: Normalize) -> None:
     columns, rows = (order_of(swept.values(key)) for key in (x, y))
     cells = np.full((len(rows), len(columns)), np.nan)
     for point in reversed(swept.points):
@@ -73,10 +73,10 @@ def _panel(ax: Axes, x: str, y: str, swept: Swept, norm: Normalize) -> None:
     ax.set_yticks(range(0, len(rows), step), [label_of(value) for value in rows[::step]])
     ax.tick_params(length=0)
     ax.spines[["left", "bottom"]].set_visible(False)
-    style.named(ax, x, y)
+    style.label_axes(ax, x, y)
 
 
-def _gridded(swept: Swept) -> list[str]:
+def _grid_keys(swept: SweepTrials) -> list[str]:
     """Keys with few enough values for rows and columns."""
     most = SWEEP_FIGURES["heatmap"].values or 0
     return [key for key in swept.keys if 1 < len(order_of(swept.values(key))) <= most]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.subject import Subject
-
-History = Sequence[Mapping[str, Any]]
+from mdncli.plots.subject import History, Subject
 
 BEGINNING = 0.1
 """Share of the steps, the first ones, that may lie above the axis."""
@@ -22,7 +20,7 @@ HEADROOM = 1.6
 """Largest height of the axis, relative to the range of the curves after the beginning."""
 
 
-@style.styled
+@style.apply_style
 def learning(*subjects: Subject) -> Figure:
     """Learning curve: training thin, validation bold, the best validation marked.
 
@@ -37,7 +35,7 @@ def learning(*subjects: Subject) -> Figure:
             over one another.
     """
     lead = subjects[0]
-    figure, (ax,) = style.wrapped(1, aspect=0.6)
+    figure, (ax,) = style.wrap_panels(1, aspect=0.6)
     histories = [history for subject in subjects for history in subject.histories]
     key = "epoch" if all(_steps_per_epoch(history) for history in histories) else "step"
     for number, subject in enumerate(subjects):
@@ -66,7 +64,7 @@ def learning(*subjects: Subject) -> Figure:
     ax.margins(x=0.02)
     ax.set_ylim(_limits(histories, known))
     ax.xaxis.set_major_locator(style.ticks(8, integer=True, min_n_ticks=1))
-    style.named(ax, key, "NLL (nats per row)")
+    style.label_axes(ax, key, "NLL (nats per row)")
     what = "learning curve" if len(subjects) == 1 else "learning curves, training thin"
     style.head(figure, subjects, what, ax)
     return figure

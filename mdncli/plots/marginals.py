@@ -18,7 +18,7 @@ MOST_ROWS = 1000
 MOST_TARGETS = 9
 
 
-@style.styled
+@style.apply_style
 def marginals(*subjects: Subject) -> Figure:
     """Distribution of every target over the test rows, observed and predicted.
 
@@ -31,7 +31,7 @@ def marginals(*subjects: Subject) -> Figure:
     lead = subjects[0]
     tested = [subject.test for subject in subjects if subject.test]
     figure, axes, note = histograms(lead, {"test rows": tested[0]}, tested)
-    shown = slice(None) if len(tested[0].x) <= MOST_ROWS else _spaced(len(tested[0].x))
+    shown = slice(None) if len(tested[0].x) <= MOST_ROWS else _select_spaced(len(tested[0].x))
     curves = [
         ("model" if len(subjects) == 1 else subject.name, subject.predict_test()[shown], number)
         for number, subject in enumerate(subjects)
@@ -58,7 +58,7 @@ def marginals(*subjects: Subject) -> Figure:
         ax.autoscale(axis="y")
         ax.set_ylim(0, None)
     several = len(lead.targets) > 1
-    of = "s of the targets" if several else f" of {style.plain(lead.targets[0], 16)}"
+    of = "s of the targets" if several else f" of {style.clean_text(lead.targets[0], 16)}"
     kinds = "observed, predicted and exact" if exact is not None else "observed and predicted"
     style.head(figure, subjects, f"distribution{of}: {kinds}{note}", axes[0])
     return figure
@@ -78,7 +78,7 @@ def histograms(
         The figure, its panels and a note on the targets that do not fit a page.
     """
     targets = lead.targets[:MOST_TARGETS]
-    figure, axes = style.wrapped(len(targets))
+    figure, axes = style.wrap_panels(len(targets))
     for d, (ax, target) in enumerate(zip(axes, targets, strict=True)):
         low, high = style.span(*(rows.y[:, d] for rows in spanned))
         fewest = min(len(rows.y) for rows in shown.values())
@@ -94,11 +94,11 @@ def histograms(
                 fill=color == style.DATA,
                 color=color,
                 alpha=0.5 if color == style.DATA else 1.0,
-                label=style.counted(what, len(y), len(y)),
+                label=style.count_label(what, len(y), len(y)),
             )
         ax.set(xlim=(low, high), ylim=(0, None))
-        style.named(ax, target, "density")
-    return figure, axes, facets.first("targets", len(targets), len(lead.targets))
+        style.label_axes(ax, target, "density")
+    return figure, axes, facets.shown_note("targets", len(targets), len(lead.targets))
 
 
 def _mean(conditional: Conditional, edges: np.ndarray) -> np.ndarray:
@@ -110,5 +110,5 @@ def _mean(conditional: Conditional, edges: np.ndarray) -> np.ndarray:
     )
 
 
-def _spaced(rows: int) -> np.ndarray:
+def _select_spaced(rows: int) -> np.ndarray:
     return np.linspace(0, rows - 1, MOST_ROWS).astype(int)

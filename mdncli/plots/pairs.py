@@ -14,7 +14,7 @@ from mdncli.plots.subject import Subject
 MOST_PAIRS = 6
 
 
-@style.styled
+@style.apply_style
 def pairs(*subjects: Subject) -> Figure:
     """One draw for each test row over the observations, every two targets against each other.
 
@@ -39,8 +39,8 @@ def pairs(*subjects: Subject) -> Figure:
             draw(ax, seen[:, one], seen[:, other], "test rows", color=style.DATA)
             draw(ax, drawn[:, one], drawn[:, other], "draws", color=style.MODEL)
             ax.set(xlim=x, ylim=y)
-            style.named(ax, lead.targets[one], lead.targets[other])
+            style.label_axes(ax, lead.targets[one], lead.targets[other])
     facets.tidy(grid)
-    note = facets.first("pairs", len(shown), len(every))
+    note = facets.shown_note("pairs", len(shown), len(every))
     style.head(figure, subjects, "targets against one another" + note, grid[0, 0])
     return figure

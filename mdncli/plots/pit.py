@@ -13,7 +13,7 @@ BINS = 20
 ROWS_PER_BIN = 10
 
 
-@style.styled
+@style.apply_style
 def pit(*subjects: Subject) -> Figure:
     """Histogram of F(y given x), a panel per target, with the band of a calibrated model.
 
@@ -29,9 +29,9 @@ def pit(*subjects: Subject) -> Figure:
     for axes, probabilities in zip(grid, values, strict=True):
         for ax, u, target in zip(axes, probabilities.T, targets, strict=False):
             draw(ax, u)
-            name = style.plain(target)
+            name = style.clean_text(target)
             unit = " (calibrated: 1)" if len(subjects) == 1 else ""
-            style.named(ax, f"F({name} | x)", f"frequency{unit}")
+            style.label_axes(ax, f"F({name} | x)", f"frequency{unit}")
     top = max(ax.get_ylim()[1] for ax in grid.flat)
     for ax in grid.flat:
         ax.set(xlim=(0, 1), ylim=(0, top))

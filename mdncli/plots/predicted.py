@@ -14,7 +14,7 @@ from mdncli.plots.subject import Subject
 MOST_BARS = 400
 
 
-@style.styled
+@style.apply_style
 def predicted(*subjects: Subject) -> Figure:
     """Mean of p(y given x) against y, a panel per target, with the line of equality.
 
@@ -31,7 +31,7 @@ def predicted(*subjects: Subject) -> Figure:
         for ax, (actual, mean, std) in zip(grid[:, d], values, strict=True):
             draw(ax, actual[:, d], mean[:, d], std[:, d])
             ax.set(xlim=limits, ylim=limits)
-            style.named(ax, f"actual {target}", "predicted mean")
+            style.label_axes(ax, f"actual {target}", "predicted mean")
     facets.tidy(grid)
     style.count_bar(figure, grid)
     style.head(figure, subjects, "predicted against actual, test rows" + note, grid[0, 0])
@@ -51,7 +51,7 @@ def draw(ax: Axes, actual: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Non
             alpha=0.3,
             label="± 1 standard deviation",
         )
-    label = style.counted("rows", len(actual), len(actual))
+    label = style.count_label("rows", len(actual), len(actual))
     style.rows(ax, actual, mean, color=style.MODEL, label=label)
     ax.axline(
         (0, 0),

@@ -13,7 +13,7 @@ from mdncli.plots.subject import Subject
 POINTS = 500
 
 
-@style.styled
+@style.apply_style
 def probabilities(*subjects: Subject) -> Figure:
     """A curve for each class over one numeric input, the exact ones dashed where they are known.
 
@@ -31,9 +31,11 @@ def probabilities(*subjects: Subject) -> Figure:
         if subject.exact_classes:
             draw(ax, x, subject.exact_classes(x[:, None]), len(shown), exact=True)
         ax.set(xlim=limits, ylim=(0, 1))
-        style.named(ax, lead.inputs[0], f"probability of each {style.plain(lead.targets[0], 20)}")
+        style.label_axes(
+            ax, lead.inputs[0], f"probability of each {style.clean_text(lead.targets[0], 20)}"
+        )
     facets.tidy(grid)
-    note = facets.first("classes", len(shown), len(lead.classes))
+    note = facets.shown_note("classes", len(shown), len(lead.classes))
     style.head(figure, subjects, f"probabilities of classes{note}", grid[0, 0])
     return figure
 
@@ -43,6 +45,6 @@ def draw(
 ) -> None:
     """Draw the probabilities of the first classes at x (N,)."""
     for code, p in enumerate(predicted.probabilities().T[:count]):
-        label = None if exact else style.plain(predicted.labels[code], 24)
+        label = None if exact else style.clean_text(predicted.labels[code], 24)
         line = {"linestyle": style.DASHED, "linewidth": 1.0} if exact else {}
         ax.plot(x, p, color=style.INK if exact else classes.color(code), label=label, **line)

@@ -31,7 +31,7 @@ class _Panel(NamedTuple):
     classify: Callable[[np.ndarray], Categorical]
 
 
-@style.styled
+@style.apply_style
 def regions(*subjects: Subject) -> Figure:
     """Most probable class over two inputs, paler where less probable, with rows on top.
 
@@ -55,17 +55,20 @@ def regions(*subjects: Subject) -> Figure:
         x1, x2 = rows.x[:MOST_ROWS].T
         classes.draw(ax, x1, x2, rows.y[:MOST_ROWS, 0], lead.classes, edge=0.4)
         ax.set(xlim=limits[0], ylim=limits[1], title=panel.title)
-        style.named(ax, lead.inputs[0], lead.inputs[1])
+        style.label_axes(ax, lead.inputs[0], lead.inputs[1])
     least = 1 / len(lead.classes)
-    sure = LinearSegmentedColormap.from_list("sure", [_tinted(style.SLATE, _PALEST), style.SLATE])
+    sure = LinearSegmentedColormap.from_list("sure", [_tint(style.SLATE, _PALEST), style.SLATE])
     mapped = ScalarMappable(Normalize(least, 1.0), sure)
     style.colorbar(figure, mapped, grid, "largest class probability")
     facets.tidy(grid)
     total = len(shown[0].x)
     kind = "test rows" if lead.test else "training rows"
-    few = style.counted(kind, min(total, MOST_ROWS), total) if len(subjects) == 1 else kind
+    few = style.count_label(kind, min(total, MOST_ROWS), total) if len(subjects) == 1 else kind
     style.head(
-        figure, subjects, f"regions of classes, {few}{classes.unnamed(lead.classes)}", grid[0, 0]
+        figure,
+        subjects,
+        f"regions of classes, {few}{classes.unnamed_note(lead.classes)}",
+        grid[0, 0],
     )
     return figure
 
@@ -100,13 +103,13 @@ def draw(ax: Axes, edges: Sequence[np.ndarray], predicted: Categorical) -> None:
             ax.contour(*middles, inside, levels=[0.5], colors=style.INK, linewidths=0.8)
 
 
-def _tinted(color: str, share: float) -> tuple[float, ...]:
+def _tint(color: str, share: float) -> tuple[float, ...]:
     return tuple(1 - _DEEPEST * share * (1 - np.array(to_rgb(color))))
 
 
 def _panels(subjects: Sequence[Subject]) -> list[_Panel]:
     """Panels from left to right: every model, and the exact probabilities."""
-    titles = [style.plain(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
+    titles = [style.clean_text(s.name) for s in subjects] if len(subjects) > 1 else ["model"]
     panels = [
         _Panel(title, s.classify) for title, s in zip(titles, subjects, strict=True) if s.classify
     ]

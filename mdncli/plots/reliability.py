@@ -13,7 +13,7 @@ from mdncli.plots.pit import band
 from mdncli.plots.subject import Subject
 
 
-@style.styled
+@style.apply_style
 def reliability(*subjects: Subject) -> Figure:
     """Accuracy against confidence in bins of equal width: on the diagonal when calibrated.
 
@@ -30,7 +30,7 @@ def reliability(*subjects: Subject) -> Figure:
     for ax, (codes, predicted) in zip(grid[:, 0], shown, strict=True):
         draw(ax, predicted.probabilities().max(axis=1), predicted.mode() == codes)
         ax.set(xlim=(0, 1), ylim=(0, 1))
-        style.named(ax, "probability of the most probable class", "accuracy")
+        style.label_axes(ax, "probability of the most probable class", "accuracy")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
     style.head(figure, subjects, f"reliability{count}", grid[0, 0])

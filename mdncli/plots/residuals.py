@@ -15,7 +15,7 @@ FURTHEST = 5.0
 _CENTRAL_95 = 1.96
 
 
-@style.styled
+@style.apply_style
 def residuals(*subjects: Subject) -> Figure:
     """Normal scores of F(y given x) against the predicted mean, a panel per target.
 
@@ -40,7 +40,7 @@ def residuals(*subjects: Subject) -> Figure:
         for ax, (mean, score) in zip(grid[:, d], shown, strict=True):
             draw(ax, mean[:, d], score[:, d])
             ax.set(xlim=limits, ylim=(-FURTHEST - 0.3, FURTHEST + 0.3))
-            style.named(ax, f"predicted mean of {target}", "normal score")
+            style.label_axes(ax, f"predicted mean of {target}", "normal score")
     facets.tidy(grid)
     style.count_bar(figure, grid)
     style.head(figure, subjects, "quantile residuals of test rows" + note, grid[0, 0])
@@ -50,7 +50,7 @@ def residuals(*subjects: Subject) -> Figure:
 def draw(ax: Axes, mean: np.ndarray, score: np.ndarray) -> None:
     """Draw normal scores over predicted means, both (N,), and the share inside the 95% lines."""
     style.rows(
-        ax, mean, score, color=style.MODEL, label=style.counted("rows", len(mean), len(mean))
+        ax, mean, score, color=style.MODEL, label=style.count_label("rows", len(mean), len(mean))
     )
     for level, label in ((-_CENTRAL_95, None), (_CENTRAL_95, "95% lie between if calibrated")):
         ax.axhline(level, color=style.INK, linewidth=1.1, linestyle=style.DASHED, label=label)

@@ -11,7 +11,7 @@ from mdncli.plots.marginals import histograms
 from mdncli.plots.subject import Subject
 
 
-@style.styled
+@style.apply_style
 def samples(*subjects: Subject) -> Figure:
     """Draws in colour over the training rows in grey, every target against every input.
 
@@ -54,5 +54,5 @@ def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> No
         what: legend label, to which the number of points is added.
         color: of the points.
     """
-    shown = style.some(x, y)
-    style.points(ax, *shown, color=color, label=style.counted(what, len(shown[0]), len(x)))
+    shown = style.sample_rows(x, y)
+    style.points(ax, *shown, color=color, label=style.count_label(what, len(shown[0]), len(x)))

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import History, Swept, label_of
+from mdncli.plots.subject import History
+from mdncli.plots.swept import SweepTrials, label_of
 
 MOST_POINTS = 4
 """Most points to show: more colours are hard to distinguish."""
@@ -18,8 +19,8 @@ HEADROOM = 1.3
 """Largest height of the axis, relative to the range of the curves after the beginning."""
 
 
-@style.styled
-def seeds(swept: Swept) -> Figure:
+@style.apply_style
+def seeds(swept: SweepTrials) -> Figure:
     """Validation NLL during training: a hairline for each seed, their mean bold.
 
     The best points are shown, each in a colour of its own with its band of plus and minus one
@@ -28,7 +29,7 @@ def seeds(swept: Swept) -> Figure:
     Args:
         swept: the trials, with `histories`.
     """
-    figure, (ax,) = style.wrapped(1, aspect=0.6)
+    figure, (ax,) = style.wrap_panels(1, aspect=0.6)
     points = swept.points[:MOST_POINTS]
     settled: list[np.ndarray] = []
     for number, point in enumerate(points):
@@ -40,9 +41,9 @@ def seeds(swept: Swept) -> Figure:
         for step, nll in found:
             ax.plot(step, nll, color=color, linewidth=0.7, alpha=0.45)
             settled.append(nll[step > BEGINNING * step[-1]])
-        steps, mean, spread = _together(found)
+        steps, mean, spread = _average_curves(found)
         ax.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.12, linewidth=0)
-        ax.plot(steps, mean, color=color, linewidth=2.0, label=_said(swept, number))
+        ax.plot(steps, mean, color=color, linewidth=2.0, label=_legend_label(swept, number))
     if settled:
         values = np.concatenate(settled)
         low, high = float(values.min()), float(np.quantile(values, 0.98))
@@ -52,14 +53,14 @@ def seeds(swept: Swept) -> Figure:
         style.remark(ax, "no finite NLL yet")
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(style.ticks(8, integer=True, min_n_ticks=1))
-    style.named(ax, "step", "validation NLL (nats per row)")
+    style.label_axes(ax, "step", "validation NLL (nats per row)")
     shown = f"the best {len(points)} of {len(swept.points)} points"
     seeded = ", a line for each seed" * any(len(point.trials) > 1 for point in points)
     style.head(figure, (), f"learning curves of {shown}{seeded}", ax, label_share=0.95)
     return figure
 
 
-def _said(swept: Swept, number: int) -> str:
+def _legend_label(swept: SweepTrials, number: int) -> str:
     """Legend label: differing overrides and NLL."""
     point = swept.points[number]
     of_point = swept.overrides[point.trials[0]]
@@ -79,7 +80,7 @@ def _curve(history: History) -> tuple[np.ndarray, np.ndarray]:
     return found[:, 0], found[:, 1]
 
 
-def _together(
+def _average_curves(
     curves: list[tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Steps, mean and standard deviation over the curves that reach each step."""

@@ -19,7 +19,7 @@ MOST_TARGETS = 3
 CELLS = 600
 
 
-@style.styled
+@style.apply_style
 def slices(*subjects: Subject) -> Figure:
     """p(y given x) at evenly spaced x, marginally for each target; the exact density dashed.
 
@@ -41,10 +41,10 @@ def slices(*subjects: Subject) -> Figure:
     exact = lead.exact(x[:, None]) if lead.exact else None
     edges = _edges([conditional for _, conditional in models] + ([exact] if exact else []))
     if categories is None:
-        edges = [_around(edges)] * len(x)
+        edges = [_outer_edges(edges)] * len(x)
 
     if len(targets) == 1:
-        figure, axes = style.wrapped(len(x))
+        figure, axes = style.wrap_panels(len(x))
         grid = np.array([axes], dtype=object)
     else:
         figure, grid = style.panels(len(targets), len(x))
@@ -58,13 +58,13 @@ def slices(*subjects: Subject) -> Figure:
             if exact:
                 draw_exact(ax, edges[row][:, d], cell_density(exact[at], edges[row])[0, :, d])
             ax.set(xlim=edges[row][[0, -1], d], ylim=(0, None))
-            ax.set_title(f"{style.plain(lead.inputs[0])} = {style.plain(said[row])}")
+            ax.set_title(f"{style.clean_text(lead.inputs[0])} = {style.clean_text(said[row])}")
             leftmost = ax.get_subplotspec().is_first_col()
-            style.named(ax, target, "density" if leftmost else "")
+            style.label_axes(ax, target, "density" if leftmost else "")
     facets.tidy(grid)
-    note = facets.first("targets", len(targets), len(lead.targets))
+    note = facets.shown_note("targets", len(targets), len(lead.targets))
     if categories is not None:
-        note += facets.first("categories", len(x), len(categories))
+        note += facets.shown_note("categories", len(x), len(categories))
     style.head(figure, subjects, "density p(y | x) at chosen x" + note, grid[0, 0])
     return figure
 
@@ -107,7 +107,7 @@ def _edges(conditionals: Sequence[Conditional]) -> list[np.ndarray]:
     return [*np.moveaxis(np.linspace(low - pad, high + pad, CELLS + 1), 1, 0)]
 
 
-def _around(edges: Sequence[np.ndarray]) -> np.ndarray:
+def _outer_edges(edges: Sequence[np.ndarray]) -> np.ndarray:
     """Edges (M + 1, D) from the lowest to the highest of all rows."""
     low = np.min([some[0] for some in edges], axis=0)
     high = np.max([some[-1] for some in edges], axis=0)

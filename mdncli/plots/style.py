@@ -115,7 +115,7 @@ _SETTINGS: dict[Any, Any] = {
 }
 
 
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+def apply_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Decorator: run a function that makes a figure inside the style's context."""
 
     @functools.wraps(draw)
@@ -160,7 +160,7 @@ def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np
     return figure, grid
 
 
-def wrapped(count: int, *, aspect: float = 0.68) -> tuple[Figure, list[Axes]]:
+def wrap_panels(count: int, *, aspect: float = 0.68) -> tuple[Figure, list[Axes]]:
     """Make `count` panels like `panels`, in reading order."""
     columns = 2 if count in (2, 4) else min(count, 3)
     figure, grid = panels(math.ceil(count / columns), columns, aspect=aspect)
@@ -191,7 +191,7 @@ def head(
     """
     width, height = figure.get_size_inches()
     handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
-    labels = [_fitted(label, label_share * width) for label in labels]
+    labels = [_fit_width(label, label_share * width) for label in labels]
     longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
     columns = max(1, min(len(labels), int(width / longest)))
     top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)
@@ -202,7 +202,7 @@ def head(
         engine.set(rect=(0, 0, 1, height / (height + top)))  # pyright: ignore[reportCallIssue]
     if len(subjects) == 1:
         # The title is set larger and bolder than other text.
-        name = _fitted(subjects[0].name, 0.8 * width - len(what) / CHARACTERS_PER_INCH)
+        name = _fit_width(subjects[0].name, 0.8 * width - len(what) / CHARACTERS_PER_INCH)
         title = f"{name}: {what}"
     else:
         title = what[:1].upper() + what[1:]
@@ -241,10 +241,10 @@ def colorbar(
     bar.minorticks_off()
 
 
-def named(ax: Axes, x: str, y: str) -> None:
+def label_axes(ax: Axes, x: str, y: str) -> None:
     """Label the axes; long column names are shortened to the length of the axis."""
-    ax.set_xlabel(_fitted(x, 1.1 * ax.bbox.width / DPI))
-    ax.set_ylabel(_fitted(y, 1.1 * ax.bbox.height / DPI))
+    ax.set_xlabel(_fit_width(x, 1.1 * ax.bbox.width / DPI))
+    ax.set_ylabel(_fit_width(y, 1.1 * ax.bbox.height / DPI))
 
 
 def categories(ax: Axes, labels: Sequence[str]) -> None:
@@ -253,10 +253,10 @@ def categories(ax: Axes, labels: Sequence[str]) -> None:
     # Tick labels are smaller than axis labels.
     space = int(1.1 * CHARACTERS_PER_INCH * width / len(labels)) - 1
     if space >= min(_LEGIBLE, max(map(len, labels))):
-        ax.set_xticks(range(len(labels)), [plain(label, space) for label in labels])
+        ax.set_xticks(range(len(labels)), [clean_text(label, space) for label in labels])
         return
     shown = range(0, len(labels), math.ceil(len(labels) * _UPRIGHT / width))
-    ax.set_xticks(shown, [plain(labels[at], _LEGIBLE) for at in shown], rotation=90)
+    ax.set_xticks(shown, [clean_text(labels[at], _LEGIBLE) for at in shown], rotation=90)
 
 
 def remark(ax: Axes, text: str) -> None:
@@ -282,7 +282,7 @@ def ticks(count: float, **kwargs: Any) -> MaxNLocator:
     return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
 
 
-def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
+def make_logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
     """Make an axis logarithmic, with plain numbers at its ticks."""
     ax.set(**{f"{which}scale": "log"})
     axis = ax.yaxis if which == "y" else ax.xaxis
@@ -291,10 +291,10 @@ def logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def plain(text: str, limit: int = 32) -> str:
+def clean_text(text: str, limit: int = 32) -> str:
     r"""Name of a column or run for drawing: one line, without control characters, shortened.
 
-    >>> plain("Blast Furnace Slag\n(component 2)(kg in a m^3 mixture)")
+    >>> clean_text("Blast Furnace Slag\n(component 2)(kg in a m^3 mixture)")
     'Blast Furnace…in a m^3 mixture)'
     """
     text = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
@@ -304,8 +304,8 @@ def plain(text: str, limit: int = 32) -> str:
     return f"{text[: limit - 1 - tail].rstrip()}…{text[len(text) - tail :].lstrip()}"
 
 
-def _fitted(text: str, inches: float) -> str:
-    return plain(text, max(8, int(inches * CHARACTERS_PER_INCH)))
+def _fit_width(text: str, inches: float) -> str:
+    return clean_text(text, max(8, int(inches * CHARACTERS_PER_INCH)))
 
 
 # ------------------------------------------------------------------------------------ points
@@ -365,7 +365,7 @@ def marker_size(ax: Axes, count: int) -> float:
     return zoom * float(np.clip(9.0 * max(count, 1) ** -0.18, 1.3, 6.0))
 
 
-def some(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
+def sample_rows(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
     """Select the same rows of several columns (N,): finite ones, at most `MOST_OVERLAID`."""
     keep = np.flatnonzero(np.all([np.isfinite(column) for column in columns], axis=0))
     if len(keep) > MOST_OVERLAID:
@@ -382,10 +382,10 @@ def number(value: float, form: str = ".6g") -> str:
     return format(value, form).replace("-", "\N{MINUS SIGN}")
 
 
-def counted(what: str, shown: int, total: int) -> str:
+def count_label(what: str, shown: int, total: int) -> str:
     """Legend label of points, with the number of those drawn.
 
-    >>> counted("data", 3000, 3000), counted("draws", 5000, 1_000_000)
+    >>> count_label("data", 3000, 3000), count_label("draws", 5000, 1_000_000)
     ('data (3,000)', 'draws (5,000 of 1,000,000)')
     """
     return f"{what} ({shown:,} of {total:,})" if shown < total else f"{what} ({total:,})"

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from mdncli.density.categorical import Categorical
     from mdncli.density.conditional import Conditional
 
+History = Sequence[Mapping[str, Any]]
+"""The records of a run's `metrics.jsonl`, in order."""
+
 
 class PlotRows(NamedTuple):
     """Inputs `x` (N, d) and targets `y` (N, D), in the table's own units; false when N is 0."""

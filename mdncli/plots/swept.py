@@ -15,9 +15,8 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.ticker import LogLocator
 
 from mdncli.plots import style
+from mdncli.plots.subject import History
 from mdncli.wording import counted
-
-History = Sequence[Mapping[str, Any]]
 
 SEED = "seed"
 """Key that repeats a point rather than makes another."""
@@ -38,7 +37,7 @@ GOOD_IS_DARK = LinearSegmentedColormap.from_list(
 
 
 @dataclass(frozen=True)
-class Swept:
+class SweepTrials:
     """The completed trials of a sweep.
 
     Args:
@@ -57,7 +56,7 @@ class Swept:
     def keys(self) -> list[str]:
         """Varying keys; without the seed, unless it is the only one.
 
-        >>> Swept("a", [{"k": 1, "seed": 0}, {"k": 2, "seed": 0}], [1.0, 2.0]).keys
+        >>> SweepTrials("a", [{"k": 1, "seed": 0}, {"k": 2, "seed": 0}], [1.0, 2.0]).keys
         ['k']
         """
         every = [*dict.fromkeys(key for each in self.overrides for key in each)]
@@ -69,7 +68,7 @@ class Swept:
         return [each.get(key) for each in self.overrides]
 
     @cached_property
-    def points(self) -> list[Point]:
+    def points(self) -> list[SweepPoint]:
         """Trials grouped by all keys but the seed, the lowest mean first."""
         together: dict[str, list[int]] = {}
         for index, each in enumerate(self.overrides):
@@ -79,7 +78,7 @@ class Swept:
         for trials in together.values():
             nll = np.array([self.nll[index] for index in trials])
             error = float(nll.std(ddof=1) / math.sqrt(len(nll))) if len(nll) > 1 else 0.0
-            found.append(Point(trials, float(nll.mean()), error))
+            found.append(SweepPoint(trials, float(nll.mean()), error))
         return sorted(found, key=lambda point: point.mean)
 
     def range(self) -> tuple[float, float]:
@@ -95,7 +94,7 @@ class Swept:
         low, high = self.range()
         return Normalize(low, max(high, low + 1e-6), clip=True), high < max(self.nll)
 
-    def counted(self, above: str = "above the axis") -> str:
+    def count_label(self, above: str = "above the axis") -> str:
         """Number of trials for a title, with the number of those not shown."""
         hidden = sum(nll > self.range()[1] for nll in self.nll)
         many = counted(len(self.nll), "trial")
@@ -103,7 +102,7 @@ class Swept:
 
 
 @dataclass(frozen=True)
-class Point:
+class SweepPoint:
     """The trials of a sweep that differ in their seed only.
 
     Args:
@@ -161,7 +160,7 @@ class AxisScale:
             style.categories(ax, self.labels)
             ax.margins(x=0.2)
         elif self.log:
-            style.logarithmic(ax, "x")
+            style.make_logarithmic(ax, "x")
             decades = math.log10(np.nanmax(self.at) / np.nanmin(self.at))
             subs = (1.0,) if decades > 3 else (1.0, 3.0)
             ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=8))
@@ -196,7 +195,7 @@ def label_of(value: Any) -> str:
         text = value.rpartition("/")[2]
     else:
         text = "default" if value is None else json.dumps(value)
-    return style.plain(text, 14)
+    return style.clean_text(text, 14)
 
 
 def order_of(values: Sequence[Any]) -> list[Any]:

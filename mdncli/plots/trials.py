@@ -7,14 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from mdncli.plots import style
-from mdncli.plots.swept import AxisScale, Swept
+from mdncli.plots.swept import AxisScale, SweepTrials
 
 MOST_PANELS = 6
 """Most keys to show."""
 
 
-@style.styled
-def trials(swept: Swept) -> Figure:
+@style.apply_style
+def trials(swept: SweepTrials) -> Figure:
     """NLL over each key: a dot for every trial, and the best point of each value as a line.
 
     The spread of the dots above the line shows the effect of the other keys, the standard error of
@@ -25,19 +25,21 @@ def trials(swept: Swept) -> Figure:
         swept: the trials.
     """
     keys = swept.keys[:MOST_PANELS]
-    figure, axes = style.wrapped(len(keys))
+    figure, axes = style.wrap_panels(len(keys))
     low, high = swept.range()
     pad = 0.06 * max(high - low, 1e-3)
     for ax, key in zip(axes, keys, strict=True):
         _panel(ax, key, swept)
         ax.set_ylim(low - pad, high + pad)
     more = len(swept.keys) - len(keys)
-    said = swept.counted() + (f", the first {len(keys)} of {len(keys) + more} keys" if more else "")
+    said = swept.count_label() + (
+        f", the first {len(keys)} of {len(keys) + more} keys" if more else ""
+    )
     style.head(figure, (), f"Validation NLL of {said}", axes[0])
     return figure
 
 
-def _panel(ax: Axes, key: str, swept: Swept) -> None:
+def _panel(ax: Axes, key: str, swept: SweepTrials) -> None:
     scale = AxisScale.of(swept.values(key))
     nll = np.asarray(swept.nll)
     ax.plot(
@@ -67,4 +69,4 @@ def _panel(ax: Axes, key: str, swept: Swept) -> None:
             label="best of each value" + (", mean ± standard error" if several else ""),
         )
     scale.mark(ax)
-    style.named(ax, key, "validation NLL")
+    style.label_axes(ax, key, "validation NLL")

@@ -20,7 +20,7 @@ LOGARITHMIC = 30.0
 _ENDS = (0.002, 0.998)
 
 
-@style.styled
+@style.apply_style
 def violins(*subjects: Subject) -> Figure:
     """Density of every target for each category, as violins.
 
@@ -49,17 +49,17 @@ def violins(*subjects: Subject) -> Figure:
             for row, span in enumerate(zip(low, high, strict=True)):
                 at = slice(row, row + 1)
                 draw(ax, row, learned[at], own[-1][at] if exact else None, span, log=log)
-            style.named(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target)
             style.categories(ax, shown)
             ax.set_xlim(-0.6, len(shown) - 0.4)
             ax.grid(visible=False, axis="x")
             if log:
-                style.logarithmic(ax)
+                style.make_logarithmic(ax)
             else:
                 ax.set_ylim(style.span(low, high))
     facets.tidy(grid)
-    note += facets.first("categories", len(shown), len(labels))
-    what = f"density p(y | x) for each {style.plain(lead.inputs[0], 20)}"
+    note += facets.shown_note("categories", len(shown), len(labels))
+    what = f"density p(y | x) for each {style.clean_text(lead.inputs[0], 20)}"
     style.head(figure, subjects, what + note, grid[0, 0])
     return figure
 

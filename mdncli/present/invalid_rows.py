@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mdncli.config import FileData
 from mdncli.data.encoding import Encoding
-from mdncli.data.naming import quoted
+from mdncli.data.naming import quote
 from mdncli.data.table import Table
 from mdncli.errors import DataError
 from mdncli.store import RunFolder
@@ -80,7 +80,7 @@ def gaps(
     if counts.total() > 1:
         first += f", the first of {counts.total():,}"
     if len(counts) > 1:
-        first += f" ({', '.join(f'{quoted(name)} {count:,}' for name, count in counts.items())})"
+        first += f" ({', '.join(f'{quote(name)} {count:,}' for name, count in counts.items())})"
     return DataError(first, hint=remedy)
 
 

@@ -47,11 +47,11 @@ def numbered(folder: Path, stem: str, suffix: str) -> Iterator[Path]:
     The empty file exists from the start, so that no other process takes its number.
     """
     with contextlib.ExitStack() as held:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             path = _claimed(folder, stem, suffix)
             held.callback(_remove_all, path)
         yield path
-        interrupts.settle()
+        interrupts.ignore_signals()
         held.pop_all()
 
 

@@ -18,7 +18,7 @@ from mdncli.present.records import KEYS, Record, read
 from mdncli.present.table import TextTable, csv_lines
 from mdncli.store.values import mapping_of
 from mdncli.sweep.folder import is_sweep
-from mdncli.sweep.ranking import Group, Scored, grouped_by, rank
+from mdncli.sweep.ranking import Group, ScoredTrial, grouping_keys, rank
 from mdncli.sweep.trials import short_keys
 
 FIGURES = {
@@ -57,7 +57,7 @@ def ranking_answer(
     groups = ranked(asked, trials)
     if asked.group_by is None:
         return _each_trial(trials, groups, asked.by, as_csv=as_csv)
-    keys = grouped_by(asked.group_by, _keys(trials))
+    keys = grouping_keys(asked.group_by, _keys(trials))
     if as_csv:
         rows = [
             [*(g.overrides.get(key) for key in keys), g.mean, g.se, len(g.members), g.tied]
@@ -169,11 +169,11 @@ def _figure(trial: Record, by: str) -> float | None:
 def ranked(asked: Ranking, trials: Sequence[Record]) -> list[Group]:
     """Group and rank the trials that have a value of the metric."""
     scored = [
-        Scored(str(trial.run.path), _overrides(trial), value)
+        ScoredTrial(str(trial.run.path), _overrides(trial), value)
         for trial in trials
         if (value := _figure(trial, asked.by)) is not None
     ]
-    return rank(scored, grouped_by(asked.group_by, _keys(trials)))
+    return rank(scored, grouping_keys(asked.group_by, _keys(trials)))
 
 
 def group_document(group: Group, by: str) -> dict[str, Any]:

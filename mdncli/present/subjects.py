@@ -92,7 +92,7 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
         targets=dataset.targets,
         train=rows(dataset, dataset.split.train),
         test=rows(dataset, test) if len(test) else None,
-        members=predictor.size // whole.parts,
+        members=predictor.size // whole.factors,
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],

@@ -54,12 +54,12 @@ def sweep_answer(result: SweepResult) -> Answer:
 def _tables(result: SweepResult) -> list[TextTable]:
     """Table of the best points, with their spread over seeds."""
     scored = [
-        ranking.Scored(str(result.run_of(trial).path), trial.overrides, nll)
+        ranking.ScoredTrial(str(result.run_of(trial).path), trial.overrides, nll)
         for trial in result.trials
         if (nll := result.tally.statuses[trial.id].nll()) is not None
     ]
     keys = [*dict.fromkeys(key for trial in result.trials for key in trial.overrides)]
-    groups = ranking.rank(scored, ranking.grouped_by("all-but-seed", keys))
+    groups = ranking.rank(scored, ranking.grouping_keys("all-but-seed", keys))
     return [ranked_table(groups[:SHOWN], len(groups), FIGURES["nll"])] if groups else []
 
 

@@ -1,16 +1,16 @@
 """The run folder: its name, its files, its lock, and how people refer to it."""
 
-from mdncli.store.addressing import Found, find, runs
+from mdncli.store.addressing import Lookup, find, runs
 from mdncli.store.files import (
     FORMAT,
-    finite,
-    parsed,
+    errors_with_path,
+    parse_json,
     plain_file,
+    replace_non_finite,
     require_format,
     subfolder,
     write_bytes,
     write_json,
-    writing,
 )
 from mdncli.store.folder import RunFolder, State, remedy
 from mdncli.store.lifecycle import (
@@ -27,7 +27,7 @@ from mdncli.store.tensors import read_tensors, write_tensors
 __all__ = [
     "FORMAT",
     "STAMP",
-    "Found",
+    "Lookup",
     "RunFolder",
     "State",
     "abandon",
@@ -35,18 +35,18 @@ __all__ = [
     "clear",
     "create",
     "discard",
+    "errors_with_path",
     "find",
-    "finite",
-    "parsed",
+    "parse_json",
     "plain_file",
     "point_latest",
     "read_tensors",
     "remedy",
+    "replace_non_finite",
     "require_format",
     "runs",
     "subfolder",
     "write_bytes",
     "write_json",
     "write_tensors",
-    "writing",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mdncli.errors import RunFault, RunNotFoundError, UsageError
-from mdncli.store.files import JSON_LIMIT, content, parsed
+from mdncli.store.files import JSON_LIMIT, parse_json, read_bytes
 from mdncli.store.folder import RunFolder
 from mdncli.wording import counted
 
@@ -18,7 +18,7 @@ FOLDER = re.compile(r"(?P<stamp>\d{8}-\d{6})-(?P<name>[A-Za-z0-9][A-Za-z0-9._-]{
 
 
 @dataclass(frozen=True)
-class Found:
+class Lookup:
     """Result of a look-up.
 
     Args:
@@ -38,14 +38,14 @@ def runs(root: Path) -> list[RunFolder]:
     Folders of one second are ordered by their number where only that tells them apart, else by
     their recorded start.
     """
-    numbered = [(entry, *_numbered(entry)) for entry in entries_of(root)]
+    numbered = [(entry, *_split_number(entry)) for entry in entries_of(root)]
     names: dict[str, set[str]] = {}
     for entry, name, _ in numbered:
         names.setdefault(entry[:15], set()).add(name)
 
     def order(run: tuple[str, str, int]) -> tuple[str, str, int, str]:
         entry, _, number = run
-        started = _started(RunFolder(root / entry)) if len(names[entry[:15]]) > 1 else ""
+        started = _start_of(RunFolder(root / entry)) if len(names[entry[:15]]) > 1 else ""
         return entry[:15], started, number, entry
 
     return [RunFolder(root / entry) for entry, *_ in sorted(numbered, key=order)]
@@ -57,7 +57,7 @@ def find(
     usable: Callable[[RunFolder], bool],
     *,
     best: Callable[[RunFolder], tuple[Hashable, float] | None] | None = None,
-) -> Found:
+) -> Lookup:
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
     A name is the one given by the user; if several runs have it, the newest is found. After
@@ -78,19 +78,19 @@ def find(
     if os.path.isdir(path) and (os.sep in reference or RunFolder(path).exists()):
         if not RunFolder(path).exists():
             raise RunNotFoundError(f"{reference}: not a run folder", hint="it has no run.json")
-        return Found(RunFolder(Path(os.path.abspath(path))), [])
+        return Lookup(RunFolder(Path(os.path.abspath(path))), [])
     head, _, tail = reference.rpartition("/")
     if head and tail and (trials := _trials_of(root, head)) is not None:
         return _find_trial(trials, tail, usable, best)
     matches = [run for run in runs(root) if run.id.startswith(reference)] if reference else []
     exact = [run for run in matches if run.id == reference]
     if len(exact or matches) == 1:
-        return Found((exact or matches)[0], [])
+        return Lookup((exact or matches)[0], [])
     if named := [run for run in runs(root) if _is_called(run, reference)]:
         able = [run for run in named if usable(run)]
         chosen = able[-1] if able else named[-1]
         passed_over = [run.id for run in named[named.index(chosen) + 1 :]]
-        return Found(chosen, passed_over[::-1], len(named))
+        return Lookup(chosen, passed_over[::-1], len(named))
     if matches:
         shown = ", ".join(run.id for run in matches[:4]) + (", ..." if len(matches) > 4 else "")
         raise RunNotFoundError(
@@ -119,17 +119,17 @@ def _find_trial(
     tail: str,
     usable: Callable[[RunFolder], bool],
     best: Callable[[RunFolder], tuple[Hashable, float] | None] | None,
-) -> Found:
+) -> Lookup:
     """A run of a sweep: by the start of its name, the end of it, or as any other run."""
     if not tail.startswith("@"):
         found = runs(trials)
         starting = [run for run in found if run.name.startswith(tail)]
         for few in ([r for r in starting if r.name == tail], starting):
             if len(few) == 1:
-                return Found(few[0], [])
+                return Lookup(few[0], [])
         ending = [run for run in found if run.id.rpartition("-")[2].startswith(tail)]
         if len(ending) == 1 and not starting:
-            return Found(ending[0], [])
+            return Lookup(ending[0], [])
         if len(starting) > 1:
             shown = ", ".join(run.name for run in starting[:4])
             raise RunNotFoundError(
@@ -145,7 +145,7 @@ def _find_relative(
     reference: str,
     usable: Callable[[RunFolder], bool],
     best: Callable[[RunFolder], tuple[Hashable, float] | None] | None,
-) -> Found:
+) -> Lookup:
     back = 1 if reference in ("@latest", "@best") else _steps_back(reference)
     passed_over: list[str] = []
     found: list[RunFolder] = []
@@ -165,13 +165,13 @@ def _find_relative(
             f"{reference}: {what} in {root} that this command can use", hint=hint
         )
     if reference != "@best" or best is None:
-        return Found(found[-1], passed_over)
+        return Lookup(found[-1], passed_over)
     scored = [(score, run) for run in runs(root) if usable(run) and (score := best(run))]
     if not scored:
         raise RunNotFoundError("@best: no completed run with a validation NLL", hint="use @latest")
     newest = scored[-1][0]
     rivals = [(score[1], run) for score, run in scored if score[0] == newest[0]]
-    return Found(min(rivals, key=lambda rival: rival[0])[1], [])
+    return Lookup(min(rivals, key=lambda rival: rival[0])[1], [])
 
 
 def _steps_back(reference: str) -> int:
@@ -202,7 +202,7 @@ def entries_of(root: Path) -> list[str]:
         raise RunFault(f"{root}: cannot be read ({error.strerror})") from None
 
 
-def _numbered(entry: str) -> tuple[str, int]:
+def _split_number(entry: str) -> tuple[str, int]:
     """The name in a folder's name, and the number that a collision has given it."""
     name, _, number = entry[16:].rpartition("-")
     return (name, int(number)) if name and number.isdecimal() else (entry[16:], 1)
@@ -210,18 +210,18 @@ def _numbered(entry: str) -> tuple[str, int]:
 
 def _is_called(run: RunFolder, name: str) -> bool:
     """Test that a run has this name; a number at its folder's end may be of the name or not."""
-    if name not in (run.name, _numbered(run.id)[0]):
+    if name not in (run.name, _split_number(run.id)[0]):
         return False
-    return _recorded(run, "name") in ("", name)
+    return _provenance_entry(run, "name") in ("", name)
 
 
-def _started(run: RunFolder) -> str:
-    return _recorded(run, "started")
+def _start_of(run: RunFolder) -> str:
+    return _provenance_entry(run, "started")
 
 
-def _recorded(run: RunFolder, key: str) -> str:
+def _provenance_entry(run: RunFolder, key: str) -> str:
     """An entry of the run's provenance; empty where it cannot be read."""
     try:
-        return str(parsed(content(run.provenance, JSON_LIMIT))[key])
+        return str(parse_json(read_bytes(run.provenance, JSON_LIMIT))[key])
     except (OSError, ValueError, KeyError, TypeError):
         return ""

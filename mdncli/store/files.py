@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mdncli.errors import RunFault, refused
+from mdncli.errors import RunFault, translate_os_error
 
 FORMAT = 2
 """Version of the run folder's format, raised when the meaning of anything in it changes.
@@ -35,7 +35,7 @@ _ROUND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(set(range(256)) - {*b"[]{}"})
 
 
-def content(path: Path, limit: int | None = None) -> bytes:
+def read_bytes(path: Path, limit: int | None = None) -> bytes:
     """Bytes of a plain file of a run folder, which may be untrusted.
 
     A link could lead outside the folder, a pipe would block and a device has no end: none of them
@@ -92,7 +92,7 @@ def subfolder(path: Path) -> Path:
     Raises:
         RunFault: it is something else, or cannot be made.
     """
-    with writing(path):
+    with errors_with_path(path):
         path.mkdir(exist_ok=True)
     if path.is_symlink():
         raise RunFault(f"{path}: is a link", hint="remove it")
@@ -120,7 +120,7 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
         RunFault: it cannot be written; the temporary file is gone and the old file intact.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
+    with errors_with_path(path):
         try:
             with temporary.open("wb") as file:
                 file.write(data)
@@ -151,25 +151,25 @@ def json_of(value: Any, **options: Any) -> str:
         return json.dumps(value, allow_nan=False, **options)
     except ValueError:
         # Checking every number takes longer than writing them all.
-        return json.dumps(finite(value), allow_nan=False, **options)
+        return json.dumps(replace_non_finite(value), allow_nan=False, **options)
 
 
-def finite(value: Any) -> Any:
+def replace_non_finite(value: Any) -> Any:
     """Replace every NaN and infinity of a JSON value by null.
 
-    >>> finite({"nll": float("nan"), "se": [1.0, float("inf")]})
+    >>> replace_non_finite({"nll": float("nan"), "se": [1.0, float("inf")]})
     {'nll': None, 'se': [1.0, None]}
     """
     if isinstance(value, float):
         return value if value - value == 0 else None
     if isinstance(value, Mapping):
-        return {key: finite(inner) for key, inner in value.items()}
+        return {key: replace_non_finite(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(inner) for inner in value]
+        return [replace_non_finite(inner) for inner in value]
     return value
 
 
-def parsed(text: bytes) -> Any:
+def parse_json(text: bytes) -> Any:
     """Parse untrusted JSON text.
 
     Its depth is checked first, since the parser recurses for every level.
@@ -177,7 +177,7 @@ def parsed(text: bytes) -> Any:
     Raises:
         ValueError: it is not valid JSON, or nested more than `JSON_DEPTH` deep.
 
-    >>> parsed(b'{"step": [1, 2]}')
+    >>> parse_json(b'{"step": [1, 2]}')
     {'step': [1, 2]}
     """
     if text.count(b"[") + text.count(b"{") > JSON_DEPTH and not _is_shallow(text):
@@ -193,9 +193,9 @@ def _is_shallow(text: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def errors_with_path(path: Path) -> Iterator[None]:
     """Translate an `OSError` of the block into an error that names the path."""
     try:
         yield
     except OSError as error:
-        raise refused(error, path) from None
+        raise translate_os_error(error, path) from None

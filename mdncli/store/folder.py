@@ -16,16 +16,16 @@ from mdncli.errors import MdnError, RunFault, RunLockedError
 from mdncli.store.files import (
     FORMAT,
     JSON_LIMIT,
-    content,
+    errors_with_path,
     json_of,
-    parsed,
+    parse_json,
     plain_entries,
+    read_bytes,
     require_format,
     write_bytes,
     write_json,
-    writing,
 )
-from mdncli.store.processes import alive, holder, process_start
+from mdncli.store.processes import holder, is_alive, process_start
 
 METRICS_LIMIT = 1 << 30
 """Largest `metrics.jsonl` that is read: millions of validations."""
@@ -146,7 +146,7 @@ class RunFolder:
     def find_json(self, path: Path) -> dict[str, Any] | None:
         """`read_json`, or None where there is no such file."""
         try:
-            value = parsed(content(path, JSON_LIMIT))
+            value = parse_json(read_bytes(path, JSON_LIMIT))
         except FileNotFoundError:
             return None
         except ValueError:
@@ -178,7 +178,7 @@ class RunFolder:
             return "failed"
         state = status.get("state")
         if state == "running":
-            return "running" if alive(status) else "interrupted"
+            return "running" if is_alive(status) else "interrupted"
         return state if state in ("interrupted", "failed", "diverged") else "failed"
 
     def history(self) -> list[dict[str, Any]]:
@@ -189,14 +189,14 @@ class RunFolder:
         """
         records = []
         try:
-            lines = content(self.metrics, METRICS_LIMIT).split(b"\n")
+            lines = read_bytes(self.metrics, METRICS_LIMIT).split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise RunFault(f"{self.metrics}: cannot be read ({error.strerror})") from None
         for line in lines[:-1]:
             try:
-                record = parsed(line)
+                record = parse_json(line)
             except ValueError:
                 break
             if not isinstance(record, dict):
@@ -238,7 +238,7 @@ class RunFolder:
     def append_metrics(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Append a line to `metrics.jsonl` for each record."""
         lines = "".join(json_of(record) + "\n" for record in records)
-        with writing(self.metrics), self.metrics.open("ab") as file:
+        with errors_with_path(self.metrics), self.metrics.open("ab") as file:
             file.write(lines.encode())
 
     def truncate_metrics(self, step: int) -> None:
@@ -267,7 +267,7 @@ class RunFolder:
         import fcntl
 
         path = self.path / ".lock"
-        with writing(path):
+        with errors_with_path(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             descriptor = os.open(path, flags, 0o666)
         try:
@@ -277,7 +277,7 @@ class RunFolder:
                 raise RunLockedError(
                     f"{self.path}: locked by {holder(descriptor)}", hint="wait for it or stop it"
                 ) from None
-            with writing(path):
+            with errors_with_path(path):
                 os.ftruncate(descriptor, 0)
                 os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
             yield

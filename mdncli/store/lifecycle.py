@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mdncli import interrupts
-from mdncli.errors import MdnError, RunFault, RunLockedError, UsageError, refused
+from mdncli.errors import MdnError, RunFault, RunLockedError, UsageError, translate_os_error
 from mdncli.store.addressing import FOLDER, entries_of, runs
 from mdncli.store.files import plain_entries
 from mdncli.store.folder import RunFolder
@@ -44,10 +44,10 @@ def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFo
             f"{root}: not a directory", hint="remove it or choose another --runs-dir"
         ) from None
     except OSError as error:
-        raise refused(error, root) from None
+        raise translate_os_error(error, root) from None
     stamp = datetime.fromtimestamp(now(), UTC).strftime(STAMP)
     newest = max((entry[:15] for entry in entries_of(root)), default=stamp)
-    stamp = _next(newest) if stamp < newest else stamp
+    stamp = _next_second(newest) if stamp < newest else stamp
     number = 1
     while True:
         suffix = "" if number == 1 else f"-{number}"
@@ -57,15 +57,15 @@ def create(root: Path, name: str, now: Callable[[], float] = time.time) -> RunFo
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise refused(error, path) from None
+            raise translate_os_error(error, path) from None
         else:
             return RunFolder(path)
 
 
-def _next(stamp: str) -> str:
+def _next_second(stamp: str) -> str:
     """The stamp a second later; the same, if it is one of no date.
 
-    >>> _next("20261231-235959"), _next("99999999-000000")
+    >>> _next_second("20261231-235959"), _next_second("99999999-000000")
     ('20270101-000000', '99999999-000000')
     """
     try:
@@ -80,7 +80,7 @@ def point_latest(run: RunFolder) -> None:
     if link.exists() and not link.is_symlink():
         return
     temporary = run.path.parent / f".latest.{os.getpid()}"
-    with interrupts.unbroken(), contextlib.suppress(OSError):
+    with interrupts.postpone_stop(), contextlib.suppress(OSError):
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(run.id)
         os.replace(temporary, link)
@@ -122,14 +122,14 @@ def discard(run: RunFolder) -> None:
     """
     root = run.path.parent
     hidden = root / f".removed-{os.getpid()}-{run.id}"
-    with interrupts.unbroken():
-        with _at_rest(run):
+    with interrupts.postpone_stop():
+        with _lock_unused(run):
             try:
                 run.path.rename(hidden)
             except OSError as error:
                 raise RunFault(f"{run.path}: cannot be removed ({error.strerror})") from None
         _repoint_latest(root)
-    for left in _given_up(root):
+    for left in _abandoned_folders(root):
         try:
             shutil.rmtree(left)
         except (OSError, RecursionError) as error:
@@ -142,12 +142,12 @@ def discard(run: RunFolder) -> None:
 
 def check_removable(run: RunFolder) -> None:
     """Raise the errors of `discard`, without deleting anything."""
-    with _at_rest(run):
+    with _lock_unused(run):
         pass
 
 
 @contextlib.contextmanager
-def _at_rest(run: RunFolder) -> Iterator[None]:
+def _lock_unused(run: RunFolder) -> Iterator[None]:
     """Lock a run folder that no live process is using."""
     plain = not run.path.is_symlink() and not run.provenance.is_symlink()
     if not (plain and FOLDER.fullmatch(run.id) and run.provenance.is_file()):
@@ -181,7 +181,7 @@ def _repoint_latest(root: Path) -> None:
                 link.unlink()
 
 
-def _given_up(root: Path) -> list[Path]:
+def _abandoned_folders(root: Path) -> list[Path]:
     """Folders that are being deleted, or were until a crash; nothing else has such names."""
     with os.scandir(root) as entries:
         return [

@@ -15,7 +15,7 @@ SILENCE = 86_400.0
 """Seconds without a status update after which a run of another host counts as dead."""
 
 
-def alive(status: Mapping[str, Any]) -> bool:
+def is_alive(status: Mapping[str, Any]) -> bool:
     """True if the process that wrote this status still runs.
 
     A process of another host counts as alive as long as its status is recent.

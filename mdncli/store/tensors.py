@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli.errors import RunFault
-from mdncli.store.files import FORMAT, content, finite, parsed, require_format, write_bytes
+from mdncli.store.files import (
+    FORMAT,
+    parse_json,
+    read_bytes,
+    replace_non_finite,
+    require_format,
+    write_bytes,
+)
 from mdncli.store.folder import remedy
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
     # One metadata key, since safetensors keeps several in no fixed order: equal runs, equal bytes.
     document = {"sha256": _UNSIGNED, "format": FORMAT, **about}
     ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
-    data = save(ordered, {"mdncli": json.dumps(finite(document))})
+    data = save(ordered, {"mdncli": json.dumps(replace_non_finite(document))})
     head, _, tail = data.partition(_UNSIGNED.encode())
     write_bytes(path, head + hashlib.sha256(data).hexdigest().encode() + tail)
 
@@ -46,7 +53,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     from safetensors.numpy import load
 
     try:
-        data = content(path)
+        data = read_bytes(path)
     except FileNotFoundError:
         raise RunFault(f"{path}: not found", hint=remedy(path)) from None
     except OSError as error:
@@ -60,7 +67,7 @@ def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise damaged
     try:
         size = int.from_bytes(data[:8], "little")
-        about = parsed(parsed(data[8 : 8 + size])["__metadata__"]["mdncli"].encode())
+        about = parse_json(parse_json(data[8 : 8 + size])["__metadata__"]["mdncli"].encode())
         arrays = load(data)
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError):
         raise damaged from None

@@ -59,11 +59,11 @@ class Interval:
     @property
     def ends(self) -> tuple[float, float]:
         """Least and greatest number, as written in an override."""
-        return float(self.spelled(self.low)), float(self.spelled(self.high))
+        return float(self.format(self.low)), float(self.format(self.high))
 
-    def spelled(self, number: float) -> str:
+    def format(self, number: float) -> str:
         """Format a number of the interval as an override."""
-        return spelled(number, whole=self.whole)
+        return format_number(number, whole=self.whole)
 
     def draw(self, random: np.random.Generator) -> str:
         """Draw a number, to six digits.
@@ -75,7 +75,7 @@ class Interval:
             return str(random.integers(int(self.low), int(self.high), endpoint=True))
         low, high = (math.log(v) if self.log else v for v in (self.low, self.high))
         value = float(random.uniform(low, high))
-        return self.spelled(math.exp(value) if self.log else value)
+        return self.format(math.exp(value) if self.log else value)
 
 
 Axis = Values | Interval
@@ -110,7 +110,7 @@ def read(key: str, text: str, kind: Literal["whole", "number", "list", "other"])
         return _spread(label, word, rest.split(":"), whole=kind == "whole")
     if kind in ("whole", "number") and _OPEN.fullmatch(text):
         return Values(_range(label, text))
-    parts = _parts(text)
+    parts = _split_at_commas(text)
     if kind == "list" and not any(part.startswith("[") for part in parts):
         return None
     if len(parts) == 1:
@@ -160,22 +160,24 @@ def _spread(label: str, word: str, parts: Sequence[str], *, whole: bool) -> Axis
     if not 1 <= count <= MOST_VALUES:
         raise ConfigError([f"{label}: COUNT must be from 1 to {MOST_VALUES:,}"])
     numbers = np.geomspace(low, high, count) if word == "log" else np.linspace(low, high, count)
-    return Values(tuple(dict.fromkeys(spelled(float(n), whole=whole) for n in numbers)))
+    return Values(tuple(dict.fromkeys(format_number(float(n), whole=whole) for n in numbers)))
 
 
-def spelled(number: float, *, whole: bool = False) -> str:
+def format_number(number: float, *, whole: bool = False) -> str:
     """Format a number as an override, to six digits.
 
-    >>> spelled(10 ** -3.5), spelled(31.6, whole=True), spelled(1e-7), spelled(200.0)
-    ('0.000316228', '32', '1e-07', '200')
+    >>> format_number(10 ** -3.5), format_number(31.6, whole=True)
+    ('0.000316228', '32')
+    >>> format_number(1e-7), format_number(200.0)
+    ('1e-07', '200')
     """
     return str(round(number)) if whole else f"{number:.6g}"
 
 
-def _parts(text: str) -> list[str]:
+def _split_at_commas(text: str) -> list[str]:
     """Split a text at commas outside brackets and quotes.
 
-    >>> _parts("[1,2],'a,b',c")
+    >>> _split_at_commas("[1,2],'a,b',c")
     ['[1,2]', "'a,b'", 'c']
     """
     parts, depth, quote = [""], 0, ""

@@ -20,7 +20,7 @@ from mdncli.events import (
 )
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
-from mdncli.sweep.executors.base import Executor, Result
+from mdncli.sweep.executors.base import Executor, StackResult
 from mdncli.sweep.folder import PENDING, TrialStatus, status_of
 from mdncli.sweep.stacks import PendingTrial, TrialStack
 from mdncli.sweep.trials import Trial
@@ -109,7 +109,7 @@ class Driver:
     def run(self, executor: Executor, feed: Callable[[], Sequence[TrialStack]]) -> None:
         """Train the stacks that `feed` returns, again and again until it returns none."""
         try:
-            while not self._halted() and (stacks := feed()):
+            while not self._is_halted() and (stacks := feed()):
                 self._cost += sum(stack.cost for stack in stacks)
                 for stack in stacks:
                     self._labels |= {one.trial.id: stack.label for one in stack.trials}
@@ -120,41 +120,41 @@ class Driver:
     def _train(self, executor: Executor, queue: deque[TrialStack]) -> None:
         suspects: deque[TrialStack] = deque()
         try:
-            while (queue or suspects or self._running) and not self._halted():
-                while queue and len(self._running) < executor.places and not self._halted():
+            while (queue or suspects or self._running) and not self._is_halted():
+                while queue and len(self._running) < executor.places and not self._is_halted():
                     self._submit(executor, queue.popleft())
                 # A run that may have killed its worker is trained alone, to identify it.
                 if suspects and not self._running and not queue:
                     self._submit(executor, suspects.popleft())
                 results = executor.results(REPORT_SECONDS)
-                self._note(results)
+                self._record_results(results)
                 died = [result.stack for result in results if result.died]
                 for stack in died:
                     again, alone = self._requeue(stack, certain=len(died) == 1)
                     queue += again
                     suspects += alone
-                self._say()
+                self._report()
         finally:
-            results: list[Result] = []
+            results: list[StackResult] = []
             while self._running:
                 executor.stop(self.tally.signal or 15)  # again, for workers that have come since
                 found = executor.results(CHECK_SECONDS)
                 self._forget(found)
                 results += found
-            self._note(results)
+            self._record_results(results)
 
     def _submit(self, executor: Executor, stack: TrialStack) -> None:
         """Submit a stack; an executor in this process has trained it when this returns."""
         self._current = stack
         self._running.append(stack)
         try:
-            self._say()
+            self._report()
             executor.submit(stack)
         except BaseException:
             self._running.remove(stack)  # no result would follow
             raise
 
-    def _note(self, results: Sequence[Result]) -> None:
+    def _record_results(self, results: Sequence[StackResult]) -> None:
         """Record the statuses of the trials of ended stacks.
 
         Raises:
@@ -174,7 +174,7 @@ class Driver:
             if result.error is not None:
                 raise result.error
 
-    def _forget(self, results: Sequence[Result]) -> None:
+    def _forget(self, results: Sequence[StackResult]) -> None:
         """Remove stacks from those running."""
         for result in results:
             if result.stack in self._running:
@@ -199,13 +199,13 @@ class Driver:
         if deaths <= MOST_DEATHS:
             return [rest], []
         if len(left) > 1 or not certain:
-            return [], rest.parts()
+            return [], rest.split()
         reason = f"its process was killed {deaths} times; it may need too much memory"
         mark_failed(RunFolder(left[0].folder), reason)
         self.tally.statuses[left[0].trial.id] = TrialStatus("failed", {}, reason)
         return [], []
 
-    def _halted(self) -> bool:
+    def _is_halted(self) -> bool:
         """True if no more stacks are to be submitted: after a signal, or too many failures."""
         if (signal := self._stop()) is not None:
             self.tally.signal = signal
@@ -220,9 +220,9 @@ class Driver:
         """Handle events of a stack trained in this process, without forwarding them."""
         if isinstance(event, TrainingProgress):
             self._shares[self._current.trials[0].trial.id] = event.step / max(event.steps, 1)
-            self._say()
+            self._report()
 
-    def _say(self) -> None:
+    def _report(self) -> None:
         now = time.monotonic()
         if now - self._reported < REPORT_SECONDS:
             return

@@ -9,18 +9,18 @@ from typing import Any, NoReturn
 
 from pydantic_core import PydanticCustomError
 
-from mdncli.config import document, written
+from mdncli.config import document, to_yaml
 from mdncli.config.document import Key, Marks
 from mdncli.config.scalars import Text, nearest, read_whole
 from mdncli.errors import ConfigError
 from mdncli.sweep.axes import Axis, Values, read
-from mdncli.sweep.space import Point, Space, beside, kind_of_key, spanned
+from mdncli.sweep.space import Point, Space, kind_of_key, multiply, span
 
 KEYS = ("axes", "zip", "search", "trials")
 
 
 @dataclass(frozen=True)
-class Described:
+class SweepFile:
     """Content of a sweep's file.
 
     Args:
@@ -34,7 +34,7 @@ class Described:
     trials: int | None = None
 
 
-def described(path: Path) -> Described:
+def read_file(path: Path) -> SweepFile:
     """Read the file of a sweep.
 
     Raises:
@@ -54,18 +54,18 @@ def described(path: Path) -> Described:
     except PydanticCustomError as error:
         _refuse(marks, ("trials",), error.message())
     assert count is None or isinstance(count, int)
-    space = beside(_axes(tree.get("axes"), marks), _zipped(tree.get("zip"), marks))
-    return Described(space, None if search is None else search.text, count)
+    space = multiply(_read_axes(tree.get("axes"), marks), _read_zipped(tree.get("zip"), marks))
+    return SweepFile(space, None if search is None else search.text, count)
 
 
-def _axes(section: Any, marks: Marks) -> Space:
+def _read_axes(section: Any, marks: Marks) -> Space:
     """`axes:`, with the values of each key, in a list or as on the command line."""
     if section is None:
         return Space()
     if not isinstance(section, dict):
         _refuse(marks, ("axes",), "must be a section, such as model.mixtures: [2, 5, 10]")
     axes: dict[str, Axis] = {}
-    for key, value, place in _leaves(section, ("axes",)):
+    for key, value, place in _walk_leaves(section, ("axes",)):
         if isinstance(value, list):
             if not value:
                 _refuse(marks, place, "is an axis without values")
@@ -76,10 +76,10 @@ def _axes(section: Any, marks: Marks) -> Space:
             axes[key] = read(key, text, kind_of_key(key)) or Values((text,))
         except ConfigError as error:
             _refuse(marks, place, error.faults[0])
-    return spanned(axes)
+    return span(axes)
 
 
-def _zipped(section: Any, marks: Marks) -> Space:
+def _read_zipped(section: Any, marks: Marks) -> Space:
     """`zip:`, a list of sections whose keys take their values side by side."""
     if section is None:
         return Space()
@@ -91,7 +91,7 @@ def _zipped(section: Any, marks: Marks) -> Space:
         if not isinstance(part, dict) or not part:
             _refuse(marks, place, "must be a section of keys with lists of one length")
         columns: dict[str, list[str]] = {}
-        for key, value, inner in _leaves(part, place):
+        for key, value, inner in _walk_leaves(part, place):
             if not isinstance(value, list) or not value:
                 _refuse(marks, inner, "must be a list of values")
             columns[key] = [*map(_text, value)]
@@ -101,15 +101,15 @@ def _zipped(section: Any, marks: Marks) -> Space:
                 _refuse(marks, inner, f"{counts}; what varies together needs as many")
         rows = zip(*columns.values(), strict=True)
         factor: list[Point] = [dict(zip(columns, row, strict=True)) for row in rows]
-        whole = beside(whole, Space([factor]))
+        whole = multiply(whole, Space([factor]))
     return whole
 
 
-def _leaves(section: Mapping[str, Any], above: Key) -> Iterator[tuple[str, Any, Key]]:
+def _walk_leaves(section: Mapping[str, Any], above: Key) -> Iterator[tuple[str, Any, Key]]:
     """Key path, value and mark of all entries of a section of axes."""
     for key, value in section.items():
         if isinstance(value, dict):
-            for inner, leaf, place in _leaves(value, (*above, key)):
+            for inner, leaf, place in _walk_leaves(value, (*above, key)):
                 yield f"{key}.{inner}", leaf, place
         else:
             yield key, value, (*above, key)
@@ -120,7 +120,7 @@ def _text(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, Text):
-        return written(value.text) if value.quoted else value.text
+        return to_yaml(value.text) if value.quoted else value.text
     if isinstance(value, list):
         return f"[{', '.join(map(_text, value))}]"
     return f"{{{', '.join(f'{key}: {_text(inner)}' for key, inner in value.items())}}}"

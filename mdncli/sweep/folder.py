@@ -47,10 +47,10 @@ class TrialStatus:
         """True for a trial that was stopped early, as it was worse than others."""
         return "pruned" in self.result
 
-    def nll(self, part: str = "validation") -> float | None:
-        """NLL on a part of the data."""
-        parts = self.result.get("nll")
-        value = parts.get(part) if isinstance(parts, dict) else None
+    def nll(self, split: str = "validation") -> float | None:
+        """NLL on a split of the data."""
+        by_split = self.result.get("nll")
+        value = by_split.get(split) if isinstance(by_split, dict) else None
         return value if isinstance(value, float | int) else None
 
 
@@ -110,7 +110,7 @@ class SweepFolder:
         # A last line without a line end is left over from a killed writer.
         for number, line in enumerate(text.split(b"\n")[:-1], 1):
             try:
-                yield Trial.of_json(store.parsed(line), recorded)
+                yield Trial.of_json(store.parse_json(line), recorded)
             except (MdnError, ValueError, KeyError, TypeError):
                 raise RunFault(
                     f"{path}:{number}: damaged", hint="start the sweep again with --new"
@@ -120,7 +120,7 @@ class SweepFolder:
         """Add trials to the list."""
         path = self.run.trial_list
         lines = "".join(f"{json.dumps(trial.to_json())}\n" for trial in trials)
-        with store.writing(path):
+        with store.errors_with_path(path):
             kept = path.read_bytes() if path.exists() else b""
         store.write_bytes(path, kept[: kept.rfind(b"\n") + 1] + lines.encode())
 
@@ -132,7 +132,7 @@ class SweepFolder:
         """Delete leftovers of a complete trial whose driver was killed before it did so."""
         run = self.run_of(trial)
         run.remove_leftovers()
-        with store.writing(run.checkpoint):
+        with store.errors_with_path(run.checkpoint):
             run.checkpoint.unlink(missing_ok=True)
 
     def count(self) -> Counter[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mdncli.sweep.probe import probe
-from mdncli.sweep.stacks import Library, PendingTrial, stacked
+from mdncli.sweep.stacks import Library, PendingTrial, build_stacks
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def forecast(
         library: their data.
         workers: number of processes.
     """
-    stacks = stacked("", pending, workers)
+    stacks = build_stacks("", pending, workers)
     estimate = probe(stacks, library, workers)
     scale = left / len(pending) if pending else 1.0
     shapes: dict[str, list[int]] = {}

@@ -14,12 +14,12 @@ from mdncli.data.streams import stream
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
 from mdncli.events import Listener
 from mdncli.store import RunFolder
-from mdncli.sweep.files import described
+from mdncli.sweep.files import read_file
 from mdncli.sweep.folder import SweepFolder, identity_of, is_sweep, sweeps
-from mdncli.sweep.request import SEARCHES, Request
+from mdncli.sweep.request import SEARCHES, SweepRequest
 from mdncli.sweep.rounds import epochs_of
 from mdncli.sweep.search import next_round, points_of_a_round, require_optuna
-from mdncli.sweep.space import Point, Space, beside, divided, read_list
+from mdncli.sweep.space import Point, Space, divide_overrides, multiply, read_list
 from mdncli.sweep.stacks import LEAST_REPLICAS, Library, section_of
 from mdncli.sweep.trials import Trial, resolve
 
@@ -47,7 +47,7 @@ class Plan:
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def wanted(self) -> int:
+    def trial_count(self) -> int:
         """Final number of trials."""
         return self.about["trials"]
 
@@ -121,7 +121,9 @@ def require_no_rounds(folder: RunFolder) -> None:
         )
 
 
-def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> experiment.Dataset:
+def prepare_unchanged(
+    folder: RunFolder | None, listener: Listener, config: Config
+) -> experiment.Dataset:
     """Load the data of a config; of an existing sweep only if unchanged."""
     expected = None
     if folder is not None:
@@ -136,25 +138,25 @@ def prepared(folder: RunFolder | None, listener: Listener, config: Config) -> ex
         raise ResumeRefusedError(error.message, hint=hint) from None
 
 
-def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) -> Plan:
+def plan_of(items: Sequence[str], options: Mapping[str, Any], request: SweepRequest) -> Plan:
     """Make the plan of a sweep; all trials are checked before anything is created."""
-    names, overrides = configs.divide(items)
+    names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
     if len(names) != 1:
         said = f"one config at a time, not {', '.join(names)}" if names else "nothing to sweep"
         raise UsageError(said, hint="name a config, such as mdn sweep sine model.mixtures=2,5,10")
-    plain, space = divided(overrides)
+    plain, space = divide_overrides(overrides)
 
     def load(point: Point) -> Config:
         return configs.load(names[0], [*plain, *(f"{k}={v}" for k, v in point.items())], options)
 
     if request.list is not None:
-        space = beside(Space([read_list(request.list)]), space)
+        space = multiply(Space([read_list(request.list)]), space)
     search, count = request.search, request.trials
     if request.file is not None:
-        file = described(request.file)
-        space = beside(file.space, space)
+        file = read_file(request.file)
+        space = multiply(file.space, space)
         search, count = search or file.search, count or file.trials
     search = search or "grid"
     _require_search(search, count, space, request)
@@ -165,14 +167,14 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
         about["prune"] = list(epochs)
     if search == "tpe":
         assert count is not None
-        return _searched(load(space.first()), name, space, count, about, request)
+        return _plan_search(load(space.first()), name, space, count, about, request)
     if search == "random":
         assert count is not None
-        _require_few(count * len(space.repeats()[1]), request)
+        _require_trial_count(count * len(space.repeats()[1]), request)
         # Its own stream of random numbers, so that the same command draws the same points.
         points = [*space.random(count, stream(load(space.first()).seed, "search"))]
     else:
-        _require_few(len(space), request)
+        _require_trial_count(len(space), request)
         points = space.grid()
     trials = resolve(load, points, space.keys)
     if epochs:
@@ -184,13 +186,13 @@ def plan_of(items: Sequence[str], options: Mapping[str, Any], request: Request) 
     return Plan(name, base, trials, about)
 
 
-def _searched(
-    first: Config, name: str, space: Space, count: int, about: dict[str, Any], request: Request
+def _plan_search(
+    first: Config, name: str, space: Space, count: int, about: dict[str, Any], request: SweepRequest
 ) -> Plan:
     """Plan of a sweep with sequential search, with its first points."""
     base = resolve(lambda _: first, [{}], [])[0].config.model_copy(update={"name": name})
     wanted = count * max(1, len(space.repeats()[1]))
-    _require_few(wanted, request)
+    _require_trial_count(wanted, request)
     size = points_of_a_round(base, space, count)
     trials = next_round(base, space, [], {}, size)
     described = {"space": space.to_json(), "base": base.model_dump(mode="json"), **about}
@@ -203,7 +205,7 @@ def _searched(
     return Plan(name, base, trials, about)
 
 
-def _require_search(search: str, count: int | None, space: Space, request: Request) -> None:
+def _require_search(search: str, count: int | None, space: Space, request: SweepRequest) -> None:
     """Refuse a search that does not fit the axes."""
     if search not in SEARCHES:
         raise UsageError(
@@ -238,7 +240,7 @@ def _require_search(search: str, count: int | None, space: Space, request: Reque
         raise UsageError(f"--search {search} draws points", hint="say how many with --trials 50")
 
 
-def _require_few(count: int, request: Request) -> None:
+def _require_trial_count(count: int, request: SweepRequest) -> None:
     if count > MOST_TRIALS and not request.yes:
         raise UsageError(
             f"{count:,} trials are more than {MOST_TRIALS:,}",
@@ -246,15 +248,15 @@ def _require_few(count: int, request: Request) -> None:
         )
 
 
-def begin(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
+def begin_sweep(plan: Plan, library: Library, runs_dir: Path) -> RunFolder:
     """Create the folder of a new sweep, with the list of its trials."""
     fingerprints = library.fingerprints()
     about = {
         "sweep": {**plan.about, "fingerprints": fingerprints},
         "fingerprints": fingerprints[section_of(plan.base)],
     }
-    with experiment.begin_view(runs_dir, plan.name, about, plan.base) as folder:
+    with experiment.begin_collection(runs_dir, plan.name, about, plan.base) as folder:
         SweepFolder(folder).add(plan.trials)
-        with store.writing(folder.trials):
+        with store.errors_with_path(folder.trials):
             folder.trials.mkdir()
     return folder

@@ -52,7 +52,7 @@ def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Sweep
     lead: dict[str, TrialStack] = {}
     for stack in stacks:
         lead.setdefault(stack.label, stack)
-    tried = {label: _tried(lead[label], library) for label in [*lead][:SHAPES]}
+    tried = {label: _estimate_stack(lead[label], library) for label in [*lead][:SHAPES]}
     pace = sum(seconds for seconds, _ in tried.values()) / sum(lead[k].cost for k in tried)
     size = sum(size for _, size in tried.values()) / len(tried)
     seconds = total = 0.0
@@ -64,28 +64,30 @@ def probe(stacks: Sequence[TrialStack], library: Library, workers: int) -> Sweep
     return SweepCost(seconds / min(workers, len(stacks)), round(total))
 
 
-def _tried(stack: TrialStack, library: Library) -> tuple[float, float]:
+def _estimate_stack(stack: TrialStack, library: Library) -> tuple[float, float]:
     """Estimate the seconds that a stack trains, and the bytes that each of its runs writes."""
-    _trained(stack, library, 1)  # one-time costs, such as the import of torch
-    first, _ = _trained(stack, library, STEPS[0])
-    second, size = _trained(stack, library, STEPS[1])
+    _time_training(stack, library, 1)  # one-time costs, such as the import of torch
+    first, _ = _time_training(stack, library, STEPS[0])
+    second, size = _time_training(stack, library, STEPS[1])
     a_step = max(second - first, 0.0) / (STEPS[1] - STEPS[0])
     once = max(first - STEPS[0] * a_step, 0.0)
     return once + stack.trials[0].shape.steps * a_step, size
 
 
-def _trained(stack: TrialStack, library: Library, steps: int) -> tuple[float, float]:
+def _time_training(stack: TrialStack, library: Library, steps: int) -> tuple[float, float]:
     """Time a short training of a stack, and measure the bytes of one of its runs."""
     with contextlib.ExitStack() as held:
-        with interrupts.unbroken():
+        with interrupts.postpone_stop():
             folder = held.enter_context(tempfile.TemporaryDirectory(prefix="mdn-probe-"))
-        measured = _measured(stack, library, steps, Path(folder))
-        with interrupts.unbroken():
+        measured = _measure_in_folder(stack, library, steps, Path(folder))
+        with interrupts.postpone_stop():
             held.close()
     return measured
 
 
-def _measured(stack: TrialStack, library: Library, steps: int, folder: Path) -> tuple[float, float]:
+def _measure_in_folder(
+    stack: TrialStack, library: Library, steps: int, folder: Path
+) -> tuple[float, float]:
     assigned = []
     for one in stack.trials:
         config = one.trial.config

@@ -20,7 +20,7 @@ ERRORS = 2.0
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredTrial:
     """A trial with a value to rank by.
 
     Args:
@@ -47,13 +47,13 @@ class Group:
     """
 
     overrides: Mapping[str, Any]
-    members: Sequence[Scored]
+    members: Sequence[ScoredTrial]
     mean: float
     se: float | None
     tied: bool = False
 
 
-def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
+def grouping_keys(text: str | None, keys: Sequence[str]) -> list[str]:
     """Keys to group by: `all-but-seed`, `all`, or keys separated by commas.
 
     Args:
@@ -63,9 +63,9 @@ def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
     Raises:
         UsageError: it names a key that does not vary.
 
-    >>> grouped_by("all-but-seed", ["model.mixtures", "seed"])
+    >>> grouping_keys("all-but-seed", ["model.mixtures", "seed"])
     ['model.mixtures']
-    >>> grouped_by("mixtures", ["model.mixtures", "seed"])
+    >>> grouping_keys("mixtures", ["model.mixtures", "seed"])
     ['model.mixtures']
     """
     if text in (None, "all"):
@@ -88,7 +88,7 @@ def grouped_by(text: str | None, keys: Sequence[str]) -> list[str]:
     return [key for key in keys if (key in found) != exclude]
 
 
-def rank(scored: Sequence[Scored], keys: Sequence[str]) -> list[Group]:
+def rank(scored: Sequence[ScoredTrial], keys: Sequence[str]) -> list[Group]:
     """Group trials by some keys, and rank the groups, the lowest mean first.
 
     A group is tied with the best if the mean of the differences is no more than twice its standard
@@ -96,11 +96,11 @@ def rank(scored: Sequence[Scored], keys: Sequence[str]) -> list[Group]:
     paired, which removes the effects common to all groups.
 
     >>> points = [(k, seed) for k in (1, 2) for seed in (0, 1)]
-    >>> runs = [Scored("a run", {"k": k, "seed": seed}, k + 0.1 * seed) for k, seed in points]
+    >>> runs = [ScoredTrial("a run", {"k": k, "seed": seed}, k + 0.1 * seed) for k, seed in points]
     >>> [(group.overrides, round(group.mean, 2), group.tied) for group in rank(runs, ["k"])]
     [({'k': 1}, 1.05, False), ({'k': 2}, 2.05, False)]
     """
-    parts: dict[Hashable, list[Scored]] = {}
+    parts: dict[Hashable, list[ScoredTrial]] = {}
     for each in scored:
         parts.setdefault(_key(each.overrides, keys), []).append(each)
     groups = [_group(members, keys) for members in parts.values()]
@@ -110,7 +110,7 @@ def rank(scored: Sequence[Scored], keys: Sequence[str]) -> list[Group]:
     best, *rest = groups
     return [
         best,
-        *(Group(g.overrides, g.members, g.mean, g.se, tied=_tied(best, g, keys)) for g in rest),
+        *(Group(g.overrides, g.members, g.mean, g.se, tied=_is_tied(best, g, keys)) for g in rest),
     ]
 
 
@@ -118,7 +118,7 @@ def _key(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
     return json.dumps([overrides.get(key) for key in keys])
 
 
-def _group(members: Sequence[Scored], keys: Sequence[str]) -> Group:
+def _group(members: Sequence[ScoredTrial], keys: Sequence[str]) -> Group:
     values = np.array([member.value for member in members])
     overrides = {key: members[0].overrides[key] for key in keys if key in members[0].overrides}
     return Group(
@@ -134,9 +134,9 @@ def _error(values: np.ndarray) -> float | None:
     return standard_error(values) if len(values) > 1 else None
 
 
-def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
+def _is_tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
     """True if the difference to the best group may be noise."""
-    ours, theirs = (_by_rest(group, keys) for group in (best, other))
+    ours, theirs = (_values_by_other_keys(group, keys) for group in (best, other))
     if len(ours) > 1 and ours.keys() == theirs.keys():
         error = _error(np.array([theirs[rest] - ours[rest] for rest in ours]))
     elif best.se is None or other.se is None:
@@ -146,7 +146,7 @@ def _tied(best: Group, other: Group, keys: Sequence[str]) -> bool:
     return error is not None and other.mean - best.mean <= ERRORS * error
 
 
-def _by_rest(group: Group, keys: Sequence[str]) -> dict[str, float]:
+def _values_by_other_keys(group: Group, keys: Sequence[str]) -> dict[str, float]:
     """Values of all other keys -> value of the member of a group."""
     found = {}
     for member in group.members:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mdncli.errors import UsageError
 from mdncli.sweep.rounds import epochs_of
-from mdncli.sweep.scripts import SCRIPTS, Part
+from mdncli.sweep.scripts import SCRIPTS, SweepShare
 from mdncli.trackers import require
 
 SEARCHES = ("grid", "random", "tpe")
@@ -16,7 +16,7 @@ SEARCHES = ("grid", "random", "tpe")
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """Options of a sweep beside its config and its axes.
 
     Args:
@@ -56,7 +56,7 @@ class Request:
     track: Sequence[str] = ()
 
 
-def require_sense(request: Request) -> None:
+def require_valid(request: SweepRequest) -> None:
     """Refuse invalid options, and invalid combinations."""
     require(request.track)
     for option, count, least in (
@@ -79,7 +79,7 @@ def require_sense(request: Request) -> None:
     if request.cluster not in (None, "local") and request.workers is not None:
         raise UsageError("--workers: a cluster has its own", hint="leave it out")
     if request.part is not None:
-        Part.of(request.part)
+        SweepShare.of(request.part)
         if request.resume is None or request.emit is not None:
             raise UsageError(
                 "--part is for a sweep that exists", hint="name it with --resume SWEEP"

@@ -54,4 +54,4 @@ class SweepResult:
             },
             "seconds": round(self.seconds, 3),
         }
-        return store.finite(document)
+        return store.replace_non_finite(document)

@@ -50,7 +50,7 @@ class Rounds:
         self._about: Mapping[str, Any] = sweep_folder.about
 
     @property
-    def wanted(self) -> int:
+    def trial_count(self) -> int:
         """Final number of trials."""
         return max(len(self.trials), int(self._about["trials"]))
 
@@ -68,20 +68,20 @@ class Rounds:
         number = 0
         while True:
             found = [trial for trial in self.trials if trial.round == number]
-            found = found or self._asked(statuses)
+            found = found or self._ask_search(statuses)
             if not found:
                 return
             for trial in found:
                 statuses.setdefault(trial.id, PENDING)
-            yield found, self._bars(number, statuses)
+            yield found, self._pruning_bounds(number, statuses)
             number += 1
 
     @property
     def _searches(self) -> bool:
         return self._about["search"] == "tpe"
 
-    def _asked(self, statuses: Mapping[str, TrialStatus]) -> list[Trial]:
-        if not self._searches or len(self.trials) >= self.wanted:
+    def _ask_search(self, statuses: Mapping[str, TrialStatus]) -> list[Trial]:
+        if not self._searches or len(self.trials) >= self.trial_count:
             return []
         try:
             space, size = Space.of_json(self._about["space"]), int(self._about["round"])
@@ -91,7 +91,7 @@ class Rounds:
                 hint="start the sweep again with --new",
             ) from None
         seeds = max(1, len(space.repeats()[1]))
-        left = -(-(self.wanted - len(self.trials)) // seeds)
+        left = -(-(self.trial_count - len(self.trials)) // seeds)
         base = config_of(self._folder.run)
         found = next_round(base, space, self.trials, statuses, min(size, left))
         if found:
@@ -102,7 +102,7 @@ class Rounds:
             self._about = self._folder.about
         return found
 
-    def _bars(self, number: int, statuses: Mapping[str, TrialStatus]) -> Bars:
+    def _pruning_bounds(self, number: int, statuses: Mapping[str, TrialStatus]) -> Bars:
         """Median validation NLL of the trials of earlier rounds, at each pruning epoch."""
         epochs: Sequence[int] = self._about.get("prune") or ()
         if not epochs:

@@ -13,26 +13,26 @@ from mdncli.sweep.stacks import TrialStack
 
 
 @dataclass(frozen=True)
-class Part:
+class SweepShare:
     """Share of a sweep, trained by a command of its own.
 
     Args:
         number: from 1.
-        parts: number of shares.
+        shares: number of shares.
     """
 
     number: int
-    parts: int
+    shares: int
 
     @classmethod
-    def of(cls, text: str) -> Part:
+    def of(cls, text: str) -> SweepShare:
         """Parse a share such as `3/8`.
 
         Raises:
             UsageError: it is invalid.
 
-        >>> Part.of("3/8")
-        Part(number=3, parts=8)
+        >>> SweepShare.of("3/8")
+        SweepShare(number=3, shares=8)
         """
         found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text, re.ASCII)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
@@ -40,7 +40,7 @@ class Part:
         return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.parts}"
+        return f"{self.number}/{self.shares}"
 
     def of_stacks(self, stacks: Sequence[TrialStack]) -> list[TrialStack]:
         """Stacks of this share: greedily, the largest first, each to the share with the least work.
@@ -48,7 +48,7 @@ class Part:
         Args:
             stacks: all stacks of the sweep, whatever the statuses of their trials.
         """
-        loads = [0.0] * self.parts
+        loads = [0.0] * self.shares
         mine = []
         for stack in sorted(stacks, key=lambda stack: -stack.cost):
             least = loads.index(min(loads))
@@ -65,7 +65,7 @@ def parallel(folder: RunFolder, parts: int) -> list[str]:
     >>> parallel(RunFolder(Path("runs/a sweep")), 2)[1]
     "mdn sweep --resume 'runs/a sweep' --part 2/2 -q"
     """
-    return [_command(folder, str(Part(number, parts))) for number in range(1, parts + 1)]
+    return [_command(folder, str(SweepShare(number, parts))) for number in range(1, parts + 1)]
 
 
 def slurm(folder: RunFolder, parts: int) -> list[str]:

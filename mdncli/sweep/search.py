@@ -37,7 +37,7 @@ ATTEMPTS = 30
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedPoint:
     """A point and its result.
 
     Args:
@@ -95,14 +95,14 @@ def next_round(
     Raises:
         ConfigError: a point of the space is not a valid config.
     """
-    evaluated = evaluated_of(trials, statuses)
+    evaluated = evaluate_points(trials, statuses)
     number = max((trial.round for trial in trials), default=-1) + 1
     points, seeds = space.repeats()
     known = {trial.id for trial in trials}
     found: list[Trial] = []
 
     def load(point: Point) -> Config:
-        return configs.revised(base, [f"{key}={text}" for key, text in point.items()])
+        return configs.with_overrides(base, [f"{key}={text}" for key, text in point.items()])
 
     random = stream(base.seed, "search", number)
     asked = ask(points, evaluated, size, int(random.integers(2**31)))
@@ -118,21 +118,23 @@ def next_round(
     return [trial.of_round(number) for trial in found]
 
 
-def evaluated_of(trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]) -> list[Evaluated]:
+def evaluate_points(
+    trials: Iterable[Trial], statuses: Mapping[str, TrialStatus]
+) -> list[EvaluatedPoint]:
     """Points of some trials, in order, each with the mean NLL over its seeds."""
     together: dict[str, list[Trial]] = {}
     for trial in trials:
-        together.setdefault(json.dumps(_unseeded(trial.point), sort_keys=True), []).append(trial)
+        together.setdefault(json.dumps(_drop_seed(trial.point), sort_keys=True), []).append(trial)
     evaluated = []
     for seeded in together.values():
         known = [statuses.get(trial.id, PENDING) for trial in seeded]
         nlls = [nll for each in known if (nll := each.nll()) is not None and not each.pruned]
         mean = float(np.mean(nlls)) if len(nlls) == len(known) else None
-        evaluated.append(Evaluated(_unseeded(seeded[0].point), mean))
+        evaluated.append(EvaluatedPoint(_drop_seed(seeded[0].point), mean))
     return evaluated
 
 
-def ask(space: Space, evaluated: Sequence[Evaluated], count: int, seed: int) -> list[Point]:
+def ask(space: Space, evaluated: Sequence[EvaluatedPoint], count: int, seed: int) -> list[Point]:
     """Choose the most promising points by a tree-structured Parzen estimator.
 
     See Bergstra et al. 2011, "Algorithms for hyper-parameter optimization". Points of one round are
@@ -146,7 +148,7 @@ def ask(space: Space, evaluated: Sequence[Evaluated], count: int, seed: int) -> 
 
     >>> from mdncli.sweep.axes import Interval
     >>> space = Space([], {"x": Interval(0.0, 1.0, log=False, whole=False)})
-    >>> known = [Evaluated({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
+    >>> known = [EvaluatedPoint({"x": str(x / 40)}, abs(x / 40 - 0.7)) for x in range(41)]
     >>> [0.55 < float(point["x"]) < 0.85 for point in ask(space, known, 3, 1)]
     [True, True, True]
     """
@@ -163,7 +165,7 @@ def ask(space: Space, evaluated: Sequence[Evaluated], count: int, seed: int) -> 
             )
             study = optuna.create_study(sampler=sampler)
             for each in evaluated:
-                study.add_trial(_frozen(space, distributions, each))
+                study.add_trial(_to_optuna_trial(space, distributions, each))
             return [_point(space, study.ask(distributions).params) for _ in range(count)]
     finally:
         optuna.logging.set_verbosity(before)
@@ -194,7 +196,9 @@ def _distributions(space: Space) -> dict[str, BaseDistribution]:
     return known
 
 
-def _frozen(space: Space, distributions: dict[str, BaseDistribution], evaluated: Evaluated) -> Any:
+def _to_optuna_trial(
+    space: Space, distributions: dict[str, BaseDistribution], evaluated: EvaluatedPoint
+) -> Any:
     from optuna.trial import TrialState, create_trial
 
     params: dict[str, Any] = {}
@@ -216,7 +220,7 @@ def _point(space: Space, params: Mapping[str, Any]) -> Point:
     chosen: dict[str, str] = {}
     for place, factor in enumerate(space.factors):
         chosen |= factor[params[_name(place)]]
-    return chosen | {key: each.spelled(params[key]) for key, each in space.intervals.items()}
+    return chosen | {key: each.format(params[key]) for key, each in space.intervals.items()}
 
 
 def _is_ordered(factor: Sequence[Point]) -> bool:
@@ -234,5 +238,5 @@ def _name(place: int) -> str:
     return f"factor {place}"
 
 
-def _unseeded(point: Point) -> dict[str, str]:
+def _drop_seed(point: Point) -> dict[str, str]:
     return {key: text for key, text in point.items() if key != REPEATED}

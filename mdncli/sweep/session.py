@@ -14,15 +14,15 @@ from mdncli.events import Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import Driver, Tally
-from mdncli.sweep.executors import opened
+from mdncli.sweep.executors import open_executor
 from mdncli.sweep.executors.base import Executor, ExecutorContext
 from mdncli.sweep.folder import PENDING, SweepFolder, TrialStatus
 from mdncli.sweep.forecast import Forecast, forecast
-from mdncli.sweep.request import Request
+from mdncli.sweep.request import SweepRequest
 from mdncli.sweep.result import SweepResult
 from mdncli.sweep.rounds import Rounds
-from mdncli.sweep.scripts import SCRIPTS, Part
-from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, stacked
+from mdncli.sweep.scripts import SCRIPTS, SweepShare
+from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, build_stacks
 from mdncli.sweep.trials import Trial
 from mdncli.wording import counted
 
@@ -47,7 +47,7 @@ class Session:
 
     folder: RunFolder
     library: Library
-    request: Request
+    request: SweepRequest
     listener: Listener
     client: Client | None = None
 
@@ -65,7 +65,7 @@ class Session:
         }
 
 
-def foreseen(session: Session, trials: Sequence[Trial], wanted: int) -> Forecast:
+def forecast_session(session: Session, trials: Sequence[Trial], wanted: int) -> Forecast:
     """Forecast the remaining work.
 
     Args:
@@ -86,9 +86,9 @@ def train(session: Session, stop: Stop) -> SweepResult:
     trials = sweep_folder.trials()
     rounds = Rounds(sweep_folder, trials)
     tally = Tally(session.statuses(trials))
-    with interrupts.breakable():
+    with interrupts.allow_stop():
         pending = _pending(sweep_folder, trials, tally.statuses, session.library)
-    if not pending and rounds.wanted == len(trials):
+    if not pending and rounds.trial_count == len(trials):
         session.listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
             return SweepResult(folder, trials, tally, folder.read_json(folder.result)["seconds"])
@@ -99,26 +99,26 @@ def train(session: Session, stop: Stop) -> SweepResult:
     folder.result.unlink(missing_ok=True)
     folder.write_status("running", 0)
     driver = Driver(
-        trials, tally, session.listener, stop, request.most_failures, wanted=rounds.wanted
+        trials, tally, session.listener, stop, request.most_failures, wanted=rounds.trial_count
     )
     try:
         with _executor(session, driver, pending, rounds, stop) as executor:
             stacks = _stacks(session, rounds, tally, executor.workers)
             driver.run(executor, lambda: next(stacks, []))
     except BaseException as error:
-        _leave(folder, error)
+        _mark_unfinished(folder, error)
         raise
     seconds = time.monotonic() - started
     if tally.signal is not None:
-        _leave(folder, None)
+        _mark_unfinished(folder, None)
         raise InterruptedRunError(
-            f"interrupted, {tally.completed} of {rounds.wanted} trials are complete",
+            f"interrupted, {tally.completed} of {rounds.trial_count} trials are complete",
             hint=f"continue with the same command, or mdn sweep --resume {folder.path}",
             signal=tally.signal,
         )
     if tally.given_up:
-        _leave(folder, None)
-        left = rounds.wanted - tally.completed - tally.failed
+        _mark_unfinished(folder, None)
+        left = rounds.trial_count - tally.completed - tally.failed
         session.listener(
             Note(f"gave up, {counted(left, 'trial')} left: mdn sweep --resume {folder.path}")
         )
@@ -137,28 +137,32 @@ def _stacks(
     trackers = session.request.track
     if not rounds.one_by_one:
         pending = _pending(session.sweep_folder, rounds.trials, tally.statuses, session.library)
-        yield stacked(session.folder.id, pending, workers, trackers=trackers)
+        yield build_stacks(session.folder.id, pending, workers, trackers=trackers)
         return
     for trials, bars in rounds.run(tally.statuses):
         if pending := _pending(session.sweep_folder, trials, tally.statuses, session.library):
-            yield stacked(session.folder.id, pending, workers, bars, trackers)
+            yield build_stacks(session.folder.id, pending, workers, bars, trackers)
 
 
 def _executor(
     session: Session, driver: Driver, pending: Sequence[PendingTrial], rounds: Rounds, stop: Stop
 ) -> Executor:
     """Open the executor; to be closed at the end."""
-    name, workers = _chosen(session, pending, rounds)
-    return opened(name, ExecutorContext(session.folder, workers, driver.hear, stop, session.client))
+    name, workers = _choose_executor(session, pending, rounds)
+    return open_executor(
+        name, ExecutorContext(session.folder, workers, driver.hear, stop, session.client)
+    )
 
 
-def _chosen(session: Session, pending: Sequence[PendingTrial], rounds: Rounds) -> tuple[str, int]:
+def _choose_executor(
+    session: Session, pending: Sequence[PendingTrial], rounds: Rounds
+) -> tuple[str, int]:
     """Choose a key of `EXECUTORS`, and the number of its workers."""
     if not pending and not rounds.one_by_one:
         return "inline", 1
     if session.client is not None:
         return "dask", 1
-    later = rounds.wanted - len(rounds.trials)
+    later = rounds.trial_count - len(rounds.trials)
     workers = _workers(pending, session.request, later=later, together=rounds.one_by_one)
     return ("processes" if workers > 1 else "inline"), workers
 
@@ -181,7 +185,11 @@ def _pending(
 
 
 def _workers(
-    pending: Sequence[PendingTrial], request: Request, *, later: int = 0, together: bool = False
+    pending: Sequence[PendingTrial],
+    request: SweepRequest,
+    *,
+    later: int = 0,
+    together: bool = False,
 ) -> int:
     """Number of processes: one for each core, if there is enough work.
 
@@ -202,10 +210,10 @@ def _workers(
     cores = max(1, len(machine.cores()) // threads)
     first = min((each.trial.round for each in pending), default=0)
     at_once = [each for each in pending if not together or each.trial.round == first]
-    return max(1, min(cores, len(stacked("", at_once, cores))))
+    return max(1, min(cores, len(build_stacks("", at_once, cores))))
 
 
-def _leave(folder: RunFolder, error: BaseException | None) -> None:
+def _mark_unfinished(folder: RunFolder, error: BaseException | None) -> None:
     """Set the status of the sweep when training ends before all trials are done."""
     failed = isinstance(error, Exception)
     with contextlib.suppress(MdnError, OSError):
@@ -222,26 +230,26 @@ def script(session: Session) -> list[str]:
     folder, request = session.folder, session.request
     assert request.emit is not None
     every = _pending(session.sweep_folder, session.sweep_folder.trials(), {}, session.library)
-    stacks = stacked(folder.id, every, 1)
+    stacks = build_stacks(folder.id, every, 1)
     return SCRIPTS[request.emit](folder, request.workers or len(stacks))
 
 
-def train_part(session: Session) -> SweepResult:
+def train_share(session: Session) -> SweepResult:
     """Train a share of a sweep; the last of all shares to end completes the sweep."""
     started = time.monotonic()
     folder, sweep_folder = session.folder, session.sweep_folder
-    part = Part.of(session.request.part or "")
+    share = SweepShare.of(session.request.part or "")
     trials = sweep_folder.trials()
     # A worker gets about STACKS_EACH stacks, so that a share is about one of them, whatever the
     # statuses of the trials.
-    cuts = max(1, part.parts // STACKS_EACH)
-    every = stacked(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
-    mine = {one.trial.id for stack in part.of_stacks(every) for one in stack.trials}
+    cuts = max(1, share.shares // STACKS_EACH)
+    every = build_stacks(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
+    mine = {one.trial.id for stack in share.of_stacks(every) for one in stack.trials}
     own = [trial for trial in trials if trial.id in mine]
     tally = Tally(session.statuses(own))
     rounds = Rounds(sweep_folder, own)
     pending = _pending(sweep_folder, own, tally.statuses, session.library)
-    with interrupts.noting() as stop:
+    with interrupts.note_stop() as stop:
         driver = Driver(own, tally, session.listener, stop, session.request.most_failures)
         with _executor(session, driver, pending, rounds, stop) as executor:
             stacks = _stacks(session, rounds, tally, executor.workers)
@@ -255,6 +263,6 @@ def train_part(session: Session) -> SweepResult:
     # The last share finds all done; of two at once only one gets the lock.
     if all(status.state != "pending" for status in session.statuses(trials).values()):
         whole = Session(folder, session.library, session.request, ignore)
-        with contextlib.suppress(RunLockedError), interrupts.noting() as stop, folder.locked():
+        with contextlib.suppress(RunLockedError), interrupts.note_stop() as stop, folder.locked():
             train(whole, stop)
     return SweepResult(folder, own, tally, time.monotonic() - started)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from mdncli.config import FileData, clip, fields, synthetic_data, written
+from mdncli.config import FileData, clip, fields, synthetic_data, to_yaml
 from mdncli.config.overrides import OVERRIDE
 from mdncli.data.synthetic import DATASETS
 from mdncli.errors import ConfigError, UsageError
-from mdncli.store import parsed
+from mdncli.store import parse_json
 from mdncli.sweep.axes import Axis, Interval, Values, kind_of, read
 
 Point = Mapping[str, str]
@@ -53,17 +53,17 @@ class Space:
     @property
     def keys(self) -> list[str]:
         """Varying key paths, in the given order."""
-        listed = (key for factor in self.factors for point in factor for key in point)
-        return [*dict.fromkeys([*listed, *self.intervals])]
+        named = (key for factor in self.factors for point in factor for key in point)
+        return [*dict.fromkeys([*named, *self.intervals])]
 
     def first(self) -> dict[str, str]:
         """Point of all first alternatives and lower ends."""
         firsts = [factor[0] for factor in self.factors]
-        return _joined(firsts) | {k: each.spelled(each.low) for k, each in self.intervals.items()}
+        return _merge(firsts) | {k: each.format(each.low) for k, each in self.intervals.items()}
 
     def to_json(self) -> dict[str, Any]:
         """The space as JSON."""
-        factors = [[dict(part) for part in factor] for factor in self.factors]
+        factors = [[dict(alternative) for alternative in factor] for factor in self.factors]
         return {
             "factors": factors,
             "intervals": {key: asdict(each) for key, each in self.intervals.items()},
@@ -86,7 +86,7 @@ class Space:
     def grid(self) -> Iterator[dict[str, str]]:
         """All combinations; the last key varies fastest."""
         for parts in itertools.product(*self.factors):
-            yield _joined(parts)
+            yield _merge(parts)
 
     def random(self, count: int, random: np.random.Generator) -> Iterator[dict[str, str]]:
         """Random points, each with every seed, so that comparisons are paired."""
@@ -98,24 +98,26 @@ class Space:
 
     def repeats(self) -> tuple[Space, Space]:
         """Split the space into keys that define points, and seeds that repeat them."""
-        again = [f for f in self.factors if all(set(part) == {REPEATED} for part in f)]
+        again = [
+            f for f in self.factors if all(set(alternative) == {REPEATED} for alternative in f)
+        ]
         rest = [f for f in self.factors if not any(f is other for other in again)]
         return Space(rest, self.intervals), Space(again)
 
     def draw(self, random: np.random.Generator) -> dict[str, str]:
         """Draw one point, with all alternatives equally likely."""
         parts = [factor[int(random.integers(len(factor)))] for factor in self.factors]
-        return _joined(parts) | {key: i.draw(random) for key, i in self.intervals.items()}
+        return _merge(parts) | {key: i.draw(random) for key, i in self.intervals.items()}
 
 
-def _joined(parts: Sequence[Point]) -> dict[str, str]:
-    return {key: text for part in parts for key, text in part.items()}
+def _merge(points: Sequence[Point]) -> dict[str, str]:
+    return {key: text for point in points for key, text in point.items()}
 
 
-def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
+def divide_overrides(overrides: Sequence[str]) -> tuple[list[str], Space]:
     """Split overrides into those that set one value, and the space spanned by the others.
 
-    >>> plain, space = divided(["model.mixtures=2,5", "train.steps=100", "seed=0..9"])
+    >>> plain, space = divide_overrides(["model.mixtures=2,5", "train.steps=100", "seed=0..9"])
     >>> plain, space.keys, len(space)
     (['train.steps=100'], ['model.mixtures', 'seed'], 20)
     """
@@ -139,10 +141,10 @@ def divided(overrides: Sequence[str]) -> tuple[list[str], Space]:
             axes[key] = axis
     if faults:
         raise ConfigError(faults)
-    return plain, spanned(axes)
+    return plain, span(axes)
 
 
-def spanned(axes: Mapping[str, Axis]) -> Space:
+def span(axes: Mapping[str, Axis]) -> Space:
     """Space of some axes that vary independently."""
     factors = [[{k: text} for text in a.texts] for k, a in axes.items() if isinstance(a, Values)]
     return Space(factors, {k: a for k, a in axes.items() if isinstance(a, Interval)})
@@ -161,7 +163,7 @@ def kind_of_key(key: str) -> Any:
     return "other"
 
 
-def beside(one: Space, other: Space) -> Space:
+def multiply(one: Space, other: Space) -> Space:
     """Product of two spaces.
 
     Raises:
@@ -175,7 +177,7 @@ def beside(one: Space, other: Space) -> Space:
 # ------------------------------------------------------------------------------ lists of trials
 
 
-def listed(text: str, label: str) -> list[Point]:
+def parse_points(text: str, label: str) -> list[Point]:
     r"""Points of a list: JSON Lines, a JSON list, or CSV with a column for each key.
 
     Args:
@@ -185,9 +187,9 @@ def listed(text: str, label: str) -> list[Point]:
     Raises:
         ConfigError: it is invalid.
 
-    >>> listed('{"model.mixtures": 5}\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
+    >>> parse_points('{"model.mixtures": 5}\n{"model": {"hidden": [8, 8]}}', "t.jsonl")
     [{'model.mixtures': '5'}, {'model.hidden': '[8, 8]'}]
-    >>> listed("seed,model.mixtures\n1,5\n2,\n", "t.csv")
+    >>> parse_points("seed,model.mixtures\n1,5\n2,\n", "t.csv")
     [{'seed': '1', 'model.mixtures': '5'}, {'seed': '2'}]
     """
     start = text.lstrip()[:1]
@@ -209,30 +211,30 @@ def _json_points(text: str, label: str) -> list[Point]:
         if not line.strip():
             continue
         try:
-            found = parsed(line.encode(errors="surrogatepass"))
+            found = parse_json(line.encode(errors="surrogatepass"))
         except ValueError:
             what = "is not valid JSON; write an object a line"
             raise ConfigError([f"{label}:{number}: {what}"]) from None
         rows += [(at, row) for at, row in enumerate(found, 1)] if whole else [(number, found)]
     if wrong := [number for number, row in rows if not isinstance(row, dict)]:
         raise ConfigError([f"{label}:{wrong[0]}: is no object of keys and values"])
-    return [dict(_flat(row)) for _, row in rows]
+    return [dict(_flatten(row)) for _, row in rows]
 
 
-def _flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+def _flatten(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
     for key, value in row.items():
         if isinstance(value, dict) and key != "transform":
-            yield from _flat(value, f"{above}{key}.")
+            yield from _flatten(value, f"{above}{key}.")
         else:
             yield f"{above}{key}", "null" if value is None else _text(value)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        return written(tuple(value))
+        return to_yaml(tuple(value))
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value) if isinstance(value, str | int) else written(value)
+    return str(value) if isinstance(value, str | int) else to_yaml(value)
 
 
 def _csv_points(text: str, label: str) -> list[Point]:
@@ -256,7 +258,7 @@ def read_list(path: str) -> list[Point]:
     import sys
 
     if path == "-":
-        return listed(sys.stdin.read(LIST_LIMIT), "standard input")
+        return parse_points(sys.stdin.read(LIST_LIMIT), "standard input")
     try:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read(LIST_LIMIT + 1)
@@ -266,4 +268,4 @@ def read_list(path: str) -> list[Point]:
         raise UsageError(f"--list {path}: is no text", hint="save it as UTF-8") from None
     if len(text) > LIST_LIMIT:
         raise UsageError(f"--list {path}: is larger than 64 MiB", hint="give fewer trials")
-    return listed(text, path)
+    return parse_points(text, path)

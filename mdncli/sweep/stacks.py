@@ -81,7 +81,7 @@ class TrialStack:
         """The amount of work, in operations."""
         return sum(one.cost for one in self.trials)
 
-    def parts(self) -> list[TrialStack]:
+    def split(self) -> list[TrialStack]:
         """Each of its trials as a stack of its own."""
         return [replace(self, trials=[one]) for one in self.trials]
 
@@ -114,7 +114,7 @@ def section_of(config: Config) -> str:
     return hashlib.sha256(config.data.model_dump_json().encode()).hexdigest()
 
 
-def stacked(
+def build_stacks(
     sweep: str,
     trials: Sequence[PendingTrial],
     workers: int,

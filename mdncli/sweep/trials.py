@@ -96,7 +96,7 @@ def identity(config: Config, recorded: int = FORMAT) -> str:
     >>> identity(Config(seed=1)) == identity(Config(seed=1, name="other")) != identity(Config())
     True
     """
-    document = configs.as_recorded(config.model_dump(mode="json", exclude={"name"}), recorded)
+    document = configs.drop_later_keys(config.model_dump(mode="json", exclude={"name"}), recorded)
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -161,14 +161,14 @@ def _label(overrides: Mapping[str, Any], keys: Sequence[str]) -> str:
     words = short_keys(keys)
     parts = []
     for key, value in overrides.items():
-        text = Path(value).stem if isinstance(value, str) else _plain(value)
+        text = Path(value).stem if isinstance(value, str) else _label_text(value)
         parts.append(re.sub(r"[^A-Za-z0-9._]+", "_", f"{words[key]}{text}").strip("_"))
     return "-".join(parts)[:LONGEST_LABEL].strip("._-")
 
 
-def _plain(value: Any) -> str:
+def _label_text(value: Any) -> str:
     if isinstance(value, list):
-        return "_".join(map(_plain, value)) or "none"
+        return "_".join(map(_label_text, value)) or "none"
     return f"{value:.6g}".replace("+", "") if isinstance(value, float) else json.dumps(value)
 
 

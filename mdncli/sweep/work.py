@@ -1,4 +1,4 @@
-"""Work of a worker: train a stack and return the status of each trial, without raising."""
+"""Training of a stack by a worker: returns the status of each trial, and never raises."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mdncli.experiment import Assignment, Dataset, Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.folder import PENDING, TrialStatus, status_of
 from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
-from mdncli.trackers import tracked
+from mdncli.trackers import with_trackers
 
 _read: dict[str, Dataset] = {}
 """Cache of the data that this process has read, by `section_of`."""
 
 
 @dataclass(frozen=True)
-class Ended:
+class TrialResult:
     """Status of a trial after training.
 
     Args:
@@ -35,7 +35,7 @@ class Ended:
 
 def train(
     stack: TrialStack, listener: Listener = ignore, stop: Stop = lambda: None
-) -> tuple[list[Ended], int | None]:
+) -> tuple[list[TrialResult], int | None]:
     """Train the trials of a stack.
 
     Args:
@@ -46,7 +46,7 @@ def train(
     Returns:
         Status of each trial, and the signal that stopped the stack, if any.
     """
-    listener = tracked(listener, stack.trackers)
+    listener = with_trackers(listener, stack.trackers)
     statuses: dict[str, TrialStatus] = {}
     signal: int | None = None
     assigned: list[tuple[PendingTrial, Assignment]] = []
@@ -64,7 +64,7 @@ def train(
         except MdnError as error:
             # A signal to all processes also kills the one that reads the data.
             signal = signal or stop()
-            statuses[one.trial.id] = PENDING if signal else _failed(one, str(error))
+            statuses[one.trial.id] = PENDING if signal else _fail(one, str(error))
         else:
             run = RunFolder(one.folder)
             assigned.append((one, Assignment(dataset, run, {"trial": about}, stack.bars)))
@@ -85,14 +85,14 @@ def train(
         _fail_all(assigned, f"internal error: {type(error).__name__}: {error}")
     for one, assignment in assigned:
         statuses.setdefault(one.trial.id, status_of(assignment.run))
-    return [Ended(one.trial.id, statuses[one.trial.id]) for one in stack.trials], signal
+    return [TrialResult(one.trial.id, statuses[one.trial.id]) for one in stack.trials], signal
 
 
 def _dataset(one: PendingTrial) -> Dataset:
     config: Config = one.trial.config
     section = section_of(config)
     if section not in _read:
-        with interrupts.breakable():
+        with interrupts.allow_stop():
             _read[section] = experiment.prepare(config, ignore, one.fingerprints)
     dataset = replace(_read[section], config=config)
     experiment.require_rows(dataset)
@@ -103,16 +103,16 @@ def _fail_all(assigned: Sequence[tuple[PendingTrial, Assignment]], reason: str) 
     """Mark the unfinished runs as failed by an error."""
     for one, assignment in assigned:
         if status_of(assignment.run).state == "pending":
-            _failed(one, reason)
+            _fail(one, reason)
 
 
-def _failed(one: PendingTrial, reason: str) -> TrialStatus:
+def _fail(one: PendingTrial, reason: str) -> TrialStatus:
     mark_failed(RunFolder(one.folder), reason)
     return TrialStatus("failed", {}, reason)
 
 
 def mark_failed(run: RunFolder, reason: str) -> None:
     """Write the status `failed` into the folder of a trial, if it is writable."""
-    with contextlib.suppress(MdnError), store.writing(run.path):
+    with contextlib.suppress(MdnError), store.errors_with_path(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
         run.write_status("failed", 0, reason)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from mdncli.errors import UsageError
-from mdncli.events import Listener, fanned_out
+from mdncli.events import Listener, fan_out
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def require(names: Sequence[str]) -> None:
             raise UsageError(f"--track {name}: no such tracker", hint=hint)
 
 
-def tracked(listener: Listener, names: Sequence[str]) -> Listener:
+def with_trackers(listener: Listener, names: Sequence[str]) -> Listener:
     """Listener that also sends its events to trackers; a failing tracker stops nothing else.
 
     Args:
@@ -69,4 +69,4 @@ def tracked(listener: Listener, names: Sequence[str]) -> Listener:
     require(names)
     if not names:
         return listener
-    return fanned_out(listener, {f"--track {name}": TRACKERS[name].load()() for name in names})
+    return fan_out(listener, {f"--track {name}": TRACKERS[name].load()() for name in names})

@@ -37,7 +37,7 @@ def _hear(event: Event) -> None:
 
 
 def _append(path: Path, text: str) -> None:
-    with store.writing(path), path.open("ab") as file:
+    with store.errors_with_path(path), path.open("ab") as file:
         file.write(text.encode())
 
 

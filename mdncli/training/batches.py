@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mdncli.data.streams import stream
 from mdncli.training.capture import Cursor, to_device
-from mdncli.training.layout import aligned
+from mdncli.training.layout import align
 from mdncli.training.plan import Replica, steps_per_epoch
 
 WINDOW_STEPS = 64
@@ -37,13 +37,13 @@ def rows_per_step(rows: int, batch_size: int | None) -> int:
     return rows if batch_size is None else min(rows, batch_size)
 
 
-class Order:
+class RowOrder:
     """Row order of one replica: a stateless function of its seed, member and the step.
 
     Rows are shuffled anew in every epoch, all orders being equally likely; those left over after
     its last whole batch are not seen in it.
 
-    >>> order = Order(Replica(seed=3), rows=10, batch_size=4)
+    >>> order = RowOrder(Replica(seed=3), rows=10, batch_size=4)
     >>> order.steps_per_epoch, order.batches(first=7, count=2).shape
     (2, (2, 4))
     """
@@ -62,17 +62,17 @@ class Order:
         """Rows of the steps `first`, `first + 1`, ..., (count, batch)."""
         if self.batch == self.rows:
             return np.broadcast_to(np.arange(self.rows), (count, self.rows))
-        parts: list[Indices] = []
+        orders: list[Indices] = []
         last = first + count
         while first < last:
             epoch, position = divmod(first, self.steps_per_epoch)
             some = min(last - first, self.steps_per_epoch - position)
             cut = slice(position * self.batch, (position + some) * self.batch)
-            parts.append(self._shuffled(epoch)[cut].reshape(some, self.batch))
+            orders.append(self._shuffle(epoch)[cut].reshape(some, self.batch))
             first += some
-        return np.concatenate(parts)
+        return np.concatenate(orders)
 
-    def _shuffled(self, epoch: int) -> Indices | _BucketShuffle:
+    def _shuffle(self, epoch: int) -> Indices | _BucketShuffle:
         """Row order of an epoch."""
         group, offset = divmod(epoch, self._epochs)
         if group != self._group:
@@ -118,7 +118,7 @@ class _BucketShuffle:
         return self._order[cut]
 
 
-Block = tuple[Tensor, Tensor, Tensor]
+BatchBlock = tuple[Tensor, Tensor, Tensor]
 """Rows for some replicas: x (R, d, rows), y (R, 1, D, rows), weight (R, 1, rows)."""
 
 
@@ -131,7 +131,7 @@ class Batches:
     Args:
         data: per replica, the training inputs (d, n) and targets (D, n).
         orders: per replica, its order.
-        parts: slices of the replicas that are computed together; each gets its own blocks.
+        groups: slices of the replicas that are computed together; each gets its own blocks.
         blocks: number of blocks that a batch is cut into.
         length: rows of a block, padding included.
         device: where the batches go.
@@ -141,8 +141,8 @@ class Batches:
     def __init__(
         self,
         data: Sequence[tuple[Tensor, Tensor]],
-        orders: Sequence[Order],
-        parts: Sequence[slice],
+        orders: Sequence[RowOrder],
+        groups: Sequence[slice],
         blocks: int,
         length: int,
         device: torch.device,
@@ -153,13 +153,14 @@ class Batches:
         self._data = data
         self._full = all(order.batch == order.rows for order in orders)
         rows, count = blocks * length, len(orders)
-        values = count * rows * sum(part.shape[0] for part in data[0])
+        values = count * rows * sum(array.shape[0] for array in data[0])
         most = min(WINDOW_STEPS, WINDOW_VALUES[device.type] // values)
         self._steps = 1 if self._full else max(1, most)
         self._window, self._offset = -1, 0
         self._indices = np.zeros((self._steps, count, rows), np.int64)
         self._x, self._y = (
-            torch.empty(self._steps, count, part.shape[0], rows, device=device) for part in data[0]
+            torch.empty(self._steps, count, array.shape[0], rows, device=device)
+            for array in data[0]
         )
         self._cursor = Cursor([self._x, self._y]) if static and not self._full else None
         where = (self._x, self._y) if self._cursor is None else self._cursor.now
@@ -171,8 +172,8 @@ class Batches:
         # Views are made once: cutting a tensor costs as much as adding two small ones.
         self._views = [
             [
-                [(x[part, :, cut], y[part, None, :, cut], weight[part, :, cut]) for cut in cuts]
-                for part in parts
+                [(x[group, :, cut], y[group, None, :, cut], weight[group, :, cut]) for cut in cuts]
+                for group in groups
             ]
             for x, y in zip(*where, strict=True)
         ]
@@ -186,8 +187,8 @@ class Batches:
             if self._cursor is not None:
                 self._cursor.move(self._offset)
 
-    def blocks(self) -> list[list[Block]]:
-        """Batch of the step sought: for each part, its blocks."""
+    def blocks(self) -> list[list[BatchBlock]]:
+        """Batch of the step sought: for each group, its blocks."""
         if self._cursor is None:
             return self._views[self._offset]
         self._cursor.read()
@@ -203,11 +204,11 @@ class Batches:
             chosen = to_device(
                 torch.from_numpy(np.ascontiguousarray(self._indices[:, lo:hi])), x.device
             )
-            self._x[:, lo:hi] = _gathered(x, chosen)
-            self._y[:, lo:hi] = _gathered(y, chosen)
+            self._x[:, lo:hi] = _gather_rows(x, chosen)
+            self._y[:, lo:hi] = _gather_rows(y, chosen)
 
 
-def _gathered(source: Tensor, rows: Tensor) -> Tensor:
+def _gather_rows(source: Tensor, rows: Tensor) -> Tensor:
     """Rows of (features, n) by their indices (steps, R, rows): (steps, R, features, rows)."""
     if source.is_contiguous():
         return source.index_select(1, rows.view(-1)).view(-1, *rows.shape).permute(1, 2, 0, 3)
@@ -232,17 +233,17 @@ def padded_blocks(total: int, largest: int) -> tuple[int, int]:
     ((1, 1024), (2, 1504))
     """
     count = -(-total // largest)
-    length = aligned(-(-total // count))
+    length = align(-(-total // count))
     return -(-total // length), length
 
 
-def all_rows(x: Tensor, y: Tensor, blocks: int, length: int) -> list[Block]:
+def all_rows(x: Tensor, y: Tensor, blocks: int, length: int) -> list[BatchBlock]:
     """All rows of a dataset, (d, n) and (D, n), as blocks for any replica, weighted for a mean."""
     rows = x.shape[1]
-    parts: list[Block] = []
+    whole: list[BatchBlock] = []
     for start in range(0, blocks * length, length):
         index = torch.arange(start, start + length, device=x.device)
         weight = torch.where(index < rows, 1 / rows, 0.0)
         index.clamp_(max=rows - 1)
-        parts.append((x[:, index][None], y[None, None, :, index], weight[None, None]))
-    return parts
+        whole.append((x[:, index][None], y[None, None, :, index], weight[None, None]))
+    return whole

@@ -23,7 +23,7 @@ _WARM_UP = 3
 
 
 def eager(step: Step) -> Step:
-    """Capture nothing, but use static buffers: for tests, and where parts of a step are timed."""
+    """Capture nothing, but use static buffers: for tests, and where phases of a step are timed."""
     return step
 
 

@@ -34,7 +34,7 @@ class Diagonal:
     def __init__(self, head: Head, raw: Tensor, arena: Arena) -> None:
         replicas, _, rows = raw.shape
         k, d = head.mixtures, head.targets
-        _, location, raw_scale, off_diagonal = head.parts()
+        _, location, raw_scale, off_diagonal = head.slices()
 
         def view(part: slice, each: int) -> Tensor:
             return raw[:, part].view(replicas, k, each, rows)
@@ -98,7 +98,7 @@ class Diagonal:
             slope.mul_(shrink.pow_(3))
 
 
-class Single(Diagonal):
+class SingleTarget(Diagonal):
     """Components of a single target, whose densities are divided by the scale at the end.
 
     That saves its logarithm, which takes longer than all else here.
@@ -192,5 +192,5 @@ COVARIANCES: dict[str, type[Diagonal]] = {
 
 def components_of(head: Head, raw: Tensor, arena: Arena) -> Diagonal:
     """Components of a head, bound to raw outputs (R, P, N)."""
-    kind = Single if head.targets == 1 else COVARIANCES[head.covariance]
+    kind = SingleTarget if head.targets == 1 else COVARIANCES[head.covariance]
     return kind(head, raw, arena)

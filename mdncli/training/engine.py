@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor
 from mdncli.network import Network
 from mdncli.training.activations import ACTIVATIONS, warm_up_kernels
 from mdncli.training.batches import (
+    BatchBlock,
     Batches,
-    Block,
-    Order,
+    RowOrder,
     all_rows,
     equal_runs,
     padded_blocks,
@@ -26,12 +25,12 @@ from mdncli.training.batches import (
 from mdncli.training.buffers import Arena
 from mdncli.training.capture import Capture
 from mdncli.training.layout import Layout
-from mdncli.training.noise import DropoutAndNoise, Keys
+from mdncli.training.noise import DropoutAndNoise, HashKeys
 from mdncli.training.objectives import bind
 from mdncli.training.objectives.base import BoundObjective
 from mdncli.training.objectives.likelihood import mean_nll
 from mdncli.training.optimizers import OPTIMIZERS, clip_
-from mdncli.training.plan import Replica, StackPlan, TrainingData
+from mdncli.training.plan import AnyArray, Replica, StackPlan, TrainingData
 from mdncli.training.profiling import Profiler
 from mdncli.training.schedule import Schedule
 from mdncli.training.trunk import Trunk
@@ -43,7 +42,6 @@ _TILE_VALUES = 1 << 18
 """Most activations of a layer of the replicas that are computed together: they fit the CPU's cache.
 """
 
-Array = NDArray[Any]
 
 _without_warnings = np.errstate(all="ignore")
 """numpy would warn of the products of a replica that diverges; its NLL reports it."""
@@ -55,7 +53,7 @@ def replicas_together(network: Network, rows: int) -> int:
     return max(1, _TILE_VALUES // (widest * rows))
 
 
-class Datasets:
+class DeviceDatasets:
     """Datasets of a stack, on its device.
 
     Attributes:
@@ -101,17 +99,17 @@ class Engine:
             `rollbacks`, the number of each one's rollbacks, the last of them at `rolled.step`.
         capture: wraps the step function, e.g. as a CUDA graph, which then works on static buffers;
             None where a step needs none.
-        profiler: counts the time of each part of a step.
+        profiler: counts the time of each phase of a step.
         backend: matrix-multiplication backend, a key of `mdncli.training.matmul.BACKENDS`.
     """
 
     def __init__(
         self,
         plan: StackPlan,
-        data: Datasets,
+        data: DeviceDatasets,
         replicas: Sequence[Replica],
         step: int,
-        arrays: Mapping[str, Array],
+        arrays: Mapping[str, AnyArray],
         capture: Capture | None = None,
         profiler: Profiler | None = None,
         backend: str = "torch",
@@ -132,7 +130,9 @@ class Engine:
         self._gradient = torch.zeros_like(self._weights)
         self._move = torch.zeros_like(self._weights)
         layout = Layout(plan.network)
-        self._decayed = [*zip(*map(layout.decayed, (self._weights, self._gradient)), strict=True)]
+        self._decayed = [
+            *zip(*map(layout.decayed_parameters, (self._weights, self._gradient)), strict=True)
+        ]
         clip = plan.gradient_clip
         self._clip = None if clip is None else torch.tensor(clip, device=data.device)
         self._static = capture is not None
@@ -141,7 +141,7 @@ class Engine:
         self._keys = None
         if any(replica.has_noise for replica in replicas):
             hidden = len(plan.network.hidden)
-            self._keys = Keys(replicas, hidden, data.device, static=self._static)
+            self._keys = HashKeys(replicas, hidden, data.device, static=self._static)
         self._backend = backend
         warm_up_kernels()
         arena = Arena(data.device)
@@ -232,7 +232,7 @@ class Engine:
         orders = [order for batches, _ in self._groups for order in batches.orders]
         return np.array([self.step / order.steps_per_epoch for order in orders])
 
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, AnyArray]:
         """Copies of all arrays that steps change, each with a leading R."""
         tensors = {"train.nll": self._nll, "weights": self._weights, "best.weights": self._best}
         if self._average is not None:
@@ -240,7 +240,7 @@ class Engine:
         tensors |= {f"moment.{name}": values for name, values in self._moments.items()}
         return {name: values.cpu().numpy().copy() for name, values in tensors.items()}
 
-    def _make_groups(self, data: Datasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
+    def _make_groups(self, data: DeviceDatasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
         """Replicas with equal padded batch sizes, cut into tiles."""
         batch_size = self._plan.batch_size
         cuts = [data.blocks(replica, batch_size) for replica in self._replicas]
@@ -249,7 +249,7 @@ class Engine:
             members = self._replicas[lo:hi]
             sources = [data.training[replica.data] for replica in members]
             orders = [
-                Order(replica, x.shape[1], batch_size)
+                RowOrder(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
             tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._weights, self._keys)
@@ -258,9 +258,11 @@ class Engine:
             groups.append((batches, tiles))
         return groups
 
-    def _make_validations(self, data: Datasets, arena: Arena) -> list[tuple[_Tile, list[Block]]]:
+    def _make_validations(
+        self, data: DeviceDatasets, arena: Arena
+    ) -> list[tuple[_Tile, list[BatchBlock]]]:
         """Replicas that share validation rows, cut into tiles, with those rows."""
-        validations: list[tuple[_Tile, list[Block]]] = []
+        validations: list[tuple[_Tile, list[BatchBlock]]] = []
         for lo, hi in equal_runs([replica.data for replica in self._replicas]):
             x, y = data.validation[self._replicas[lo].data]
             if x.shape[1]:
@@ -277,7 +279,7 @@ class Engine:
         rows: int,
         arena: Arena,
         values: Tensor,
-        keys: Keys | None = None,
+        keys: HashKeys | None = None,
     ) -> list[_Tile]:
         """Tiles of replicas `lo` to `hi`, of about one size, whose activations fit the cache."""
         network = self._plan.network
@@ -311,8 +313,8 @@ class _Tile:
     nll: Tensor
     noise: DropoutAndNoise | None
 
-    def accumulate_gradient(self, blocks: Sequence[Block]) -> None:
-        """Add the NLL of a batch to these replicas' sums, and write their part of the gradient."""
+    def accumulate_gradient(self, blocks: Sequence[BatchBlock]) -> None:
+        """Add the NLL of a batch to these replicas' sums, and write their share of the gradient."""
         for index, (x, y, weight) in enumerate(blocks):
             if self.noise is not None:
                 x, y = self.noise.apply(index, x, y)
@@ -320,7 +322,7 @@ class _Tile:
             self.objective.gradient(y, weight, self.nll)
             self.trunk.backward(x, add=index > 0)
 
-    def accumulate_nll(self, blocks: Sequence[Block], nll: Tensor) -> None:
+    def accumulate_nll(self, blocks: Sequence[BatchBlock], nll: Tensor) -> None:
         """Add the NLL of these replicas, on rows that they share, to `nll`."""
         for x, y, weight in blocks:
             self.trunk.forward(x.expand(self.stop - self.start, -1, -1))

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mdncli.density.arrays import Single
 from mdncli.network import Network
 
 _ALIGNMENT = 32
@@ -27,13 +27,11 @@ _LANES = 16
 _MOST_PADDING = 1 / 6
 """Most padded units of a layer, as a share of its own."""
 
-Array = NDArray[np.float32]
 
-
-def aligned(count: int) -> int:
+def align(count: int) -> int:
     """Next multiple of the alignment.
 
-    >>> aligned(32), aligned(33)
+    >>> align(32), align(33)
     (32, 64)
     """
     return -(-count // _ALIGNMENT) * _ALIGNMENT
@@ -84,7 +82,7 @@ class Layout:
             into = wide
         self.parameters = sum(out * (into + 1) for out, into, _ in self._shapes)
         """Number of values of one replica, those of padded units included."""
-        self.size = aligned(self.parameters)
+        self.size = align(self.parameters)
 
     def layers(self, flat: Tensor) -> list[LayerParameters]:
         """Views of flat storage (R, size) as the weight and bias of every layer."""
@@ -104,7 +102,7 @@ class Layout:
             start = stop
         return layers
 
-    def decayed(self, flat: Tensor) -> list[Tensor]:
+    def decayed_parameters(self, flat: Tensor) -> list[Tensor]:
         """Views of the parameters that weight decay applies to, (R, ...).
 
         These are the weights of hidden layers, which make a function rough. Biases and the last
@@ -118,20 +116,20 @@ class Layout:
             start += out * (into + 1)
         return parts
 
-    def named(self, flat: Array) -> dict[str, Array]:
+    def by_name(self, flat: Single) -> dict[str, Single]:
         """Copies of the parameters in flat storage (R, size), by name, each with a leading R."""
         return {name: values.copy() for name, values in self._views(flat).items()}
 
-    def flat(self, named: Mapping[str, Array]) -> Array:
+    def flat(self, named: Mapping[str, Single]) -> Single:
         """Flat row, (size,), of one replica's parameters."""
         rows = np.zeros((1, self.size), np.float32)
         for name, view in self._views(rows).items():
             view[0] = named[name]
         return rows[0]
 
-    def _views(self, flat: Array) -> dict[str, Array]:
+    def _views(self, flat: Single) -> dict[str, Single]:
         """Views of the parameters without padding, by name, each with a leading R."""
-        views: dict[str, Array] = {}
+        views: dict[str, Single] = {}
         start = 0
         for index, (out, into, transposed) in enumerate(self._shapes):
             real_out, real_into = self.network.layers[index]

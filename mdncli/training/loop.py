@@ -16,9 +16,9 @@ from mdncli.network import forward
 from mdncli.training import reseeding
 from mdncli.training.capture import CAPTURES, Capture, eager
 from mdncli.training.devices import memory_errors
-from mdncli.training.engine import Datasets, Engine
+from mdncli.training.engine import DeviceDatasets, Engine
 from mdncli.training.layout import Layout
-from mdncli.training.memory import Share, stack_bytes
+from mdncli.training.memory import StackShare, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -37,8 +37,8 @@ from mdncli.training.state import (
     DIVERGED,
     STOPPED,
     TRAINING,
-    Array,
-    State,
+    AnyArray,
+    StackState,
     check_state,
     initial_state,
     weight_names,
@@ -59,7 +59,7 @@ _SEARCHED_ROWS = 4096
 _NUMPY_THREADS = 2
 """Most threads of torch that a single one of numpy was measured to be as fast as."""
 
-_Replaced = dict[int, list[Array]]
+_Replaced = dict[int, list[AnyArray]]
 """Position of a replica -> its new parameters, and a mask of those that differ from the old."""
 
 
@@ -80,7 +80,7 @@ class Stack:
         threads: number of CPU threads, which torch then uses in the whole process.
         state: state to continue from, as `state` returned it for these replicas; None to begin.
         capture: wraps the step function, e.g. as a CUDA graph; None for the device's default.
-        profiler: counts the time of each part of a step, which is then not captured.
+        profiler: counts the time of each phase of a step, which is then not captured.
 
     Raises:
         ValueError: the state does not fit these replicas, or the loss does not fit the head.
@@ -107,7 +107,7 @@ class Stack:
         *,
         device: str = "cpu",
         threads: int = 1,
-        state: State | None = None,
+        state: StackState | None = None,
         capture: Capture | None = None,
         profiler: Profiler | None = None,
     ) -> None:
@@ -127,7 +127,7 @@ class Stack:
             profiler.synchronise_with(torch.cuda.synchronize)
         self._needed = partial(_needed_bytes, plan, data, replicas, device)
         with memory_errors(self._needed):
-            self._data = Datasets(data, torch.device(device))
+            self._data = DeviceDatasets(data, torch.device(device))
             if state is None:
                 state = initial_state(plan, data, replicas)
             else:
@@ -172,7 +172,7 @@ class Stack:
         status = np.where(np.isin(self._ids, replicas), STOPPED, TRAINING)
         self._update_replicas(status, np.zeros(len(status), bool), {})
 
-    def state(self, replicas: Sequence[int] | None = None) -> dict[str, Array]:
+    def state(self, replicas: Sequence[int] | None = None) -> dict[str, AnyArray]:
         """Arrays for an exact continuation, by name, each with an entry per replica.
 
         Args:
@@ -191,7 +191,7 @@ class Stack:
 
     def best(self, replicas: Sequence[int] | None = None) -> dict[str, NDArray[np.float32]]:
         """Parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
-        return Layout(self.plan.network).named(self.state(replicas)["best.weights"])
+        return Layout(self.plan.network).by_name(self.state(replicas)["best.weights"])
 
     def _validate(self, engine: Engine, began: float) -> Iterator[StackEvent]:
         ids, step = self._ids, engine.step
@@ -281,7 +281,7 @@ class Stack:
         staying_state = {name: values[staying] for name, values in state.items()}
         self._continue_with(self._ids[staying], staying_state)
 
-    def _continue_with(self, ids: NDArray[np.int64], state: State) -> None:
+    def _continue_with(self, ids: NDArray[np.int64], state: StackState) -> None:
         """Build the engine of the replicas that train on, from arrays in their order."""
         self._ids = ids
         self._waited, self._best_step, self._best_nll, self._rollbacks, self._rolled_step = (
@@ -317,7 +317,7 @@ class Stack:
         at = int(np.argmin(mixture.log_prob(y.T)))
         return int(rows[at]), int(np.argmin(mixture.scale[:, :, at].min(1)))
 
-    def _live_state(self) -> dict[str, Array]:
+    def _live_state(self) -> dict[str, AnyArray]:
         if self.engine is None:
             return {}
         count = len(self._ids)
@@ -339,7 +339,7 @@ def _needed_bytes(
 ) -> int:
     """An upper bound on what a stack takes."""
     rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
-    return stack_bytes(plan, [Share(1, *rows[r.data], r.data) for r in replicas], device)
+    return stack_bytes(plan, [StackShare(1, *rows[r.data], r.data) for r in replicas], device)
 
 
 def _advance(engine: Engine) -> None:

@@ -29,7 +29,7 @@ measured for losses that treat each component by itself."""
 
 
 @dataclass(frozen=True)
-class Share:
+class StackShare:
     """Replicas and rows that one run adds to a stack.
 
     Args:
@@ -45,7 +45,7 @@ class Share:
     data: Hashable
 
 
-def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -> int:
+def stack_bytes(plan: StackPlan, shares: Sequence[StackShare], device: str = "cpu") -> int:
     """Upper bound on the bytes that a stack takes; a third to a half less were measured.
 
     Args:
@@ -57,7 +57,7 @@ def stack_bytes(plan: StackPlan, shares: Sequence[Share], device: str = "cpu") -
     >>> from mdncli.network import Network
     >>> head = Head(mixtures=5, targets=1)
     >>> plan = StackPlan(Network(1, (64, 64), "silu", head.outputs), head, 3000, 128)
-    >>> one, many = (stack_bytes(plan, [Share(5, 2100, 450, 0)] * n) for n in (1, 1000))
+    >>> one, many = (stack_bytes(plan, [StackShare(5, 2100, 450, 0)] * n) for n in (1, 1000))
     >>> one < 100e6, 2e9 < many < 10e9
     (True, True)
     """

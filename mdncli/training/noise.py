@@ -31,7 +31,7 @@ _GOLDEN = 0x9E3779B9
 """Odd constant that spreads the keys of a batch's blocks: 2^32 divided by the golden ratio."""
 
 
-class Keys:
+class HashKeys:
     """Hash keys of the replicas of a stack: two words for each step, layer and purpose.
 
     Args:

@@ -53,7 +53,7 @@ def _adam(
     _fused_adam([target], [gradient], [moments["mean"]], [moments["square"]], [], [count], **_ADAM)
 
 
-def _checked_adam(
+def _public_adam(
     parameters: list[Tensor],
     gradients: list[Tensor],
     means: list[Tensor],
@@ -71,14 +71,14 @@ def _checked_adam(
     adam(*state, foreach=False, fused=True, **options)
 
 
-def _quickest_adam() -> Callable[..., object]:
+def _choose_adam() -> Callable[..., object]:
     """The operator itself, which torch keeps private, or else the public way to it."""
     parameters, gradients, means, squares = ([torch.zeros(1)] for _ in range(4))
     try:
         operator = torch._fused_adam_  # pyright: ignore[reportPrivateImportUsage]
         operator(parameters, gradients, means, squares, [], [torch.ones(())], **_ADAM)
     except (AttributeError, TypeError, RuntimeError):
-        return _checked_adam
+        return _public_adam
     return operator
 
 
@@ -91,7 +91,7 @@ _ADAM: dict[str, Any] = {
     "amsgrad": False,
     "maximize": False,
 }
-_fused_adam = _quickest_adam()
+_fused_adam = _choose_adam()
 
 
 def _rmsprop(

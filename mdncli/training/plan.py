@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.arrays import Single
 from mdncli.head import AnyHead
 from mdncli.network import Network
 
-Float32Array = NDArray[np.float32]
+AnyArray = NDArray[Any]
+"""An array of the state of a stack, of any type."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class TrainingData:
         y_validation: targets, (D, m).
     """
 
-    x_train: Float32Array
-    y_train: Float32Array
-    x_validation: Float32Array
-    y_validation: Float32Array
+    x_train: Single
+    y_train: Single
+    x_validation: Single
+    y_validation: Single
 
 
 @dataclass(frozen=True)

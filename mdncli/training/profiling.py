@@ -1,4 +1,4 @@
-"""Profiling: seconds spent in each part of a command, measured only where asked for."""
+"""Profiling: seconds spent in each phase of a command, measured only where asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
-PARTS = (
+PHASES = (
     "start-up",
     "data",
     "batches",
@@ -21,11 +21,11 @@ PARTS = (
     "saving",
     "results",
 )
-"""Parts that are measured separately; the rest is `other`."""
+"""Phases that are measured separately; the rest is `other`."""
 
 
 class Profiler:
-    """Seconds spent in each part of a command, from the start of the process.
+    """Seconds spent in each phase of a command, from the start of the process.
 
     >>> profiler = Profiler()
     >>> with profiler.measure("data"):
@@ -35,7 +35,7 @@ class Profiler:
     """
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = dict.fromkeys(PARTS, 0.0)
+        self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
         self._began = perf_counter() - _process_age()
         self._synchronise: Callable[[], object] | None = None
 
@@ -48,27 +48,27 @@ class Profiler:
         self._synchronise = synchronise
 
     @contextmanager
-    def measure(self, part: str) -> Iterator[None]:
-        """Count the time of the block for a part."""
+    def measure(self, phase: str) -> Iterator[None]:
+        """Count the time of the block for a phase."""
         began = self._now()
         try:
             yield
         finally:
-            self.seconds[part] += self._now() - began
+            self.seconds[phase] += self._now() - began
 
-    def measure_calls(self, owner: object, **parts: str) -> None:
-        """Count the calls of an object's methods from now on, given as method=part."""
-        for method, part in parts.items():
-            setattr(owner, method, self._timed(part, getattr(owner, method)))
+    def measure_calls(self, owner: object, **phases: str) -> None:
+        """Count the calls of an object's methods from now on, given as method=phase."""
+        for method, phase in phases.items():
+            setattr(owner, method, self._with_timer(phase, getattr(owner, method)))
 
     def report(self) -> dict[str, float]:
-        """Seconds of every part, of the rest and in total."""
+        """Seconds of every phase, of the rest and in total."""
         total = perf_counter() - self._began
         return {**self.seconds, "other": total - sum(self.seconds.values()), "total": total}
 
-    def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_timer(self, phase: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:
-            with self.measure(part):
+            with self.measure(phase):
                 return function(*args, **kwargs)
 
         return timed

@@ -66,7 +66,7 @@ def reseed_components(
     if not isinstance(head, Head) or used == 1:
         return unchanged
     rows = np.linspace(0, data.x_train.shape[1] - 1, min(data.x_train.shape[1], _ROWS)).astype(int)
-    named = layout.named(weights[None])
+    named = layout.by_name(weights[None])
     raw = forward(plan.network, named, data.x_train[:, rows])[0]
     if not np.isfinite(raw).all():
         return unchanged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +12,10 @@ from torch import Tensor
 
 from mdncli.training.capture import Prefetcher, to_device
 from mdncli.training.optimizers import OPTIMIZERS, learning_rates
-from mdncli.training.plan import Replica, StackPlan
+from mdncli.training.plan import AnyArray, Replica, StackPlan
 
 STEPS_AHEAD = 256
 """Steps whose values are computed at once."""
-
-Array = NDArray[Any]
 
 
 class StepValues(NamedTuple):
@@ -50,7 +48,7 @@ class Schedule:
         self,
         plan: StackPlan,
         replicas: Sequence[Replica],
-        rollbacks: tuple[Array, Array],
+        rollbacks: tuple[AnyArray, AnyArray],
         device: torch.device,
         *,
         static: bool,
@@ -97,5 +95,5 @@ class Schedule:
         average_rates = [self._put(1 - decay)] if self._averaging else []
         return [self._put(steps), rates, *shrinks, *average_rates]
 
-    def _put(self, values: Array) -> Tensor:
+    def _put(self, values: AnyArray) -> Tensor:
         return to_device(torch.from_numpy(values.astype(np.float32)), self._device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from mdncli.data.streams import stream
 from mdncli.head import Head
 from mdncli.training.layout import Layout
 from mdncli.training.optimizers import OPTIMIZERS
-from mdncli.training.plan import Replica, StackPlan, TrainingData
+from mdncli.training.plan import AnyArray, Replica, StackPlan, TrainingData
 
 TRAINING, STOPPED, DIVERGED = 0, 1, 2
 """Values of `status`."""
@@ -23,15 +22,14 @@ UNUSED = -1e4
 
 _COUNTS = ("step", "status", "waited", "best.step", "train.count", "rollbacks", "rolled.step")
 
-Array = NDArray[Any]
 
-State = Mapping[str, Array]
+StackState = Mapping[str, AnyArray]
 """Arrays by name, with an entry per replica."""
 
 
 def initial_state(
     plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
-) -> dict[str, Array]:
+) -> dict[str, AnyArray]:
     """State before the first step."""
     count = len(replicas)
     weights = np.stack([_initial_weights(plan, data[r.data].y_train, r) for r in replicas])
@@ -55,7 +53,7 @@ def weight_names(plan: StackPlan) -> list[str]:
     return ["weights", "best.weights", *(["average"] if plan.averaging else [])]
 
 
-def check_state(state: State, plan: StackPlan, count: int) -> None:
+def check_state(state: StackState, plan: StackPlan, count: int) -> None:
     """Check that a state, which may come from a file, is one of `count` replicas of a plan.
 
     Raises:
@@ -93,7 +91,7 @@ def _initial_weights(
     used = np.concatenate(head.first_components(replica.mixtures))
     initial = np.zeros(head.outputs, np.float32)
     # No gradient reaches a component whose weight is exactly 0: it keeps this logit.
-    initial[head.parts()[0]] = UNUSED
+    initial[head.slices()[0]] = UNUSED
     initial[used] = small.initial_bias(targets, random)
     named[bias] = initial
     named[weight][np.setdiff1d(np.arange(head.outputs), used)] = 0

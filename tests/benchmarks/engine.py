@@ -282,7 +282,7 @@ def reach(rows: int = 1000, steps: int = 10_000, turns: int = 5) -> None:
         """Milliseconds until the test NLL is as low."""
         job = Job(
             RunFolder(Path()),
-            replace(dataset, config=configs.revised(dataset.config, [f"seed={seed}"])),
+            replace(dataset, config=configs.with_overrides(dataset.config, [f"seed={seed}"])),
             recipe,
         )
         made = Stack(plan, [data], replicas_of(job, 0))

@@ -260,7 +260,7 @@ def test_an_example_is_copied(name: str) -> None:
     assert copy[0].startswith(f"# mdn train {name}.yaml")
     assert copy[1:] == original[1:]
     assert init(name, None, "-", force=False).lines == copy
-    _, overrides = config.divide(shlex.split(copy[0])[4:])
+    _, overrides = config.split_arguments(shlex.split(copy[0])[4:])
     assert config.load(f"{name}.yaml", overrides).name == name
 
 

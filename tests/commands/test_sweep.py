@@ -45,10 +45,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of runs in which one sweep has been trained; not to be changed."""
     from mdncli.commands.sweep import sweep
     from mdncli.events import ignore
-    from mdncli.sweep.request import Request
+    from mdncli.sweep.request import SweepRequest
 
     root = tmp_path_factory.mktemp("swept") / "runs"
-    answer = sweep([*SMALL, *AXES], {}, Request(), root, ignore)
+    answer = sweep([*SMALL, *AXES], {}, SweepRequest(), root, ignore)
     assert answer.exit_code == 0
     return root
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdncli.data import table
-from mdncli.data.encoding import Encoding, complete, resolution
+from mdncli.data.encoding import Encoding, mask_complete, resolution
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.table import Table
 from mdncli.density.categorical import Categorical
@@ -280,7 +280,7 @@ def test_what_no_training_row_misses_may_be_missing_later():
 
 def test_incomplete_rows_can_be_left_out():
     given_ = flats(GAPS.replace("90", "inf"))
-    kept = complete(given_, ["size", "city", "lift"])
+    kept = mask_complete(given_, ["size", "city", "lift"])
     assert kept.tolist() == [True, False, False, False]
     encoding = fitted(given_, missing="drop", rows=np.flatnonzero(kept))
     assert encoding.encode_inputs(given_, kept).shape == (3, 1)
@@ -308,7 +308,7 @@ def test_only_remedies_that_help_are_offered():
         given_ = flats(FLATS.replace(*gap))
         with pytest.raises(DataError, match=f", on line 3; {remedy}$"):
             fitted(given_)
-        kept = complete(given_, ["size", "price"])
+        kept = mask_complete(given_, ["size", "price"])
         fitted(given_, missing="drop", rows=np.flatnonzero(kept))
         if "impute" in remedy:
             fitted(given_, missing="impute")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mdncli.data import table
-from mdncli.data.writing import Records, extending
+from mdncli.data.writing import SeparatedRows, open_extender
 from mdncli.errors import DataError
 
 # What stands in the file, and its records as comma-separated values.
@@ -35,7 +35,7 @@ def test_records_are_those_of_the_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(text.encode())
     found: list[str] = []
     for scanned, records in table.scan_records(tmp_path / "t.csv", columns=["x"]):
-        assert isinstance(records, Records)
+        assert isinstance(records, SeparatedRows)
         assert records.names == (("x",) if name == "one column" else ("x", "id"))
         assert scanned.columns == ("x",)
         assert (scanned.numbers("x") >= 1).all()
@@ -58,7 +58,7 @@ def test_records_are_those_of_the_file(name: str, tmp_path: Path) -> None:
 def test_records_can_be_separated_by_tabs(text: str, expected: list[str], tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(text)
     ((_, records),) = table.scan_records(tmp_path / "t.csv", columns=["x"], separator="\t")
-    assert isinstance(records, Records)
+    assert isinstance(records, SeparatedRows)
     assert records.texts.to_list() == expected
 
 
@@ -82,11 +82,11 @@ def test_columns_are_put_behind_records() -> None:
     import polars as pl
 
     stream = io.StringIO()
-    with extending(stream) as extend:
+    with open_extender(stream) as extend:
         for part in (['1,"a, b"', "2,"], ["3,ü"]):
             n = len(part)
             added = {"m,n": np.full(n, 0.1), "missing": np.full(n, np.nan)}
-            extend(Records(("x", 'the "id"'), pl.Series(part)), added)
+            extend(SeparatedRows(("x", 'the "id"'), pl.Series(part)), added)
     rows = list(csv.reader(io.StringIO(stream.getvalue())))
     assert rows == [
         ["x", 'the "id"', "m,n", "missing"],
@@ -95,6 +95,6 @@ def test_columns_are_put_behind_records() -> None:
         ["3", "ü", "0.1", ""],
     ]
     stream = io.StringIO()
-    with extending(stream) as extend:
+    with open_extender(stream) as extend:
         extend({"x": [1], "city": ["Rome, Italy"]}, {"y": [0.5]})
     assert stream.getvalue() == 'x,city,y\n1,"Rome, Italy",0.5\n'

@@ -129,8 +129,8 @@ def test_files_that_do_not_fit(case, given_splits):
 def test_rows_can_be_left_out_afterwards():
     split = Split(*(np.array(part) for part in ([0, 1, 2, 5], [3, 6], [4, 7])))
     kept = np.array([True, True, False, True, True, True, False, False])
-    assert [part.tolist() for part in split.restricted(kept)] == [[0, 1, 5], [3], [4]]
+    assert [part.tolist() for part in split.restrict(kept)] == [[0, 1, 5], [3], [4]]
     with pytest.raises(DataError, match=r"^table: no test row is left of 2, all miss a value; set"):
-        split.restricted(np.array([True] * 4 + [False, True, True, False]))
+        split.restrict(np.array([True] * 4 + [False, True, True, False]))
     with pytest.raises(DataError, match=r"^table: too few rows: 1 left to train on without"):
-        split.restricted(np.array([True, False, False, True, True, False, True, True]))
+        split.restrict(np.array([True, False, False, True, True, False, True, True]))

@@ -82,6 +82,6 @@ def test_nothing_is_left_of_a_killed_process(place):
 def test_large_files_do_not_go_where_memory_may_be(monkeypatch):
     monkeypatch.delenv("TMPDIR")
     monkeypatch.setattr(spool.os, "access", lambda path, mode: True)
-    assert spool.folder() == Path("/var/tmp")
+    assert spool.spool_folder() == Path("/var/tmp")
     monkeypatch.setattr(spool.os, "access", lambda path, mode: False)
-    assert spool.folder() == Path(spool.tempfile.gettempdir())
+    assert spool.spool_folder() == Path(spool.tempfile.gettempdir())

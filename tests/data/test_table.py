@@ -600,7 +600,7 @@ def test_what_is_written_reads_back_exactly(suffix, tmp_path):
 def test_parts_are_appended_to_one_table(suffix, tmp_path, monkeypatch):
     path = tmp_path / f"t{suffix}"
     monkeypatch.setattr("mdncli.data.writing.POLARS_CELLS", 12)
-    with table.appending(path) as append:
+    with table.open_appender(path) as append:
         for rows in (slice(1), slice(1, 6)):
             append({name: values[rows] for name, values in COLUMNS.items()})
     same(table.read(path), COLUMNS)
@@ -633,7 +633,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RunFault, match=r"t\.csv: cannot be written: no room; free some space$"):
         table.write(path, {"x": [1]})
-    with pytest.raises(ZeroDivisionError), table.appending(path) as append:
+    with pytest.raises(ZeroDivisionError), table.open_appender(path) as append:
         append({"x": [1 / 0]})
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

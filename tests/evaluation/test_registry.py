@@ -15,7 +15,7 @@ from mdncli.density.categorical import Categorical
 from mdncli.density.mixture import Mixture
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, metrics
 from mdncli.evaluation.chunk import LEVELS, Chunk
-from mdncli.evaluation.scoring import named
+from mdncli.evaluation.scoring import find_value
 from mdncli.evaluation.summaries import SUMMARIES
 
 ROWS, TARGETS = 100, 2
@@ -227,14 +227,14 @@ def test_a_score_of_numbers_is_what_brute_force_says(name: str, numbers: Chunk) 
     if name == "energy":  # both are means over draws
         tolerance = {"abs": 0.03}
     for target, own in enumerate(found["targets"].values()):
-        value = named(found if METRICS[name].scope == "rows" else own, name)
+        value = find_value(found if METRICS[name].scope == "rows" else own, name)
         assert value == pytest.approx(NUMBERS[name](numbers, target), **tolerance)
 
 
 @pytest.mark.parametrize("name", CLASS_METRICS)
 def test_a_score_of_classes_is_what_brute_force_says(name: str, classes: Chunk) -> None:
     found = classification.evaluate([classes])
-    assert named(found, name) == pytest.approx(CLASSES[name](classes), rel=1e-9)
+    assert find_value(found, name) == pytest.approx(CLASSES[name](classes), rel=1e-9)
 
 
 @pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)

@@ -8,7 +8,7 @@ import pytest
 from mdncli.density.mixture import Mixture
 from mdncli.evaluation import Metric
 from mdncli.evaluation.chunk import Chunk
-from mdncli.evaluation.scoring import Scores, named
+from mdncli.evaluation.scoring import Scores, find_value
 
 
 def bias(chunk: Chunk) -> np.ndarray:
@@ -26,12 +26,12 @@ def test_a_score_is_a_function_and_a_line() -> None:
     scores.add(chunk(1.0, 2.0))
     scores.add(chunk(6.0))
     assert scores.rows == 3
-    figures, errors = scores.of_target(0)
+    figures, errors = scores.one_target(0)
     assert figures == {"a": {"bias": pytest.approx(3.0)}}
-    assert named(errors, "a.bias") == pytest.approx(np.std([1, 2, 6], ddof=1) / np.sqrt(3))
-    assert scores.together() == ({}, {})
+    assert find_value(errors, "a.bias") == pytest.approx(np.std([1, 2, 6], ddof=1) / np.sqrt(3))
+    assert scores.all_targets() == ({}, {})
 
 
 def test_what_is_not_there_is_none() -> None:
-    assert named({"a": 1.0}, "a.b") is None
-    assert named({"a": 1.0}, "b") is None
+    assert find_value({"a": 1.0}, "a.b") is None
+    assert find_value({"a": 1.0}, "b") is None

@@ -13,7 +13,13 @@ import pytest
 from mdncli import store
 from mdncli.errors import DataError, ResumeRefusedError, RunFault
 from mdncli.experiment import RESUMABLE, Dataset, checkpoint, resolve
-from mdncli.experiment.checkpoint import Restored, identity_of, reached, restore, with_remedy
+from mdncli.experiment.checkpoint import (
+    RestoredState,
+    identity_of,
+    reached_step,
+    restore,
+    with_remedy,
+)
 from mdncli.experiment.job import Job
 from mdncli.store import RunFolder
 from tests.experiment.small import dataset_of, job_of
@@ -34,7 +40,7 @@ def rewrite(run: RunFolder, changes: Mapping[str, Any]) -> None:
 
 
 def test_a_run_without_a_checkpoint_begins(small: Dataset, tmp_path: Path) -> None:
-    assert restore(job_of(small, tmp_path)) == Restored(None, 0.0, None, None)
+    assert restore(job_of(small, tmp_path)) == RestoredState(None, 0.0, None, None)
 
 
 def test_state_comes_back_as_it_was_written(finished: RunFolder, small: Dataset) -> None:
@@ -55,7 +61,7 @@ def test_a_changed_config_is_refused(finished: RunFolder) -> None:
     other = dataset_of("sine-forward", "train.learning_rate=0.5")
     with pytest.raises(ResumeRefusedError, match=r"config\.yaml: has changed since"):
         restore(job_in(finished, other))
-    assert reached(finished, other.config) is None
+    assert reached_step(finished, other.config) is None
 
 
 def test_more_steps_than_are_asked_for_are_refused(finished: RunFolder) -> None:
@@ -84,11 +90,11 @@ def test_parts_that_do_not_fit_are_damage(
 
 
 def test_the_step_reached_is_known_without_a_job(finished: RunFolder, small: Dataset) -> None:
-    assert reached(finished, small.config) == 20
+    assert reached_step(finished, small.config) == 20
     finished.checkpoint.write_bytes(b"no tensors")
-    assert reached(finished, small.config) is None
+    assert reached_step(finished, small.config) is None
     finished.checkpoint.unlink()
-    assert reached(finished, small.config) is None
+    assert reached_step(finished, small.config) is None
 
 
 def test_names_and_the_length_of_training_are_no_part_of_the_identity(small: Dataset) -> None:

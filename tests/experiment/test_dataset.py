@@ -26,8 +26,8 @@ from tests.experiment.small import dataset_of, table_of
 
 def test_rows_are_evenly_spaced() -> None:
     rows = np.arange(100, 200)
-    assert dataset.spaced(rows, 100) is rows
-    some = dataset.spaced(rows, 10)
+    assert dataset.select_spaced(rows, 100) is rows
+    some = dataset.select_spaced(rows, 10)
     assert (some[0], some[-1], len(some)) == (100, 199, 10)
     assert set(np.diff(some)) == {11}
 
@@ -95,9 +95,9 @@ def test_rows_with_gaps_are_in_no_part_and_that_is_noted(tmp_path: Path) -> None
 def test_columns_without_a_whole_row_are_named(tmp_path: Path) -> None:
     (tmp_path / "holes.csv").write_text("x,y,z\n1,,3\n2,,3\n,3,4\n")
     whole = tables.read(tmp_path / "holes.csv")
-    assert dataset.usable(whole, ["x", "z"]).tolist() == [True, True, False]
+    assert dataset.mask_usable(whole, ["x", "z"]).tolist() == [True, True, False]
     with pytest.raises(DataError, match=r"every one of the 3 rows misses .*'y' misses 2.*'x'"):
-        dataset.usable(whole, ["x", "y"])
+        dataset.mask_usable(whole, ["x", "y"])
 
 
 def test_duplicates_of_validation_rows_do_not_train(tmp_path: Path) -> None:

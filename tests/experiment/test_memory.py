@@ -6,7 +6,7 @@ import pytest
 
 from mdncli import machine
 from mdncli.errors import UsageError
-from mdncli.experiment.memory import require_memory, too_large
+from mdncli.experiment.memory import memory_error, require_memory
 
 
 def test_only_more_than_is_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,6 +17,6 @@ def test_only_more_than_is_free_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_both_sizes_and_the_remedy_are_told() -> None:
-    error = too_large(3.26e9, 1.5e12, "data.rows: many rows", "use fewer")
+    error = memory_error(3.26e9, 1.5e12, "data.rows: many rows", "use fewer")
     said = "data.rows: many rows need about 3.3 GB, and 1,500.0 GB are free; use fewer"
     assert str(error) == said

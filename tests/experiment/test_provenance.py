@@ -46,11 +46,11 @@ def test_fingerprints_are_those_of_the_rows(small: Dataset, table: Path) -> None
 
 def test_a_run_begins_with_all_that_its_training_needs(small: Dataset, tmp_path: Path) -> None:
     recipe = experiment.resolve(small.config, small)
-    with experiment.begin(small, tmp_path, recipe) as run:
+    with experiment.begin_run(small, tmp_path, recipe) as run:
         assert run.state() == "running"
     assert experiment.config_of(run) == small.config
     written = run.read_json(run.recipe)
-    assert written == {"format": store.FORMAT, **store.finite(recipe.to_json())}
+    assert written == {"format": store.FORMAT, **store.replace_non_finite(recipe.to_json())}
     assert tables.read(run.data).rows == 120
     assert run.read_json(run.provenance)["fingerprints"] == small.fingerprints
     assert (tmp_path / "latest").resolve() == run.path.resolve()
@@ -58,8 +58,8 @@ def test_a_run_begins_with_all_that_its_training_needs(small: Dataset, tmp_path:
 
 def test_a_folder_whose_beginning_fails_is_deleted(small: Dataset, tmp_path: Path) -> None:
     for begun in (
-        experiment.begin(small, tmp_path),
-        experiment.begin_view(tmp_path, "folds", {"folds": 3}),
+        experiment.begin_run(small, tmp_path),
+        experiment.begin_collection(tmp_path, "folds", {"folds": 3}),
     ):
         with pytest.raises(KeyError), begun as run:
             raise KeyError(run.id)
@@ -67,7 +67,7 @@ def test_a_folder_whose_beginning_fails_is_deleted(small: Dataset, tmp_path: Pat
 
 
 def test_a_view_of_other_runs_has_entries_of_its_own(small: Dataset, tmp_path: Path) -> None:
-    with experiment.begin_view(tmp_path, "folds", {"folds": 3}, small.config) as run:
+    with experiment.begin_collection(tmp_path, "folds", {"folds": 3}, small.config) as run:
         pass
     assert run.name == "folds"
     assert run.read_json(run.provenance)["folds"] == 3

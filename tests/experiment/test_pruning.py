@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from mdncli.experiment.pruning import best_until, stopped_at
+from mdncli.experiment.pruning import best_until, pruned_epoch
 
 
 def history_of(*nlls: float | None) -> list[dict[str, float | None]]:
@@ -26,7 +26,7 @@ def test_a_validation_between_two_epochs_counts_for_the_next() -> None:
 
 def test_an_nll_that_is_no_number_is_the_worst() -> None:
     assert best_until(history_of(None), 1) == math.inf
-    assert stopped_at(history_of(None), {1: 1e9}) == 1
+    assert pruned_epoch(history_of(None), {1: 1e9}) == 1
 
 
 @pytest.mark.parametrize(
@@ -36,4 +36,4 @@ def test_an_nll_that_is_no_number_is_the_worst() -> None:
 def test_a_run_stops_at_its_first_bound_below_it(
     bars: dict[int, float], stopped: int | None
 ) -> None:
-    assert stopped_at(history_of(3.0, 2.0, 1.0), bars) == stopped
+    assert pruned_epoch(history_of(3.0, 2.0, 1.0), bars) == stopped

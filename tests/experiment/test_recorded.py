@@ -12,7 +12,7 @@ import pytest
 from mdncli import experiment, store
 from mdncli.errors import ResumeRefusedError, RunFault
 from mdncli.experiment import Dataset
-from mdncli.experiment.recorded import recorded, require_same_model
+from mdncli.experiment.recorded import read_recipe, require_same_model
 from mdncli.store import RunFolder
 from tests.experiment.small import dataset_of
 
@@ -25,7 +25,7 @@ def test_a_recipe_that_contradicts_the_model_is_named(trained: Path, mdn: Mdn) -
     document["settled"]["model.scale.floor"]["value"] = 0.5
     run.recipe.write_text(json.dumps(document))
     with pytest.raises(RunFault, match=r"recipe\.json: contradicts model\.safetensors: settled"):
-        experiment.recorded(run)
+        experiment.read_recipe(run)
     said = mdn("evaluate", trained)
     assert (said.returncode, said.stdout) == (1, "")
     assert "model.scale.floor.value is 0.5, not 0.001; delete it" in " ".join(said.stderr.split())
@@ -52,26 +52,26 @@ def test_a_damaged_recipe_is_named(text: str, trained: Path, mdn: Mdn) -> None:
 
 
 def test_the_model_or_the_checkpoint_holds_the_recipe_too(finished: RunFolder) -> None:
-    document = recorded(finished)
+    document = read_recipe(finished)
     assert document is not None
     finished.recipe.unlink()
     for path in (finished.model, finished.checkpoint):
-        signed = recorded(finished)
+        signed = read_recipe(finished)
         assert signed is not None
         assert {**signed, "format": store.FORMAT} == document
         path.unlink()
-    assert recorded(finished) is None
+    assert read_recipe(finished) is None
 
 
 def test_the_length_of_training_is_no_contradiction(finished: RunFolder) -> None:
     document = json.loads(finished.recipe.read_text())
     document["plan"]["steps"] += 1
     finished.recipe.write_text(json.dumps(document))
-    assert recorded(finished) == document
+    assert read_recipe(finished) == document
     document["plan"]["batch_size"] = 7
     finished.recipe.write_text(json.dumps(document))
     with pytest.raises(RunFault, match=r"plan\.batch_size is 7, not"):
-        recorded(finished)
+        read_recipe(finished)
 
 
 def test_a_config_of_another_model_is_refused_where_no_checkpoint_does_it(

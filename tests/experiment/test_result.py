@@ -15,7 +15,7 @@ from mdncli.density.mixture import Mixture
 from mdncli.errors import DivergedError
 from mdncli.events import ignore
 from mdncli.experiment import Dataset, Outcome
-from mdncli.experiment.result import Course, conclude, nothing, predictor_of
+from mdncli.experiment.result import Course, empty_result, predictor_of, write_model_and_result
 from mdncli.network import Network
 from mdncli.store import RunFolder
 from tests.experiment.small import dataset_of
@@ -39,7 +39,7 @@ def test_a_failed_run_has_the_keys_of_one_that_is_complete(
 
 
 def test_nothing_is_known_of_a_run_that_never_began(small: Dataset, tmp_path: Path) -> None:
-    found = nothing(RunFolder(tmp_path), small, 1.23456)
+    found = empty_result(RunFolder(tmp_path), small, 1.23456)
     assert found["name"] == "sine-forward"
     assert found["seconds"] == {"total": 1.235, "train": 1.235}
     assert {key for key, value in found.items() if value == 0} == {"epochs", "steps"}
@@ -93,8 +93,10 @@ def test_any_weights_make_a_complete_run(small: Dataset, tmp_path: Path) -> None
     untrained = predictor_of(small, recipe, network, recipe.head, parameters)
     x = small.table.numbers("x")[small.split.train]
     assert untrained.ranges == {"x": (x.min(), x.max())}
-    with experiment.begin(small, tmp_path, recipe) as run:
-        result = conclude(run, small, recipe, untrained, Course(3, 7, None, 0.5, 2.0), pruned=2)
+    with experiment.begin_run(small, tmp_path, recipe) as run:
+        result = write_model_and_result(
+            run, small, recipe, untrained, Course(3, 7, None, 0.5, 2.0), pruned=2
+        )
     assert (result["epochs"], result["steps"]) == (3, 7)
     assert result["seconds"] == {"total": 2.0, "train": 0.5}
     assert result["pruned"] == {"epoch": 2}

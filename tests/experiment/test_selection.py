@@ -20,10 +20,10 @@ from mdncli.experiment import Dataset, Outcome, selection
 from mdncli.experiment.selection import (
     choose,
     choose_components,
+    cut_to_components,
+    fit_head,
     log_prob,
-    narrowed,
     require_calibratable,
-    settled_head,
 )
 from mdncli.head import Head
 from mdncli.network import Network, forward
@@ -94,7 +94,7 @@ def test_narrowed_networks_answer_as_their_first_components_did() -> None:
     rng = np.random.default_rng(0)
     parameters = {name: each[None] for name, each in network.initial(rng).items()}
     x = rng.standard_normal((2, 7)).astype(np.float32)
-    small_network, small_head, cut = narrowed(network, head, parameters, 2)
+    small_network, small_head, cut = cut_to_components(network, head, parameters, 2)
     whole = head(forward(network, parameters, x)[0])
     part = small_head(forward(small_network, cut, x)[0])
     assert part.mixtures == 2
@@ -116,7 +116,7 @@ def test_log_densities_come_in_the_order_of_the_rows(
 def test_a_background_that_is_asked_for_is_not_fitted(small: Dataset) -> None:
     rows = dataset_of("sine-forward", "model.background=0.125")
     recipe = experiment.resolve(rows.config, rows)
-    head = settled_head(rows, recipe, recipe.network, recipe.head, {})
+    head = fit_head(rows, recipe, recipe.network, recipe.head, {})
     assert isinstance(head, Head)
     assert head.background == 0.125
 
@@ -125,7 +125,7 @@ def test_temperatures_and_scores_come_from_different_rows(
     once_finished: Outcome, small: Dataset
 ) -> None:
     count = len(small.split.validation)
-    model = selection.calibrated(small, predictors.load(once_finished.run))
+    model = selection.calibrate(small, predictors.load(once_finished.run))
     found = model.calibration
     assert found is not None
     assert found.rows == len(range(0, count, 2))
@@ -139,15 +139,15 @@ def test_temperatures_and_scores_come_from_different_rows(
     np.testing.assert_allclose(
         found.central[0], np.sort(np.abs(2 * np.ravel(below) - 1)), atol=1e-6
     )
-    again = selection.calibrated(small, model).calibration
+    again = selection.calibrate(small, model).calibration
     assert again is not None
-    assert again.about() == found.about()
+    assert again.to_json() == found.to_json()
 
 
 def test_classes_have_a_temperature_and_no_intervals(table: Path, tmp_path: Path) -> None:
     rows = table_of(table, "kind")
     (outcome,) = experiment.train([rows], tmp_path, lambda _: None)
-    found = selection.calibrated(rows, predictors.load(outcome.run)).calibration
+    found = selection.calibrate(rows, predictors.load(outcome.run)).calibration
     assert found is not None
     assert found.central.size == found.regions.size == 0
 

@@ -14,7 +14,7 @@ from mdncli.cli import run
 from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.store import read_tensors
-from mdncli.training.memory import Share, stack_bytes
+from mdncli.training.memory import StackShare, stack_bytes
 from mdncli.training.plan import StackPlan
 
 TINY = [
@@ -25,7 +25,7 @@ TINY = [
     "model.hidden=8",
     "train.warmup=5",
 ]
-SHARE = Share(replicas=2, rows=210, validation_rows=45, data=0)
+SHARE = StackShare(replicas=2, rows=210, validation_rows=45, data=0)
 
 
 def tiny_bytes(runs: int) -> int:

@@ -29,7 +29,7 @@ def begun(root: Path, datasets: Sequence[Dataset], **job: Any) -> list[Job]:
     jobs = []
     for dataset in datasets:
         recipe = experiment.resolve(dataset.config, dataset)
-        with experiment.begin(dataset, root, recipe) as run:
+        with experiment.begin_run(dataset, root, recipe) as run:
             jobs.append(Job(run, dataset, recipe, **job))
     return jobs
 

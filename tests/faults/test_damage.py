@@ -36,7 +36,7 @@ def test_every_flipped_bit_and_every_lost_byte_is_noticed(
     path = {"model": tiny.model, "checkpoint": tiny.checkpoint}[which]
     whole = path.read_bytes()
     held = bytearray(whole)
-    monkeypatch.setattr(tensors, "content", lambda _: bytes(held))
+    monkeypatch.setattr(tensors, "read_bytes", lambda _: bytes(held))
     store.read_tensors(path)
 
     def accepted() -> bool:

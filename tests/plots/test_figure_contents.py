@@ -41,7 +41,7 @@ def written(figure: Figure) -> str:
 
 
 def plain_axes() -> Axes:
-    _, (ax,) = style.wrapped(1)
+    _, (ax,) = style.wrap_panels(1)
     return ax
 
 

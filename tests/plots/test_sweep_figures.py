@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mdncli.plots import SWEEP_FIGURES, style
-from mdncli.plots.swept import Swept
+from mdncli.plots.swept import SweepTrials
 
 GRID = [(k, a, s) for k in (10, 2, 5) for a in ("tanh", "relu") for s in (0, 1, 2)]
 
@@ -25,13 +25,13 @@ def history(last: float) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def swept() -> Swept:
+def swept() -> SweepTrials:
     overrides = [{"model.mixtures": k, "model.activation": a, "seed": s} for k, a, s in GRID]
     nll = [truth(*point) for point in GRID]
-    return Swept("demo", overrides, nll, [lambda last=last: history(last) for last in nll])
+    return SweepTrials("demo", overrides, nll, [lambda last=last: history(last) for last in nll])
 
 
-def test_points_are_the_means_of_their_seeds(swept: Swept) -> None:
+def test_points_are_the_means_of_their_seeds(swept: SweepTrials) -> None:
     assert swept.keys == ["model.mixtures", "model.activation"]
     assert len(swept.points) == 6
     best = swept.points[0]
@@ -41,7 +41,7 @@ def test_points_are_the_means_of_their_seeds(swept: Swept) -> None:
     assert all(a.mean <= b.mean for a, b in zip(swept.points, swept.points[1:], strict=False))
 
 
-def test_the_best_of_every_value_has_the_error_of_its_seeds(swept: Swept) -> None:
+def test_the_best_of_every_value_has_the_error_of_its_seeds(swept: SweepTrials) -> None:
     figure = SWEEP_FIGURES["trials"].load()(swept)
     mixtures, activation = figure.axes
     dots, best = mixtures.get_lines()[:2]
@@ -54,7 +54,7 @@ def test_the_best_of_every_value_has_the_error_of_its_seeds(swept: Swept) -> Non
     assert [text.get_text() for text in activation.get_xticklabels()] == ["tanh", "relu"]
 
 
-def test_the_cells_of_the_heat_map_are_means_and_the_best_is_framed(swept: Swept) -> None:
+def test_the_cells_of_the_heat_map_are_means_and_the_best_is_framed(swept: SweepTrials) -> None:
     ax = SWEEP_FIGURES["heatmap"].load()(swept).axes[0]
     cells = np.asarray(ax.get_images()[0].get_array())
     assert cells == pytest.approx(np.array([[2.81, 2.51, 2.01], [3.06, 2.76, 2.26]]))
@@ -65,7 +65,7 @@ def test_the_cells_of_the_heat_map_are_means_and_the_best_is_framed(swept: Swept
     assert bold.get_text() == "2.01"
 
 
-def test_lines_in_parallel_coordinates_are_the_points_the_best_last(swept: Swept) -> None:
+def test_lines_in_parallel_coordinates_are_the_points_the_best_last(swept: SweepTrials) -> None:
     ax = SWEEP_FIGURES["coordinates"].load()(swept).axes[0]
     lines = np.array(ax.collections[0].get_segments())  # pyright: ignore
     assert lines.shape == (6, 3, 2)
@@ -76,7 +76,9 @@ def test_lines_in_parallel_coordinates_are_the_points_the_best_last(swept: Swept
     assert lines[0, 0, 1] == pytest.approx(0.0, abs=0.05)
 
 
-def test_learning_curves_are_those_of_the_best_points_a_line_for_each_seed(swept: Swept) -> None:
+def test_learning_curves_are_those_of_the_best_points_a_line_for_each_seed(
+    swept: SweepTrials,
+) -> None:
     ax = SWEEP_FIGURES["seeds"].load()(swept).axes[0]
     lines = ax.get_lines()
     assert len(lines) == 4 * (3 + 1)
@@ -102,7 +104,7 @@ def test_every_figure_of_a_sweep_bears_odd_ones(name: str, kind: str) -> None:
     }
     overrides = points[kind]
     nll = [1.0 + 1e6 * (index == 3) for index in range(len(overrides))]
-    swept = Swept("odd", overrides, nll, [list for _ in overrides])
+    swept = SweepTrials("odd", overrides, nll, [list for _ in overrides])
     entry = SWEEP_FIGURES[name]
     if entry.applies(swept):
         assert style.png(entry.load()(swept)).startswith(b"\x89PNG")

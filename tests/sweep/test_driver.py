@@ -11,13 +11,13 @@ from mdncli.errors import RunFault
 from mdncli.events import Event, SweepEnded, SweepProgress, ignore
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import MOST_DEATHS, Driver, Tally, best_of
-from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
+from mdncli.sweep.executors.base import Executor, ExecutorContext, StackResult
 from mdncli.sweep.folder import PENDING, TrialStatus
 from mdncli.sweep.stacks import TrialStack
-from mdncli.sweep.work import Ended
+from mdncli.sweep.work import TrialResult
 from tests.sweep.small import stack_in
 
-Script = Callable[[TrialStack], Result]
+Script = Callable[[TrialStack], StackResult]
 
 
 class Scripted(Executor):
@@ -36,7 +36,7 @@ class Scripted(Executor):
         self._waiting.append(stack)
         self.together = max(self.together, len(self._waiting))
 
-    def results(self, seconds: float | None = None) -> list[Result]:
+    def results(self, seconds: float | None = None) -> list[StackResult]:
         found, self._waiting = [self._script(stack) for stack in self._waiting], []
         return found
 
@@ -47,14 +47,14 @@ class Scripted(Executor):
         pass
 
 
-def completed(stack: TrialStack, nll: float = 1.0) -> Result:
+def completed(stack: TrialStack, nll: float = 1.0) -> StackResult:
     status = TrialStatus("completed", {"nll": {"validation": nll}})
-    return Result(stack, [Ended(one.trial.id, status) for one in stack.trials])
+    return StackResult(stack, [TrialResult(one.trial.id, status) for one in stack.trials])
 
 
-def failed(stack: TrialStack) -> Result:
+def failed(stack: TrialStack) -> StackResult:
     status = TrialStatus("failed", {}, "no luck")
-    return Result(stack, [Ended(one.trial.id, status) for one in stack.trials])
+    return StackResult(stack, [TrialResult(one.trial.id, status) for one in stack.trials])
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def driven(
     heard: list[Event] = []
     driver = Driver(trials, tally, heard.append, stop, most_failures)
     executor = Scripted(script)
-    queue = [stack.parts()]
+    queue = [stack.split()]
     driver.run(executor, lambda: queue.pop() if queue else [])
     return tally, executor, heard
 
@@ -105,9 +105,9 @@ def test_the_best_has_the_lowest_nll_and_is_the_first_of_equals(stack: TrialStac
 def test_a_killer_is_found_and_fails_alone(stack: TrialStack) -> None:
     killer = stack.trials[2].trial.id
 
-    def script(part: TrialStack) -> Result:
+    def script(part: TrialStack) -> StackResult:
         deadly = killer in {one.trial.id for one in part.trials}
-        return Result(part, died=True) if deadly else completed(part)
+        return StackResult(part, died=True) if deadly else completed(part)
 
     tally, executor, _ = driven(stack, script)
     assert tally.completed == 3
@@ -125,16 +125,16 @@ def test_whoever_only_died_with_others_is_tried_until_it_is_plain(stack: TrialSt
     class Together(Scripted):
         """The death of one worker takes all others with it."""
 
-        def results(self, seconds: float | None = None) -> list[Result]:
+        def results(self, seconds: float | None = None) -> list[StackResult]:
             deadly = any(one.trial.id == killer for s in self._waiting for one in s.trials)
-            found = [Result(s, died=True) if deadly else completed(s) for s in self._waiting]
+            found = [StackResult(s, died=True) if deadly else completed(s) for s in self._waiting]
             self._waiting = []
             return found
 
     trials = [one.trial for one in stack.trials]
     tally = Tally(dict.fromkeys((trial.id for trial in trials), PENDING))
     executor.append(Together(completed))
-    queue = [stack.parts()]
+    queue = [stack.split()]
     driver = Driver(trials, tally, ignore, lambda: None)
     driver.run(executor[0], lambda: queue.pop() if queue else [])
     assert tally.completed == 3
@@ -144,7 +144,7 @@ def test_whoever_only_died_with_others_is_tried_until_it_is_plain(stack: TrialSt
 def test_a_signal_stops_the_workers_and_keeps_what_they_have(stack: TrialStack) -> None:
     ended: list[TrialStack] = []
 
-    def script(part: TrialStack) -> Result:
+    def script(part: TrialStack) -> StackResult:
         ended.append(part)
         return completed(part)
 
@@ -163,9 +163,9 @@ def test_it_gives_up_after_too_many_failures(stack: TrialStack) -> None:
 def test_what_no_worker_can_train_is_raised_when_the_others_are_in(stack: TrialStack) -> None:
     lead = stack.trials[0].trial.id
 
-    def script(part: TrialStack) -> Result:
+    def script(part: TrialStack) -> StackResult:
         if part.trials[0].trial.id == lead:
-            return Result(part, error=RunFault("the cluster is gone"))
+            return StackResult(part, error=RunFault("the cluster is gone"))
         return completed(part)
 
     with pytest.raises(RunFault, match="the cluster is gone"):

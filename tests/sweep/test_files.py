@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mdncli.errors import ConfigError
-from mdncli.sweep.files import described
+from mdncli.sweep.files import read_file
 
 
 def test_axes_what_varies_together_and_the_search(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_axes_what_varies_together_and_the_search(tmp_path: Path) -> None:
         "zip:\n  - model.mixtures: [1, 2]\n    model.hidden: [[3], [4, 4]]\n"
         "search: random\ntrials: 5\n"
     )
-    found = described(path)
+    found = read_file(path)
     assert (found.search, found.trials) == ("random", 5)
     points = [*found.space.grid()]
     assert len(points) == 8
@@ -41,6 +41,6 @@ def test_what_is_wrong_is_said_with_its_line(text: str, said: str, tmp_path: Pat
     path = tmp_path / "sweep.yaml"
     path.write_text(f"# a comment\n{text}\n")
     with pytest.raises(ConfigError) as caught:
-        described(path)
+        read_file(path)
     assert said in str(caught.value)
     assert ":2" in str(caught.value)

@@ -14,8 +14,16 @@ from mdncli.events import ignore
 from mdncli.store import RunFolder
 from mdncli.sweep import plan as plans
 from mdncli.sweep.folder import SweepFolder
-from mdncli.sweep.plan import Plan, begin, extend, find_same, plan_of, prepared, require_same
-from mdncli.sweep.request import Request
+from mdncli.sweep.plan import (
+    Plan,
+    begin_sweep,
+    extend,
+    find_same,
+    plan_of,
+    prepare_unchanged,
+    require_same,
+)
+from mdncli.sweep.request import SweepRequest
 from mdncli.sweep.stacks import Library, section_of
 from tests.sweep.small import WORDS
 
@@ -25,7 +33,7 @@ STEPS = "train.steps=20"
 
 def planned(*axes: str, name: str | None = None, **request: Any) -> Plan:
     options = {"name": name}
-    return plan_of(["sine", STEPS, *KEPT, *axes], options, Request(**request))
+    return plan_of(["sine", STEPS, *KEPT, *axes], options, SweepRequest(**request))
 
 
 def started(plan: Plan, root: Path) -> RunFolder:
@@ -33,7 +41,7 @@ def started(plan: Plan, root: Path) -> RunFolder:
     library = Library(lambda config: experiment.prepare(config, ignore))
     for config in (plan.base, *(trial.config for trial in plan.trials)):
         library.dataset(config)
-    return begin(plan, library, root)
+    return begin_sweep(plan, library, root)
 
 
 def points(plan: Plan) -> list[tuple[object, ...]]:
@@ -46,7 +54,7 @@ def test_a_grid_has_every_combination(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [trial.config.model.mixtures for trial in plan.trials] == [2, 2, 2, 5, 5, 5]
     assert plan.about["search"] == "grid"
     assert plan.about["keys"] == ["model.mixtures", "seed"]
-    assert plan.wanted == 6
+    assert plan.trial_count == 6
     assert plan.base.name == plan.name == "sine"
     monkeypatch.setattr(plans, "MOST_TRIALS", 5)
     with pytest.raises(UsageError, match="6 trials are more than 5"):
@@ -59,7 +67,7 @@ def test_points_are_drawn_within_bounds_and_again_by_the_same_command() -> None:
     plan, again = (planned(*axes, search="random", trials=9) for _ in range(2))
     assert points(plan) == points(again)
     assert plan.identity == again.identity
-    assert len({*points(plan)}) == plan.wanted == 9
+    assert len({*points(plan)}) == plan.trial_count == 9
     assert all(1e-3 <= trial.config.train.learning_rate <= 1e-1 for trial in plan.trials)
     other = planned(*axes, "seed=1", search="random", trials=9)
     assert points(other) != points(plan)
@@ -68,7 +76,7 @@ def test_points_are_drawn_within_bounds_and_again_by_the_same_command() -> None:
 def test_a_search_begins_with_its_first_round() -> None:
     pytest.importorskip("optuna")
     plan = planned("train.learning_rate=loguniform:1e-3:1e-1", search="tpe", trials=500)
-    assert plan.wanted == 500
+    assert plan.trial_count == 500
     assert 0 < len(plan.trials) == plan.about["round"] < 500
     assert (
         plan.identity
@@ -111,9 +119,9 @@ def test_a_search_that_does_not_fit_is_refused(
 
 def test_one_config_is_swept_at_a_time() -> None:
     with pytest.raises(UsageError, match="one config at a time, not sine, sine-forward"):
-        plan_of(["sine", "sine-forward", "seed=0,1"], {}, Request())
+        plan_of(["sine", "sine-forward", "seed=0,1"], {}, SweepRequest())
     with pytest.raises(UsageError, match="nothing to sweep"):
-        plan_of(["seed=0,1"], {}, Request())
+        plan_of(["seed=0,1"], {}, SweepRequest())
 
 
 def test_a_wrong_trial_is_named_before_any_is_created() -> None:
@@ -152,11 +160,11 @@ def test_a_sweep_is_found_again_by_what_it_is(tmp_path: Path) -> None:
 def test_data_that_have_changed_are_refused(tmp_path: Path) -> None:
     plan = planned("seed=0,1")
     folder = started(plan, tmp_path)
-    assert prepared(folder, ignore, plan.base).fingerprints
+    assert prepare_unchanged(folder, ignore, plan.base).fingerprints
     SweepFolder(folder).revise({"fingerprints": {section_of(plan.base): {"data": "other"}}})
-    assert prepared(None, ignore, plan.base).fingerprints
+    assert prepare_unchanged(None, ignore, plan.base).fingerprints
     with pytest.raises(ResumeRefusedError, match="or start afresh with --new"):
-        prepared(folder, ignore, plan.base)
+        prepare_unchanged(folder, ignore, plan.base)
 
 
 def test_only_a_search_can_be_given_more_trials(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mdncli.errors import UsageError
-from mdncli.sweep.ranking import Scored, grouped_by, rank
+from mdncli.sweep.ranking import ScoredTrial, grouping_keys, rank
 
 
-def runs(values: dict[tuple[int, int], float]) -> list[Scored]:
-    return [Scored(f"{k}-{s}", {"k": k, "seed": s}, v) for (k, s), v in values.items()]
+def runs(values: dict[tuple[int, int], float]) -> list[ScoredTrial]:
+    return [ScoredTrial(f"{k}-{s}", {"k": k, "seed": s}, v) for (k, s), v in values.items()]
 
 
 def test_means_and_standard_errors_are_those_of_the_seeds() -> None:
@@ -40,7 +40,7 @@ def test_what_a_seed_does_to_all_points_alike_is_no_noise() -> None:
     same = {(k, s): 0.1 * k + e for k in (1, 2) for s, e in enumerate(luck)}
     assert [group.tied for group in rank(runs(same), ["k"])] == [False, False]
     other = runs({key: v for key, v in same.items() if key[0] == 1})
-    other += [Scored("x", {"k": 2, "seed": 9 + s}, 0.2 + e) for s, e in enumerate(luck)]
+    other += [ScoredTrial("x", {"k": 2, "seed": 9 + s}, 0.2 + e) for s, e in enumerate(luck)]
     assert [group.tied for group in rank(other, ["k"])] == [False, True]
 
 
@@ -52,11 +52,11 @@ def test_single_runs_have_no_error_and_no_ties() -> None:
 
 def test_groups_are_named_by_the_last_word_of_a_key() -> None:
     keys = ["model.mixtures", "train.noise.inputs", "data.inputs", "seed"]
-    assert grouped_by(None, keys) == keys
-    assert grouped_by("all-but-seed", keys) == keys[:3]
-    assert grouped_by("all-but-seed", keys[:2]) == keys[:2]
-    assert grouped_by("all-but-seed", ["seed", "data.seed"]) == ["data.seed"]
-    assert grouped_by("seed,mixtures", keys) == ["model.mixtures", "seed"]
+    assert grouping_keys(None, keys) == keys
+    assert grouping_keys("all-but-seed", keys) == keys[:3]
+    assert grouping_keys("all-but-seed", keys[:2]) == keys[:2]
+    assert grouping_keys("all-but-seed", ["seed", "data.seed"]) == ["data.seed"]
+    assert grouping_keys("seed,mixtures", keys) == ["model.mixtures", "seed"]
     for wrong in ("inputs", "hidden", "all-but-hidden"):
         with pytest.raises(UsageError, match="choose from"):
-            grouped_by(wrong, keys)
+            grouping_keys(wrong, keys)

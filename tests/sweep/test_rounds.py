@@ -66,7 +66,7 @@ def test_trials_that_depend_on_nothing_are_one_round(tmp_path: Path) -> None:
     sweep = sweep_of(tmp_path, [trial(seed, 0) for seed in range(3)])
     rounds = Rounds(sweep, sweep.trials())
     assert not rounds.one_by_one
-    assert rounds.wanted == 3
+    assert rounds.trial_count == 3
     assert [len(trials) for trials, _ in rounds.run({})] == [3]
 
 

@@ -15,9 +15,9 @@ from mdncli.sweep import session as sessions
 from mdncli.sweep.executors.base import Executor, ExecutorContext
 from mdncli.sweep.executors.inline import Inline
 from mdncli.sweep.folder import SweepFolder
-from mdncli.sweep.plan import begin, plan_of
-from mdncli.sweep.request import Request
-from mdncli.sweep.session import Session, foreseen, script, train, train_part
+from mdncli.sweep.plan import begin_sweep, plan_of
+from mdncli.sweep.request import SweepRequest
+from mdncli.sweep.session import Session, forecast_session, script, train, train_share
 from mdncli.sweep.stacks import Library
 from tests.sweep.small import WORDS
 
@@ -33,7 +33,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
         chosen.append((name, context.workers))
         return Inline(context)
 
-    monkeypatch.setattr(sessions, "opened", stand_in)
+    monkeypatch.setattr(sessions, "open_executor", stand_in)
     return chosen
 
 
@@ -42,16 +42,16 @@ def session_in(
 ) -> Session:
     """A new sweep, to be trained."""
     steps = () if any("steps" in axis for axis in axes) else ("train.steps=20",)
-    plan = plan_of(["sine", *WORDS, *steps, *axes], {}, Request())
+    plan = plan_of(["sine", *WORDS, *steps, *axes], {}, SweepRequest())
     library = Library(lambda config: experiment.prepare(config, ignore))
     for config in (plan.base, *(trial.config for trial in plan.trials)):
         library.dataset(config)
     listener = ignore if events is None else events.append
-    return Session(begin(plan, library, root), library, Request(**request), listener)
+    return Session(begin_sweep(plan, library, root), library, SweepRequest(**request), listener)
 
 
 def with_request(session: Session, **request: Any) -> Session:
-    return Session(session.folder, session.library, Request(**request), session.listener)
+    return Session(session.folder, session.library, SweepRequest(**request), session.listener)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_much_work_gets_the_cores_there_are(
     monkeypatch.setattr(sessions, "INLINE_COST", 1.0)
     monkeypatch.setattr("mdncli.machine.cores", lambda: {0, 1})
     session = session_in(tmp_path, "model.mixtures=2,3", "train.threads=1")
-    assert foreseen(session, session.sweep_folder.trials(), 2).workers == 2
+    assert forecast_session(session, session.sweep_folder.trials(), 2).workers == 2
     train(session, lambda: None)
     assert opened == [("processes", 2)]
     threaded = session_in(tmp_path, "model.mixtures=2,3", "train.threads=2")
-    assert foreseen(threaded, threaded.sweep_folder.trials(), 2).workers == 1
+    assert forecast_session(threaded, threaded.sweep_folder.trials(), 2).workers == 1
 
 
 def test_a_cluster_trains_by_dask(opened: Opened, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_shares_are_the_whole_and_the_last_completes_it(opened: Opened, tmp_path
     own = []
     for part in ("1/2", "2/2"):
         assert not shared.folder.result.exists()
-        result = train_part(with_request(shared, part=part, resume=shared.folder.id))
+        result = train_share(with_request(shared, part=part, resume=shared.folder.id))
         own += [trial.id for trial in result.trials]
     assert sorted(own) == sorted(trial.id for trial in shared.sweep_folder.trials())
     assert shared.folder.state() == "completed"

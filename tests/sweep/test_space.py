@@ -8,27 +8,29 @@ import math
 import pytest
 
 from mdncli.errors import ConfigError
-from mdncli.sweep.space import divided, listed
+from mdncli.sweep.space import divide_overrides, parse_points
 
 
 def test_every_combination_is_a_point_and_the_last_axis_varies_fastest() -> None:
-    plain, space = divided(["train.steps=50", "model.mixtures=2,5", "seed=0..2", "name=x"])
+    plain, space = divide_overrides(["train.steps=50", "model.mixtures=2,5", "seed=0..2", "name=x"])
     assert plain == ["train.steps=50", "name=x"]
     points = [(point["model.mixtures"], point["seed"]) for point in space.grid()]
     assert points == [*itertools.product("25", "012")]
 
 
 def test_whole_numbers_are_each_once() -> None:
-    _, space = divided(["model.mixtures=log:1:10:30"])
+    _, space = divide_overrides(["model.mixtures=log:1:10:30"])
     texts = [point["model.mixtures"] for point in space.grid()]
     assert texts == [str(k) for k in range(1, 11)]
 
 
 def test_commas_of_a_list_are_its_own() -> None:
-    plain, space = divided(["model.hidden=32,32", "data.target=a,b", "model.activation=relu,tanh"])
+    plain, space = divide_overrides(
+        ["model.hidden=32,32", "data.target=a,b", "model.activation=relu,tanh"]
+    )
     assert plain == ["model.hidden=32,32", "data.target=a,b"]
     assert space.keys == ["model.activation"]
-    _, space = divided(["model.hidden=[16],[32,32]"])
+    _, space = divide_overrides(["model.hidden=[16],[32,32]"])
     assert [point["model.hidden"] for point in space.grid()] == ["[16]", "[32,32]"]
 
 
@@ -53,16 +55,16 @@ def test_commas_of_a_list_are_its_own() -> None:
 )
 def test_what_is_no_axis_is_said(argument: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
-        divided([argument])
+        divide_overrides([argument])
     assert len(caught.value.faults) == 1
 
 
 def test_a_list_of_trials_is_read_in_every_form() -> None:
     expected = [{"model.mixtures": "5", "seed": "1"}, {"model.hidden": "[8, 8]"}]
     lines = '{"model.mixtures": 5, "seed": 1}\n\n{"model": {"hidden": [8, 8]}}\n'
-    assert listed(lines, "x") == expected
-    assert listed(f"[{','.join(filter(None, lines.splitlines()))}]", "x") == expected
-    assert listed('model.mixtures,seed,model.hidden\n5,1,\n,,"[8, 8]"\n', "x") == expected
+    assert parse_points(lines, "x") == expected
+    assert parse_points(f"[{','.join(filter(None, lines.splitlines()))}]", "x") == expected
+    assert parse_points('model.mixtures,seed,model.hidden\n5,1,\n,,"[8, 8]"\n', "x") == expected
 
 
 @pytest.mark.parametrize(
@@ -80,10 +82,10 @@ def test_a_list_of_trials_is_read_in_every_form() -> None:
 )
 def test_what_is_no_list_of_trials_is_said(text: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said.replace("(", r"\(")):
-        listed(text, "x")
+        parse_points(text, "x")
 
 
 def test_sizes_of_spaces_are_known_without_walking_them() -> None:
-    _, space = divided(["seed=0..999999", "data.seed=0..999999"])
+    _, space = divide_overrides(["seed=0..999999", "data.seed=0..999999"])
     assert len(space) == 10**12
     assert math.isclose(len(space) ** 0.5, 10**6)

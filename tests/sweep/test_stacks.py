@@ -10,7 +10,7 @@ from mdncli import config as configs
 from mdncli import experiment
 from mdncli.config import Config
 from mdncli.events import ignore
-from mdncli.sweep.stacks import MOST_RUNS, Library, PendingTrial, section_of, stacked
+from mdncli.sweep.stacks import MOST_RUNS, Library, PendingTrial, build_stacks, section_of
 from tests.sweep.small import trial_in
 
 
@@ -23,7 +23,7 @@ def trials(tmp_path_factory: pytest.TempPathFactory) -> list[PendingTrial]:
 
 
 def test_every_trial_is_in_one_stack_of_its_shape(trials: list[PendingTrial]) -> None:
-    stacks = stacked("a sweep", trials, 2)
+    stacks = build_stacks("a sweep", trials, 2)
     assert sum(len(stack.trials) for stack in stacks) == len(trials)
     assert {id(one) for stack in stacks for one in stack.trials} == {id(one) for one in trials}
     for stack in stacks:
@@ -34,13 +34,13 @@ def test_every_trial_is_in_one_stack_of_its_shape(trials: list[PendingTrial]) ->
 
 
 def test_a_stack_keeps_no_more_files_open_than_it_may(trials: list[PendingTrial]) -> None:
-    stacks = stacked("a sweep", trials[:1] * 600, 1)
+    stacks = build_stacks("a sweep", trials[:1] * 600, 1)
     assert max(len(stack.trials) for stack in stacks) <= MOST_RUNS
 
 
 def test_the_parts_of_a_stack_are_its_trials(trials: list[PendingTrial]) -> None:
-    (stack,) = stacked("a sweep", trials[:3], 1, {5: 1.0})
-    parts = stack.parts()
+    (stack,) = build_stacks("a sweep", trials[:3], 1, {5: 1.0})
+    parts = stack.split()
     assert [part.trials for part in parts] == [[one] for one in trials[:3]]
     assert {part.sweep for part in parts} == {"a sweep"}
     assert all(part.bars == {5: 1.0} for part in parts)

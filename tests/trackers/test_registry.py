@@ -21,7 +21,7 @@ from mdncli.events import (
     Warned,
 )
 from mdncli.store import RunFolder
-from mdncli.trackers import TRACKERS, tracked
+from mdncli.trackers import TRACKERS, with_trackers
 
 RECORD = {
     "epoch": 1,
@@ -59,7 +59,7 @@ def course_of(run: RunFolder) -> list[Event]:
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_tracker_hears_all_and_leaves_the_run_as_it_is(name: str, run: RunFolder) -> None:
     heard: list[Event] = []
-    listener = tracked(heard.append, [name])
+    listener = with_trackers(heard.append, [name])
     events = course_of(run)
     before = {path: path.read_bytes() for path in run.path.iterdir()}
     for event in events:
@@ -71,7 +71,7 @@ def test_a_tracker_hears_all_and_leaves_the_run_as_it_is(name: str, run: RunFold
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_tracker_that_cannot_write_warns_once(name: str, run: RunFolder) -> None:
     heard: list[Event] = []
-    listener = tracked(heard.append, [name, name])
+    listener = with_trackers(heard.append, [name, name])
     gone = RunFolder(run.path / "nowhere")
     for event in [RunBegun(gone.path, 0), RunMeasured(gone.path, [RECORD])]:
         listener(event)
@@ -88,9 +88,9 @@ def test_a_tracker_says_what_it_does(name: str) -> None:
 
 def test_an_unknown_tracker_is_refused_before_anything_is_done() -> None:
     with pytest.raises(UsageError, match="did you mean csv"):
-        tracked(print, ["csv", "cvs"])
+        with_trackers(print, ["csv", "cvs"])
     with pytest.raises(UsageError, match="choose from csv"):
-        tracked(print, ["wandering"])
+        with_trackers(print, ["wandering"])
 
 
 def test_listing_imports_nothing() -> None:

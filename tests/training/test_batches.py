@@ -7,26 +7,26 @@ import pytest
 import torch
 
 from mdncli.training import batches as batches_module
-from mdncli.training.batches import Batches, Order, padded_blocks
+from mdncli.training.batches import Batches, RowOrder, padded_blocks
 from mdncli.training.plan import Replica
 
 
 @pytest.mark.parametrize(("rows", "batch"), [(100, 10), (103, 10), (20_000, 128), (7, 7), (9, 4)])
 def test_an_epoch_shows_no_row_twice_and_leaves_out_less_than_a_batch(rows, batch):
-    order = Order(Replica(seed=1), rows, batch)
+    order = RowOrder(Replica(seed=1), rows, batch)
     for epoch in (0, 3):
         seen = order.batches(epoch * order.steps_per_epoch, order.steps_per_epoch)
         assert len(np.unique(seen)) == seen.size > rows - batch
 
 
 def test_every_row_is_seen_in_the_long_run():
-    order = Order(Replica(seed=1), rows=103, batch_size=10)
+    order = RowOrder(Replica(seed=1), rows=103, batch_size=10)
     assert len(np.unique(order.batches(0, 10 * order.steps_per_epoch))) == 103
 
 
 def test_batches_do_not_depend_on_how_they_are_asked_for():
-    whole = Order(Replica(seed=1), 1000, 64).batches(0, 300)
-    order = Order(Replica(seed=1), 1000, 64)
+    whole = RowOrder(Replica(seed=1), 1000, 64).batches(0, 300)
+    order = RowOrder(Replica(seed=1), 1000, 64)
     for first in (250, 3, 14, 15, 120):
         np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
 
@@ -35,7 +35,7 @@ def test_many_rows_are_shuffled_by_buckets_into_each_order_equally_often(monkeyp
     monkeypatch.setattr(batches_module, "BUCKETED_ROWS", 4)
     monkeypatch.setattr(batches_module, "BUCKETS", 3)
     monkeypatch.setattr(batches_module, "SHUFFLED_TOGETHER", 1)
-    order = Order(Replica(seed=1), rows=4, batch_size=2)
+    order = RowOrder(Replica(seed=1), rows=4, batch_size=2)
     seen = order.batches(0, 2 * 4800).reshape(-1, 4)
     _, counts = np.unique(seen, axis=0, return_counts=True)
     assert len(counts) == 24
@@ -45,16 +45,16 @@ def test_many_rows_are_shuffled_by_buckets_into_each_order_equally_often(monkeyp
 
 def test_batches_of_many_rows_do_not_depend_on_how_they_are_asked_for(monkeypatch):
     monkeypatch.setattr(batches_module, "BUCKETED_ROWS", 1000)
-    whole = Order(Replica(seed=1), 10_000, 64).batches(0, 500)
+    whole = RowOrder(Replica(seed=1), 10_000, 64).batches(0, 500)
     assert len(np.unique(whole[:156])) == 156 * 64
-    order = Order(Replica(seed=1), 10_000, 64)
+    order = RowOrder(Replica(seed=1), 10_000, 64)
     for first in (250, 3, 14, 155, 120):
         np.testing.assert_array_equal(order.batches(first, 40), whole[first : first + 40])
 
 
 def test_seeds_members_and_epochs_differ():
     def first_epochs(replica):
-        return Order(replica, 1000, 1000 - 1).batches(0, 2)
+        return RowOrder(replica, 1000, 1000 - 1).batches(0, 2)
 
     one = first_epochs(Replica(seed=1))
     assert not np.array_equal(one[0], one[1])
@@ -69,7 +69,7 @@ def test_batches_carry_their_rows_with_weights_that_make_a_mean(batch):
     x = torch.arange(2.0 * rows).view(2, rows)
     y = -torch.arange(1.0 * rows).view(1, rows)
     replicas = [Replica(seed=0), Replica(seed=1), Replica(seed=2)]
-    orders = [Order(replica, rows, batch) for replica in replicas]
+    orders = [RowOrder(replica, rows, batch) for replica in replicas]
     parts = [slice(0, 2), slice(2, 3)]
     batches = Batches([(x, y)] * 3, orders, parts, blocks, length, torch.device("cpu"))
     for step in (0, 1, 70):
@@ -89,7 +89,7 @@ def test_batches_carry_their_rows_with_weights_that_make_a_mean(batch):
 
 
 def order_rows(replica: Replica, rows: int, batch: int | None, step: int) -> np.ndarray:
-    return Order(replica, rows, batch).batches(step, 1)[0].copy()
+    return RowOrder(replica, rows, batch).batches(step, 1)[0].copy()
 
 
 @pytest.mark.parametrize("total", [1, 31, 1000, 2048, 2049, 100_000])

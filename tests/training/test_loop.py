@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mdncli.density.families import FAMILIES
-from mdncli.experiment.selection import narrowed
+from mdncli.experiment.selection import cut_to_components
 from mdncli.head import AnyHead, Head, PointHead
 from mdncli.network import Network, forward
 from mdncli.training.layout import Layout
@@ -214,9 +214,9 @@ def collapsed(plan: StackPlan, replicas: Sequence[Replica], data: TrainingData):
     names = Layout(plan.network)
     for name in ("weights", "best.weights", "average"):
         for row in state.get(name, ()):
-            named = {key: values[0] for key, values in names.named(row[None]).items()}
+            named = {key: values[0] for key, values in names.by_name(row[None]).items()}
             *_, bias = named
-            logits, location, *_ = plan.head.parts()
+            logits, location, *_ = plan.head.slices()
             named[bias][logits] = -100
             named[bias][logits.stop - 1] = 0
             named[bias][location] = 0
@@ -306,7 +306,7 @@ def test_components_that_are_not_in_use_stay_out_of_it(covariance):
         whole = head(forward(plan.network, best, x)[0])
         assert (whole.weights[count:] == 0).all()
         assert (whole.weights[:count].max(axis=1) > 0).all()
-        network, small, parameters = narrowed(plan.network, head, best, count)
+        network, small, parameters = cut_to_components(plan.network, head, best, count)
         alone = small(forward(network, parameters, x)[0])
         np.testing.assert_allclose(alone.log_prob(y.T), whole.log_prob(y.T), rtol=1e-4, atol=1e-6)
         assert -alone.log_prob(y.T).mean() == pytest.approx(

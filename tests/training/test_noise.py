@@ -13,7 +13,7 @@ from mdncli.network import Network
 from mdncli.training.activations import ACTIVATIONS
 from mdncli.training.buffers import Arena
 from mdncli.training.layout import Layout
-from mdncli.training.noise import DropoutAndNoise, Keys
+from mdncli.training.noise import DropoutAndNoise, HashKeys
 from mdncli.training.plan import Replica
 from mdncli.training.trunk import Trunk
 
@@ -22,7 +22,7 @@ RANDOM = [Replica(seed=0, dropout=0.3), Replica(seed=1, noise_inputs=0.1)]
 
 
 def test_the_keys_of_a_step_do_not_depend_on_how_it_was_reached():
-    walked, jumped = (Keys(RANDOM, 2, CPU) for _ in range(2))
+    walked, jumped = (HashKeys(RANDOM, 2, CPU) for _ in range(2))
     for step in range(300):
         walked.seek(step)
         walked.load()
@@ -35,7 +35,7 @@ def test_the_keys_of_a_step_do_not_depend_on_how_it_was_reached():
 
 
 def drawn_noise(replicas, network, rows, targets=1, step=0, dtype=torch.float32):
-    keys = Keys(replicas, len(network.hidden), CPU)
+    keys = HashKeys(replicas, len(network.hidden), CPU)
     keys.seek(step)
     keys.load()
     return DropoutAndNoise(replicas, keys.now, network, targets, rows, Arena(CPU, dtype))

@@ -16,7 +16,7 @@ from mdncli.training.buffers import Arena
 from mdncli.training.capture import eager
 from mdncli.training.layout import Layout
 from mdncli.training.loop import Stack
-from mdncli.training.memory import Share, stack_bytes
+from mdncli.training.memory import StackShare, stack_bytes
 from mdncli.training.objectives import OBJECTIVES, bind
 from mdncli.training.objectives.autograd import AutogradObjective
 from mdncli.training.objectives.base import Objective
@@ -178,7 +178,7 @@ def test_a_new_loss_trains_as_one_plain_function(toy):
     def error(mixture: Mixture) -> float:
         return ((mixture.mean().T - data.y_validation) ** 2).mean()
 
-    after = Layout(stack.plan.network).named(stack.state()["weights"])
+    after = Layout(stack.plan.network).by_name(stack.state()["weights"])
     for first, last in zip(mixtures(before), mixtures(after), strict=True):
         assert error(last) < 0.1 * error(first)
     # The NLL is reported and selects the best weights, whatever the loss.
@@ -188,7 +188,7 @@ def test_a_new_loss_trains_as_one_plain_function(toy):
 
 def test_the_memory_of_autograd_is_counted(toy):
     plan = stack_of("nll", [Replica()])[0].plan
-    share = Share(replicas=100, rows=5000, validation_rows=500, data=0)
+    share = StackShare(replicas=100, rows=5000, validation_rows=500, data=0)
     fused_bytes, plain_bytes = (
         stack_bytes(replace(plan, loss=loss), [share], "cuda") for loss in ("nll", toy)
     )

@@ -91,7 +91,7 @@ def test_forward_equals_the_numpy_network(network, backend):
     x = rows(network)
     trunk.forward(x)
     for r in range(3):
-        named = Layout(network).named(weights[r : r + 1].numpy())
+        named = Layout(network).by_name(weights[r : r + 1].numpy())
         expected = forward(network, named, x[r].numpy())[0]
         np.testing.assert_allclose(trunk.raw[r], expected, atol=1e-5)
 
@@ -161,7 +161,7 @@ def test_flat_storage_keeps_every_parameter():
     network = NETWORKS["narrow"]
     layout = Layout(network)
     named = network.initial(np.random.default_rng(0))
-    again = layout.named(layout.flat(named)[None])
+    again = layout.by_name(layout.flat(named)[None])
     assert again.keys() == named.keys()
     for name, values in named.items():
         np.testing.assert_array_equal(again[name][0], values)

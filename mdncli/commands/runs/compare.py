@@ -71,7 +71,7 @@ def compare(
     chosen = [{key: config.get(key) for key in differing} for config in configs]
     if as_csv:
         rows = [
-            (*document.values(), *map(_written, keys.values()))
+            (*document.values(), *map(_format_value, keys.values()))
             for document, keys in zip(documents, chosen, strict=True)
         ]
         return Answer(csv_lines((*KEYS, *differing), rows))
@@ -145,16 +145,16 @@ def _records(references: Sequence[str], runs_dir: Path, listener: Listener) -> l
 def _config(run: RunFolder) -> FlatConfig:
     """Every key of a run's config but its name, as JSON values."""
     tree = config_of(run).model_dump(mode="json")
-    flat = _flattened(tree)
+    flat = _flatten(tree)
     del flat["name"]
     return flat
 
 
-def _flattened(tree: Mapping[str, Any]) -> FlatConfig:
+def _flatten(tree: Mapping[str, Any]) -> FlatConfig:
     flat: FlatConfig = {}
     for key, value in tree.items():
         if isinstance(value, dict):
-            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flattened(value).items()}
+            flat |= {f"{key}.{inner}": leaf for inner, leaf in _flatten(value).items()}
         else:
             flat[key] = value
     return flat
@@ -166,7 +166,7 @@ def _tables(
     """A column for each of a few runs, a row for each of many."""
     ids = [record.run.id for record in records]
     keys = [
-        {key: _shown(config[key]) if key in config else "–" for key in differing}
+        {key: _shorten(config[key]) if key in config else "–" for key in differing}
         for config in configs
     ]
     figures = [{name: show(record) for name, show in FIGURES.items()} for record in records]
@@ -187,21 +187,24 @@ def _tables(
         (n, abridged(id_, LONGEST_KEY), *best)
         for n, id_, best in zip(numbers, ids, major, strict=True)
     ]
-    return [TextTable("", ("", "run", *MAJOR), rows), *_in_width(numbers, keys)]
+    return [TextTable("", ("", "run", *MAJOR), rows), *_split_to_width(numbers, keys)]
 
 
-def _in_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[TextTable]:
+def _split_to_width(numbers: Sequence[str], facts: Sequence[dict[str, str]]) -> Iterator[TextTable]:
     """Differences of numbered runs, split into tables that fit the width."""
     start = 0
     while start < len(numbers):
         stop = start + 1
-        while stop < len(numbers) and _width(_part(numbers, facts, start, stop + 1)) <= NARROWEST:
+        while (
+            stop < len(numbers)
+            and _width(_slice_columns(numbers, facts, start, stop + 1)) <= NARROWEST
+        ):
             stop += 1
-        yield _part(numbers, facts, start, stop)
+        yield _slice_columns(numbers, facts, start, stop)
         start = stop
 
 
-def _part(
+def _slice_columns(
     numbers: Sequence[str], facts: Sequence[dict[str, str]], start: int, stop: int
 ) -> TextTable:
     lines = [(line[0], *line[1 + start : 1 + stop]) for line in _lines(facts)]
@@ -242,18 +245,18 @@ def _last_word(name: str, names: Sequence[str]) -> str:
     return word if [other.rpartition(".")[2] for other in names].count(word) == 1 else name
 
 
-def _shown(value: object) -> str:
+def _shorten(value: object) -> str:
     """A value in short; of a long path the end, of another text the beginning."""
     if isinstance(value, float):
         text = f"{value:,.12g}"
     elif isinstance(value, int) and not isinstance(value, bool):
         text = f"{value:,}"
     else:
-        text = _written(value)
+        text = _format_value(value)
     if len(text) > LONGEST and "/" in text:
         return f"…{text[1 - LONGEST :]}"
     return shortened(text, LONGEST)
 
 
-def _written(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

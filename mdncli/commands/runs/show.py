@@ -11,14 +11,14 @@ from typing import Any
 from mdncli import store
 from mdncli.errors import MdnError, RunFault, RunNotFoundError
 from mdncli.events import Listener
-from mdncli.experiment import config_of, recorded
+from mdncli.experiment import config_of, read_recipe
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import Record, read
 from mdncli.present.table import TextTable
-from mdncli.store import RunFolder, finite
+from mdncli.store import RunFolder, replace_non_finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
 from mdncli.wording import plural
@@ -35,27 +35,27 @@ def show(reference: str, runs_dir: Path, listener: Listener) -> Answer:
     record = read(run)
     if record is None:
         raise RunNotFoundError(f"{run.path}: was removed just now")
-    status = _found(run, run.status)
+    status = _read_document(run, run.status)
     history = _history(run)
     files = run.files()
-    swept = _swept(run, record) if is_sweep(run) else None
+    swept = _sweep_progress(run, record) if is_sweep(run) else None
     facts = (
-        *(_course(record, status, history) if swept is None else _sweep(run, record, swept)),
+        *(_course(record, status, history) if swept is None else _sweep_lines(run, record, swept)),
         *_subject(run, record),
         *_figures(run, record, history),
         *_origin(run),
-        ("files", _grouped(files)),
+        ("files", _group_files(files)),
     )
     recipe: Mapping[str, Any] = {}
     try:
-        recipe = recorded(run) or {}
+        recipe = read_recipe(run) or {}
     except RunFault as fault:
         facts = (*facts, ("recipe", str(fault)))
     document = {
         **record.document(),
         "reason": text_of(status.get("reason")),
-        "provenance": finite(_found(run, run.provenance)),
-        "result": finite(record.result),
+        "provenance": replace_non_finite(_read_document(run, run.provenance)),
+        "result": replace_non_finite(record.result),
         "recipe": recipe or None,
         "files": files,
         **({} if swept is None else {"sweep": swept}),
@@ -77,7 +77,7 @@ def _decisions(recipe: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield str(key), shortened(shown, 60), str(mapping_of(decision).get("reason") or "")
 
 
-def _found(run: RunFolder, path: Path) -> Mapping[str, Any]:
+def _read_document(run: RunFolder, path: Path) -> Mapping[str, Any]:
     """One of the run's documents; empty where it is missing or damaged."""
     try:
         return run.find_json(path) or {}
@@ -122,9 +122,9 @@ def _course(record: Record, status: Mapping[str, Any], history: list[dict[str, A
     yield "started", f"{started} UTC, {record.age(now)} ago{took}"
 
 
-def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
+def _sweep_progress(run: RunFolder, record: Record) -> dict[str, Any]:
     """Progress of a sweep, read from its folders."""
-    about = mapping_of(_found(run, run.provenance).get("sweep"))
+    about = mapping_of(_read_document(run, run.provenance).get("sweep"))
     counts = SweepFolder(run).count()
     states = ("completed", "running", "failed", "diverged", "pending")
     trials = [read(trial) for trial in store.runs(run.trials)]
@@ -139,7 +139,7 @@ def _swept(run: RunFolder, record: Record) -> dict[str, Any]:
     }
 
 
-def _sweep(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
+def _sweep_lines(run: RunFolder, record: Record, swept: Mapping[str, Any]) -> Facts:
     """Progress of a sweep and its best trial."""
     states = ("completed", "running", "failed", "diverged", "pending")
     counts = ", ".join(f"{swept[state]:,} {state}" for state in states if swept[state])
@@ -161,7 +161,7 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     data = mapping_of(record.about.get("data"))
     if record.source:
         yield "data", record.source
-    provenance = _found(run, run.provenance)
+    provenance = _read_document(run, run.provenance)
     split = mapping_of(provenance.get("split"))
     parts = [(number_of(split.get(part)), part) for part in ("train", "validation", "test")]
     rows = ", ".join(f"{count:,} {part}" for count, part in parts if count is not None)
@@ -215,7 +215,7 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
 
 def _origin(run: RunFolder) -> Facts:
     """Provenance of the run: command, versions and machine."""
-    provenance = _found(run, run.provenance)
+    provenance = _read_document(run, run.provenance)
     command = provenance.get("command")
     if isinstance(command, list):
         yield "command", " ".join(map(str, command))
@@ -230,10 +230,10 @@ def _origin(run: RunFolder) -> Facts:
         yield "on", ", ".join([host, *filter(None, [text_of(provenance.get("platform"))])])
 
 
-def _grouped(files: list[str]) -> str:
+def _group_files(files: list[str]) -> str:
     """The files at the top by name, those in folders by number.
 
-    >>> _grouped(["config.yaml", "plots/a.png", "plots/b.png"])
+    >>> _group_files(["config.yaml", "plots/a.png", "plots/b.png"])
     'config.yaml, plots/ (2)'
     """
     folders = Counter(file.partition("/")[0] for file in files if "/" in file)

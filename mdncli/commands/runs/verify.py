@@ -32,7 +32,7 @@ class Check:
     detail: str
 
 
-class _Doubt(Exception):
+class _CheckWarning(Exception):
     """Warning about a run that is itself intact."""
 
 
@@ -55,7 +55,7 @@ def verify(references: Sequence[str], every: bool, runs_dir: Path, listener: Lis
     if not runs:
         listener(Note(f"no runs in {runs_dir} yet: mdn train sine makes one"))
     seen: dict[str, tuple[str, bool]] = {}
-    found = {str(run.path): _checks(_Subject(run, seen)) for run in runs}
+    found = {str(run.path): _checks(_CheckedRun(run, seen)) for run in runs}
     failed = any(check.result == "failed" for checks in found.values() for check in checks)
     documents = [
         {
@@ -90,7 +90,7 @@ def _tables(found: dict[str, list[Check]]) -> list[TextTable]:
 
 
 @dataclass(frozen=True)
-class _Subject:
+class _CheckedRun:
     """Run being checked, and the data files whose fingerprints are already known."""
 
     run: RunFolder
@@ -105,8 +105,8 @@ class _Subject:
         return config_of(self.run)
 
     @cached_property
-    def is_view(self) -> bool:
-        """True if the folder only shows other runs."""
+    def is_collection(self) -> bool:
+        """True if the folder is for several other runs and holds no model."""
         return "runs" in self.run.read_json(self.run.provenance)
 
     @property
@@ -115,12 +115,12 @@ class _Subject:
         return self.result is not None and "nll" not in self.result
 
 
-def _checks(subject: _Subject) -> list[Check]:
+def _checks(subject: _CheckedRun) -> list[Check]:
     checks = []
     for name, check in CHECKS.items():
         try:
             detail = check(subject)
-        except _Doubt as doubt:
+        except _CheckWarning as doubt:
             checks.append(Check(name, "warning", str(doubt)))
         except MdnError as error:
             where = f"{subject.run.path}/"
@@ -131,7 +131,7 @@ def _checks(subject: _Subject) -> list[Check]:
     return checks
 
 
-def _documents(subject: _Subject) -> str:
+def _documents(subject: _CheckedRun) -> str:
     run = subject.run
     read = [path.name for path in (run.provenance, run.status) if run.read_json(path)]
     if subject.result is not None:
@@ -139,13 +139,13 @@ def _documents(subject: _Subject) -> str:
     return f"format {run.format}: {', '.join(read)}"
 
 
-def _config(subject: _Subject) -> str | None:
-    if subject.is_view:
+def _config(subject: _CheckedRun) -> str | None:
+    if subject.is_collection:
         return None
     return f"{subject.config.name}: every key is valid"
 
 
-def _metrics(subject: _Subject) -> str | None:
+def _metrics(subject: _CheckedRun) -> str | None:
     if subject.only_data:
         return None
     run, name = subject.run, subject.run.metrics.name
@@ -161,11 +161,11 @@ def _metrics(subject: _Subject) -> str | None:
         if reached != subject.result.get("steps"):
             raise RunFault(f"{name}: ends at step {reached}, not where the result says")
     if lines[-1]:
-        raise _Doubt(f"{name}: its last line is torn; it is ignored")
+        raise _CheckWarning(f"{name}: its last line is torn; it is ignored")
     return f"{counted(len(records), 'validation')} in order"
 
 
-def _model(subject: _Subject) -> str | None:
+def _model(subject: _CheckedRun) -> str | None:
     run = subject.run
     if subject.only_data or (subject.result is None and not run.model.exists()):
         return None
@@ -173,7 +173,7 @@ def _model(subject: _Subject) -> str | None:
 
     model = predictor.load(run)
     encoding, whole = model.encoding, model.factorisation
-    members = model.size // whole.parts
+    members = model.size // whole.factors
     shape = encoding.features, len(encoding.targets), len(model.classes)
     factorisation, network, head = expected_model(subject.config, *shape)
     agree = {
@@ -194,38 +194,39 @@ def _model(subject: _Subject) -> str | None:
     return f"SHA-256 fits, {model.size} x {model.network.parameters:,} finite weights"
 
 
-def _checkpoint(subject: _Subject) -> str | None:
+def _checkpoint(subject: _CheckedRun) -> str | None:
     run = subject.run
     if subject.only_data:
         return None
     if not run.checkpoint.exists():
         if run.state() in ("interrupted", "failed"):
-            raise _Doubt(f"{run.checkpoint.name}: not there; the run can only start again")
+            raise _CheckWarning(f"{run.checkpoint.name}: not there; the run can only start again")
         return None
     from mdncli.experiment import expected_model
 
     arrays, _ = store.read_tensors(run.checkpoint)
     config, recorded = subject.config, mapping_of(run.read_json(run.provenance).get("data"))
     targets = len(sequence_of(recorded.get("targets"))) or 1
-    parts = expected_model(config, 1, targets, len(sequence_of(recorded.get("classes"))))[0].parts
-    if {len(array) for array in arrays.values()} != {config.model.networks * parts}:
+    classes = len(sequence_of(recorded.get("classes")))
+    factors = expected_model(config, 1, targets, classes)[0].factors
+    if {len(array) for array in arrays.values()} != {config.model.networks * factors}:
         raise RunFault(f"{run.checkpoint.name}: not what the config says: model.ensemble differs")
     return f"SHA-256 fits, step {int(arrays['step'].max()):,}" if "step" in arrays else None
 
 
-def _recipe(subject: _Subject) -> str | None:
-    from mdncli.experiment import recorded
+def _recipe(subject: _CheckedRun) -> str | None:
+    from mdncli.experiment import read_recipe
 
-    document = None if subject.is_view else recorded(subject.run)
+    document = None if subject.is_collection else read_recipe(subject.run)
     if document is None:
         return None
     return f"{len(mapping_of(document.get('settled')))} settings decided"
 
 
-def _data(subject: _Subject) -> str | None:
+def _data(subject: _CheckedRun) -> str | None:
     from mdncli.experiment import reopen
 
-    if subject.is_view:
+    if subject.is_collection:
         return None
     recorded = mapping_of(subject.run.read_json(subject.run.provenance).get("fingerprints"))
     key = f"{subject.config.data.model_dump_json()} {recorded}"
@@ -236,11 +237,11 @@ def _data(subject: _Subject) -> str | None:
             subject.seen[key] = str(error), False
     said, unchanged = subject.seen[key]
     if not unchanged:
-        raise _Doubt(said)
+        raise _CheckWarning(said)
     return said
 
 
-CHECKS: dict[str, Callable[[_Subject], str | None]] = {
+CHECKS: dict[str, Callable[[_CheckedRun], str | None]] = {
     "documents": _documents,
     "config": _config,
     "metrics": _metrics,

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, above_zero
+from mdncli.data.synthetic.base import Synthetic, positive_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 
@@ -77,8 +78,8 @@ class Arm(Synthetic):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
-        yield from above_zero("noise", self.noise)
-        yield from above_zero("joint_noise", self.joint_noise)
+        yield from positive_fault("noise", self.noise)
+        yield from positive_fault("joint_noise", self.joint_noise)
 
 
 def _angles(x: Array, side: Array) -> Array:

@@ -9,14 +9,12 @@ from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mdncli.data.column import Column
 from mdncli.data.table import Table
+from mdncli.density.arrays import Array
 from mdncli.density.distribution import Distribution
 from mdncli.errors import ConfigError
-
-Array = NDArray[np.float64]
 
 _MOST_ROWS = 100_000_000
 _LARGEST = 1e6
@@ -102,13 +100,13 @@ class Synthetic(abc.ABC):
             raise ConfigError(faults)
 
 
-def above_zero(name: str, value: float) -> Iterator[str]:
+def positive_fault(name: str, value: float) -> Iterator[str]:
     """Fault of a parameter that must be positive."""
     if value <= 0:
         yield f"{name}: must be above 0, not {value:g}"
 
 
-def in_order(low: float, high: float) -> Iterator[str]:
+def range_fault(low: float, high: float) -> Iterator[str]:
     """Fault of an empty range."""
     if low >= high:
         yield f"low: must be below high, which is {high:g}, not {low:g}"

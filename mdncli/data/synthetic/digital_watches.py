@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic
+from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.synthetic.watches import Watches
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 
 _DIGITAL = float(Watches.categories["type"].index("digital"))

@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, above_zero, in_order
+from mdncli.data.synthetic.base import Synthetic, positive_fault, range_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.families import student_t
 from mdncli.density.mixture import Mixture
@@ -61,8 +62,8 @@ class HeavyTails(Synthetic):
         yield from super().faults()
         if not self.degrees_of_freedom > 2:
             yield f"degrees_of_freedom: must be above 2, not {self.degrees_of_freedom:g}"
-        yield from above_zero("noise", self.noise)
-        yield from in_order(self.low, self.high)
+        yield from positive_fault("noise", self.noise)
+        yield from range_fault(self.low, self.high)
 
     def _scale(self, x: Array) -> Array:
         return self.noise * (0.4 + 0.15 * x**2)

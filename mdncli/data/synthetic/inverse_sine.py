@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array
 from mdncli.data.synthetic.sine import Sine, curve, steepest
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.gridded import Gridded
 

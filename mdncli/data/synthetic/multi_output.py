@@ -8,7 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, in_order
+from mdncli.data.synthetic.base import Synthetic, range_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed
@@ -70,7 +71,7 @@ class MultiOutput(Synthetic):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
-        yield from in_order(self.low, self.high)
+        yield from range_fault(self.low, self.high)
         # Beyond this the bounded targets would round onto their bounds.
         for name in ("low", "high"):
             if not abs(getattr(self, name)) <= 10:

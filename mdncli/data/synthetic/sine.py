@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic, above_zero, in_order
+from mdncli.data.synthetic.base import Synthetic, positive_fault, range_fault
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 
@@ -55,8 +56,8 @@ class Sine(Synthetic):
 
     def faults(self) -> Iterator[str]:
         yield from super().faults()
-        yield from above_zero("noise", self.noise)
-        yield from in_order(self.low, self.high)
+        yield from positive_fault("noise", self.noise)
+        yield from range_fault(self.low, self.high)
         finest = _FINEST_NOISE * (self.high - self.low)
         if 0 < self.noise < finest < math.inf:
             yield f"noise: must be at least {finest:g} for this range, not {self.noise:g}"

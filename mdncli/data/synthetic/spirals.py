@@ -10,8 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mdncli.data.synthetic.base import Array, Synthetic
-from mdncli.density.arrays import tiles
+from mdncli.data.synthetic.base import Synthetic
+from mdncli.density.arrays import Array, tiles
 from mdncli.density.categorical import Categorical
 
 # The radii between which an arm winds outwards.

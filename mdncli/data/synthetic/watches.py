@@ -9,7 +9,8 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from mdncli.data.synthetic.base import Array, Synthetic
+from mdncli.data.synthetic.base import Synthetic
+from mdncli.density.arrays import Array
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.density.transformed import Transformed

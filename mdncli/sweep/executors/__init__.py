@@ -20,7 +20,7 @@ EXECUTORS: dict[str, str] = {
 """Name -> class: this process, processes of this machine, workers of a Dask cluster."""
 
 
-def opened(name: str, context: ExecutorContext) -> Executor:
+def open_executor(name: str, context: ExecutorContext) -> Executor:
     """Open an executor by name; to be closed at the end, e.g. by `with`."""
     module, _, attribute = EXECUTORS[name].partition(":")
     return getattr(import_module(module), attribute)(context)

@@ -12,12 +12,12 @@ from mdncli.events import Listener, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.stacks import TrialStack
-from mdncli.sweep.work import Ended
+from mdncli.sweep.work import TrialResult
 
 if TYPE_CHECKING:
     from distributed import Client
 
-Done = tuple[list[Ended], int | None]
+Done = tuple[list[TrialResult], int | None]
 """Statuses of a stack's trials, and the signal that stopped it, if any."""
 
 
@@ -41,7 +41,7 @@ class ExecutorContext:
 
 
 @dataclass(frozen=True)
-class Result:
+class StackResult:
     """Result of a stack.
 
     Args:
@@ -53,7 +53,7 @@ class Result:
     """
 
     stack: TrialStack
-    ended: Sequence[Ended] = ()
+    ended: Sequence[TrialResult] = ()
     signal: int | None = None
     died: bool = False
     error: Exception | None = None
@@ -84,7 +84,7 @@ class Executor(ABC):
         """Submit a stack for training."""
 
     @abstractmethod
-    def results(self, seconds: float | None = None) -> list[Result]:
+    def results(self, seconds: float | None = None) -> list[StackResult]:
         """Results of the stacks that have ended since the last call.
 
         Stacks whose workers died together are returned together, after new workers were started.
@@ -108,7 +108,7 @@ class Executor(ABC):
         self.close()
 
 
-class Remote(Executor):
+class RemoteExecutor(Executor):
     """Executor with workers in other processes, where each stack is a `Future`."""
 
     def __init__(self, context: ExecutorContext) -> None:
@@ -116,34 +116,34 @@ class Remote(Executor):
         self._running: dict[Future[Done], TrialStack] = {}
 
     @abstractmethod
-    def _started(self, stack: TrialStack) -> Future[Done]:
+    def _start(self, stack: TrialStack) -> Future[Done]:
         """Start a stack; its future is broken if its worker dies."""
 
-    def _recovered(self) -> list[Result]:
+    def _recover(self) -> list[StackResult]:
         """Recover from the death of a worker; returns the other stacks that ended by it."""
         return []
 
     def submit(self, stack: TrialStack) -> None:
         try:
-            future = self._started(stack)
+            future = self._start(stack)
         except BrokenExecutor as error:
             future = Future[Done]()
             future.set_exception(error)
         self._running[future] = stack
 
-    def results(self, seconds: float | None = None) -> list[Result]:
+    def results(self, seconds: float | None = None) -> list[StackResult]:
         done, _ = wait(self._running, seconds, return_when=FIRST_COMPLETED)
-        found = [self._taken(future) for future in [*self._running] if future in done]
+        found = [self._take_result(future) for future in [*self._running] if future in done]
         if any(result.died for result in found):
-            found += self._recovered()
+            found += self._recover()
         return found
 
-    def _taken(self, future: Future[Done]) -> Result:
+    def _take_result(self, future: Future[Done]) -> StackResult:
         stack = self._running.pop(future)
         try:
             ended, signal = future.result()
         except BrokenExecutor:
-            return Result(stack, died=True)
+            return StackResult(stack, died=True)
         except Exception as error:
-            return Result(stack, error=error)
-        return Result(stack, ended, signal)
+            return StackResult(stack, error=error)
+        return StackResult(stack, ended, signal)

@@ -30,7 +30,7 @@ from mdncli.events import Listener, Note
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, ExecutorContext, Remote
+from mdncli.sweep.executors.base import Done, ExecutorContext, RemoteExecutor
 from mdncli.sweep.stacks import TrialStack
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ Parcel = Mapping[str, bytes]
 
 
 @contextlib.contextmanager
-def connected(address: str, workers: int, listener: Listener) -> Iterator[Client]:
+def connect(address: str, workers: int, listener: Listener) -> Iterator[Client]:
     """Connect to the scheduler at an address, or to a new cluster on this machine.
 
     Args:
@@ -87,10 +87,10 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         warnings.simplefilter("ignore")  # about other versions of Dask's dependencies
         try:
             if address == "local":
-                cluster = _apart(lambda: _local(workers)).result()
+                cluster = _call_in_thread(lambda: _start_local_cluster(workers)).result()
                 client = held.enter_context(distributed.Client(held.enter_context(cluster)))
             else:
-                client = held.enter_context(_reached(address))
+                client = held.enter_context(_connect_to_scheduler(address))
         except Exception as error:  # another server at that address may answer anything
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise RunFault(
@@ -103,7 +103,7 @@ def connected(address: str, workers: int, listener: Listener) -> Iterator[Client
         yield client
 
 
-def _reached(address: str) -> Client:
+def _connect_to_scheduler(address: str) -> Client:
     """Client of the scheduler at an address.
 
     Another server at that address may keep Dask retrying for ever, so it connects in a thread that
@@ -112,12 +112,14 @@ def _reached(address: str) -> Client:
     from distributed import Client
 
     try:
-        return _apart(lambda: Client(address, timeout=REACHED_SECONDS)).result(REACHED_SECONDS + 1)
+        return _call_in_thread(lambda: Client(address, timeout=REACHED_SECONDS)).result(
+            REACHED_SECONDS + 1
+        )
     except TimeoutError:
         raise TimeoutError(f"no answer in {REACHED_SECONDS} s") from None
 
 
-def _local(workers: int) -> LocalCluster:
+def _start_local_cluster(workers: int) -> LocalCluster:
     """A cluster on this machine, whose processes leave Ctrl-C to this one.
 
     They inherit that SIGINT is blocked in the thread that starts them, from the first on.
@@ -131,7 +133,7 @@ def _local(workers: int) -> LocalCluster:
     return LocalCluster(n_workers=workers, **_LOCAL)
 
 
-def _apart(make: Callable[[], T]) -> Future[T]:
+def _call_in_thread(make: Callable[[], T]) -> Future[T]:
     """The future result of a function that runs in a thread of its own."""
     found: Future[T] = Future()
 
@@ -168,7 +170,7 @@ def _other_version(worker: str, version: str, wanted: str) -> RunFault:
     )
 
 
-class Dask(Remote):
+class Dask(RemoteExecutor):
     """Executor on the current workers of a Dask cluster.
 
     A worker shares the sweep's folder if it reads the same status there as the executor at its
@@ -182,7 +184,7 @@ class Dask(Remote):
         self._executor: Pool = self._client.get_executor(pure=False)
         self._known = 1
         self._token = uuid.uuid4().hex
-        self._mark = _mark_of(context.folder) or ""
+        self._mark = _status_fingerprint(context.folder) or ""
 
     @property
     def workers(self) -> int:
@@ -206,7 +208,7 @@ class Dask(Remote):
     def close(self) -> None:
         self._executor.shutdown(wait=False)
 
-    def _started(self, stack: TrialStack) -> Future[Done]:
+    def _start(self, stack: TrialStack) -> Future[Done]:
         ours: Future[Done] = Future()
         theirs = self._executor.submit(_train, stack, self._token, self._mark)
         theirs.add_done_callback(lambda done: self._settle(stack, done, ours))
@@ -252,14 +254,14 @@ def unpack(run: RunFolder, parcel: Parcel) -> None:
     Raises:
         RunFault: it cannot be written.
     """
-    with store.writing(run.path):
+    with store.errors_with_path(run.path):
         run.path.mkdir(parents=True, exist_ok=True)
     store.clear(run)
     for name in sorted(parcel, key=lambda name: name == run.result.name):
         store.write_bytes(run.path / Path(name).name, parcel[name])
 
 
-def _mark_of(folder: RunFolder) -> str | None:
+def _status_fingerprint(folder: RunFolder) -> str | None:
     """Fingerprint of a sweep's current status, which differs in other copies of its folder."""
     try:
         return hashlib.sha256(folder.status.read_bytes()).hexdigest()
@@ -271,14 +273,14 @@ def _mark_of(folder: RunFolder) -> str | None:
 
 
 @dataclass
-class _Here:
+class _WorkerState:
     """State that a worker process keeps between stacks."""
 
     turn: threading.Lock
     asked: dict[str, int]
 
 
-_here = _Here(threading.Lock(), {})
+_here = _WorkerState(threading.Lock(), {})
 
 
 def _ask_to_stop(token: str, number: int) -> None:
@@ -287,7 +289,7 @@ def _ask_to_stop(token: str, number: int) -> None:
 
 def _train(
     stack: TrialStack, token: str, mark: str
-) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
+) -> tuple[Sequence[work.TrialResult], int | None, Mapping[str, Parcel]]:
     """Train a stack in a Dask worker."""
     from distributed import get_worker
     from threadpoolctl import ThreadpoolController
@@ -295,7 +297,7 @@ def _train(
     worker = get_worker()
     if stack.version != mdncli.__version__:
         raise _other_version(worker.address, mdncli.__version__, stack.version)
-    stop = _stop_of(worker, token)
+    stop = _stop_check(worker, token)
     # Threads of a worker share torch's cores: one stack at a time.
     blas = ThreadpoolController().select(internal_api="openblas")
     # On one thread, like `mdn` itself, so that scores are equal to the last bit.
@@ -303,15 +305,15 @@ def _train(
         if (signal := stop()) is not None:
             return [], signal, {}
         sweep = RunFolder(stack.trials[0].folder.parents[1])
-        if _mark_of(sweep) == mark:
+        if _status_fingerprint(sweep) == mark:
             return *work.train(stack, stop=stop), {}
         with tempfile.TemporaryDirectory(prefix="mdn-worker-") as root:
-            return work_apart(stack, Path(root), stop)
+            return train_in_copy(stack, Path(root), stop)
 
 
-def work_apart(
+def train_in_copy(
     stack: TrialStack, root: Path, stop: Stop = lambda: None
-) -> tuple[Sequence[work.Ended], int | None, Mapping[str, Parcel]]:
+) -> tuple[Sequence[work.TrialResult], int | None, Mapping[str, Parcel]]:
     """Train a stack in a local folder, and pack the files to send."""
     own = {one.trial.id: root / one.folder.name for one in stack.trials}
     trials = [replace(one, folder=own[one.trial.id]) for one in stack.trials]
@@ -320,7 +322,7 @@ def work_apart(
     return ended, signal, {id_: pack(RunFolder(own[id_])) for id_ in done}
 
 
-def _stop_of(worker: Any, token: str) -> Stop:
+def _stop_check(worker: Any, token: str) -> Stop:
     """Function that asks to stop on request, or when the stack's future was cancelled."""
     key = worker.get_current_task()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
+from mdncli.sweep.executors.base import Executor, ExecutorContext, StackResult
 from mdncli.sweep.stacks import TrialStack
 
 
@@ -12,7 +12,7 @@ class Inline(Executor):
 
     def __init__(self, context: ExecutorContext) -> None:
         super().__init__(context)
-        self._results: list[Result] = []
+        self._results: list[StackResult] = []
 
     @property
     def workers(self) -> int:
@@ -20,9 +20,9 @@ class Inline(Executor):
 
     def submit(self, stack: TrialStack) -> None:
         ended, signal = work.train(stack, self.context.listener, self.context.stop)
-        self._results.append(Result(stack, ended, signal))
+        self._results.append(StackResult(stack, ended, signal))
 
-    def results(self, seconds: float | None = None) -> list[Result]:
+    def results(self, seconds: float | None = None) -> list[StackResult]:
         found, self._results = self._results, []
         return found
 

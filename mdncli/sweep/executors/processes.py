@@ -14,14 +14,14 @@ from typing import Any
 
 from mdncli.experiment import Stop
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, ExecutorContext, Remote, Result
+from mdncli.sweep.executors.base import Done, ExecutorContext, RemoteExecutor, StackResult
 from mdncli.sweep.stacks import TrialStack
 
 ORPHAN_SECONDS = 0.5
 """Seconds after which a worker notices that its driver died, where the kernel sends no signal."""
 
 
-class Processes(Remote):
+class Processes(RemoteExecutor):
     """Executor with processes of this machine; if one dies, the pool ends the others."""
 
     def __init__(self, context: ExecutorContext) -> None:
@@ -36,25 +36,27 @@ class Processes(Remote):
     def close(self) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _started(self, stack: TrialStack) -> Future[Done]:
-        with _no_signals():
+    def _start(self, stack: TrialStack) -> Future[Done]:
+        with _block_signals():
             return self._pool.submit(_train, stack)
 
-    def _recovered(self) -> list[Result]:
+    def _recover(self) -> list[StackResult]:
         """Collect the stacks lost with a broken pool, and start another pool."""
         wait(self._running)
-        found = [self._taken(future) for future in [*self._running]]
+        found = [self._take_result(future) for future in [*self._running]]
         self.close()
         self._pool = self._new_pool()
         return found
 
     def _new_pool(self) -> ProcessPoolExecutor:
         about = (self._asked, os.getpid())
-        return ProcessPoolExecutor(self.workers, self._context, initializer=_enter, initargs=about)
+        return ProcessPoolExecutor(
+            self.workers, self._context, initializer=_initialise_worker, initargs=about
+        )
 
 
 @contextlib.contextmanager
-def _no_signals() -> Iterator[None]:
+def _block_signals() -> Iterator[None]:
     """Block signals while processes start, so that none arrives before they are ready.
 
     They inherit the mask, and remove it when their handlers are set.
@@ -74,7 +76,7 @@ def _no_signals() -> Iterator[None]:
 _stop: Stop = lambda: None  # noqa: E731
 
 
-def _enter(asked: Any, driver: int) -> None:
+def _initialise_worker(asked: Any, driver: int) -> None:
     """Initialise a worker: ignore Ctrl-C, which the driver handles, and end with the driver."""
     received: list[int] = []
 
@@ -84,12 +86,12 @@ def _enter(asked: Any, driver: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, handle)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    _end_with(driver)
+    _exit_with_driver(driver)
     global _stop
     _stop = lambda: received[0] if received else asked.value or None  # noqa: E731
 
 
-def _end_with(driver: int) -> None:
+def _exit_with_driver(driver: int) -> None:
     """Die with the driver: a later command continues its runs."""
     with contextlib.suppress(OSError, AttributeError):
         import ctypes

@@ -37,7 +37,7 @@ class AutogradObjective:
 
     def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         if self._nll is None:
-            total.add_(self._weighted(self._raw, y, weight).sum(1))
+            total.add_(self._weighted_losses(self._raw, y, weight).sum(1))
         else:
             self._nll.value(y, weight, total)
 
@@ -45,10 +45,10 @@ class AutogradObjective:
         # The engine's steps run in inference mode, where autograd records nothing.
         with torch.inference_mode(False), torch.enable_grad():
             raw = self._raw.clone().requires_grad_()
-            (gradient,) = torch.autograd.grad(self._weighted(raw, y, weight).sum(), raw)
+            (gradient,) = torch.autograd.grad(self._weighted_losses(raw, y, weight).sum(), raw)
         self.value(y, weight, total)
         self._raw.copy_(gradient)
 
-    def _weighted(self, raw: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    def _weighted_losses(self, raw: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Weighted losses (R, N)."""
         return self._loss(predict(self._head, raw), y[:, 0]) * weight[:, 0]

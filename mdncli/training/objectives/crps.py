@@ -52,7 +52,7 @@ class FusedMixtureCRPS:
     def __init__(self, head: Head, raw: Tensor, arena: Arena, *, mixed: bool = False) -> None:
         self._nll = FusedMixtureNLL(head, raw, arena)
         self.value = self._nll.value
-        parts = head.parts()[:3]
+        parts = head.slices()[:3]
         self._logits, self._location, self._raw_scale = (raw[:, part] for part in parts)
         self._gradient = arena.take("gradient of the crps", *raw.shape)
         self._gradient_parts = [self._gradient[:, part] for part in parts]

@@ -38,7 +38,7 @@ class Mixture:
 
     def component_log_prob(self, y: Tensor) -> Tensor:
         """Log densities of the components (R, K, N) at targets (R, D, N) or (1, D, N)."""
-        z = self._standardised(y)
+        z = self._standardise(y)
         energy = self.family.energy(z) + self.family.constant + self.scale.log()
         return -energy.sum(2)
 
@@ -55,7 +55,7 @@ class Mixture:
         """Means of the mixtures, (R, D, N)."""
         return (self.weights[:, :, None] * self.location).sum(1)
 
-    def _standardised(self, y: Tensor) -> Tensor:
+    def _standardise(self, y: Tensor) -> Tensor:
         """Residuals divided by the scales, or by the Cholesky factors, (R, K, D, N)."""
         residual = self.location - y[:, None]
         if not self.off_diagonal.shape[2]:
@@ -84,7 +84,7 @@ def predict(head: AnyHead, raw: Tensor) -> Mixture | Tensor:
         return raw
     logits, location, raw_scale, off_diagonal = (
         raw[:, part].unflatten(1, (head.mixtures, size))
-        for part, size in zip(head.parts(), head.sizes, strict=True)
+        for part, size in zip(head.slices(), head.sizes, strict=True)
     )
     scale = head.scale_floor + SCALE_MAPS[head.scale_map].forward(raw_scale)
     if head.scale_cap is not None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from mdncli.store import RunFolder
-from mdncli.sweep.executors.base import Done, ExecutorContext, Remote, Result
+from mdncli.sweep.executors.base import Done, ExecutorContext, RemoteExecutor, StackResult
 from mdncli.sweep.stacks import TrialStack
 
 
-class ByHand(Remote):
+class ByHand(RemoteExecutor):
     """An executor whose stacks end when a test says so."""
 
     def __init__(self) -> None:
@@ -21,13 +21,13 @@ class ByHand(Remote):
         self.restarts = 0
         self.broken = False
 
-    def _started(self, stack: TrialStack) -> Future[Done]:
+    def _start(self, stack: TrialStack) -> Future[Done]:
         if self.broken:
             raise BrokenExecutor("gone")
         self.futures.append(Future())
         return self.futures[-1]
 
-    def _recovered(self) -> list[Result]:
+    def _recover(self) -> list[StackResult]:
         self.restarts += 1
         return []
 

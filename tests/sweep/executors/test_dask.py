@@ -28,7 +28,7 @@ def test_a_run_that_was_trained_apart_comes_home_whole(tmp_path: Path) -> None:
     here, there = stack_in(tmp_path / "here"), stack_in(tmp_path / "there")
     work.train(here)
     (tmp_path / "worker").mkdir()
-    ended, signal, parcels = dask.work_apart(there, tmp_path / "worker")
+    ended, signal, parcels = dask.train_in_copy(there, tmp_path / "worker")
     assert signal is None
     assert not there.trials[0].folder.exists()
     for one in there.trials:
@@ -44,7 +44,7 @@ def test_a_run_that_was_trained_apart_comes_home_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1:8786", "host", "http://host:8786", ""])
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(UsageError, match="tcp://HOST"), dask.connected(address, 1, ignore):
+    with pytest.raises(UsageError, match="tcp://HOST"), dask.connect(address, 1, ignore):
         pass
 
 
@@ -53,7 +53,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_time(monkeypatch: pytest.Monke
     began = time.monotonic()
     with (
         pytest.raises(RunFault, match="cannot be reached"),
-        dask.connected("tcp://127.0.0.1:9", 1, ignore),
+        dask.connect("tcp://127.0.0.1:9", 1, ignore),
     ):
         pass
     assert time.monotonic() - began < 5
@@ -63,7 +63,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_time(monkeypatch: pytest.Monke
 def test_what_a_worker_does_not_see_is_sent_to_it_and_back(scheduler: str, tmp_path: Path) -> None:
     calm = stack_in(tmp_path / "calm")
     work.train(calm)
-    with dask.connected(scheduler, 1, ignore) as client:
+    with dask.connect(scheduler, 1, ignore) as client:
         folder = sweep_in(tmp_path / "apart")
         stack = stack_in(folder.path)
         with dask.Dask(ExecutorContext(folder, client=client)) as executor:
@@ -82,7 +82,7 @@ def test_a_worker_of_another_version_is_named(
 ) -> None:
     folder = RunFolder(tmp_path / "odd")
     stack = replace(stack_in(folder.path), version="9.9")
-    with dask.connected(scheduler, 1, ignore) as client:
+    with dask.connect(scheduler, 1, ignore) as client:
         executor = dask.Dask(ExecutorContext(folder, client=client))
         executor.submit(stack)
         (result,) = executor.results(30)
@@ -92,7 +92,7 @@ def test_a_worker_of_another_version_is_named(
     monkeypatch.setattr(dask, "getattr", lambda *_: "9.9", raising=False)
     with (
         pytest.raises(RunFault, match=r"worker tcp://\S+ of \S+: has mdncli 9.9"),
-        dask.connected(scheduler, 1, ignore),
+        dask.connect(scheduler, 1, ignore),
     ):
         pass
 
@@ -100,7 +100,7 @@ def test_a_worker_of_another_version_is_named(
 @pytest.mark.filterwarnings("ignore")
 def test_a_worker_that_was_asked_to_stop_begins_nothing(scheduler: str, tmp_path: Path) -> None:
     stack = stack_in(tmp_path / "long")
-    with dask.connected(scheduler, 1, ignore) as client:
+    with dask.connect(scheduler, 1, ignore) as client:
         executor = dask.Dask(ExecutorContext(RunFolder(tmp_path / "long"), client=client))
         executor.stop(2)
         executor.submit(stack)
@@ -115,7 +115,7 @@ def test_without_workers_nobody_waits_for_them_to_stop(tmp_path: Path) -> None:
     options: dict[str, Any] = {"dashboard_address": None, "protocol": "tcp", "processes": False}
     with (
         distributed.LocalCluster(n_workers=0, **options) as empty,
-        dask.connected(empty.scheduler_address, 1, ignore) as client,
+        dask.connect(empty.scheduler_address, 1, ignore) as client,
     ):
         executor = dask.Dask(ExecutorContext(RunFolder(tmp_path / "sweep"), client=client))
         executor.submit(stack_in(tmp_path / "sweep"))
@@ -126,7 +126,7 @@ def test_without_workers_nobody_waits_for_them_to_stop(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_local_cluster_leaves_ctrl_c_to_its_driver() -> None:
-    with dask.connected("local", 1, ignore) as client:
+    with dask.connect("local", 1, ignore) as client:
         (blocked,) = client.run(signal.pthread_sigmask, signal.SIG_BLOCK, ()).values()
         assert blocked == {signal.SIGINT}
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -33,7 +33,7 @@ def test_a_stack_comes_to_what_a_worker_makes_of_it(tmp_path: Path) -> None:
 
 def test_results_wait_until_they_are_asked_for(tmp_path: Path) -> None:
     folder = sweep_in(tmp_path / "sweep")
-    stacks = stack_in(folder.path).parts()
+    stacks = stack_in(folder.path).split()
     with Inline(ExecutorContext(folder)) as executor:
         for stack in stacks:
             executor.submit(stack)

@@ -17,8 +17,8 @@ import pytest
 from mdncli.events import ignore
 from mdncli.store import RunFolder
 from mdncli.sweep import work
-from mdncli.sweep.executors import EXECUTORS, opened
-from mdncli.sweep.executors.base import Executor, ExecutorContext, Result
+from mdncli.sweep.executors import EXECUTORS, open_executor
+from mdncli.sweep.executors.base import Executor, ExecutorContext, StackResult
 from mdncli.sweep.stacks import TrialStack
 from tests.sweep.small import learnt, stack_in, sweep_in, trial_in
 
@@ -42,16 +42,16 @@ def open_for(request: pytest.FixtureRequest, asked: list[int]) -> Iterator[Open]
             from mdncli.sweep.executors import dask
 
             address = request.getfixturevalue("scheduler")
-            client = held.enter_context(dask.connected(address, 1, ignore))
+            client = held.enter_context(dask.connect(address, 1, ignore))
 
         def opened_for(folder: RunFolder) -> Executor:
             stop = lambda: asked[0] if asked else None  # noqa: E731
-            return opened(request.param, ExecutorContext(folder, 2, ignore, stop, client))
+            return open_executor(request.param, ExecutorContext(folder, 2, ignore, stop, client))
 
         yield opened_for
 
 
-def trained(executor: Executor, stacks: list[TrialStack]) -> list[Result]:
+def trained(executor: Executor, stacks: list[TrialStack]) -> list[StackResult]:
     """The results of stacks, as a driver would have them trained."""
     queue, running, found = [*stacks], 0, []
     while queue or running:
