@@ -134,10 +134,12 @@ def _series(name: str, values: list[Any], kinds: set[type], *, as_text: bool) ->
         return pl.Series(name, values, pl.Boolean)
     if float not in kinds and all(v is None or -(2**63) <= v < 2**63 for v in values):
         return pl.Series(name, values, pl.Int64)
-    # float() refuses whole numbers beyond its range, but not their digits.
-    return pl.Series(
-        name, [None if v is None else float(str(v)) for v in values], pl.Float64, strict=False
-    )
+    filled = [np.nan if v is None else v for v in values]
+    try:
+        numbers = np.array(filled, np.float64)
+    except OverflowError:  # of whole numbers, but not of their digits
+        numbers = np.array([float(str(v)) for v in filled])
+    return pl.Series(name, numbers)
 
 
 class _Repeated(dict[str, Any]):

@@ -533,7 +533,7 @@ def test_the_name_of_a_column_may_begin_like_a_file_of_another_kind(header: str)
 
 # --------------------------------------------------------------------------------------------- fuzz
 
-few = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def never_a_traceback(path: Path, content: bytes) -> None:
@@ -658,4 +658,5 @@ def test_comments_change_no_row(rows, data) -> None:
         "n": ("text", [str(number) for number, _ in rows]),
         "t": ("text", [word for _, word in rows]),
     }
-    assert list(found.lines or []) == kept
+    assert found.lines is not None
+    assert list(found.lines) == kept
