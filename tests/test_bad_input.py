@@ -15,6 +15,7 @@ import os
 import re
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -147,6 +148,14 @@ def flipped(data: bytes) -> bytes:
 def npz(**arrays: Any) -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def archive(**members: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as written:
+        for name, content in members.items():
+            written.writestr(name, content)
     return file.getvalue()
 
 
@@ -351,10 +360,24 @@ TABLES = {
         "x,y\n" + "".join(f"n{i},{i % 9}\n" for i in range(2000)), "column 'x' has", "leave it out"
     ),
     "binary": table(NOISE, "t.csv:", "binary data, not a text table"),
-    "Parquet by another name": table(parquet(), "t.csv: holds Parquet", "give it the suffix"),
-    "NPZ by another name": table(npz(x=np.zeros(3)), "t.csv: holds a ZIP archive", "the suffix"),
+    "Parquet by another name": table(parquet(), "t.csv: holds Parquet", "to end in .parquet"),
+    "NPZ by another name": table(npz(x=np.zeros(3)), "t.csv: holds NPZ", "to end in .npz"),
     "text by another name": table(ROWS, "t.parquet: not a Parquet file", name="t.parquet"),
-    "spreadsheet": table(b"PK\3\4", "t.xlsx: configs end in .yaml and tables", name="t.xlsx"),
+    "spreadsheet": table(b"PK\3\4", "t.ods: configs end in .yaml and tables", name="t.ods"),
+    "damaged workbook": table(b"PK\3\4", "t.xlsx: damaged or truncated Excel", name="t.xlsx"),
+    "PDF": table(b"%PDF-1.7\n%\xe2\xe3\n", "t.pdf: holds a PDF document", name="t.pdf"),
+    "old workbook": table(
+        b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "t.xls: holds an old Excel", "save it as", name="t.xls"
+    ),
+    "table of no suffix that is known": table(ROWS, "holds a table; rename it", name="t.export"),
+    "binary without suffix": table(b"\x01\0\xff", "t: holds binary data", name="t"),
+    "Parquet without suffix": table(parquet(), "t: holds Parquet", "rename it", name="t"),
+    "page of the web": table("<!DOCTYPE html>\n<html>", "holds an HTML page"),
+    "archive of two": table(
+        archive(a=ROWS, b=ROWS), "a ZIP archive of 2 files: 'a', 'b'", "unpack", name="t.zip"
+    ),
+    "JSON line by another name": table('{"x": 1, "y": 2}\n', "t.csv: holds JSON", ".jsonl"),
+    "broken JSON": table('{"x": 1, "y": 2}\n{"x": 1,\n', "t.jsonl:2: not JSON", name="t.jsonl"),
     "unknown suffix": Case(
         "train sine data.file=t.foo data.target=y", "suffix '.foo'; known are", files={"t.foo": ""}
     ),
@@ -365,15 +388,20 @@ TABLES = {
     ),
     "objects": table(
         npz(x=np.array([1, "a", None] * 9, object), y=np.zeros(27)),
-        "t.npz: array 'x' holds Python objects; save it as numbers",
+        "t.npz: column 'x' holds Python objects, neither numbers nor text; leave it out",
         name="t.npz",
+        more="data.inputs=[x]",
     ),
     "unequal arrays": table(
         npz(x=np.zeros(31), y=np.zeros(30)), "arrays of unequal lengths: 'y' has 30", name="t.npz"
     ),
-    "three dimensions": table(npz(x=np.zeros((9, 2, 2)), y=np.zeros(9)), "'x' has 3", name="t.npz"),
-    "dates": table(npz(x=np.zeros(9, "M8[D]"), y=np.zeros(9)), "'x': datetime64", name="t.npz"),
-    "UTF-16": table(ROWS.encode("utf-16"), "t.csv: holds text in UTF-16", "save it as UTF-8"),
+    "three dimensions": table(
+        npz(x=np.zeros((9, 2, 2)), y=np.zeros(9)),
+        "'x' holds an array of 3 dimensions",
+        name="t.npz",
+        more="data.inputs=[x]",
+    ),
+    "cut UTF-16": table(ROWS.encode("utf-16")[:-1], "t.csv: damaged text in UTF-16"),
     "Latin-1": table("x,y\né,2\n".encode("latin-1"), "t.csv:2: byte 0xe9", "save the file as UTF-"),
     "NUL": table("x,y\n1,\0\n", "t.csv:2: binary data"),
     "no header": table("1.5,2.5\n" * 30, "t.csv:1: numbers where the columns' names", "first line"),
@@ -428,7 +456,12 @@ TABLES = {
     ),
     "no name of a table": Case(["predict", SINE, "--at", ""], "'': not the name of a file; name"),
     "line cut short": table(ROWS + "30", "t.csv:32: 1 field, but the header has 2"),
-    "no dimension": table(npz(x=np.float64(1), y=np.zeros(9)), "'x' has 0 dim", name="t.npz"),
+    "no dimension": table(
+        npz(x=np.float64(1), y=np.zeros(9)),
+        "'x' holds an array of 0 dimensions",
+        name="t.npz",
+        more="data.inputs=[x]",
+    ),
     "validation of nothing": table(
         ROWS, "data.validation=0: must be above 0", more="data.validation=0"
     ),

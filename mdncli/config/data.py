@@ -165,7 +165,9 @@ class SyntheticData(Data):
 class FileData(Data):
     """A table from a file."""
 
-    file: Annotated[FilePath, Field(description="the table: .csv, .tsv, .csv.gz, .parquet or .npz")]
+    file: Annotated[
+        FilePath, Field(description="the table: .csv, .jsonl, .parquet, .xlsx, .csv.gz, ...")
+    ]
     inputs: Annotated[
         Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,
         Field(description="columns to predict from; null: all but the target; []: none"),

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mdncli.config.scalars import WIDTH, clip, escape
+from mdncli.data import formats
 from mdncli.data.naming import similar_files
 from mdncli.errors import ConfigError
 
-TABLES = (".csv", ".tsv", ".tab", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".parquet", ".npz")
-"""Suffixes of a CONFIG that is a table; all other settings have their defaults."""
+TABLES = (*formats.EVERY, *formats.COMPRESSED)
+"""Suffixes of a CONFIG that is a table, for messages; all other settings have their defaults."""
 
-FOREIGN = (".xls", ".xlsx", ".ods", ".npy", ".feather", ".arrow", ".h5", ".pkl", ".zip")
+FOREIGN = (".xls", ".ods", ".npy", ".h5", ".hdf5", ".pkl", ".sqlite", ".db", ".pdf", ".html")
 """Suffixes of unsupported table formats, for a clear message."""
 
 
@@ -38,8 +39,14 @@ def _examples() -> Path:
 
 
 def is_table(config: str) -> bool:
-    """True if a CONFIG is a table, by its suffix."""
-    return config.lower().endswith(TABLES)
+    """True if a CONFIG is a table, by its suffix or, without any, by its content."""
+    if formats.names_table(config):
+        return True
+    path = Path(config)
+    try:
+        return not path.suffix and path.is_file() and _is_table_by_content(path)
+    except (OSError, ValueError):
+        return False
 
 
 def find_file(config: str) -> Path:
@@ -55,8 +62,7 @@ def find_file(config: str) -> Path:
     label = escape(config)
     if not config or "\0" in config:
         raise ConfigError([f"'{label}': is no path; name a YAML file, a table or a built-in"])
-    if path.suffix.lower() in FOREIGN:
-        what = f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
+    if not is_table(config) and (what := _foreign(path)) is not None:
         raise ConfigError([f"{label}: {what}"])
     try:
         if path.exists() and not path.is_dir():
@@ -72,23 +78,47 @@ def find_file(config: str) -> Path:
     raise ConfigError([f"{label}: {_not_found(path, examples)}"])
 
 
+def _is_table_by_content(path: Path) -> bool:
+    head = formats.head(path)
+    return formats.kind_of(head) is not None or formats.looks_like_table(head)
+
+
+def _foreign(path: Path) -> str | None:
+    """Error for a file that is neither a config nor a table, by its content or its suffix."""
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return None
+    try:
+        head = formats.head(path) if path.is_file() else b""
+    except OSError:
+        head = b""
+    if (kind := formats.kind_of(head)) is not None:
+        return f"holds {kind.name}; {kind.hint}"
+    if formats.looks_like_table(head):
+        return "holds a table; rename it to end in .csv"
+    if b"\0" in head:
+        return "holds binary data; name a YAML file or a table"
+    if path.suffix.lower() in FOREIGN:
+        return f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
+    return None
+
+
 def _not_found(path: Path, examples: Iterable[str]) -> str:
     """Error for a CONFIG that is neither a file nor an example, with similar names."""
     near = [clip(name) for name in similar_files(path) if _may_be_config(name)]
-    if is_table(path.name):
+    if formats.names_table(path.name):
         what = "no such file"
-        near = list(filter(is_table, near))
+        near = list(filter(formats.names_table, near))
     else:
         what = "no such file or built-in example"
         near = [*get_close_matches(path.stem[:WIDTH], examples, n=3), *near]
     if near:
         return f"{what}; did you mean {' or '.join(near[:3])}?"
-    examples_too = "" if is_table(path.name) else " (mdn init --list shows them)"
+    examples_too = "" if formats.names_table(path.name) else " (mdn init --list shows them)"
     return f"{what}; name a YAML file, a table or a built-in such as sine{examples_too}"
 
 
 def _may_be_config(name: str) -> bool:
-    return is_table(name) or name.lower().endswith((".yaml", ".yml"))
+    return formats.names_table(name) or name.lower().endswith((".yaml", ".yml"))
 
 
 def default_name(path: Path) -> str:
@@ -97,6 +127,9 @@ def default_name(path: Path) -> str:
     >>> default_name(Path("my prices.csv.gz")), default_name(Path("-.yaml"))
     ('my-prices', 'run')
     """
-    endings = r"(\.(csv|tsv|tab|txt|dat|data|parquet|npz|ya?ml))?(\.gz)?\Z"
-    stem = re.sub(endings, "", path.name, flags=re.IGNORECASE)
+    known = (*formats.EVERY, ".yaml", ".yml")
+    plain, compressed = formats.suffix(path)
+    stem = path.stem if compressed or plain in known else path.name
+    if compressed and plain in known:
+        stem = Path(stem).stem
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:100] or "run"

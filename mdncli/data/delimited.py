@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import re
-import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.data.archives import Unpacked
+from mdncli.data.formats import HEAD_BYTES, kind_of
 from mdncli.data.naming import require_unique, select_names
 from mdncli.errors import DataError
 
@@ -61,14 +61,14 @@ _RUN_OF_BLANKS = re.compile(rb"[ \t]++")
 _QUOTED_OR_BLANKS = re.compile(rb'("[^"]*+")|[ \t]++')
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 _BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
-_GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FOREIGN = {
-    b"PAR1": "Parquet",
-    b"PK\x03\x04": "a ZIP archive, such as NPZ or Excel",
-    b"\xff\xfe": "text in UTF-16",
-    b"\xfe\xff": "text in UTF-16",
-}
+_SEPARATOR_LINE = re.compile(r"\"?sep=([^\w\s\"]|[\t ])\1*+\"?[ \t]*+\n")
+_COMMENTS_BEFORE = re.compile(r"(?:[ \t]*+\n|#[^\n]*+\n)*+")
+# A quoted field, or a line that begins with the mark of a comment.
+_QUOTED_OR_COMMENT = re.compile(rb'(?<![^,;\t| \n])"(?:[^"]|"")*+"?|^(#[^\n]*+\n?)', re.MULTILINE)
+
+TITLE_LINES = 20
+"""Most lines of a title or a description above the header."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,16 @@ class TextLayout:
         names: the columns, in the file's order.
         separator: separator of fields; a blank stands for any number of blanks.
         decimal_comma: whether numbers are written as 2,5.
+        nameless: the last columns, as far as the header has no name for them.
+        hashed: whether rows may begin with `#`, as in a column of colours; otherwise every line
+            that begins so is a comment.
     """
 
     names: tuple[str, ...]
     separator: str
     decimal_comma: bool
+    nameless: tuple[str, ...] = ()
+    hashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def blocks(
     text: Collection[str] = (),
     optional: Collection[str] = (),
 ) -> Iterator[Block]:
-    """Read a text table with a header, plain or gzipped; without rows there are no blocks.
+    """Read a text table with a header, compressed or not; without rows there are no blocks.
 
     The first block is small. A column's type may widen from block to block, from Int64 to Float64
     or from anything to String; it never narrows.
@@ -168,7 +173,7 @@ def blocks(
     piece, line = next(pieces, (b"", 1))
     if not piece:
         raise DataError(f"{source}: empty", hint="expected a header and rows of data")
-    layout, header = _sniff(piece, f"{source}:{line}")
+    layout, header = _sniff(piece, source)
     if columns is not None and set(optional) <= set(layout.names):
         columns = [*columns, *optional]
     names = select_names(columns, layout.names, source)
@@ -186,27 +191,19 @@ def blocks(
 # --------------------------------------------------------------------------- from bytes to pieces
 
 
-def _decompress(stream: BinaryIO) -> BinaryIO:
-    """The stream, with gzip undone."""
-    if stream.seekable():
-        start = stream.tell()
-        magic = stream.read(len(_GZIP))
-        stream.seek(start)
-    else:
-        magic = stream.peek(len(_GZIP)) if isinstance(stream, io.BufferedReader) else b""
-    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if magic.startswith(_GZIP) else stream
-
-
 def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
     """Whole records as text with LF line ends, each piece with the line on which it begins.
 
     The first piece is small. All are read into one buffer: fresh memory costs more than parsing.
     """
-    stream = _decompress(stream)
+    unpacked = Unpacked(stream, source)
     buffer, held, line = bytearray(FIRST_BYTES), 0, 1
     while True:
-        count = _read(stream, buffer, held, source)
+        with memoryview(buffer) as view, view[held:] as free:
+            count = unpacked.readinto(free)
         held += count
+        if count and line == 1 and held < len(buffer):
+            continue  # the layout is told by as many rows as there are
         if count:
             end = _record_end(buffer, held)
             if not end and held < len(buffer):
@@ -226,7 +223,7 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
         else:
             piece = bytes(buffer[:held]).rstrip(b"\r\n") + b"\n"
         if line == 1:
-            _refuse_foreign(piece, source)
+            _refuse_foreign(piece, source, unpacked)
             piece = piece.removeprefix(_BYTE_ORDER_MARK)
         if b"\r" in piece:
             piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -239,21 +236,12 @@ def _pieces(stream: BinaryIO, source: str) -> Iterator[tuple[bytes, int]]:
             return
 
 
-def _read(stream: BinaryIO, buffer: bytearray, held: int, source: str) -> int:
-    """Fill the rest of the buffer; returns the number of bytes read, 0 at the end."""
-    try:
-        with memoryview(buffer) as view, view[held:] as free:
-            return cast(io.BufferedIOBase, stream).readinto(free)
-    except EOFError:
-        raise DataError(f"{source}: truncated gzip file", hint="copy it again") from None
-    except (gzip.BadGzipFile, zlib.error):
-        raise DataError(f"{source}: damaged gzip file") from None
-
-
 def _record_end(text: bytearray, length: int) -> int:
     """Number of leading bytes that are whole records; 0 if none ends."""
     if text.find(b'"', 0, length) < 0:
         return text.rfind(b"\n", 0, length) + 1
+    if text.find(b"#", 0, length) >= 0 and (text.startswith(b"#") or b"\n#" in text):
+        text = _without_quotes_in_comments(text[:length])
     quotes, stop = text.count(b'"', 0, length), length
     while end := text.rfind(b"\n", 0, stop) + 1:
         quotes -= text.count(b'"', end, stop)
@@ -274,11 +262,19 @@ def _mask_unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return ~np.logical_xor.accumulate(marks == ord('"'))
 
 
-def _refuse_foreign(first: bytes, source: str) -> None:
-    for magic, what in _FOREIGN.items():
-        if first.startswith(magic):
-            hint = "save it as UTF-8" if "UTF" in what else "give it the suffix of its format"
-            raise DataError(f"{source}: holds {what}, not a text table", hint=hint)
+def _without_quotes_in_comments(text: bytearray) -> bytearray:
+    """Text of the same length without quotes that begin or end no field."""
+    return bytearray(
+        _QUOTED_OR_COMMENT.sub(
+            lambda found: found[0] if found[1] is None else found[0].replace(b'"', b" "), text
+        )
+    )
+
+
+def _refuse_foreign(first: bytes, source: str, unpacked: Unpacked) -> None:
+    if (kind := kind_of(first[:HEAD_BYTES])) is not None:
+        hint = "unpack it first" if unpacked.compressed else kind.hint
+        raise DataError(f"{source}: holds {kind.name}, not a text table", hint=hint)
 
 
 def _refuse_undecodable(piece: bytes, source: str, line: int) -> None:
@@ -313,42 +309,145 @@ def _drop_lines(text: bytes, count: int) -> bytes:
 
 def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
     """Detect the layout of a table from its first lines, and the number of lines of the header."""
-    text = piece.decode()
-    separator, (header, *records) = _detect_separator(text, source)
+    text, above, given = piece.decode(), 0, None
+    if (stated := _SEPARATOR_LINE.match(text)) is not None:
+        text, above, given = text[stated.end() :], 1, stated[1]
+    plain, kept = _uncommented(text.encode(), 0)
+    rows = plain.decode() if plain.strip() else text
+    separator, (header, *records), titles = _detect_separator(rows, source, given)
+    commented = rows is not text and not titles
+    marked = _marked_header(text, separator, [header, *records]) if commented else None
+    if marked is None:
+        count = _lines_of_records(rows, separator, titles + 1)
+        above += kept[count - 1] + 1 if rows is not text else count
+    else:
+        header, records = marked[0], [header, *records]
+        above += marked[1]
     names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
+    place = f"{source}:{above}"
     numbered = names in ([str(i + start) for i in range(len(names))] for start in (0, 1))
     if not numbered and all(map(_NUMBER.fullmatch, names)):
         raise DataError(
-            f"{source}: numbers where the columns' names should be",
+            f"{place}: numbers where the columns' names should be",
             hint="add a first line of names",
         )
     fields = [field for record in records for field in record]
     # Semicolons indicate decimal commas, even if the first rows hold only whole numbers.
     commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
     decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    return TextLayout(require_unique(names, source), separator, decimal_comma), _header_lines(
-        text, separator
+    named = max((i for i, name in enumerate(header, 1) if name.strip()), default=len(names))
+    hashed = not records or not all(_is_value(record[0]) for record in records if record)
+    layout = TextLayout(
+        require_unique(names, place), separator, decimal_comma, tuple(names[named:]), hashed
     )
+    return layout, int(above)
 
 
-def _detect_separator(text: str, source: str) -> tuple[str, list[list[str]]]:
-    """Most likely separator, and the first records split by it."""
+def _detect_separator(
+    text: str, source: str, given: str | None
+) -> tuple[str, list[list[str]], int]:
+    """Most likely separator, the first records split by it, and the number of titles above.
+
+    Args:
+        text: the first lines of the table.
+        source: its name in messages.
+        given: the separator, where the file states it.
+    """
     likeliest, most = None, 0
-    for separator in (_NONE, *_SEPARATORS):
+    split: dict[str, list[list[str]]] = {}
+    for separator in (_NONE, *_SEPARATORS) if given is None else (given,):
         try:
             records = list(islice(_records(text, separator), _SNIFFED_RECORDS))
         except csv.Error:
             continue
-        if not records or (separator == _BLANKS and not _is_table(*records)):
+        if not records:
+            continue
+        split[separator] = records
+        if separator == _BLANKS and given is None and not _is_table(*records):
             continue
         fields = len(records[0])
-        if fields > 1 and all(len(record) == fields for record in records):
-            return separator, records
+        if _is_regular(records):
+            if _is_titled(1, records):
+                return separator, records[1:], 1
+            return separator, records, 0
         if fields > most:
             likeliest, most = (separator, records), fields
+    for titles in range(1, TITLE_LINES + 1):
+        for separator, records in split.items():
+            if _is_titled(titles, records):
+                return separator, records[titles:], titles
     if likeliest is None:
         raise DataError(f"{source}: cannot be split into fields; is it a text table?")
-    return likeliest
+    return *likeliest, 0
+
+
+def _is_regular(records: Sequence[Sequence[str]]) -> bool:
+    """True if all records have the same fields, and more than one."""
+    fields = len(records[0])
+    return fields > 1 and all(len(record) == fields for record in records)
+
+
+def _is_titled(titles: int, records: Sequence[Sequence[str]]) -> bool:
+    """True if the first records are titles above a header that cannot be mistaken.
+
+    A title has other fields than the header, or all but one are empty. The header names every
+    column, most rows match it, and these have a number each.
+    """
+    above, table = records[:titles], records[titles:]
+    if len(table) < 2 or len(table[1]) != len(table[0]) or len(table[0]) < 2:
+        return False
+    header, *rows = table
+    names = [name.strip() for name in header]
+    regular = [row for row in rows if len(row) == len(names)]
+    return (
+        all(len(title) != len(names) or sum(map(bool, title)) == 1 for title in above)
+        and all(names)
+        and len(set(names)) == len(names)
+        and not any(map(_is_number, names))
+        and 2 * len(regular) >= len(rows)
+        and all(any(map(_is_number, row)) for row in regular)
+    )
+
+
+def _marked_header(
+    text: str, separator: str, records: Sequence[Sequence[str]]
+) -> tuple[list[str], int] | None:
+    """Header that is marked as a comment, `#x,y`, and the number of lines down to it.
+
+    The last comment above the first record is the header if it has a field for each column, and
+    that record is none: it holds numbers, and no text above a column of numbers.
+    """
+    before = _COMMENTS_BEFORE.match(text)
+    assert before is not None
+    lines = before[0].split("\n")
+    last = max((i for i, line in enumerate(lines) if line.startswith("#")), default=None)
+    if last is None:
+        return None
+    marked = lines[last].lstrip("#")
+    first, *rest = records
+    header = next(_records(marked.strip(), separator), [])
+    if len(header) != len(first) or any(map(_is_number, header)):
+        return None
+    if len(header) == 1 and re.search(r"\s", marked.strip()):
+        return None  # rather a sentence than a name
+    columns = zip(first, *(row for row in rest if len(row) == len(first)), strict=True)
+    if any(
+        not _is_value(top) and any(map(_is_number, below)) and all(map(_is_value, below))
+        for top, *below in columns
+    ):
+        return None
+    if not any(map(_is_number, first)) and marked[:1].isspace():
+        return None
+    return [header[0] or "#", *header[1:]], last + 1
+
+
+def _is_number(field: str) -> bool:
+    return _NUMBER.fullmatch(field.replace(",", ".", 1)) is not None
+
+
+def _is_value(field: str) -> bool:
+    """True if a field holds a number or none."""
+    return field.strip() in MISSING or _is_number(field)
 
 
 def _is_table(header: list[str], *records: list[str]) -> bool:
@@ -363,10 +462,45 @@ def _records(text: str, separator: str) -> Iterator[list[str]]:
     return (record for record in _reader(text, separator) if any(record))
 
 
-def _header_lines(text: str, separator: str) -> int:
+def _lines_of_records(text: str, separator: str, count: int) -> int:
+    """Number of lines that the first records take."""
     reader = _reader(text, separator)
-    next(record for record in reader if any(record))
+    for _ in range(count):
+        next(record for record in reader if any(record))
     return reader.line_num
+
+
+def _uncommented(text: bytes, line: int, layout: TextLayout | None = None) -> tuple[bytes, Lines]:
+    """Text without its comments, and the line of the file of each line that is left.
+
+    Args:
+        text: whole records.
+        line: the line on which it begins.
+        layout: of the table, as far as it is known.
+    """
+    # One byte is found several times as fast as two.
+    if b"#" not in text or (not text.startswith(b"#") and b"\n#" not in text):
+        return text, range(line, line + len(text))
+    kept, removed, end, count = [], [], 0, 0
+    for found in _QUOTED_OR_COMMENT.finditer(text):
+        comment = found[1]
+        if comment is None or (layout is not None and _is_hashed_row(comment, layout)):
+            continue
+        count += text.count(b"\n", end, found.start())
+        kept.append(text[end : found.start()])
+        removed.append(count)
+        count, end = count + 1, found.end()
+    kept.append(text[end:])
+    lines = np.arange(line, line + text.count(b"\n") + 1)
+    return b"".join(kept), np.delete(lines, removed)
+
+
+def _is_hashed_row(text: bytes, layout: TextLayout) -> bool:
+    """True if a line that begins with `#` is a row."""
+    if not layout.hashed:
+        return False
+    fields = next(_reader(text.decode(), layout.separator), [])
+    return len(fields) == len(layout.names)
 
 
 def _reader(text: str, separator: str):
@@ -388,16 +522,17 @@ def _collapse_blanks(text: bytes) -> bytes:
 # -------------------------------------------------------------------------- from pieces to columns
 
 
-def _record_lines(text: bytes, line: int) -> Lines | None:
-    """Line on which each record begins, the first on `line`; None after an unclosed quote."""
+def _record_lines(text: bytes, lines: Lines) -> Lines | None:
+    """Line on which each record begins, given those of the lines; None after an unclosed quote."""
     marks = np.frombuffer(text, np.uint8)
     if b'"' not in text:
-        return range(line, line + _count(marks, "\n"))
+        return lines[: _count(marks, "\n")]
     unquoted = _mask_unquoted(marks)
     if not unquoted[-1]:
         return None
     ends = np.flatnonzero(unquoted[marks == ord("\n")])
-    return line + np.concatenate([[0], ends[:-1] + 1])
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    return lines.start + starts if isinstance(lines, range) else lines[starts]
 
 
 @dataclass(frozen=True)
@@ -407,14 +542,15 @@ class _Parser:
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
         """Parse the rows of a piece that begins on `line`, in these types or wider ones."""
-        text = _collapse_blanks(piece) if self.layout.separator == _BLANKS else piece
-        lines = _record_lines(text, line)
+        rows, kept = _uncommented(piece, line, self.layout)
+        text = _collapse_blanks(rows) if self.layout.separator == _BLANKS else rows
+        lines = _record_lines(text, kept)
         if lines is not None:
             for attempt in (types, {}):
                 frame = self._polars(text, attempt)
                 if frame is not None and self._is_whole(frame, text, len(lines)):
                     return self._block(frame.to_dict(), types, lines, len(piece), text)
-        columns, lines = self._by_field(text, line, types)
+        columns, lines = self._by_field(text, kept, types)
         return self._block(columns, types, lines, len(piece), text)
 
     def _polars(self, text: bytes, types: Mapping[str, pl.DataType]) -> pl.DataFrame | None:
@@ -449,15 +585,16 @@ class _Parser:
         return np.count_nonzero(between) == rows * (len(self.layout.names) - 1)
 
     def _by_field(
-        self, text: bytes, line: int, types: Mapping[str, pl.DataType]
+        self, text: bytes, kept: Lines, types: Mapping[str, pl.DataType]
     ) -> tuple[dict[str, pl.Series], Lines]:
+        """Parse record by record; `kept` has the line of the file of each line of the text."""
         import polars as pl
 
         names = self.layout.names
         reader = csv.reader(
             io.StringIO(text.decode(), newline="\n"), delimiter=self.layout.separator, strict=True
         )
-        records, lines, start = [], [], line
+        records, lines, start = [], [], 0
         try:
             for record in reader:
                 # A blank line is ignored, but in a table of one column it is a value.
@@ -465,15 +602,15 @@ class _Parser:
                 if record and len(record) != len(names):
                     fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
                     raise DataError(
-                        f"{self.source}:{start}: {fields}, but the header has {len(names)}"
+                        f"{self.source}:{kept[start]}: {fields}, but the header has {len(names)}"
                     )
                 if record:
                     records.append(record)
-                    lines.append(start)
-                start = line + reader.line_num
+                    lines.append(kept[start])
+                start = reader.line_num
         except csv.Error:
-            fault, hint = self._fault(_drop_lines(text, start - line).decode())
-            raise DataError(f"{self.source}:{start}: {fault}", hint=hint) from None
+            fault, hint = self._fault(_drop_lines(text, start).decode())
+            raise DataError(f"{self.source}:{kept[start]}: {fault}", hint=hint) from None
         columns = {
             name: pl.Series(name, [record[i] for record in records], pl.String)
             for i, name in enumerate(names)

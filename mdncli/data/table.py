@@ -1,4 +1,4 @@
-"""Tables of named columns: read from text, Parquet or NPZ, and written back.
+"""Tables of named columns: read from files of many formats, and written back.
 
 Missing numbers are NaN. Every value has a known place in the file, for error messages.
 """
@@ -19,10 +19,12 @@ from typing import Any, BinaryIO, NoReturn, TypeAlias, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdncli.data.binary import read_npz, read_parquet
+from mdncli.data import formats
+from mdncli.data.binary import Contents, read_arrow, read_excel, read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent_error, quote, select_names, similar_files
+from mdncli.data.records import read_json
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, SeparatedRows, open_appender, write
@@ -46,13 +48,18 @@ __all__ = [
 
 Source: TypeAlias = str | Path | BinaryIO
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".tab", ".dat", ".data", "")
-"""Read as text, with or without a further .gz; a file without suffix may be a pipe."""
-
 SCAN_ROWS = 1 << 16
 """Most rows that `scan` yields at once."""
 
-_BINARY = {".parquet": read_parquet, ".npz": read_npz}
+_BINARY = {
+    ".parquet": read_parquet,
+    ".arrow": read_arrow,
+    ".feather": read_arrow,
+    ".ipc": read_arrow,
+    ".xlsx": read_excel,
+    ".npz": read_npz,
+}
+_Reader: TypeAlias = Callable[[BinaryIO, str, Collection[str] | None, Collection[str]], Contents]
 _Contents: TypeAlias = Mapping[str, Column]
 _EVERY = slice(None)
 
@@ -67,6 +74,8 @@ class Table:
         lines: the line of the file on which each row begins, where there are lines.
         counted: number of each row where there are none: 1, 2, ... by default.
         decimal_comma: whether texts that spell numbers do so with a comma.
+        passed_over: the columns of the file that hold neither numbers nor text and were not asked
+            for, by name, with the type of each.
 
     >>> table = Table.of({"x": [1.5, 2.5], "city": ["Oslo", "Rome"]}, source="trips.npz")
     >>> table.columns, table.rows, table[1:].numeric(["x"])
@@ -81,6 +90,7 @@ class Table:
     lines: Lines | None = field(default=None, repr=False)
     counted: Lines | None = field(default=None, repr=False)
     decimal_comma: bool = field(default=False, repr=False)
+    passed_over: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, arrays: Mapping[str, ArrayLike], source: str = "table") -> Table:
@@ -111,8 +121,9 @@ class Table:
         """Check that the table has some columns.
 
         Raises:
-            DataError: the table lacks some; all of these are named.
+            DataError: the table lacks some, all of which are named, or has passed over one.
         """
+        _refuse_passed_over(names, self.passed_over, self.source)
         select_names(names, self.columns, self.source)
 
     def column(self, name: str) -> Column:
@@ -124,6 +135,7 @@ class Table:
         try:
             return self.contents[name]
         except KeyError:
+            _refuse_passed_over([name], self.passed_over, self.source)
             raise absent_error([name], self.columns, self.source) from None
 
     def numbers(
@@ -259,9 +271,10 @@ def read(
 ) -> Table:
     """Read a whole table.
 
-    Text may be separated by commas, tabs, semicolons, bars or blanks, may use a decimal comma and
-    may be gzipped; its first line names the columns. In an NPZ file every array is a
-    column, and a two-dimensional array `a` of several columns makes `a_0`, `a_1`, ...
+    Text may be separated by commas, tabs, semicolons, bars or blanks and may use a decimal comma;
+    its first line names the columns. JSON has an object for each row. Both may be compressed. In an
+    NPZ file every array is a column, and a two-dimensional array `a` of several columns makes
+    `a_0`, `a_1`, ... A column of lists, objects or the like is passed over.
 
     Args:
         source: a path whose suffix tells the format, or a stream of text.
@@ -270,7 +283,8 @@ def read(
         name: name of the source in messages.
 
     Raises:
-        DataError: the source cannot be read, is not a table, has no rows or lacks a column.
+        DataError: the source cannot be read, is not a table, has no rows or lacks a column, or a
+            column that is asked for holds neither numbers nor text.
     """
     name = name or _name(source)
     with _open_source(source, name) as stream:
@@ -309,8 +323,8 @@ def scan(
     `read`; an error comes when its piece is due.
     """
     name = name or _name(source)
-    if _binary(source, name) is not None:
-        yield from pieces(read(source, columns=columns, name=name))
+    if _reader(source, name) is not None:
+        yield from pieces(read(source, columns=columns, text=text, name=name))
         return
     with _open_source(source, name) as stream:
         rows = 0
@@ -346,8 +360,8 @@ def scan_records(
         separator: separator of the fields of the records.
     """
     name = name or _name(source)
-    if _binary(source, name) is not None:
-        for piece in pieces(read(source, name=name)):
+    if _reader(source, name) is not None:
+        for piece in pieces(read(source, text=text, name=name)):
             piece.require(columns)
             yield piece, piece.arrays()
         return
@@ -396,11 +410,27 @@ def _read_binary(
     columns: Collection[str] | None,
     text: Collection[str],
 ) -> Table:
-    binary = _binary(source, name)
-    if binary is None:
+    reader = _reader(source, name)
+    if reader is None:
         return _read_text(stream, name, columns, set(text))
-    table = Table(binary(stream, name, columns), name)
+    found = reader(stream, name, columns, text)
+    if found.sheet is not None:
+        name = f"{name}, sheet {quote(found.sheet)}"
+    wanted = select_names(columns, found.names, name)
+    if columns is not None or not found.columns:
+        _refuse_passed_over(wanted, found.passed_over, name)
+    table = Table(found.columns, name, found.lines, passed_over=found.passed_over)
     return table if table.rows else _refuse_empty(name)
+
+
+def _refuse_passed_over(names: Iterable[str], passed_over: Mapping[str, str], source: str) -> None:
+    for name in names:
+        if name in passed_over:
+            raise DataError(
+                f"{source}: column {quote(name)} holds {passed_over[name]}, "
+                "neither numbers nor text",
+                hint="leave it out, or convert it",
+            )
 
 
 def _read_text(
@@ -416,11 +446,13 @@ def _read_text(
         growing: dict[str, GrowingColumn] = {}
         lines: list[Lines] = []
         comma = False
+        nameless: Collection[str] = ()
         mixed = set()
         for block in blocks(stream, name, columns, text):
             capacity = int(1.1 * size / block.size * len(block.lines))
             lines.append(block.lines)
             comma = block.layout.decimal_comma
+            nameless = block.layout.nameless if columns is None else ()
             for n, series in block.columns.items():
                 try:
                     growing.setdefault(n, GrowingColumn(capacity)).add(series)
@@ -434,6 +466,9 @@ def _read_text(
     if not lines:
         _refuse_empty(name)
     contents = {n: column.column() for n, column in growing.items()}
+    for n in nameless:
+        if contents[n].missing().all():  # as separators at the ends of lines make it
+            del contents[n]
     return Table(contents, name, _join_lines(lines), decimal_comma=comma)
 
 
@@ -458,18 +493,30 @@ def _name(source: Source) -> str:
     return str(source) if isinstance(source, str | Path) else "standard input"
 
 
-def _binary(
-    source: Source, name: str
-) -> Callable[[BinaryIO, str, Collection[str] | None], _Contents] | None:
-    """The reader of a binary format; None for text."""
+def _reader(source: Source, name: str) -> _Reader | None:
+    """The reader of a format other than separated values, by the suffix of a path.
+
+    Raises:
+        DataError: the suffix is not that of a table.
+    """
     if not isinstance(source, str | Path):
         return None
+    plain, compressed = formats.suffix(source)
+    if plain in (*formats.TEXT, ""):
+        return None
+    if plain in formats.JSON:
+        return read_json
+    if plain in _BINARY and not compressed:
+        binary = _BINARY[plain]
+        return lambda stream, name, columns, _: binary(stream, name, columns)
+    with contextlib.suppress(OSError, ValueError):
+        kind = formats.kind_of(formats.head(Path(source)))
+        if kind is not None and not compressed:
+            raise DataError(f"{name}: holds {kind.name}", hint=kind.hint)
+    known = ", ".join(formats.EVERY)
     suffix = Path(source).suffix.lower()
-    plain = Path(Path(source).stem).suffix.lower() if suffix == ".gz" else suffix
-    if suffix in _BINARY or plain in TEXT_SUFFIXES:
-        return _BINARY.get(suffix)
-    known = ", ".join((*filter(None, TEXT_SUFFIXES), *_BINARY))
-    raise DataError(f"{name}: not a table by its suffix {suffix!r}", hint=f"known are {known}")
+    hint = "unpack it first" if plain in _BINARY else f"known are {known}"
+    raise DataError(f"{name}: not a table by its suffix {suffix!r}", hint=hint)
 
 
 def _open(path: str | Path) -> BinaryIO:

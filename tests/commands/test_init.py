@@ -290,7 +290,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (("none.csv", "y", None), ConfigError, "none.csv: no such file; name a YAML file"),
     (("sin", None, None), ConfigError, "did you mean sine?"),
     (("sine", "y", None), UsageError, "is for a table, not for the example sine"),
-    (("a.md", "y", None), UsageError, "a.md: is no table"),
+    (("a.md", "y", None), UsageError, "a.md: holds a table; rename it to end in .csv"),
     (("a.csv", "y", "a.csv"), UsageError, "let it end in .yaml"),
     (("a.csv", "y", "no/a.yaml"), UsageError, "no such folder: no"),
     (("empty.csv", "y", None), DataError, "empty.csv: empty"),

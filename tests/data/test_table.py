@@ -69,6 +69,15 @@ LAYOUTS = {
     "blank lines": "\nx,city,n\n\n1.5,Oslo,3\n\n-20,Rome,4\n0.25,Oslo,5\n\n\n",
     "blanks around": "x, city, n\n1.5, Oslo , 3\n -20, Rome, 4\n0.25, Oslo, 5\n",
     "exponents": "x,city,n\n15e-1,Oslo,3\n-2E+1,Rome,4\n.25,Oslo,+5\n",
+    "comments": '# 3, trips\n#\nx,city,n\n1.5,Oslo,3\n# the 5" one\n-20,Rome,4\n0.25,Oslo,5\n#\n',
+    "a header that is marked": "#x,city,n\n1.5,Oslo,3\n-20,Rome,4\n0.25,Oslo,5\n",
+    "a header that is marked by a program": "# x city n\n1.5 Oslo 3\n-20 Rome 4\n0.25 Oslo 5\n",
+    "the separator first": "sep=;\nx;city;n\n1.5;Oslo;3\n-20;Rome;4\n0.25;Oslo;5\n",
+    "the separator first, and quoted": '"sep=^"\n#\nx^city^n\n1.5^Oslo^3\n-20^Rome^4\n.25^Oslo^5\n',
+    "a title": "All trips\n\nx,city,n\n1.5,Oslo,3\n-20,Rome,4\n0.25,Oslo,5\n",
+    "a title with commas": "trips, 2024\nof 2\nx,city,n\n1.5,Oslo,3\n-20,Rome,4\n0.25,Oslo,5\n",
+    "a title as wide": "trips,,\nx,city,n\n1.5,Oslo,3\n-20,Rome,4\n0.25,Oslo,5\n",
+    "separators at the ends": "x,city,n,,\n1.5,Oslo,3,,\n-20,Rome,4,,\n0.25,Oslo,5,,\n",
 }
 
 
@@ -82,6 +91,38 @@ def test_every_layout_gives_the_same_columns(layout):
         [4, -20],
         [5, 0.25],
     ]
+
+
+HASHES = {
+    "colours": ("colour,n\n#ff0000,1\n#00ff00,2\n", ["#ff0000", "#00ff00"], [2, 3]),
+    "colours and a comment": ("colour,n\nred,1\n#00ff00,2\n# end\n", ["red", "#00ff00"], [2, 3]),
+    "a number struck out": ("x,n\n1,1\n#2,2\n3,3\n", ["1", "3"], [2, 4]),
+    "within quotes": ('t,n\n"a\n#b",1\n# c "\nd,2\n', ["a\n#b", "d"], [2, 5]),
+    "a header below a comment as wide": ("#m, s\nx,n\n1,2\n", ["1"], [3]),
+    "names of text alone": ("#t,u\na,b\n", ["a"], [2]),
+    "years as names": ("# of Oslo\nx,2020\n1,2\n", ["1"], [3]),
+    "all lines": ("#x,n\n#1,2\n", ["#1"], [2]),
+    "one column": ("# of Oslo\nx\n1\n#\n2\n", ["1", "2"], [3, 5]),
+    "one column, its name marked": ("#x\n1\n2\n", ["1", "2"], [2, 3]),
+}
+
+
+@pytest.mark.parametrize("case", HASHES)
+def test_a_hash_begins_a_comment_a_header_or_a_row(case):
+    content, values, places = HASHES[case]
+    found = read(content)
+    assert (next(iter(texts(found).values())), lines(found)) == (values, places)
+
+
+def test_what_looks_like_a_title_may_be_a_name():
+    assert read("said\nhello, world\nbye, moon\n").columns == ("said",)
+    assert read("x\n1,5\n2,5\n").numbers("x").tolist() == [1.5, 2.5]
+    with pytest.raises(DataError, match=r"^t\.csv:2: 3 fields, but the header has 2$"):
+        read("a,b\n1,2,3\n1,2,3\n")
+
+
+def test_a_column_without_name_is_kept_if_it_holds_anything():
+    assert read("x,y,\n1,2,\n3,4,a\n").columns == ("x", "y", "column_3")
 
 
 def test_a_decimal_comma_may_come_late():
@@ -212,6 +253,12 @@ class TestManyBlocks:
         with pytest.raises(DataError, match=r"^t\.csv:202: 1 field, but the header has 2$"):
             read("a,b\n" + "1,2\n" * 200 + "1\n" + "1,2\n" * 9)
 
+    def test_comments_may_stand_anywhere(self):
+        rows = [f"{i},t{i}" if i % 7 else f'# {i} "' for i in range(1, 300)]
+        found = read("# first\nn,t\n" + "\n".join(rows))
+        assert texts(found)["n"] == [str(i) for i in range(1, 300) if i % 7]
+        assert lines(found) == [i + 2 for i in range(1, 300) if i % 7]
+
     def test_scanning_gives_the_rows_of_reading_in_bounded_parts(self, monkeypatch):
         monkeypatch.setattr(table, "SCAN_ROWS", 5)
         content = "a,b\n" + "".join(f"{i},t{i % 7}\n" for i in range(300))
@@ -297,6 +344,16 @@ BAD = {
         b"a,b\n\n\n1,2\n\n1\n",
         "t.csv:6: 1 field, but the header has 2",
     ),
+    "a row after comments": (
+        "t.csv",
+        b"# of mine\na,b\n1,2\n# not this\n1\n",
+        "t.csv:5: 1 field, but the header has 2",
+    ),
+    "a name twice below a comment": (
+        "t.csv",
+        b"# of mine\na,a\n1,2\n",
+        "t.csv:2: column 'a' occurs more than once (columns 1, 2); rename one",
+    ),
     "a row after a quoted line end": (
         "t.csv",
         b'a,b\n"1\n\n",2\n1\n',
@@ -337,28 +394,32 @@ BAD = {
     "a picture": (
         "t.csv",
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR",
-        "t.csv:1: binary data, not a text table",
+        "t.csv: holds a PNG picture, not a text table; name a table",
     ),
     "Latin-1": (
         "t.csv",
         "a,b\n1,x\n2,é\n".encode("latin-1"),
         "t.csv:3: byte 0xe9 is not UTF-8; save the file as UTF-8",
     ),
-    "UTF-16": (
+    "UTF-16 without its mark": (
         "t.csv",
-        "a,b\n1,2\n".encode("utf-16"),
-        "t.csv: holds text in UTF-16, not a text table; save it as UTF-8",
+        "a,b\n1,2\n".encode("utf-16-le"),
+        "t.csv:1: binary data, not a text table",
+    ),
+    "cut UTF-16": (
+        "t.csv",
+        "a,b\n1,2\n".encode("utf-16")[:-1],
+        "t.csv: damaged text in UTF-16",
     ),
     "Parquet called CSV": (
         "t.csv",
         b"PAR1\x15\x04PAR1",
-        "t.csv: holds Parquet, not a text table; give it the suffix of its format",
+        "t.csv: holds Parquet, not a text table; rename it to end in .parquet",
     ),
     "NPZ called CSV": (
         "t.csv",
         npz(a=[1]),
-        "t.csv: holds a ZIP archive, such as NPZ or Excel, not a text table; "
-        "give it the suffix of its format",
+        "t.csv: holds NPZ, not a text table; rename it to end in .npz",
     ),
     "CSV called Parquet": (
         "t.parquet",
@@ -368,10 +429,10 @@ BAD = {
     "CSV called NPZ": ("t.npz", GOOD, "t.npz: damaged or truncated, or not an NPZ file"),
     "CSV called gzip": ("t.csv.gz", b"", "t.csv.gz: empty; expected a header and rows of data"),
     "unknown suffix": (
-        "t.xlsx",
+        "t.foo",
         GOOD,
-        "t.xlsx: not a table by its suffix '.xlsx'; known are .csv, .tsv, .txt, .tab, .dat, "
-        ".data, .parquet, .npz",
+        "t.foo: not a table by its suffix '.foo'; known are .csv, .tsv, .tab, .txt, .dat, .data, "
+        ".jsonl, .ndjson, .json, .parquet, .arrow, .feather, .ipc, .xlsx, .npz",
     ),
     "truncated gzip": (
         "t.csv.gz",
@@ -388,7 +449,7 @@ BAD = {
         parquet({"a": [1.0]})[:-20],
         "t.parquet: damaged or truncated Parquet file",
     ),
-    "dates in Parquet": (
+    "lists in Parquet": (
         "t.parquet",
         parquet({"a": [[1, 2]]}),
         "t.parquet: column 'a' holds List(Int64), neither numbers nor text; "
@@ -402,8 +463,9 @@ BAD = {
     ),
     "objects in NPZ": (
         "t.npz",
-        npz(a=[1], b=np.array([None], object)),
-        "t.npz: array 'b' holds Python objects; save it as numbers or text",
+        npz(b=np.array([None], object)),
+        "t.npz: column 'b' holds Python objects, neither numbers nor text; "
+        "leave it out, or convert it",
     ),
     "unequal lengths in NPZ": (
         "t.npz",
@@ -413,17 +475,19 @@ BAD = {
     "complex numbers in NPZ": (
         "t.npz",
         npz(a=[1j]),
-        "t.npz: array 'a': complex128 is neither numbers nor text; save it as numbers or text",
+        "t.npz: column 'a' holds complex128, neither numbers nor text; leave it out, or convert it",
     ),
     "a cube in NPZ": (
         "t.npz",
         npz(a=np.zeros((2, 2, 2))),
-        "t.npz: array 'a' has 3 dimensions; one or two make columns",
+        "t.npz: column 'a' holds an array of 3 dimensions, neither numbers nor text; "
+        "leave it out, or convert it",
     ),
     "a scalar in NPZ": (
         "t.npz",
         npz(a=np.float64(1)),
-        "t.npz: array 'a' has 0 dimensions; one or two make columns",
+        "t.npz: column 'a' holds an array of 0 dimensions, neither numbers nor text; "
+        "leave it out, or convert it",
     ),
     "one name twice in NPZ": (
         "t.npz",
