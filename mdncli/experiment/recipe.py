@@ -314,7 +314,11 @@ def _settle_data(settled: _Settled, dataset: Dataset) -> None:
     kind = "classification" if dataset.classes else "regression"
     held = "text or truth values" if dataset.classes else "numbers"
     settled.settle("data.task", "auto", kind, f"the target holds {held}")
-    settled.settle("data.inputs", None, tuple(dataset.inputs), "every column that is not a target")
+    settled.settle("data.missing", "auto", "impute", "a row without a target is left out")
+    every = "every column that is not a target"
+    if dataset.columns is None or dataset.columns.left_out:
+        every = "every other column that tells something; see its profile"
+    settled.settle("data.inputs", None, tuple(dataset.inputs), every)
 
 
 def _settle_model(settled: _Settled, targets: int, classes: int) -> None:
