@@ -16,6 +16,7 @@ from mdncli.cli.options import (
     Run,
     RunsDir,
     SkipInvalid,
+    Strict,
     TableFile,
 )
 from mdncli.export import EXPORTERS
@@ -97,6 +98,7 @@ def predict(
     ] = False,
     output: TableFile = None,
     skip_invalid: SkipInvalid = False,
+    strict: Strict = False,
     force: Force = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
@@ -132,6 +134,7 @@ def predict(
         output=output,
         force=force,
         skip_invalid=skip_invalid,
+        strict=strict,
     )
     return command.predict(run, request, runs_dir, listener(quiet))
 

@@ -23,7 +23,7 @@ from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, significant
-from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder, finite
@@ -123,17 +123,22 @@ def _rows(
     run: RunFolder, predictor: Predictor, data: Path, listener: Listener, skip_invalid: bool
 ) -> Table:
     """The rows of another table, without those that the run's own config would leave out."""
-    from mdncli.experiment import usable
+    from mdncli.experiment import known, usable
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
-    rows = table.read(data, columns=names, text=encoding.text_columns)
+    read = table.read(data, columns=names, text=encoding.text_columns)
+    rows, missing = encoding.understood(read), missing_of(run)
     if skip_invalid:
         kept = encoding.encodable(rows, targets=True)
         if not kept.any():
             raise DataError(f"{data}: no row can be scored", hint="correct some")
-    elif drops(run):
+    elif missing == "drop":
         kept = usable(rows, names)
+    elif missing != "error":
+        kept = known(rows, encoding.targets)
+        if error := gaps(encoding, [rows[kept]], targets=True):
+            raise error
     elif error := gaps(encoding, [rows], targets=True):
         raise error
     else:

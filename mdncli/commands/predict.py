@@ -27,9 +27,10 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
-from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.output import destination, free
+from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"
@@ -57,6 +58,7 @@ class PredictRequest:
     output: str | None = None
     force: bool = False
     skip_invalid: bool = False
+    strict: bool = False
 
 
 def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: Listener) -> Answer:
@@ -72,10 +74,13 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     if predictor.classes:
         _refuse_of_numbers(request)
     claims = _claims(run, predictor, asked)
-    tally = InvalidRows()
+    tally, unfamiliar = InvalidRows(), Unfamiliar(request.strict)
+    given = _parts(run, predictor, request, listener)
     parts = _in_order(
         lambda some: _predicted(predictor, asked, claims, *some),
-        _kept(run, predictor.encoding, _parts(run, predictor, request, listener), request, tally),
+        _counted(
+            predictor, _kept(run, predictor.encoding, given, request, tally), unfamiliar, request
+        ),
     )
     first, rows = next(parts, None), 0
     if first is None:
@@ -95,6 +100,11 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         listener(Note(f"{tally.source}: left out {tally}"))
     elif tally.aside:
         listener(Note(f"{tally.source}: an input is missing, so no prediction, in {tally}"))
+    for line in unfamiliar.lines():
+        listener(Note(line))
+    if request.at is not None:
+        document["outside"] = unfamiliar.outside
+        document["unseen_categories"] = dict(unfamiliar.categories)
     if request.output != "-":
         document["files"] = [str(target)]
     return Answer(lines=document["files"], document=document)
@@ -278,7 +288,7 @@ def _kept(
                 yield (rows[kept], _some(written, kept)), np.ones(kept.sum(), np.bool_)
             continue
         found = encoding.gaps(rows)
-        if found and not drops(run):
+        if found and missing_of(run) != "drop":
             error = gaps(encoding, chain([rows], (later for later, _ in parts)))
             assert error is not None
             raise error
@@ -287,6 +297,19 @@ def _kept(
             kept &= ~gap
         tally.add(rows, kept)
         yield (rows, written), kept
+
+
+def _counted(
+    predictor: Predictor,
+    kept: Iterator[tuple[TablePart, Kept]],
+    unfamiliar: Unfamiliar,
+    request: PredictRequest,
+) -> Iterator[tuple[TablePart, Kept]]:
+    """Rows as they come; those of a new table that no training row prepared for are counted."""
+    for (rows, written), mask in kept:
+        if request.at is not None:
+            unfamiliar.add(predictor, rows)
+        yield (rows, written), mask
 
 
 def _readable_targets(encoding: Encoding, rows: Table) -> Kept:

@@ -259,7 +259,7 @@ class Fit:
                 f"column {quoted(name)} has {count} different texts in {len(training)} training "
                 "rows; leave it out if it identifies them"
             )
-        if len(unseen):
+        if len(unseen) and not len(rare):
             first = column.labels[unseen[0]]
             self.warnings.append(
                 f"column {quoted(name)}: {len(unseen)} of its categories, such as "

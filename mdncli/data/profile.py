@@ -76,6 +76,17 @@ class ColumnProfile:
         """True if it is an input unless the user says otherwise."""
         return self.kind in USED_KINDS and not self.fault
 
+    @property
+    def why(self) -> str:
+        """Reason to leave the column out, as the end of a sentence that begins with its name."""
+        if self.fault:
+            return self.fault if self.fault.startswith("holds") else f"is unclear: {self.fault}"
+        texts = self.kind in ("identifier", "free text") and self.reason[:1].isdigit()
+        return f"is {_ARTICLES[self.kind]}: {self.reason}" if texts else self.reason
+
+
+_ARTICLES = {"identifier": "an identifier", "free text": "free text"}
+
 
 @dataclass(frozen=True)
 class Profile:

@@ -7,9 +7,11 @@ data again.
 """
 
 from mdncli.experiment.checkpoint import RESUMABLE
+from mdncli.experiment.columns import Columns, choose
 from mdncli.experiment.dataset import (
     Dataset,
     config_of,
+    known,
     reopen,
     resplit,
     scored,
@@ -35,6 +37,7 @@ __all__ = [
     "RESUMABLE",
     "Assignment",
     "Bars",
+    "Columns",
     "Dataset",
     "Outcome",
     "Recipe",
@@ -44,8 +47,10 @@ __all__ = [
     "begin_view",
     "best_until",
     "calibrated",
+    "choose",
     "config_of",
     "expected_model",
+    "known",
     "prepare",
     "provenance",
     "recall",

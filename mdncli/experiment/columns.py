@@ -83,7 +83,7 @@ def _require_some(
 ) -> None:
     if data.inputs is not None or inputs:
         return
-    why = "; ".join(f"{quoted(each.name)} {_why(each)}" for each in left_out[:MOST_NAMED])
+    why = "; ".join(f"{quoted(each.name)} {each.why}" for each in left_out[:MOST_NAMED])
     raise DataError(
         f"{source}: no column is left as input{f': {why}' if why else ''}",
         hint="name inputs in data.inputs; [] learns the distribution of the target alone",
@@ -117,15 +117,6 @@ def _require_target(whole: Table, name: str, seen: Profile, data: FileData) -> N
         raise DataError(f"{place}: {each.fault}", hint="write one number in a cell, in one unit")
 
 
-def _why(each: ColumnProfile) -> str:
-    """Reason to leave out a column, as the end of a sentence."""
-    if each.kind == "free text":
-        return f"is free text: {each.reason}"
-    if each.kind == "identifier" and each.reason[0].isdigit():
-        return f"identifies rows: {each.reason}"
-    return each.fault or each.reason
-
-
 def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) -> Iterator[Said]:
     """What was decided about the columns of a table, in at most six lines.
 
@@ -146,7 +137,7 @@ def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) ->
         what = _named([f"{quoted(each.name)} ({each.fault})" for each in faulty])
         yield Warned(f"{whole.source}: no input for its values: {what}; correct it to use it")
     if sound := [each for each in columns.left_out if not each.fault]:
-        what = _named([f"{quoted(each.name)} {_why(each)}" for each in sound])
+        what = _named([f"{quoted(each.name)} {each.why}" for each in sound])
         yield Note(f"{whole.source}: left out {what}; data.columns can say what else it is")
     if columns.profile is None:
         return
