@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -126,35 +127,35 @@ def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) ->
         dropped: number of rows in no part of the split.
         data: the config.
     """
-    whole = columns.table
+    whole, file = columns.table, Path(columns.table.source).name
     if dropped:
         lack = "missing values"
         if data.missing in ("auto", "impute"):
             lack = f"want of a value of {_named([quoted(name) for name in data.target])}"
-        yield Note(f"{whole.source}: left out {dropped:,} of {whole.rows:,} rows for {lack}")
+        yield Note(f"{file}: left out {dropped:,} of {whole.rows:,} rows for {lack}")
     faulty = [each for each in columns.left_out if each.fault]
     if faulty:
-        what = _named([f"{quoted(each.name)} ({each.fault})" for each in faulty])
-        yield Warned(f"{whole.source}: no input for its values: {what}; correct it to use it")
+        what = _named([f"{quoted(each.name)} {each.why}" for each in faulty])
+        yield Warned(f"{file}: left out {what}; correct it to use it")
     if sound := [each for each in columns.left_out if not each.fault]:
         what = _named([f"{quoted(each.name)} {each.why}" for each in sound])
-        yield Note(f"{whole.source}: left out {what}; data.columns can say what else it is")
+        yield Note(f"{file}: left out {what}; data.columns overrules this")
     if columns.profile is None:
         return
     used = (*encoding.inputs, *encoding.targets)
     spelled = {n: s for n, s in whole.spellings.items() if n in used and not s.cyclic}
     if spelled:
         what = _named([f"{quoted(name)} ({each.words()})" for name, each in spelled.items()])
-        yield Note(f"{whole.source}: read as numbers {what}")
+        yield Note(f"{file}: read as numbers {what}")
     dates = [column for column in encoding.input_columns if column.kind in ("date", "time")]
     if dates:
         what = _named([f"{quoted(column.name)} ({_date(column)})" for column in dates])
-        yield Note(f"{whole.source}: read as dates {what}")
+        yield Note(f"{file}: read as dates {what}")
     gaps = {name: int(np.count_nonzero(whole.column(name).missing())) for name in encoding.inputs}
     if data.missing in ("auto", "impute") and any(gaps.values()):
         what = _named([f"{quoted(name)} {count:,}" for name, count in gaps.items() if count])
-        how = "numbers by the median, each gap marked by an indicator"
-        yield Note(f"{whole.source}: filled in missing values of {what}: {how}")
+        how = "a number by its median, marked by an indicator; a text is a category of its own"
+        yield Note(f"{file}: filled in missing values of {what}: {how}")
 
 
 def _date(column: Input) -> str:

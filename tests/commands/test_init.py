@@ -154,7 +154,9 @@ def test_texts_of_every_notation_are_described() -> None:
         "sold": [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(ROWS)],
     }
     write("a.csv", {**columns, "y": TARGETS["change"]})
-    shown = {line.partition("  # ")[0].strip(): line.partition("  # ")[2] for line in lines("a.csv", "y")}
+    shown = {
+        line.partition("  # ")[0].strip(): line.partition("  # ")[2] for line in lines("a.csv", "y")
+    }
     assert shown["- price"] == "numbers from 1000 to 1200 ($ and thousands separator ',')"
     assert shown["- sold"] == "dates from 2024-01-01 to 2024-12-28"
 
