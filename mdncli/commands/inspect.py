@@ -226,7 +226,14 @@ def _draw(whole: Table, seen: Profile, described: Sequence[Description], output:
             }
         else:
             values = read.readable(each.name)
-        apart = each.kind in ("identifier", "free text", "row counter", "empty", "constant", "unclear")
+        apart = each.kind in (
+            "identifier",
+            "free text",
+            "row counter",
+            "empty",
+            "constant",
+            "unclear",
+        )
         if apart or (not counts and not np.isfinite(values).any()):
             continue
         dates = each.kind == "date"

@@ -67,7 +67,7 @@ def detect(
     >>> detect(["31.01.2024", "01.02.2024"]).spelling.layout
     '%d.%m.%Y'
     >>> detect(["1/2/2024", "3/4/2024"]).doubt
-    'day and month cannot be told apart'
+    'holds dates that may be %d/%m/%Y or %m/%d/%Y: say which in data.columns'
     >>> detect(["red", "blue"]) is None
     True
     """
@@ -97,9 +97,9 @@ _GAPS = frozenset(MISSING)
 def _spaced(labels: Sequence[str]) -> list[str]:
     """At most `SAMPLED_LABELS` texts, evenly spaced."""
     if len(labels) <= SAMPLED_LABELS:
-        return list(labels)
+        return [*labels]
     chosen = np.linspace(0, len(labels) - 1, SAMPLED_LABELS).astype(int)
-    return [labels[index] for index in chosen]
+    return [str(labels[index]) for index in chosen]
 
 
 def _fits(spelling: Spelling, labels: Sequence[str]) -> tuple[Numbers, float, str]:
@@ -212,7 +212,10 @@ def _dates(
     ordered = [each for each in fits if codes is not None and _in_order(each[0], labels, codes)]
     if len(fits) > 1 and len(ordered) == 1:
         fits = ordered
-    doubt = "day and month cannot be told apart" if len(fits) > 1 else ""
+    doubt = ""
+    if len(fits) > 1:
+        both = " or ".join(each.layout for each, _ in fits[:2])
+        doubt = f"holds dates that may be {both}: say which in data.columns"
     return Detected(fits[0][0], doubt=doubt)
 
 

@@ -32,12 +32,13 @@ and training rows might have none."""
 LEAST_SHUFFLED = 20
 """Fewest rows of a shuffled counter, or of an identifier, to be taken for one."""
 
-_SPELLED_KINDS: dict[SpellingKind, ColumnKind] = {
+_SPELLINGS: dict[ColumnKind, SpellingKind] = {
     "number": "number",
     "date": "date",
-    "time": "time of day",
+    "time of day": "time",
     "duration": "duration",
 }
+_SPELLED_KINDS = {spelling: kind for kind, spelling in _SPELLINGS.items()}
 _INDEX = re.compile(r"(?i)unnamed: ?\d+(_level_\d+)?|__index_level_\d+__|index|level_0|rownames?|")
 _KEY = re.compile(
     r"(?i:(?:^|[^a-z])(?:id|ids|idx|index|key|uuid|guid|pk|row|rows|rowid|rownum|rowname|rownames|"
@@ -251,7 +252,7 @@ def _as_asked(name: str, column: Column, asked: str, comma: bool) -> ColumnProfi
     if kind == "date" and column.kind != "text":
         detected = _moments(name, column, named=True)
         return detected or replace(plain, fault="holds no dates")
-    wanted = {kind: word for word, kind in _SPELLED_KINDS.items()}[kind]
+    wanted = _SPELLINGS[kind]
     found = detect(column.labels, column.values, decimal_comma=comma) if column.labels else None
     spelling = found.spelling if found else PLAIN
     if {spelling.kind, wanted} == {"time", "duration"}:

@@ -64,8 +64,9 @@ def choose(whole: Table, data: FileData) -> Columns:
     inputs = seen.inputs(targets, exclude) if data.inputs is None else list(data.inputs)
     left_out = seen.left_out(inputs, targets, exclude) if data.inputs is None else []
     _require_some(whole.source, inputs, data, left_out)
-    for name in data.inputs or [name for name in asked if name in inputs]:
-        if fault := seen.columns[name].fault:
+    named = [name for name, kind in data.columns.items() if kind != "exclude"]
+    for name in (*(data.inputs or ()), *named):
+        if name not in targets and (fault := seen.columns[name].fault):
             raise DataError(
                 f"{whole.source}: column {quoted(name)}: {fault}",
                 hint="correct it, leave it out, or say its kind in data.columns",
