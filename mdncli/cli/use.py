@@ -146,6 +146,7 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Evaluate on this table instead.")
     ] = None,
     skip_invalid: SkipInvalid = False,
+    strict: Strict = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -160,7 +161,9 @@ def evaluate(
     """
     from mdncli.commands import evaluate as command
 
-    return command.evaluate(run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid)
+    return command.evaluate(
+        run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid, strict=strict
+    )
 
 
 @answering

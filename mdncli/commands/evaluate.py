@@ -26,6 +26,7 @@ from mdncli.present.formats import number, significant
 from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
+from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder, finite
 from mdncli.store.values import mapping_of
 
@@ -41,6 +42,7 @@ def evaluate(
     listener: Listener,
     *,
     skip_invalid: bool = False,
+    strict: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
     from mdncli.experiment import reopen, scored, spaced
@@ -63,6 +65,10 @@ def evaluate(
     else:
         _warn_of_own(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
+        unfamiliar = Unfamiliar(strict)
+        unfamiliar.add(predictor, given)
+        for line in unfamiliar.lines():
+            listener(Note(line))
         dataset = _dataset(run, listener)
         rows = f"rows of {data}"
 

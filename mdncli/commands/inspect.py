@@ -234,7 +234,7 @@ def _draw(whole: Table, seen: Profile, described: Sequence[Description], output:
             "constant",
             "unclear",
         )
-        if apart or (not counts and not np.isfinite(values).any()):
+        if apart or not (counts or np.isfinite(values).any()):
             continue
         dates = each.kind == "date"
         spelling = read.spellings.get(each.name, PLAIN)

@@ -308,7 +308,7 @@ def _counted(
     """Rows as they come; those of a new table that no training row prepared for are counted."""
     for (rows, written), mask in kept:
         if request.at is not None:
-            unfamiliar.add(predictor, rows)
+            unfamiliar.add(predictor, rows if mask.all() else rows[mask])
         yield (rows, written), mask
 
 

@@ -63,6 +63,7 @@ class ColumnProfile:
         spelling: notation of its values, where they are text; a date has one always.
         missing: number of missing values.
         fault: reason why it cannot be used as its kind says; empty if it can.
+        stray: the first text that is not written as the others are; empty if there is none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ColumnProfile:
     spelling: Spelling = PLAIN
     missing: int = 0
     fault: str = ""
+    stray: str = ""
 
     @property
     def used(self) -> bool:
@@ -81,7 +83,8 @@ class ColumnProfile:
     def why(self) -> str:
         """Reason to leave the column out, as the end of a sentence that begins with its name."""
         if self.fault:
-            return self.fault if self.fault.startswith("holds") else f"is unclear: {self.fault}"
+            clear = self.fault.startswith("holds")
+            return self.fault if clear else f"is unclear: {self.fault}"
         texts = self.kind in ("identifier", "free text") and self.reason[:1].isdigit()
         return f"is {_ARTICLES[self.kind]}: {self.reason}" if texts else self.reason
 
@@ -172,6 +175,9 @@ def profile(
     seen: dict[tuple[object, ...], list[str]] = {}
     for position, (name, column) in enumerate(table.contents.items()):
         each = _column(name, column, position, comma, asked.get(name))
+        if each.stray in column.labels:
+            row = int(np.argmax(column.values == column.labels.index(each.stray)))
+            each = replace(each, fault=f"{each.fault}, {table.position(row)}")
         if each.used or name in targets:
             each = _apart(table, each, seen, targets)
         found[name] = each
@@ -269,9 +275,8 @@ def _read_all(each: ColumnProfile, column: Column) -> ColumnProfile:
     known = each.spelling.read(texts)[1]
     if known.all():
         return each
-    return replace(
-        each, fault=f"{quoted(texts[int(np.argmin(known))])} is not {each.spelling.words()}"
-    )
+    stray = texts[int(np.argmin(known))]
+    return replace(each, fault=f"{quoted(stray)} is not {each.spelling.words()}", stray=stray)
 
 
 def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
@@ -290,7 +295,8 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
             return replace(each, kind="unclear", fault=found.doubt, spelling=PLAIN)
         if found.stray:
             due = {"number": "number"}.get(found.spelling.kind, each.kind)
-            return replace(each, fault=f"{quoted(found.stray)} is no {due}")
+            fault = f"{quoted(found.stray)} is no {due}"
+            return replace(each, fault=fault, stray=found.stray)
         if len(present) == 1 and rows > 1:
             return replace(each, kind="constant", reason=f"is {quoted(present[0])} in every row")
         return each
@@ -303,7 +309,7 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         words = float(
             np.mean([len(label.split()) for label in present[:: 1 + len(present) // 200]])
         )
-        kind = "free text" if words >= 2 else "identifier"
+        kind: ColumnKind = "free text" if words >= 2 else "identifier"
         what = f"{len(present):,} different texts in {rows:,} rows"
         return ColumnProfile(name, kind, what, missing=missing)
     reason = f"{len(present):,} categories"

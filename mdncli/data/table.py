@@ -286,7 +286,7 @@ _DUE = {
     "time": "not a time of day",
     "duration": "not a duration",
 }
-"""What a text that cannot be read is not, by the kind of its column's spelling."""
+"""Kind of a column's spelling -> end of the message for a text that is not written in it."""
 
 
 def _as_written(column: Column, spelling: Spelling, place: str) -> Column:

@@ -120,7 +120,7 @@ def _require_target(whole: Table, name: str, seen: Profile, data: FileData) -> N
 
 
 def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) -> Iterator[Said]:
-    """What was decided about the columns of a table, in at most six lines.
+    """Notes on the decisions about the columns of a table, at most six lines.
 
     Args:
         columns: the columns in use.

@@ -61,10 +61,11 @@ class Unfamiliar:
         self.outside += int(np.count_nonzero(beyond))
 
     def lines(self) -> Iterator[str]:
-        """What was counted, in at most two lines."""
+        """Sentences on the counts, at most two."""
         if self.categories:
             said = _named(
-                f"{quoted(name)} in {count:,} rows, such as {quoted(self.first[name])}"
+                f"{quoted(name)} in {count:,} row{'s' * (count != 1)}, such as "
+                f"{quoted(self.first[name])}"
                 for name, count in self.categories.most_common()
             )
             yield f"{self.source}: categories that training never saw: {said}"
@@ -72,8 +73,9 @@ class Unfamiliar:
             said = _named(
                 f"{quoted(name)} {count:,}" for name, count in self.columns.most_common() if count
             )
+            lie = "lies" if self.rows == 1 else "lie"
             yield (
-                f"{self.source}: {self.outside:,} of {self.rows:,} rows lie outside the range of "
+                f"{self.source}: {self.outside:,} of {self.rows:,} rows {lie} outside the range of "
                 f"the training rows ({said}): trust them less"
             )
 
