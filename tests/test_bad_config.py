@@ -503,7 +503,10 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     ),
     "misspelt way with missing values": (
         "data: {file: a.csv, target: y, missing: droop}\n",
-        [":1: data.missing: must be one of error, drop, impute, got 'droop'; did you mean drop?"],
+        [
+            ":1: data.missing: must be one of auto, error, drop, impute, got 'droop'; "
+            "did you mean drop?"
+        ],
     ),
     "misspelt task": (
         "data: {file: a.csv, target: y, task: regresion}\n",

@@ -264,7 +264,13 @@ TABLES = {
     ),
     "ragged": table(ROWS + "1,2,3\n", "t.csv:32: 3 fields, but the header has 2"),
     "text among numbers": table(
-        ROWS + "oops,3\n", "t.csv:32: column 'x': 'oops' is not a number", "correct it"
+        ROWS + "oops,3\n",
+        "no column is left as input: 'x' is unclear: 'oops' is no number, on line 32",
+    ),
+    "text among numbers that are asked for": table(
+        ROWS + "oops,3\n",
+        "t.csv: column 'x': 'oops' is no number, on line 32; correct it",
+        more="data.inputs=x",
     ),
     "text in the target": table(
         ROWS + "3,oops\n", "t.csv:32: column 'y': 'oops' is not a number", "leave it empty and set"
@@ -275,17 +281,17 @@ TABLES = {
     "gap in the target": table(
         ROWS + "3,-\n",
         "t.csv: column 'y': 1 value is missing, on line 32; set data.missing to drop,",
+        more="data.missing=error",
     ),
     "one class": table(
-        "x,y\n" + "1,a\n" * 30,
-        "t.csv: column 'y' has only the class 'a' in 22 training rows",
+        "x,y\n" + "1,a\n2,a\n" * 15,
+        "t.csv: target 'y' is 'a' in every row, so there is nothing to learn",
         "choose another target",
-        more="data.validation=0.15",
     ),
     "one class to learn from": Case(
         "train t.csv --target y data.splits=s.csv data.validation=0.15",
         ("t.csv: column 'y' has only the class 'a' in 26 training rows", "rows of other classes"),
-        files={"t.csv": "x,y\n" + "1,a\n" * 30 + "1,b\n", "s.csv": "s\n" + "0\n" * 30 + "1\n"},
+        files={"t.csv": "x,y\n" + "1,a\n2,a\n" * 15 + "1,b\n", "s.csv": "s\n" + "0\n" * 30 + "1\n"},
     ),
     "several targets, one of classes": table(
         "x,y,z\n" + "1,a,2\n2,b,3\n" * 15,
@@ -294,7 +300,7 @@ TABLES = {
         target="y,z",
     ),
     "several targets to classify": table(
-        "x,y,z\n" + "1,1,2\n2,2,3\n" * 15,
+        "x,y,z\n" + "1,5,2\n2,7,3\n" * 15,
         "takes one target, not 2",
         more="data.task=classification",
         target="y,z",
@@ -321,11 +327,21 @@ TABLES = {
         "choose another model.kind",
         more="model.kind=gmm",
     ),
-    "NaN": table(ROWS + ",3\nnan,3\n", "column 'x': 2 values are missing, the first on line 32"),
+    "NaN": table(
+        ROWS + ",3\nnan,3\n",
+        "column 'x': 2 values are missing, the first on line 32",
+        more="data.missing=error",
+    ),
     "Inf": table(ROWS + "1,-inf\n", "column 'y': 1 value is infinite, on line 32"),
-    "all missing": table("x,z,y\n" + "1,,2\n2,,3\n" * 20, "column 'z': all 40 values are missing"),
+    "all missing": table(
+        "x,z,y\n" + "1,,2\n2,,3\n" * 20,
+        "column 'z': all 40 values are missing",
+        more="data.missing=error data.inputs=x,z",
+    ),
     "all dropped": table(
-        "x,z,y\n" + "1,,2\n" * 30, "t.csv: every one of the 30 rows", more="data.missing=drop"
+        "x,z,y\n" + "1,,2\n2,,3\n" * 15,
+        "t.csv: every one of the 30 rows",
+        more="data.missing=drop data.inputs=x,z",
     ),
     "target absent": table(ROWS, "t.csv: no column 'z'; it has 'x', 'y'", target="z"),
     "target misspelt": table("x,size\n1,2\n", "no column 'sise'; did you mean", target="sise"),
@@ -357,7 +373,10 @@ TABLES = {
         more="model.mixtures=40 model.kind=gmm data.validation=0.15",
     ),
     "identifiers": table(
-        "x,y\n" + "".join(f"n{i},{i % 9}\n" for i in range(2000)), "column 'x' has", "leave it out"
+        "x,y\n" + "".join(f"n{i},{i % 9}\n" for i in range(2000)),
+        "column 'x' has",
+        "leave it out",
+        more="data.inputs=x",
     ),
     "binary": table(NOISE, "t.csv:", "binary data, not a text table"),
     "Parquet by another name": table(parquet(), "t.csv: holds Parquet", "to end in .parquet"),
@@ -402,6 +421,12 @@ TABLES = {
         more="data.inputs=[x]",
     ),
     "cut UTF-16": table(ROWS.encode("utf-16")[:-1], "t.csv: damaged text in UTF-16"),
+    "dates in the target": table(
+        npz(x=np.arange(9.0) ** 2, y=np.arange(9).astype("M8[D]")),
+        "target 'y' holds dates",
+        name="t.npz",
+    ),
+    "constant target": table("x,y\n" + "1,5\n2,5\n" * 15, "target 'y' is 5 in every row"),
     "Latin-1": table("x,y\né,2\n".encode("latin-1"), "t.csv:2: byte 0xe9", "save the file as UTF-"),
     "NUL": table("x,y\n1,\0\n", "t.csv:2: binary data"),
     "no header": table("1.5,2.5\n" * 30, "t.csv:1: numbers where the columns' names", "first line"),
@@ -424,11 +449,6 @@ TABLES = {
         "a.csv:3: column 'x': the value is missing, the first of 2; correct it, or leave such rows",
         files={"a.csv": "x\n1\nn/a\n-\n"},
     ),
-    "unseen category to draw at": Case(
-        f"sample {PRICES} --at a.csv -o -",
-        "a.csv:2: column 'city': the training data has no 'Z'; it has 'a', 'b', 'c'",
-        files={"a.csv": "city,size\nZ,1\n"},
-    ),
     "infinite to score": Case(
         f"evaluate {SINE} --data a.csv",
         ("a.csv:3: column 'x': the value is infinite", "leave such rows out with --skip-invalid"),
@@ -440,8 +460,8 @@ TABLES = {
         files={"a.csv": "x,y\n1,much\n2,1\n"},
     ),
     "unseen category to score": Case(
-        f"evaluate {PRICES} --data a.csv",
-        "a.csv:2: column 'city': the training data has no 'Z'; it has",
+        f"evaluate {PRICES} --data a.csv --strict",
+        "a.csv:2: column 'city': the training data has no 'Z'; correct it, or leave out --strict",
         files={"a.csv": "city,size,price\nZ,1,1\n"},
     ),
     "nothing left to score": Case(
@@ -474,8 +494,10 @@ TABLES = {
     ),
     "infinite at": at("x\ninf\n", "at.csv:2: column 'x': the value is infinite"),
     "1e300 at": at("x\n1e300\n", "at.csv:2: column 'x': 1e+300 is too far from the training rows"),
-    "unseen category": at(
-        "size,city\n1,zzz\n", "at.csv:2: column 'city':", "it has 'a'", run=PRICES
+    "unseen category": Case(
+        f"predict {PRICES} --at at.csv --strict -o -",
+        "at.csv:2: column 'city': the training data has no 'zzz'; correct it",
+        files={"at.csv": "size,city\n1,zzz\n"},
     ),
     "column of predictions": at("x,y_mean\n1,2\n", "at.csv: has a column 'y_mean'", "rename it"),
     "nothing piped": Case(f"sample {SINE} --at - -o -", "standard input: empty; expected"),
@@ -953,17 +975,17 @@ FINE = {
     "unicode": shown("data: {file: größe.csv, target: größe}\n", says="target: [größe]"),
     "constant column": Case(
         ["train", "t.csv", "--target", "y", *TINY],
-        "warning: column 'x' is 1 in every training row",
+        "t.csv: left out 'x' is 1 in every row; data.columns overrules this",
         files={"t.csv": "x,z,y\n" + "".join(f"1,{i},{i * i % 7}.5\n" for i in range(30))},
     ),
     "its own data": Case(
         f"evaluate {PRICES} --data prices.csv",
         ("warning: prices.csv is what this run was trained on", "60 rows of prices.csv"),
     ),
-    "constant target": Case(
-        ["train", "t.csv", "--target", "y", *TINY],
-        "warning: column 'y' is 1.5 in every training row",
-        files={"t.csv": "x,y\n" + "".join(f"{i},1.5\n" for i in range(30))},
+    "unseen category": Case(
+        f"sample {PRICES} --at a.csv -o -",
+        "a.csv: categories that training never saw: 'city' in 1 row, such as 'Z'",
+        files={"a.csv": "city,size\nZ,1\n"},
     ),
     "gaps left out": Case(
         ["train", "t.csv", "--target", "y", "data.missing=drop", *TINY],

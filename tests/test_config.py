@@ -75,7 +75,7 @@ GOOD: dict[str, tuple[str, str, object]] = {
         {"y": "log", "a: b": "sqrt"},
     ),
     "no transforms": ("data: {file: a.csv, target: y, transform: ~}\n", "data.transform", {}),
-    "no missing values": ("data: {file: a.csv, target: y}\n", "data.missing", "error"),
+    "no missing values": ("data: {file: a.csv, target: y}\n", "data.missing", "auto"),
     "missing values": ("data: {file: a.csv, target: y, missing: drop}\n", "data.missing", "drop"),
     "task": ("data: {file: a.csv, target: y, task: regression}\n", "data.task", "regression"),
     "yes for true": ("data: {dataset: sine, grid: yes}\n", "data.grid", True),
@@ -414,7 +414,7 @@ def test_json_schema_describes_every_key() -> None:
     assert of_file["properties"]["transform"]["additionalProperties"] == {
         "enum": [*TRANSFORMS, None]
     }
-    assert of_file["properties"]["missing"]["enum"] == ["error", "drop", "impute"]
+    assert of_file["properties"]["missing"]["enum"] == ["auto", "error", "drop", "impute"]
     text = json.dumps(schema)
     assert all(f"#/$defs/{name}" in text for name in definitions)
 

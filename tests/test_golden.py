@@ -13,6 +13,7 @@ import pytest
 
 from mdncli import experiment, store
 from mdncli.config import history
+from mdncli.config.scalars import Text
 from mdncli.errors import MdnError
 from mdncli.store import RunFolder
 from tests.faults import processes
@@ -166,7 +167,8 @@ def test_a_key_that_came_later_means_what_it_meant_then(
 ) -> None:
     """A config key is taken away from an old folder as if it had come with the next format."""
     copy = copied(1, tmp_path)
-    later = {"train.averaging": "0.5", "data.task": "regression", "model.scale.floor": "0.25"}
+    meanings = {"train.averaging": "0.5", "data.task": "regression", "model.scale.floor": "0.25"}
+    later = {key: Text(meaning) for key, meaning in meanings.items()}
     for name in ("complete", "table"):
         run = RunFolder(copy / name)
         before = experiment.config_of(run)
@@ -174,7 +176,7 @@ def test_a_key_that_came_later_means_what_it_meant_then(
         lines = run.config.read_text().splitlines(keepends=True)
         kept = [line for line in lines if line.strip().partition(":")[0] not in gone]
         run.config.write_text("".join(kept))
-        monkeypatch.setattr(history, "ADDED", {2: later, 3: {"train.averaging": "0.1"}})
+        monkeypatch.setattr(history, "ADDED", {2: later, 3: {"train.averaging": Text("0.1")}})
         then = experiment.config_of(run)
         assert (before.train.averaging, then.train.averaging) == (0.98, 0.5)
         assert (before.model.scale.floor, then.model.scale.floor) == ("auto", 0.25)

@@ -23,6 +23,7 @@ from mdncli.cli.options import (
     Name,
     Quiet,
     RunsDir,
+    Target,
     examples,
 )
 from mdncli.guide import TOPICS
@@ -185,6 +186,37 @@ def init(
     if list_:
         return command.examples()
     return command.init(source, target, output, force=force)
+
+
+@app.command(
+    rich_help_panel=START,
+    epilog=examples(
+        "mdn inspect prices.csv", "mdn inspect prices.csv --target price -o columns.png"
+    ),
+)
+@answering
+def inspect(
+    items: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TABLE [KEY=VALUE]...", show_default=False),
+    ] = None,
+    target: Target = None,
+    output: Annotated[
+        str | None, typer.Option("-o", metavar="FILE.png", help="Draw each column's distribution.")
+    ] = None,
+    force: Force = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> Answer:
+    """Say what each column of a table is, and what training would do with it.
+
+    Kinds are found from all values: numbers in any notation, categories, dates,
+    row counters, identifiers, free text. data.columns overrules them, such as
+    'data.columns={zip: category, ref: exclude}'.
+    """
+    from mdncli.commands import inspect as command
+
+    return command.inspect(items or [], target, output, force=force)
 
 
 app.add_typer(

@@ -95,6 +95,10 @@ SkipInvalid = Annotated[
     typer.Option("--skip-invalid", help="Leave out rows with missing or invalid values."),
 ]
 
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse a category that training never saw.")
+]
+
 # --------------------------------------------------------------------------- configs and training
 
 _CONFIGS = typer.Argument(metavar="CONFIG... [KEY=VALUE]...", show_default=False)

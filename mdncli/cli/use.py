@@ -16,6 +16,7 @@ from mdncli.cli.options import (
     Run,
     RunsDir,
     SkipInvalid,
+    Strict,
     TableFile,
 )
 from mdncli.export import EXPORTERS
@@ -97,6 +98,7 @@ def predict(
     ] = False,
     output: TableFile = None,
     skip_invalid: SkipInvalid = False,
+    strict: Strict = False,
     force: Force = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
@@ -132,6 +134,7 @@ def predict(
         output=output,
         force=force,
         skip_invalid=skip_invalid,
+        strict=strict,
     )
     return command.predict(run, request, runs_dir, listener(quiet))
 
@@ -143,6 +146,7 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Evaluate on this table instead.")
     ] = None,
     skip_invalid: SkipInvalid = False,
+    strict: Strict = False,
     runs_dir: RunsDir = RUNS,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -157,7 +161,9 @@ def evaluate(
     """
     from mdncli.commands import evaluate as command
 
-    return command.evaluate(run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid)
+    return command.evaluate(
+        run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid, strict=strict
+    )
 
 
 @answering

@@ -23,9 +23,10 @@ from mdncli.events import Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, significant
-from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
+from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder, replace_non_finite
 from mdncli.store.values import mapping_of
 
@@ -41,6 +42,7 @@ def evaluate(
     listener: Listener,
     *,
     skip_invalid: bool = False,
+    strict: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
     from mdncli.experiment import predicted_chunks, reopen, select_spaced
@@ -65,6 +67,10 @@ def evaluate(
     else:
         _warn_of_training_table(run, data, listener)
         given = _rows(run, predictor, data, listener, skip_invalid)
+        unfamiliar = Unfamiliar(strict)
+        unfamiliar.add(predictor, given)
+        for line in unfamiliar.lines():
+            listener(Note(line))
         dataset = _dataset(run, listener)
         rows = f"rows of {data}"
 
@@ -127,17 +133,22 @@ def _rows(
     run: RunFolder, predictor: Predictor, data: Path, listener: Listener, skip_invalid: bool
 ) -> Table:
     """The rows of another table, without those that the run's own config would leave out."""
-    from mdncli.experiment import mask_usable
+    from mdncli.experiment import known, mask_usable
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
-    rows = table.read(data, columns=names, text=encoding.text_columns)
+    read = table.read(data, columns=names, text=encoding.text_columns)
+    rows, missing = encoding.understood(read), missing_of(run)
     if skip_invalid:
         kept = encoding.encodable(rows, targets=True)
         if not kept.any():
             raise DataError(f"{data}: no row can be scored", hint="correct some")
-    elif drops(run):
+    elif missing == "drop":
         kept = mask_usable(rows, names)
+    elif missing != "error":
+        kept = known(rows, encoding.targets)
+        if error := gaps(encoding, [rows[kept]], targets=True):
+            raise error
     elif error := gaps(encoding, [rows], targets=True):
         raise error
     else:

@@ -18,18 +18,17 @@ from mdncli import store
 from mdncli.config import WIDTH, FileData, clip, commented, to_yaml
 from mdncli.data import table
 from mdncli.data.column import Column
-from mdncli.data.encoding import mask_complete
-from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.encoding import present
 from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
-from mdncli.errors import DataError, UsageError
+from mdncli.errors import UsageError
 from mdncli.events import ignore
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
 from mdncli.present.table import TextTable
 
 if TYPE_CHECKING:
-    from mdncli.experiment import Dataset
+    from mdncli.experiment import Columns, Dataset
 
 COMMENTS_AT = 27
 """Column of the comments."""
@@ -39,9 +38,6 @@ MOST_DESCRIBED = 40
 
 MOST_CODES = 12
 """A whole number with no more different values than this may be a category."""
-
-FEW_LOST = 0.05
-"""Share of incomplete rows up to which they are dropped rather than imputed."""
 
 FAR = 4.0
 """Ratio of mean to standard deviation from which a positive target needs no log transform."""
@@ -131,22 +127,15 @@ def _config_for_table(source: str, target: str | None, file: Path) -> str:
         )
     config = configs.load(source, (), {"data.target": target})
     assert isinstance(config.data, FileData)
-    draft = _draft(whole, config.data.target)
-    if not draft.inputs:
-        reasons = ", ".join(f"{clip(name)} {why}" for name, why in draft.left_out.items())
-        raise DataError(f"{clip(source)}: no column is fit to predict from ({reasons or 'none'})")
+    from mdncli.experiment import choose, prepare
+
+    draft = _draft(choose(whole, config.data), config.data.target)
     data = config.data.model_copy(
-        update={
-            "inputs": tuple(draft.inputs),
-            "transform": draft.transform,
-            "missing": draft.missing,
-        }
+        update={"inputs": tuple(draft.inputs), "transform": draft.transform}
     )
     config = config.model_copy(update={"data": data})
-    from mdncli.experiment import prepare
-
     dataset = prepare(config, ignore)
-    return "\n".join(_lines(whole, draft, dataset, file)) + "\n"
+    return "\n".join(_lines(draft.table, draft, dataset, file)) + "\n"
 
 
 # --------------------------------------------------------------------------- what to do about it
@@ -165,20 +154,20 @@ class Draft:
     """Decisions of a draft config for a table.
 
     Args:
+        table: all rows, read as the profile says.
         inputs: the columns to predict from.
         left_out: the others, and why.
         codes: inputs of few whole numbers, which may be categories.
         hints: column -> a scale on which it may be learned better; only targets' are applied.
-        missing: the choice for rows that miss a value, and why.
-        because: reason of the choice for missing values.
+        gaps: treatment of missing values, in a sentence; empty without any.
     """
 
+    table: Table
     inputs: Sequence[str]
     left_out: Mapping[str, str]
     codes: Sequence[str]
     hints: Mapping[str, Hint]
-    missing: str
-    because: str
+    gaps: str
 
     @property
     def transform(self) -> dict[str, str]:
@@ -186,71 +175,42 @@ class Draft:
         return {name: hint.transform for name, hint in self.hints.items() if hint.applied}
 
 
-def _draft(whole: Table, targets: Sequence[str]) -> Draft:
-    whole.require(targets)
-    others = [name for name in whole.columns if name not in targets]
-    left_out = {name: why for name in others if (why := _reason_to_skip(whole.column(name)))}
-    if not mask_complete(whole, targets).all():
-        # Incomplete rows must be dropped then: a mostly missing column would drop nearly all rows.
-        gaps = {name: whole.column(name).missing().mean() for name in others}
-        scarce = {n: f"is missing in {gap:.0%} of the rows" for n, gap in gaps.items() if gap > 0.5}
-        left_out = scarce | left_out
-    inputs = [name for name in others if name not in left_out]
-    missing, because = _missing_policy(whole, inputs, targets)
+def _draft(columns: Columns, targets: Sequence[str]) -> Draft:
+    whole, inputs = columns.table, columns.inputs
     hints = {
         name: hint
         for name in (*targets, *inputs[:MOST_DESCRIBED])
-        if (hint := _hint(whole.column(name), target=name in targets))
+        if name not in whole.spellings or not whole.spellings[name].cyclic
+        if (hint := _hint(whole, name, target=name in targets))
     }
     codes = [name for name in inputs if _is_code(whole.column(name))]
-    return Draft(inputs, left_out, codes, hints, missing, because)
+    left_out = {each.name: each.why for each in columns.left_out}
+    return Draft(whole, inputs, left_out, codes, hints, _gaps(whole, inputs, targets))
 
 
-def _reason_to_skip(column: Column) -> str:
-    """Reason to leave out a column; empty if it is usable."""
-    present = column.values[~column.missing()]
-    distinct = len(np.unique(present))
-    if not len(present):
-        return "is empty"
-    if distinct == 1:
-        return "is the same in every row"
-    if column.kind == "text" and (distinct > MOST_CATEGORIES or 2 * distinct > len(column) > 5):
-        return f"has {distinct:,} different texts, too many"
-    if column.values.dtype.kind == "i" and (np.diff(column.values) == 1).all() and len(column) > 5:
-        return "counts the rows"
-    return ""
+def _gaps(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> str:
+    """Treatment of the missing values of a table, in a sentence."""
+    said = []
+    if lost := int(np.count_nonzero(~present(whole, targets))):
+        names = ", ".join(clip(name) for name in targets)
+        said.append(f"{lost:,} of {whole.rows:,} rows lack {names} and are left out")
+    counts = {name: int(np.count_nonzero(whole.column(name).missing())) for name in inputs}
+    listed = [f"{clip(name)} {count:,}" for name, count in counts.items() if count]
+    if listed:
+        more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+        said.append(
+            f"gaps of inputs ({', '.join(listed[:3])}{more}) are filled in by the median, with an "
+            "indicator; missing: drop leaves such rows out"
+        )
+    return "; ".join(said)
 
 
-def _missing_policy(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> tuple[str, str]:
-    names = [*inputs, *targets]
-    kept = mask_complete(whole, names)
-    lost = int((~kept).sum())
-    if not lost:
-        return "error", ""
-    gaps = {name: int((~mask_complete(whole, [name])).sum()) for name in names}
-    listed = [f"{clip(name)} {gap:,}" for name, gap in gaps.items() if gap]
-    said = ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
-    found = f"Missing values in {lost:,} of {whole.rows:,} rows ({said})"
-    imputable = not any(gaps[name] for name in targets) and not any(
-        np.isinf(whole.column(name).values).any()
-        for name in inputs
-        if whole.column(name).values.dtype.kind == "f"
-    )
-    if not imputable:
-        return "drop", f"{found}: these are left out, since only inputs can be imputed"
-    if lost <= FEW_LOST * whole.rows:
-        return "drop", f"{found}: these are left out; impute would keep them"
-    return (
-        "impute",
-        f"{found}: replaced by the median, with an indicator; drop leaves such rows out",
-    )
-
-
-def _hint(column: Column, *, target: bool) -> Hint | None:
-    """Suggest a transform for a numeric column, if one may help."""
-    if column.kind != "numeric":
+def _hint(whole: Table, name: str, *, target: bool) -> Hint | None:
+    """Suggest a transform for a column of numbers, if one may help."""
+    if whole.column(name).kind != "numeric" and name not in whole.spellings:
         return None
-    values = column.values[np.isfinite(column.values)].astype(np.float64)
+    values = whole.numbers(name)
+    values = values[np.isfinite(values)]
     low, high = values.min(initial=np.inf), values.max(initial=-np.inf)
     skewed = _skewness(values) > SKEWED
     if low > 0 and skewed and _skewness(values) > 2 * abs(_skewness(np.log(values))):
@@ -300,7 +260,7 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     else:
         yield from _line(f"  file: {to_yaml(near)}", "relative to this file")
     target = data.target[0] if len(data.target) == 1 else data.target
-    described = "; ".join(_description(whole.column(name)) for name in data.target)
+    described = "; ".join(_description(whole, name) for name in data.target)
     yield from _line(f"  target: {to_yaml(target)}", described)
     if dataset.classes and whole.column(data.target[0]).kind != "text":
         yield from _line(f"  task: {data.task}", "or regression, which takes them for 0 and 1")
@@ -311,9 +271,9 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
         names = to_yaml(tuple(draft.codes))
         yield from _line(f"  # categorical: {names}", "uncomment those whose order means nothing")
     yield from _transforms(draft)
-    if draft.because:
-        yield from _comment(f"{draft.because}.", "  ")
-        yield f"  missing: {draft.missing}"
+    if draft.gaps:
+        yield from _comment(f"Missing values: {draft.gaps}.", "  ")
+        yield f"  missing: {data.missing}"
     yield from _line(f"  validation: {data.validation}", "share of rows that choose the best step")
     yield from _line(f"  test: {data.test:g}", "share of rows that are used for scores only")
     yield "model:"
@@ -344,7 +304,7 @@ def _inputs(whole: Table, draft: Draft) -> Iterator[str]:
     else:
         yield "  inputs:"
         for name in draft.inputs:
-            yield from _line(f"    - {to_yaml(name)}", _description(whole.column(name)))
+            yield from _line(f"    - {to_yaml(name)}", _description(whole, name))
     for name, why in [*draft.left_out.items()][:MOST_DESCRIBED]:
         yield from _line(f"    # - {to_yaml(name)}", f"left out: {why}")
 
@@ -358,20 +318,26 @@ def _transforms(draft: Draft) -> Iterator[str]:
         yield from _line(f"  {mark}{to_yaml(name)}: {hint.transform}", hint.why)
 
 
-def _description(column: Column) -> str:
+def _description(whole: Table, name: str) -> str:
+    column, spelling = whole.column(name), whole.spellings.get(name)
     missing = int(column.missing().sum())
     gaps = f"; {missing:,} missing" if missing else ""
+    if spelling is not None and spelling.kind == "date":
+        days = np.sort(whole.numbers(name)[~column.missing()]).astype("datetime64[s]")
+        return f"dates from {days[0].astype('M8[D]')} to {days[-1].astype('M8[D]')}{gaps}"
     if column.kind == "boolean":
         return f"true or false{gaps}"
-    if column.kind == "text":
+    if column.kind == "text" and spelling is None:
         shown = ", ".join(to_yaml(clip(label)) for label in column.labels[:4])
         more = ", ..." if len(column.labels) > 4 else ""
         return f"{len(column.labels):,} categories: {shown}{more}{gaps}"
-    values = column.values[np.isfinite(column.values)]
+    values = whole.numbers(name)
+    values = values[np.isfinite(values)]
     if not len(values):
         return f"no numbers{gaps}"
     kind = "whole numbers" if (values == np.round(values)).all() else "numbers"
-    return f"{kind} from {_plain(values.min())} to {_plain(values.max())}{gaps}"
+    written_as = "" if spelling is None else f" ({spelling.words()})"
+    return f"{kind} from {_plain(values.min())} to {_plain(values.max())}{written_as}{gaps}"
 
 
 def _plain(value: float) -> str:

@@ -27,9 +27,10 @@ from mdncli.errors import DataError, UsageError
 from mdncli.events import Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
-from mdncli.present.invalid_rows import InvalidRows, drops, gaps, remedied
+from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
 from mdncli.present.lookup import find_model
 from mdncli.present.output import destination, free
+from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"
@@ -57,6 +58,7 @@ class PredictRequest:
     output: str | None = None
     force: bool = False
     skip_invalid: bool = False
+    strict: bool = False
 
 
 def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: Listener) -> Answer:
@@ -72,11 +74,15 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     if predictor.classes:
         _refuse_of_numbers(request)
     claims = _levels_by_target(run, predictor, asked)
-    tally = InvalidRows()
+    tally, unfamiliar = InvalidRows(), Unfamiliar(request.strict)
+    given = _read_pieces(run, predictor, request, listener)
     pieces = _map_in_order(
         lambda some: _predict_piece(predictor, asked, claims, *some),
-        _predictable_rows(
-            run, predictor.encoding, _read_pieces(run, predictor, request, listener), request, tally
+        _count_unfamiliar(
+            predictor,
+            _predictable_rows(run, predictor.encoding, given, request, tally),
+            unfamiliar,
+            request,
         ),
     )
     first, rows = next(pieces, None), 0
@@ -97,6 +103,11 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         listener(Note(f"{tally.source}: left out {tally}"))
     elif tally.aside:
         listener(Note(f"{tally.source}: an input is missing, so no prediction, in {tally}"))
+    for line in unfamiliar.lines():
+        listener(Note(line))
+    if request.at is not None:
+        document["outside"] = unfamiliar.outside
+        document["unseen_categories"] = dict(unfamiliar.categories)
     if request.output != "-":
         document["files"] = [str(target)]
     return Answer(lines=document["files"], document=document)
@@ -284,7 +295,7 @@ def _predictable_rows(
                 yield (rows[kept], _keep_rows(written, kept)), np.ones(kept.sum(), np.bool_)
             continue
         found = encoding.gaps(rows)
-        if found and not drops(run):
+        if found and missing_of(run) != "drop":
             error = gaps(encoding, chain([rows], (later for later, _ in pieces)))
             assert error is not None
             raise error
@@ -293,6 +304,19 @@ def _predictable_rows(
             kept &= ~gap
         tally.add(rows, kept)
         yield (rows, written), kept
+
+
+def _count_unfamiliar(
+    predictor: Predictor,
+    kept: Iterator[tuple[TablePiece, Kept]],
+    unfamiliar: Unfamiliar,
+    request: PredictRequest,
+) -> Iterator[tuple[TablePiece, Kept]]:
+    """Rows as they come; those of a new table that no training row prepared for are counted."""
+    for (rows, written), mask in kept:
+        if request.at is not None:
+            unfamiliar.add(predictor, rows if mask.all() else rows[mask])
+        yield (rows, written), mask
 
 
 def _readable_targets(encoding: Encoding, rows: Table) -> Kept:

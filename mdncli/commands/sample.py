@@ -23,6 +23,7 @@ from mdncli.present.answer import Answer
 from mdncli.present.invalid_rows import gaps
 from mdncli.present.lookup import find_model
 from mdncli.present.output import destination, free
+from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder
 
 GRID_POINTS = 1000
@@ -147,6 +148,10 @@ def _input_rows(
         at = table.read(source, columns=encoding.inputs, text=encoding.text_columns)
         if error := gaps(encoding, [at], remedy="correct it, or leave such rows out"):
             raise error
+        unfamiliar = Unfamiliar()
+        unfamiliar.add(predictor, at)
+        for line in unfamiliar.lines():
+            listener(Note(line))
     elif request.grid is not None or (len(encoding.inputs) == 1 and predictor.ranges):
         at = Table.of({encoding.inputs[0]: _grid(predictor, request.grid)})
     else:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from mdncli.config.scalars import (
+    FLAG,
     NUMBER,
     READERS,
     WHOLE,
@@ -32,6 +33,7 @@ from mdncli.config.scalars import (
     word_of,
 )
 from mdncli.config.section import Section, Seed, faults_at
+from mdncli.data.kinds import ASKED_KINDS
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.errors import ConfigError
 from mdncli.transforms import TRANSFORMS
@@ -59,6 +61,21 @@ Transforms = Annotated[
         ],
     ],
     BeforeValidator(mapping_like("{price: log}")),
+]
+
+
+def read_kind(value: object) -> str:
+    """Read a kind of column: one of `ASKED_KINDS`, or a layout of dates such as %d/%m/%Y."""
+    word = plain_text(value)
+    return word if "%" in word else str(word_of(ASKED_KINDS)(value))
+
+
+Kinds = Annotated[
+    dict[
+        Annotated[str, Field(min_length=1)],
+        Annotated[str, BeforeValidator(read_kind), WithJsonSchema({"type": ["string", "null"]})],
+    ],
+    BeforeValidator(mapping_like("{zip: category}")),
 ]
 
 
@@ -170,8 +187,24 @@ class FileData(Data):
     ]
     inputs: Annotated[
         Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,
-        Field(description="columns to predict from; null: all but the target; []: none"),
+        Field(description="columns to predict from; null: all that tell something; []: none"),
     ] = None
+    exclude: Annotated[
+        Annotated[ColumnNames, BeforeValidator(list_like("[name, ref]"))] | None,
+        Field(description="columns that are no inputs; the others are chosen as without it"),
+    ] = None
+    columns: Annotated[
+        Kinds,
+        Field(
+            description="kinds of columns that are not what they seem: {zip: category}; one of "
+            f"{', '.join(ASKED_KINDS)}, or a date's layout such as %d/%m/%Y"
+        ),
+    ] = {}  # noqa: RUF012 - pydantic copies a default
+    profile: Annotated[
+        bool,
+        Field(description="find out what each column is; false: use all, as they are read"),
+        FLAG,
+    ] = True
     target: Annotated[
         ColumnNames,
         BeforeValidator(read_names),
@@ -183,13 +216,13 @@ class FileData(Data):
         Field(description="inputs that are categories though they hold numbers"),
     ] = None
     missing: Annotated[
-        Literal["error", "drop", "impute"],
+        Literal["auto", "error", "drop", "impute"],
         WORD,
         Field(
             description="rows with missing values; error: refuse them; drop: leave them out; "
-            "impute: fill in the inputs"
+            "impute, auto: fill in the inputs, leave out rows without a target"
         ),
-    ] = "error"
+    ] = "auto"
     task: Annotated[
         Literal["auto", "regression", "classification"],
         WORD,
@@ -216,13 +249,19 @@ class FileData(Data):
     @model_validator(mode="after")
     def _columns_differ(self) -> Self:
         inputs, categorical = self.inputs or (), self.categorical or ()
+        exclude = self.exclude or ()
         for key, names in (
             ("inputs", inputs),
             ("target", self.target),
             ("categorical", categorical),
+            ("exclude", exclude),
         ):
             if twice := [name for name in names if names.count(name) > 1]:
                 raise faults_at(**{key: f"names the column '{clip(twice[0])}' twice"})
+        for name in exclude:
+            for key, names in (("inputs", inputs), ("target", self.target)):
+                if name in names:
+                    raise faults_at(exclude=f"names '{clip(name)}', which is in data.{key}, too")
         for key, names in (("inputs", inputs), ("categorical", categorical)):
             if both := [name for name in names if name in self.target]:
                 raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})

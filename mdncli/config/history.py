@@ -14,8 +14,10 @@ from typing import Any
 from mdncli.config.document import Mark, Marks, Tree
 from mdncli.config.scalars import Text
 
-ADDED: dict[int, dict[str, str]] = {}
-"""Format -> the keys that came with it, each with the YAML text of its former meaning.
+ADDED: dict[int, dict[str, Tree]] = {
+    3: {"data.exclude": None, "data.columns": None, "data.profile": Text("false")},
+}
+"""Format -> the keys that came with it, each with the value of its former meaning.
 
 Keys of `data` are those of tables: a synthetic dataset has parameters of its own.
 """
@@ -36,7 +38,7 @@ def add_later_keys(tree: dict[str, Tree], marks: Marks, recorded: int) -> None:
             place = place.get(parent) if isinstance(place, dict) else None
         applies = path.partition(".")[0] != "data" or (isinstance(place, dict) and "file" in place)
         if isinstance(place, dict) and applies and last not in place:
-            place[last] = Text(meaning)
+            place[last] = meaning
             marks[(*parents, last)] = Mark("config", key=(*parents, last))
 
 
@@ -51,9 +53,9 @@ def drop_later_keys(document: dict[str, Any], recorded: int) -> dict[str, Any]:
     return _drop_paths(document, {tuple(path.split(".")) for path in _keys_since(recorded)})
 
 
-def _keys_since(recorded: int) -> dict[str, str]:
+def _keys_since(recorded: int) -> dict[str, Tree]:
     """The keys that came after a format, with their former meanings; of two, the earlier one."""
-    found: dict[str, str] = {}
+    found: dict[str, Tree] = {}
     for number in sorted(ADDED):
         if number > recorded:
             found = {**ADDED[number], **found}

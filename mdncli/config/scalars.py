@@ -282,6 +282,10 @@ def mapping_like(example: str) -> Callable[[object], object]:
         if value is None:
             return {}
         if isinstance(value, dict):
+            for name, item in value.items():
+                if item is None and ":" in name:
+                    due = name.replace(":", ": ", 1)
+                    raise fault(f"got {{{clip(name)}}}; write {{{clip(due)}}}, with a blank")
             return {name: item for name, item in value.items() if item is not None}
         raise wrong_kind(f"a mapping such as {example}", value)
 

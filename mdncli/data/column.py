@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,7 +38,9 @@ class Column:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Column:
-        """The column of a one-dimensional array of numbers, truth values or texts.
+        """The column of a one-dimensional array of numbers, truth values, texts or dates.
+
+        Dates become texts in the ISO notation, durations become seconds.
 
         Raises:
             TypeError: it holds anything else.
@@ -50,6 +53,10 @@ class Column:
             return cls("numeric", array.astype(np.int64, copy=False))
         if kind in "iuf":
             return cls("numeric", array.astype(np.float64, copy=False))
+        if kind == "M":
+            return cls.of(_iso(array))
+        if kind == "m":
+            return cls("numeric", array / np.timedelta64(1, "s"))
         if kind == "U" or (kind == "O" and all(isinstance(value, str) for value in array)):
             labels, codes = np.unique(np.char.strip(array.astype(np.str_)), return_inverse=True)
             codes = codes.astype(np.int32)
@@ -71,6 +78,19 @@ class Column:
     def __getitem__(self, rows: Rows) -> Column:
         return Column(self.kind, self.values[rows], self.labels)
 
+    def without(self, words: Collection[str]) -> Column:
+        """The column of text with some of its texts as missing values.
+
+        >>> Column.of(["b", "NA", "a"]).without({"NA"})
+        Column(kind='text', values=array([ 1, -1,  0], dtype=int32), labels=('a', 'b'))
+        """
+        kept = [label for label in self.labels if label not in words]
+        if len(kept) == len(self.labels):
+            return self
+        place = {label: code for code, label in enumerate(kept)}
+        codes = np.array([*(place.get(label, -1) for label in self.labels), -1], np.int32)
+        return Column("text", codes[self.values], tuple(kept))
+
     def missing(self) -> NDArray[np.bool_]:
         """Mask of missing values, (N,)."""
         return self.values < 0 if self.kind == "text" else np.isnan(self.values)
@@ -91,6 +111,14 @@ class Column:
         distinct, codes = np.unique(self.values, return_inverse=True)
         truth = self.kind == "boolean"
         return np.array([_text(value, truth) for value in distinct.tolist()], np.object_)[codes]
+
+
+def _iso(dates: NDArray[np.datetime64]) -> NDArray[np.str_]:
+    """Dates as 2019-01-05 or 2019-01-05T06:30:00.000000, empty where missing."""
+    days = dates.astype("datetime64[D]")
+    whole = bool((np.isnat(dates) | (days == dates)).all())
+    texts = np.datetime_as_string(days if whole else dates.astype("datetime64[us]"))
+    return np.where(np.isnat(dates), "", texts)
 
 
 def _text(value: float, truth: bool) -> str:

@@ -29,9 +29,11 @@ from mdncli.data.features import (
     from_json,
     gaps,
     standardise,
+    unknown,
 )
 from mdncli.data.fitting import Fit, refuse_gaps, refuse_stray_text
 from mdncli.data.naming import quote
+from mdncli.data.spelling import PLAIN
 from mdncli.data.spool import release
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
@@ -103,7 +105,8 @@ class Encoding:
             categorical: input columns that are categories even if they hold numbers.
             transform: a key of `TRANSFORMS` for each numeric column that is to be transformed.
             missing: `error` refuses missing values; `drop` assumes that only the rows of
-                `mask_complete` are used; `impute` replaces those of inputs.
+                `mask_complete` are used; `impute` replaces those of inputs, and assumes that rows
+                without a target are not used.
             task: kind of task; None means classification for a target of text or truth values.
 
         Raises:
@@ -120,6 +123,8 @@ class Encoding:
             used = mask_complete(table, names)
         else:
             refuse_gaps(table, inputs, targets, imputes=missing == "impute")
+            if missing == "impute" and not (known := present(table, targets)).all():
+                used = known
         fit = Fit(table, rows, used, missing == "impute")
         input_columns = tuple(
             fit.input(name, name in categorical, transform.get(name, "identity")) for name in inputs
@@ -171,9 +176,32 @@ class Encoding:
     @property
     def text_columns(self) -> list[str]:
         """The columns that `table.read` and `table.scan` are to read as text."""
-        inputs = [column for column in self.input_columns if column.kind == "categorical"]
-        classes = [c for c in self.target_columns if isinstance(c, Classes) and c.kind == "text"]
-        return [column.name for column in (*inputs, *classes)]
+        return [
+            column.name
+            for column in (*self.input_columns, *self.target_columns)
+            if (isinstance(column, Classes) and column.kind == "text")
+            or (isinstance(column, Input) and column.kind == "categorical")
+            or (isinstance(column, Scaled) and column.spelling != PLAIN)
+        ]
+
+    def understood(self, table: Table) -> Table:
+        """The table with its texts read in the notations of the training data.
+
+        Raises:
+            DataError: a column of dates holds numbers.
+        """
+        every = (*self.input_columns, *self.target_columns)
+        spellings = {c.name: c.spelling for c in every if isinstance(c, Scaled)}
+        own = {name: each for name, each in spellings.items() if each != PLAIN}
+        categories = {c.name: c.categories for c in self.input_columns if c.kind == "categorical"}
+        categories |= {c.name: c.labels for c in self.target_columns if isinstance(c, Classes)}
+        return table.read_as(own, categories) if own or categories else table
+
+    def unknown(self, table: Table) -> dict[str, NDArray[np.bool_]]:
+        """Masks of categories that the training data lacks, (N,) for each column that has some."""
+        table = self.understood(table)
+        found = {c.name: unknown(c, table) for c in self.input_columns if c.kind == "categorical"}
+        return {name: where for name, where in found.items() if where.any()}
 
     def encode_inputs(
         self, table: Table, rows: Rows = _EVERY, out: Encoded | None = None
@@ -189,6 +217,7 @@ class Encoding:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
         """
         table.require(self.inputs)
+        table = self.understood(table)
         return self._tile_by_tile(table, rows, self.features, self._encode_tile, out)
 
     def gaps(self, table: Table, *, targets: bool = False) -> dict[str, NDArray[np.bool_]]:
@@ -205,12 +234,14 @@ class Encoding:
             DataError: a column is absent.
         """
         columns = self._columns_in_use(table, targets)
+        table = self.understood(table)
         found = {column.name: gaps(column, table) for column in columns}
         return {name: where for name, where in found.items() if where.any()}
 
     def encodable(self, table: Table, *, targets: bool = False) -> NDArray[np.bool_]:
         """Mask of rows that can be encoded, (N,); see `gaps` for the rest."""
         good = np.ones(table.rows, np.bool_)
+        table = self.understood(table)
         for column in self._columns_in_use(table, targets):
             good &= encodable(column, table)
         return good
@@ -232,6 +263,7 @@ class Encoding:
             out[:] = self._targets(table, tile)[1]
 
         table.require(self.targets)
+        table = self.understood(table)
         return self._tile_by_tile(table, rows, len(self.target_columns), encode_tile, out)
 
     def _encode_tile(self, table: Table, tile: NDArray[np.intp], out: Encoded) -> None:
@@ -270,10 +302,10 @@ class Encoding:
         Raises:
             DataError: a column is absent, or a value cannot be encoded; its place is named.
         """
-        return self._targets(table, rows)[0]
+        table.require(self.targets)
+        return self._targets(self.understood(table), rows)[0]
 
     def _targets(self, table: Table, rows: Rows) -> tuple[Array, Encoded]:
-        table.require(self.targets)
         if isinstance(target := self.target_columns[0], Classes):
             found = codes(target, table, rows)
             if np.isnan(found).any():
@@ -296,6 +328,7 @@ class Encoding:
             DataError: a column is absent, or a value is neither missing nor valid.
         """
         table.require(self.targets)
+        table = self.understood(table)
         if isinstance(target := self.target_columns[0], Classes):
             return codes(target, table, _EVERY)[:, None]
         return table.numeric(self.targets)
@@ -308,6 +341,7 @@ class Encoding:
         """
         target = self.target_columns[0]
         assert isinstance(target, Classes)
+        table = self.understood(table)
         return encodable(target, table) | gaps(target, table)
 
     def decode(self, prediction: Joint | Categorical) -> Distribution:
@@ -391,6 +425,11 @@ def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
     return kept
 
 
+def present(table: Table, names: Collection[str]) -> NDArray[np.bool_]:
+    """Mask of a table's rows without missing values in these columns, (N,)."""
+    return np.logical_and.reduce([~table.column(name).missing() for name in names])
+
+
 class Resolution(NamedTuple):
     """Resolution of a recorded target.
 
@@ -460,7 +499,9 @@ def _classifies(table: Table, targets: Sequence[str], task: Task | None) -> bool
     Raises:
         DataError: they are, but there are several; or a numeric column holds a text.
     """
-    kinds = {name: table.column(name).kind for name in targets}
+    kinds = {
+        name: "numeric" if name in table.spellings else table.column(name).kind for name in targets
+    }
     if task != "classification":
         for name in targets:
             if kinds[name] == "text":

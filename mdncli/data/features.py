@@ -12,15 +12,20 @@ from numpy.typing import NDArray
 
 from mdncli.data.column import Column, Kind
 from mdncli.data.naming import quote
+from mdncli.data.spelling import DAY, PLAIN, Spelling
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
 Encoded: TypeAlias = NDArray[np.float32]
-InputKind = Literal["numeric", "boolean", "categorical"]
+InputKind = Literal["numeric", "boolean", "categorical", "date", "time"]
+
+PERIODS = {"year": 365.2425 * DAY, "week": 7 * DAY, "day": DAY}
+"""Cycles of dates and times of day: seconds of a period."""
 
 _SHOWN_CATEGORIES = 8
+_WAVES = {"sine": np.sin, "cosine": np.cos}
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Scaled:
         transform: t, a key of `TRANSFORMS`.
         mean: of t(y) over the training rows.
         scale: the standard deviation of t(y) over them, or 1 where all are equal.
+        spelling: notation in which the column writes its numbers.
 
     Raises:
         ValueError: the transform is not known, or the numbers cannot scale anything.
@@ -41,6 +47,7 @@ class Scaled:
     transform: str = "identity"
     mean: float = 0.0
     scale: float = 1.0
+    spelling: Spelling = PLAIN
 
     def __post_init__(self) -> None:
         if self.transform not in TRANSFORMS:
@@ -53,7 +60,10 @@ class Scaled:
 
 @dataclass(frozen=True)
 class Input(Scaled):
-    """Encoder of one input column; only a numeric one is scaled.
+    """Encoder of one input column; only numbers and dates are scaled.
+
+    A date is a trend and, for each of its cycles, the sine and cosine of its phase; a time of day
+    is its cycle alone.
 
     Args:
         kind: of the column's values.
@@ -62,6 +72,10 @@ class Input(Scaled):
         imputes: whether values may be missing.
         fill: value that replaces a missing number, in the column's own units.
         indicator: whether the last feature indicates a missing value.
+        cycles: keys of `PERIODS` of a date or time.
+        pools: whether any other text is accepted, as one of the rare categories.
+        rare: texts of too few training rows for a feature each. They share one, after the others;
+            without any of them another text has none.
     """
 
     kind: InputKind = "numeric"
@@ -70,9 +84,14 @@ class Input(Scaled):
     imputes: bool = False
     fill: float = 0.0
     indicator: bool = False
+    cycles: tuple[str, ...] = ()
+    pools: bool = False
+    rare: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not set(self.cycles) <= PERIODS.keys():
+            raise ValueError(f"{quote(self.name)}: not cycles of dates: {self.cycles}")
         if self.kind not in get_args(InputKind) or not math.isfinite(self.fill):
             raise ValueError(f"{quote(self.name)}: not an input: {self.kind!r}, {self.fill}")
 
@@ -82,6 +101,10 @@ class Input(Scaled):
         own = (self.name,)
         if self.kind == "categorical":
             own = tuple(f"{self.name}={category}" for category in self.categories)
+            own += (f"{self.name}: other",) * bool(self.rare)
+        elif self.kind in ("date", "time"):
+            waves = [f"{self.name} {cycle} {wave}" for cycle in self.cycles for wave in _WAVES]
+            own = (*own[self.kind == "time" :], *waves)
         return (*own, f"{self.name} missing") if self.indicator else own
 
 
@@ -166,6 +189,8 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
         return _codes(column, table.column(column.name)) >= 0
     good = ~gaps(column, table)
     if isinstance(column, Input) and column.kind == "categorical":
+        if column.pools:
+            return good
         own = as_text(table.column(column.name))
         known = {*column.categories, *column.unseen}
         return good & np.array([*(label in known for label in own.labels), True])[own.values]
@@ -179,6 +204,13 @@ def encodable(column: Target, table: Table) -> NDArray[np.bool_]:
     if not isinstance(column, Input):
         good &= ~TRANSFORMS[column.transform].mask_outside(own, target=True)
     return good & (np.isfinite(encoded) | np.isnan(own))
+
+
+def unknown(column: Input, table: Table) -> NDArray[np.bool_]:
+    """Mask of texts that no row of the training data has, (N,)."""
+    own = as_text(table.column(column.name))
+    known = {*column.categories, *column.unseen, *column.rare}
+    return np.array([*(label not in known for label in own.labels), False])[own.values]
 
 
 def standardise(column: Scaled, own: Array, out: Encoded) -> None:
@@ -227,15 +259,22 @@ def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
     """
     values: dict[str, Any] = {}
     for field in fields(cls):
+        if field.name not in part and field.name in _LATER:
+            continue
         value = part[field.name]
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value = tuple(value)
+        elif isinstance(field.default, Spelling):
+            value = Spelling.from_json(value)
         wanted = str if field.name == "name" else type(field.default)
         if type(value) is not wanted:
             raise ValueError(f"{field.name}: {value!r} is not a {wanted.__name__}")
         values[field.name] = value
     return cls(**values)
 
+
+_LATER = ("spelling", "cycles", "pools", "rare")
+"""Fields that the first models lack; their defaults mean what was done then."""
 
 _Column = TypeVar("_Column", Scaled, Input, Classes)
 
@@ -249,6 +288,21 @@ def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> No
     finite = np.isfinite(out[0])
     if not finite.all():
         raise fault(column, table, rows, own, ~finite)
+
+
+def _encode_date(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
+    own = _fill_missing(column, table.numbers(column.name, rows), out)
+    if np.isnan(own).any():
+        raise fault(column, table, rows, own, np.isnan(own))
+    place = 0
+    if column.kind == "date":
+        standardise(column, own, out[0])
+        place = 1
+    for cycle in column.cycles:
+        phase = 2 * np.pi / PERIODS[cycle] * np.mod(own, PERIODS[cycle])
+        for wave in _WAVES.values():
+            out[place] = wave(phase)
+            place += 1
 
 
 def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
@@ -266,10 +320,11 @@ def _encode_boolean(column: Input, table: Table, rows: Rows, out: Encoded) -> No
 def _encode_categorical(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
     own = as_text(table.column(column.name)[rows])
     absent, unknown = len(out), len(out) + 1
-    feature = dict.fromkeys(column.unseen, absent)
+    other = len(column.categories) if column.rare else absent
+    feature = dict.fromkeys((*column.unseen, *column.rare), other)
     feature |= {category: i for i, category in enumerate(column.categories)}
-    missing = len(column.categories) if column.indicator else absent
-    of_label = [feature.get(label, unknown) for label in own.labels]
+    missing = len(out) - 1 if column.indicator else absent
+    of_label = [feature.get(label, other if column.pools else unknown) for label in own.labels]
     # Code -1, of a missing text, selects the last one.
     chosen = np.array([*of_label, missing if column.imputes else unknown])[own.values]
     if (chosen == unknown).any():
@@ -294,7 +349,7 @@ def _fill_missing(column: Input, own: Array, out: Encoded) -> Array:
         return own
     missing = np.isnan(own)
     if column.indicator:
-        out[1] = missing
+        out[-1] = missing
     return np.where(missing, column.fill, own)
 
 
@@ -319,4 +374,6 @@ _ENCODERS: dict[str, Callable[[Input, Table, Rows, Encoded], None]] = {
     "numeric": _encode_numeric,
     "boolean": _encode_boolean,
     "categorical": _encode_categorical,
+    "date": _encode_date,
+    "time": _encode_date,
 }

@@ -11,15 +11,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.data.column import Column
-from mdncli.data.features import Classes, Input, Scaled, as_text, fault, standardise
+from mdncli.data.features import (
+    PERIODS,
+    Classes,
+    Input,
+    Scaled,
+    as_text,
+    fault,
+    standardise,
+)
 from mdncli.data.naming import quote
+from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
 from mdncli.errors import DataError
 from mdncli.transforms import TRANSFORMS
 
 MOST_CATEGORIES = 1000
-"""Most categories of a text column; with more it is an identifier or prose."""
+"""Most categories of a text column that are told apart; of more, the rarer ones are pooled."""
+
+LEAST_ROWS = 3
+"""Fewest training rows of a category that has a feature of its own; rarer ones share one."""
+
+SHORTEST_SPAN = {"year": PERIODS["year"], "week": 2 * PERIODS["week"], "day": 2 * PERIODS["day"]}
+"""Shortest time from the first to the last training row in which a cycle can be seen."""
+
+MOST_SPACING = 0.5
+"""Largest typical distance of two dates, as a share of a period, that still shows its cycle."""
 
 _NAMED_COLUMNS = 5
 
@@ -49,10 +67,16 @@ class Fit:
             DataError: it cannot be.
         """
         kind = self.table.column(name).kind
-        if kind == "numeric" and not categorical:
+        spelling = self.table.spellings.get(name, PLAIN)
+        if spelling.cyclic and not categorical:
+            if transform == "identity":
+                return self._date(name)
+        elif (kind == "numeric" or spelling != PLAIN) and not categorical:
             scaled = self.scaled(name, transform)
             median = self._imputation(name, np.median)
-            return Input(name, transform, scaled.mean, scaled.scale, "numeric", **median)
+            return Input(
+                name, transform, scaled.mean, scaled.scale, spelling, kind="numeric", **median
+            )
         if transform != "identity":
             raise DataError(
                 f"{self.table.source}: column {quote(name)} is not numeric",
@@ -79,7 +103,7 @@ class Fit:
                 hint=f"choose from {', '.join(TRANSFORMS)}",
             )
         training = self._training(name)
-        column = Scaled(name, transform)
+        column = Scaled(name, transform, spelling=self.table.spellings.get(name, PLAIN))
         own = self.table.numbers(name, self.used)
         # Transforms are increasing, so checking the extremes is enough.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
@@ -181,19 +205,52 @@ class Fit:
         fill = float(typical(self._training(name)))
         return {"imputes": True, "fill": fill, "indicator": bool(missing)}
 
+    def _date(self, name: str) -> Input:
+        """Fit the encoder of dates or times of day: a trend, and the cycles that can be seen."""
+        spelling = self.table.spellings[name]
+        training = self._training(name)
+        mean, scale = self._moments(name, training)
+        if not scale:
+            self._warn_constant(name, "the same date")
+        distinct = np.unique(training)
+        kind, cycles = "time", ("day",)
+        if spelling.kind == "date":
+            kind, cycles = "date", tuple(cycle for cycle in PERIODS if _shows(distinct, cycle))
+        return Input(
+            name,
+            "identity",
+            mean,
+            scale or 1.0,
+            spelling,
+            kind=kind,
+            cycles=cycles,
+            **self._imputation(name, np.median),
+        )
+
     def _categorical(self, name: str) -> Input:
         column = as_text(self.table.column(name))
         training, used = column.values[self.training], column.values[self.used]
-        known = np.unique(training[training >= 0])
-        unseen = np.setdiff1d(used[used >= 0], known)
-        categories = tuple(column.labels[code] for code in known)
-        count = len(categories)
-        if count > MOST_CATEGORIES:
+        known, frequency = np.unique(training[training >= 0], return_counts=True)
+        if not len(known):
             raise DataError(
-                f"{self.table.source}: column {quote(name)} has {count} different texts in "
-                f"{len(training)} training rows, at most {MOST_CATEGORIES} can be categories",
+                f"{self.table.source}: column {quote(name)} has no value in the training rows",
+                hint="leave it out",
+            )
+        if len(known) > MOST_CATEGORIES and 2 * len(known) > len(training):
+            raise DataError(
+                f"{self.table.source}: column {quote(name)} has {len(known):,} different texts in "
+                f"{len(training):,} training rows, too many to be categories",
                 hint="leave it out of the inputs if it identifies rows",
             )
+        unseen = np.setdiff1d(used[used >= 0], known)
+        # Of equally frequent ones the first in the alphabet, as `known` is sorted.
+        chosen = np.sort(np.argsort(-frequency, kind="stable")[:MOST_CATEGORIES])
+        common = chosen[frequency[chosen] >= LEAST_ROWS]
+        if len(common) < 2:
+            common = chosen
+        rare = np.setdiff1d(known, known[common])
+        categories = tuple(column.labels[code] for code in known[common])
+        count = len(known)
         if count == 1:
             self._warn_constant(name, quote(categories[0]))
         if 2 * count > len(training) > _NAMED_COLUMNS:
@@ -201,7 +258,7 @@ class Fit:
                 f"column {quote(name)} has {count} different texts in {len(training)} training "
                 "rows; leave it out if it identifies them"
             )
-        if len(unseen):
+        if len(unseen) and not len(rare):
             first = column.labels[unseen[0]]
             self.warnings.append(
                 f"column {quote(name)}: {len(unseen)} of its categories, such as "
@@ -214,10 +271,21 @@ class Fit:
             unseen=tuple(column.labels[code] for code in unseen),
             imputes=self.imputes,
             indicator=self.imputes and bool((training < 0).any()),
+            pools=True,
+            rare=tuple(column.labels[code] for code in rare),
         )
 
     def _warn_constant(self, name: str, value: str) -> None:
         self.warnings.append(f"column {quote(name)} is {value} in every training row")
+
+
+def _shows(distinct: Array, cycle: str) -> bool:
+    """True if dates span a cycle and lie densely enough to see it."""
+    period = PERIODS[cycle]
+    if distinct[-1] - distinct[0] < SHORTEST_SPAN[cycle]:
+        return False
+    phases = np.unique(np.floor(np.mod(distinct, period) / period * 24))
+    return len(phases) > 2 and float(np.median(np.diff(distinct))) <= MOST_SPACING * period
 
 
 def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
@@ -236,7 +304,7 @@ def refuse_stray_text(table: Table, name: str, *, target: bool = False) -> None:
 def refuse_gaps(
     table: Table, inputs: Sequence[str], targets: Sequence[str], *, imputes: bool
 ) -> None:
-    """Refuse infinite numbers, and missing values that are not imputed.
+    """Refuse infinite numbers, and missing values that are neither imputed nor left out.
 
     Raises:
         DataError: there are some; it names their number in each column, the place of the first, and
@@ -246,7 +314,7 @@ def refuse_gaps(
     for name in (*inputs, *targets):
         column = table.column(name)
         missing = column.missing()
-        if missing.any() and not (imputes and name in inputs):
+        if missing.any() and (not imputes or (name in targets and missing.all())):
             found.append(_gaps(table, name, "missing", missing))
             imputable &= name in inputs
             if missing.all():

@@ -25,6 +25,7 @@ from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
 from mdncli.data.delimited import MISSING, Lines, blocks
 from mdncli.data.naming import absent_error, quote, select_names, similar_files
 from mdncli.data.records import read_json
+from mdncli.data.spelling import PLAIN, Spelling
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, SeparatedRows, open_appender, write
@@ -62,6 +63,7 @@ _BINARY = {
 _Reader: TypeAlias = Callable[[BinaryIO, str, Collection[str] | None, Collection[str]], Contents]
 _Contents: TypeAlias = Mapping[str, Column]
 _EVERY = slice(None)
+_GAPS = frozenset(MISSING)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Table:
         decimal_comma: whether texts that spell numbers do so with a comma.
         passed_over: the columns of the file that hold neither numbers nor text and were not asked
             for, by name, with the type of each.
+        spellings: notations of columns, in which their texts are read as numbers; see `read_as`.
 
     >>> table = Table.of({"x": [1.5, 2.5], "city": ["Oslo", "Rome"]}, source="trips.npz")
     >>> table.columns, table.rows, table[1:].numeric(["x"])
@@ -91,6 +94,11 @@ class Table:
     counted: Lines | None = field(default=None, repr=False)
     decimal_comma: bool = field(default=False, repr=False)
     passed_over: Mapping[str, str] = field(default_factory=dict, repr=False)
+    spellings: Mapping[str, Spelling] = field(default_factory=dict, repr=False)
+    decoded: dict[tuple[str, bool], tuple[NDArray[np.float64], NDArray[np.bool_]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Cache of the numbers that texts spell, shared by all rows of the table."""
 
     @classmethod
     def of(cls, arrays: Mapping[str, ArrayLike], source: str = "table") -> Table:
@@ -162,9 +170,7 @@ class Table:
         column = self.column(name)
         if column.kind != "text":
             return column.values[rows].astype(np.float64, copy=False)
-        numbers = (self._number_of(label, truths) for label in column.labels)
-        values = [np.nan if number is None else number for number in numbers]
-        return np.array([*values, np.nan])[column.values[rows]]
+        return np.append(self._numbers_of(name, truths)[0], np.nan)[column.values[rows]]
 
     def numeric(self, names: Sequence[str]) -> NDArray[np.float64]:
         """Several columns as numbers, (N, len(names)); see `numbers`."""
@@ -207,8 +213,7 @@ class Table:
         column = self.column(name)
         if column.kind != "text":
             return np.ones(len(column), np.bool_)
-        spelled = (self._number_of(label, truths) is not None for label in column.labels)
-        return np.array([*spelled, True])[column.values]
+        return np.append(self._numbers_of(name, truths)[1], True)[column.values]
 
     def mostly_numbers(self, name: str) -> bool:
         """True if more than half of a column's texts spell numbers; missing ones do not count."""
@@ -224,8 +229,53 @@ class Table:
             return DataError(f"{self.source}: column {quote(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
         value = quote(column.labels[column.values[row]])
-        due = "neither true nor false" if truths else "not a number"
+        due = "neither true nor false" if truths else _DUE[self._spelling(name).kind]
         return DataError(f"{self.place(row, name)}: {value} is {due}")
+
+    def read_as(
+        self, spellings: Mapping[str, Spelling], categories: Mapping[str, Collection[str]]
+    ) -> Table:
+        """The table with its texts read as a profile or a model understands them.
+
+        Args:
+            spellings: notations of columns that are numbers; their texts are kept.
+            categories: columns of text, each with the words such as `NA` that are categories
+                nonetheless; elsewhere these are gaps.
+
+        Raises:
+            DataError: a column of dates holds numbers.
+
+        >>> table = Table.of({"price": ["$1,200", "NA"], "colour": ["red", "NA"]})
+        >>> read = table.read_as({"price": Spelling(prefix="$", group=",")}, {"colour": ()})
+        >>> read.numbers("price"), read.column("colour").labels
+        (array([1200.,   nan]), ('red',))
+        """
+        contents, known = dict(self.contents), dict(self.spellings)
+        for name, spelling in spellings.items():
+            if name in contents and name not in known:
+                known[name] = spelling
+                place = f"{self.source}: column {quote(name)}"
+                contents[name] = _as_written(contents[name], spelling, place).without(_GAPS)
+        for name, words in categories.items():
+            if name in contents and contents[name].kind == "text":
+                contents[name] = contents[name].without(_GAPS - {*words})
+        return replace(self, contents=contents, spellings=known, decoded={})
+
+    def _spelling(self, name: str) -> Spelling:
+        return self.spellings.get(name, PLAIN)
+
+    def _numbers_of(self, name: str, truths: bool) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Numbers of a column's texts, NaN where there is none, and the mask of numbers or gaps."""
+        if (name, truths) not in self.decoded:
+            labels, spelling = self.column(name).labels, self._spelling(name)
+            if spelling != PLAIN:
+                self.decoded[name, truths] = spelling.read(labels)
+            else:
+                numbers = [self._number_of(label, truths) for label in labels]
+                values = np.array([np.nan if n is None else n for n in numbers], np.float64)
+                known = np.array([number is not None for number in numbers], np.bool_)
+                self.decoded[name, truths] = values, known
+        return self.decoded[name, truths]
 
     def _number_of(self, text: str, truths: bool) -> float | None:
         """The number that a text spells, NaN for a word for missing; None of any other text."""
@@ -240,6 +290,26 @@ class Table:
             return float(text.replace(",", ".", 1) if self.decimal_comma else text)
         except ValueError:
             return None
+
+
+_DUE = {
+    "number": "not a number",
+    "date": "not a date as in the other rows",
+    "time": "not a time of day",
+    "duration": "not a duration",
+}
+"""Kind of a column's spelling -> end of the message for a text that is not written in it."""
+
+
+def _as_written(column: Column, spelling: Spelling, place: str) -> Column:
+    """The column as text if its numbers are those of dates, such as 20190105."""
+    if column.kind == "text" or spelling.kind != "date":
+        return column
+    if spelling.counted:
+        return Column.of(column.texts().astype(np.str_))
+    raise DataError(
+        f"{place} holds numbers, and the model knows dates", hint="write them as 2019-01-05"
+    )
 
 
 def _take_rows(column: Column, rows: Rows) -> Column:

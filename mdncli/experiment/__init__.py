@@ -7,9 +7,11 @@ data again.
 """
 
 from mdncli.experiment.checkpoint import RESUMABLE
+from mdncli.experiment.columns import Columns, choose
 from mdncli.experiment.dataset import (
     Dataset,
     config_of,
+    known,
     mask_usable,
     predicted_chunks,
     reopen,
@@ -35,6 +37,7 @@ __all__ = [
     "RESUMABLE",
     "Assignment",
     "Bars",
+    "Columns",
     "Dataset",
     "Outcome",
     "Recipe",
@@ -44,8 +47,10 @@ __all__ = [
     "begin_run",
     "best_until",
     "calibrate",
+    "choose",
     "config_of",
     "expected_model",
+    "known",
     "mask_usable",
     "predicted_chunks",
     "prepare",

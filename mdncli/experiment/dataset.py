@@ -14,7 +14,8 @@ from mdncli import config as configs
 from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
-from mdncli.data.encoding import Encoding, mask_complete
+from mdncli.data.encoding import Encoding, mask_complete, present
+from mdncli.data.profile import doubtful
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
 from mdncli.data.streams import stream
@@ -28,12 +29,12 @@ from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
 from mdncli.events import (
     Listener,
-    Note,
     ReadingEnded,
     ReadingProgress,
     Warned,
     ignore,
 )
+from mdncli.experiment.columns import Columns, choose, notes
 from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -74,6 +75,8 @@ class Dataset:
         fingerprints: SHA-256 of the `data` and, where there is a file of them, of the `splits`.
         source: name of the data in messages.
         problem: the synthetic dataset, which knows the exact density.
+        columns: the choice of a table's columns; None of other data, and of a run that is opened
+            again, whose model knows its columns.
     """
 
     config: Config
@@ -83,6 +86,7 @@ class Dataset:
     fingerprints: dict[str, str]
     source: str
     problem: Synthetic | None
+    columns: Columns | None = None
     derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
     """Cache of results that depend only on rows and split, shared by all configs on them."""
 
@@ -256,7 +260,7 @@ def load(
         UsageError: a dataset is larger than the memory.
     """
     data = config.data
-    problem = None
+    problem = columns = None
     if isinstance(data, SyntheticData):
         problem = data.problem
         cells = problem.rows * len((*problem.inputs, *problem.targets))
@@ -269,19 +273,14 @@ def load(
         inputs, targets = list(problem.inputs), list(problem.targets)
     else:
         assert isinstance(data, FileData)
-        whole, fingerprint = _read(data, listener)
+        whole, fingerprint = _read(data, listener, encoding)
         source = str(data.file)
+        if encoding is None:
+            columns = choose(whole, data)
+            whole, inputs = columns.table, columns.inputs
+        else:
+            whole, inputs = encoding.understood(whole), encoding.inputs
         targets = list(data.target)
-        inputs = list(
-            [name for name in whole.columns if name not in targets]
-            if data.inputs is None
-            else data.inputs
-        )
-        if data.inputs is None and not inputs:
-            raise DataError(
-                f"{source}: no column is left as input",
-                hint="set data.inputs to [] to learn the distribution of the target alone",
-            )
     whole.require([*inputs, *targets])
     fingerprints = {"data": fingerprint}
     if isinstance(data, FileData) and data.splits is not None:
@@ -296,10 +295,10 @@ def load(
     split = _split_rows(data, whole, inputs, targets)
     if encoding is None:
         encoding = _fit_encoding(data, whole, inputs, targets, split)
-    dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem)
-    if dataset.dropped:
-        left_out = f"left out {dataset.dropped:,} of {whole.rows:,} rows for missing values"
-        listener(Note(f"{source}: {left_out}"))
+    dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem, columns)
+    if columns is not None and isinstance(data, FileData):
+        for said in notes(columns, encoding, dataset.dropped, data):
+            listener(said)
     for warning in dataset.encoding.warnings:
         listener(Warned(warning))
     return dataset
@@ -318,18 +317,24 @@ def resplit(dataset: Dataset, config: Config) -> Dataset:
     return replace(dataset, config=config, split=split, encoding=encoding, derived={})
 
 
-def _read(data: FileData, listener: Listener) -> tuple[Table, str]:
+def _read(data: FileData, listener: Listener, encoding: Encoding | None) -> tuple[Table, str]:
     """The table of a file and its fingerprint, if there is memory to train on so many rows."""
     source = str(data.file)
+    categories = [name for name, kind in data.columns.items() if kind == "category"]
+    text = (*(data.categorical or ()), *categories)
+    if encoding is not None:
+        text = (*text, *encoding.text_columns)
     try:
         whole, fingerprint = table.read_once(
             data.file,
-            text=data.categorical or (),
+            text=text,
             hear=lambda done, total: listener(ReadingProgress(source, done, total)),
         )
     finally:
         listener(ReadingEnded())
     require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
+    if encoding is None and data.profile and (doubted := doubtful(whole)):
+        whole = table.read(data.file, text=(*text, *doubted))
     return whole, fingerprint
 
 
@@ -347,6 +352,21 @@ def mask_usable(whole: Table, names: Sequence[str]) -> np.ndarray:
         raise DataError(
             f"{whole.source}: every one of the {whole.rows:,} rows misses a value ({said})",
             hint="leave such columns out",
+        )
+    return kept
+
+
+def known(whole: Table, targets: Sequence[str]) -> np.ndarray:
+    """Mask of rows with a value of every target, (N,).
+
+    Raises:
+        DataError: there are none.
+    """
+    kept = present(whole, targets)
+    if not kept.any():
+        names = ", ".join(map(repr, targets))
+        raise DataError(
+            f"{whole.source}: no row has a value of {names}", hint="choose another target"
         )
     return kept
 
@@ -381,6 +401,8 @@ def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     used, share = np.ones(whole.rows, np.bool_), data.validation_share
     if isinstance(data, FileData) and data.missing == "drop":
         used = mask_usable(whole, names)
+    elif isinstance(data, FileData) and data.missing != "error":
+        used = known(whole, data.target)
     if isinstance(data, FileData) and data.splits is not None:
         every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
         return every.restrict(used, whole.source)
@@ -405,7 +427,7 @@ def _fit_encoding(
         split.train,
         categorical=data.categorical or (),
         transform=data.transform,
-        missing=data.missing,
+        missing="impute" if data.missing == "auto" else data.missing,
         task=data.asked_task,
     )
 

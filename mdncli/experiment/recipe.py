@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mdncli.config import Config, FileData
@@ -76,6 +76,21 @@ class Role:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A column of the table that the model does not see.
+
+    Args:
+        name: of the column.
+        kind: kind of its values, by the table's profile.
+        reason: reason for leaving it out.
+    """
+
+    name: str
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Recipe:
     """All decisions about a run that are made before it is trained.
 
@@ -90,6 +105,7 @@ class Recipe:
         plan: plan of the stack; None for a model that is fitted without gradients.
         coarse: targets of few distinct values, on which very narrow components lower the NLL
             without better predictions.
+        left_out: the columns of the table that are not in use, though nobody excluded them.
     """
 
     config: Config
@@ -100,6 +116,7 @@ class Recipe:
     head: AnyHead
     plan: StackPlan | None
     coarse: Mapping[str, SpikeTrap] = field(default_factory=dict, compare=False, repr=False)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def scale_floor(self) -> float:
@@ -150,6 +167,7 @@ class Recipe:
                 for key, value in self.settled().items()
             },
             "columns": [asdict(column) for column in self.columns],
+            "left_out": [asdict(column) for column in self.left_out],
             "factorisation": asdict(self.factorisation),
             "network": asdict(self.network),
             "head": {"kind": self.head.kind, **asdict(self.head)},
@@ -185,7 +203,11 @@ def resolve(config: Config, dataset: Dataset) -> Recipe:
     coarse = _settle_scale(settled, dataset)
     _settle_model(settled, len(dataset.targets), len(dataset.classes))
     _settle_training(settled, len(dataset.split.train))
-    return _recipe(settled, dataset, coarse)
+    recipe = _recipe(settled, dataset, coarse)
+    if dataset.columns is None:
+        return recipe
+    left_out = (LeftOut(c.name, c.kind, c.why) for c in dataset.columns.left_out)
+    return replace(recipe, left_out=tuple(left_out))
 
 
 def _recipe(settled: _Resolver, dataset: Dataset, coarse: Mapping[str, SpikeTrap]) -> Recipe:
@@ -253,6 +275,7 @@ def recorded_recipe(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
                 settled.config = _replace_key(settled.config, key.split("."), value)
                 settled.reasons[key] = str(decision["reason"])
         Config.model_validate(settled.config.model_dump())
+        left_out = tuple(LeftOut(**column) for column in document.get("left_out", ()))
     except (KeyError, TypeError, ValueError, AttributeError):
         raise RunFault(
             f"{run.recipe}: damaged, not a recipe as mdn writes it", hint="delete it"
@@ -261,7 +284,7 @@ def recorded_recipe(run: RunFolder, config: Config, dataset: Dataset) -> Recipe:
         settled.settle(key, _value(config, key), _value(fresh.config, key), fresh.reasons[key])
     # In the order of a first training, so that a continued one writes the same bytes.
     settled.reasons = {key: settled.reasons[key] for key in fresh.reasons}
-    return _recipe(settled, dataset, fresh.coarse)
+    return replace(_recipe(settled, dataset, fresh.coarse), left_out=left_out)
 
 
 def warnings_of(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
@@ -315,7 +338,11 @@ def _settle_data(settled: _Resolver, dataset: Dataset) -> None:
     kind = "classification" if dataset.classes else "regression"
     held = "text or truth values" if dataset.classes else "numbers"
     settled.settle("data.task", "auto", kind, f"the target holds {held}")
-    settled.settle("data.inputs", None, tuple(dataset.inputs), "every column that is not a target")
+    settled.settle("data.missing", "auto", "impute", "a row without a target is left out")
+    every = "every column that is not a target"
+    if dataset.columns is None or dataset.columns.left_out:
+        every = "every other column that tells something; see its profile"
+    settled.settle("data.inputs", None, tuple(dataset.inputs), every)
 
 
 def _settle_model(settled: _Resolver, targets: int, classes: int) -> None:

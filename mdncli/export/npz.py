@@ -21,9 +21,11 @@ READING = (
     "import numpy, json; file = numpy.load('model.npz'); about = json.loads(str(file['about']))",
     "x: a row for each feature of each column in about['inputs'], in order: a number is "
     "(t(value) - mean) / scale with its transform t, a missing one is fill; a truth value is 0 or "
-    "1; a category has a row for each of its categories, 1 at its own; an indicator is one row "
-    "more, 1 where the value is missing; of a chain, the standardised targets but the last follow, "
-    "0 where they are not known yet",
+    "1; a category has a row for each of its categories, 1 at its own, and one more for all others "
+    "where some were rare; a date is a number, its seconds since 1970, and the sine and cosine of "
+    "2 pi value / period for each of its cycles (a year has 365.2425 days), a time of day only "
+    "these; an indicator is one row more, 1 where the value is missing; of a chain, the "
+    "standardised targets but the last follow, 0 where they are not known yet",
     "each layer: h = activation(weight @ h + bias), plus the h before where about['network']"
     "['skips'] says so; the last layer has no activation. The first axis of every weight are the "
     "members of the ensemble; of targets apart, those of the first part, then those of the next",

@@ -42,14 +42,14 @@ class InvalidRows:
         return f"{self.aside:,} of {self.rows:,} rows, {first}{self.first}"
 
 
-def drops(run: RunFolder) -> bool:
-    """True if a run was trained without the rows that miss a value."""
+def missing_of(run: RunFolder) -> str:
+    """Treatment of missing values of a run, a word of `data.missing`."""
     if not run.config.is_file():
-        return False
+        return "error"
     from mdncli.experiment import config_of  # heavy, and seldom needed
 
     data = config_of(run).data
-    return isinstance(data, FileData) and data.missing == "drop"
+    return data.missing if isinstance(data, FileData) else "error"
 
 
 def gaps(

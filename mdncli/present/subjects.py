@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,18 +42,17 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
     test, whole = dataset.split.test, predictor.factorisation
     record = records.read(run)
 
+    spellings = dataset.table.spellings
+
     def rows_at(x: np.ndarray) -> Table:
-        return Table(
-            {
-                name: Column(
-                    column.kind,
-                    values if column.kind == "numeric" else values.astype(column.values.dtype),
-                    column.labels,
-                )
-                for name, values in zip(inputs, x.T, strict=True)
-                for column in [dataset.table.column(name)]
-            }
-        )
+        own = {}
+        for name, values in zip(inputs, x.T, strict=True):
+            column = dataset.table.column(name)
+            if column.kind == "numeric" or name in spellings:
+                own[name] = Column("numeric", values)
+            else:
+                own[name] = replace(column, values=values.astype(column.values.dtype))
+        return Table(own, spellings=spellings)
 
     def predict(x: np.ndarray) -> Distribution:
         return predictor.predict(rows_at(x))
@@ -107,14 +107,21 @@ def rows(dataset: Dataset, chosen: np.ndarray) -> PlotRows:
     x = np.empty((len(chosen), len(dataset.inputs)))
     for values, name in zip(x.T, dataset.inputs, strict=True):
         column = part.column(name)
-        values[:] = np.where(column.missing(), np.nan, column.values)
+        if name in part.spellings:
+            values[:] = part.numbers(name)
+        else:
+            values[:] = np.where(column.missing(), np.nan, column.values)
     return PlotRows(x, dataset.y(chosen))
 
 
 def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     """Labels of the numbers of `rows`, for columns of text and of truth values."""
     columns = {name: dataset.table.column(name) for name in dataset.inputs}
-    texts = {name: column.labels for name, column in columns.items() if column.kind == "text"}
+    texts = {
+        name: column.labels
+        for name, column in columns.items()
+        if column.kind == "text" and name not in dataset.table.spellings
+    }
     truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}
     return texts | truths
 

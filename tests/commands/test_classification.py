@@ -148,7 +148,6 @@ def test_draws_are_classes_and_temperature_sharpens_them(own: Here) -> None:
     [
         (("predict", "--at=odd.csv"), "odd.csv:3: column 'kind': the training data has no class"),
         (("evaluate", "--data=odd.csv"), "odd.csv:3: column 'kind': the training data has no"),
-        (("evaluate", "--data=gap.csv"), "gap.csv:3: column 'kind': the value is missing"),
         (("predict", "--interval=0.9"), "--interval: this run predicts classes, which have no"),
         (("predict", "--quantiles=0.5"), "--quantiles: this run predicts classes"),
         (("plot", "--figure=pit"), "the figure 'pit' does not apply to"),
@@ -158,7 +157,6 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     own: Here, arguments: tuple[str, ...], said: str
 ) -> None:
     Path("odd.csv").write_text("length,width,kind\n0,0,iris\n0,0,tulip\n1,1,lily\n")
-    Path("gap.csv").write_text("length,width,kind\n0,0,iris\n0,0,\n1,1,lily\n")
     command, *options = arguments
     before = {*Path("runs").rglob("*")}
     done = own(command, FLOWERS, *options)
@@ -167,6 +165,13 @@ def test_what_makes_no_sense_is_refused_in_one_line(
     assert len(errors) == 1
     assert said in errors[0]
     assert {*Path("runs").rglob("*")} == before
+
+
+def test_rows_without_a_class_are_left_out_and_counted(own: Here) -> None:
+    Path("gap.csv").write_text("length,width,kind\n0,0,iris\n0,0,\n1,1,lily\n")
+    done = own("evaluate", FLOWERS, "--data=gap.csv", "--json")
+    assert (done.code, json.loads(done.out)["rows"]) == (0, 2)
+    assert "gap.csv: left out 1 of 3 rows for missing values" in done.err
 
 
 def test_rows_of_unknown_class_are_left_out_on_demand(own: Here) -> None:

@@ -95,9 +95,9 @@ def test_columns_are_inspected() -> None:
     left_out = [line for line in text if "# left out: " in line]
     assert [" ".join(line.split()) for line in left_out] == [
         "# - id # left out: counts the rows",
-        "# - unit # left out: is the same in every row",
-        "# - notes # left out: has 200 different texts, too many",
-        "# - nothing # left out: is empty",
+        "# - unit # left out: is 'NOK' in every row",
+        "# - notes # left out: is free text: 200 different texts in 200 rows",
+        "# - nothing # left out: has no value",
     ]
     assert found(text, "# categorical:") == "# categorical: [floor]"
 
@@ -129,34 +129,36 @@ def test_skewed_inputs_are_mentioned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "gaps_of", "choice", "because"),
+    ("every", "gaps_of", "said"),
     [
-        (0, "x", None, ""),
-        (50, "x", "drop", "Missing values in 4 of 200 rows (x 4): these are left out; impute"),
-        (5, "x", "impute", "Missing values in 40 of 200 rows (x 40): replaced by the median"),
-        (5, "y", "drop", "Missing values in 40 of 200 rows (y 40): these are left out, since"),
+        (0, "x", None),
+        (5, "x", "gaps of inputs (x 40) are filled in by the median, with an indicator"),
+        (5, "y", "40 of 200 rows lack y and are left out"),
     ],
 )
-def test_missing_values_are_explained(
-    every: int, gaps_of: str, choice: str | None, because: str
-) -> None:
+def test_missing_values_are_explained(every: int, gaps_of: str, said: str | None) -> None:
     columns: dict[str, Sequence[Any]] = {"x": rng.normal(size=ROWS), "y": TARGETS["change"]}
     columns[gaps_of] = gappy(columns[gaps_of], every) if every else columns[gaps_of]
     write("a.csv", columns)
     text = lines("a.csv", "y")
-    if choice is None:
+    if said is None:
         assert not any("issing" in line for line in text)
     else:
-        assert found(text, "missing:") == f"missing: {choice}"
-        assert because in " ".join(line.strip().lstrip("# ") for line in text)
+        assert found(text, "missing:") == "missing: auto"
+        assert said in " ".join(line.strip().lstrip("# ") for line in text)
 
 
-def test_a_column_of_gaps_is_left_out_where_rows_must_be_dropped() -> None:
-    gaps = {"z": gappy(range(ROWS), 1)[20:] + [3.5, 7.25] * 10, "y": gappy(TARGETS["change"], 50)}
-    write("a.csv", {"x": rng.normal(size=ROWS), **gaps})
-    text = lines("a.csv", "y")
-    assert any("# left out: is missing in 90% of the rows" in line for line in text)
-    assert found(text, "missing:") == "missing: drop"
+def test_texts_of_every_notation_are_described() -> None:
+    columns: dict[str, Sequence[Any]] = {
+        "price": [f"${1000 + i:,}.50" for i in range(ROWS)],
+        "sold": [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(ROWS)],
+    }
+    write("a.csv", {**columns, "y": TARGETS["change"]})
+    shown = {
+        line.partition("  # ")[0].strip(): line.partition("  # ")[2] for line in lines("a.csv", "y")
+    }
+    assert shown["- price"] == "numbers from 1000 to 1200 ($ and thousands separator ',')"
+    assert shown["- sold"] == "dates from 2024-01-01 to 2024-12-28"
 
 
 def test_the_spike_trap_is_explained_and_a_floor_set() -> None:
@@ -285,7 +287,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (
         ("b.csv", "y", None),
         DataError,
-        r"no column is fit to predict from \(x is the same in every row\)",
+        r"no column is left as input: 'x' is 1 in every row",
     ),
     (("none.csv", "y", None), ConfigError, "none.csv: no such file; name a YAML file"),
     (("sin", None, None), ConfigError, "did you mean sine?"),

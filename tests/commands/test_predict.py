@@ -25,7 +25,7 @@ from mdncli.data.encoding import Encoding
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError, RunNotFoundError, UsageError
-from mdncli.events import ignore
+from mdncli.events import Event, Note, ignore
 from mdncli.factorisation import Factorisation
 from mdncli.head import Head
 from mdncli.network import Network
@@ -83,7 +83,10 @@ def predict(flats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pre
         answer = command.predict(str(flats), request, tmp_path, ignore)
         assert answer.lines == ["out.csv"]
         rows = list(csv.DictReader(StringIO(Path("out.csv").read_text())))
-        assert answer.document == {"run": str(flats), "files": ["out.csv"], "rows": len(rows)}
+        assert answer.document is not None
+        found = {key: answer.document[key] for key in ("run", "files", "rows")}
+        assert found == {"run": str(flats), "files": ["out.csv"], "rows": len(rows)}
+        assert answer.document.keys() == {*found, "outside", "unseen_categories"}
         return rows
 
     return call
@@ -313,7 +316,7 @@ def test_the_line_of_a_fault_is_named_in_any_part(
     monkeypatch.setattr(delimited, "FIRST_BYTES", 1000)
     text = lines(*["70,Oslo,true,300,4"] * 2000, "70,Bonn,true,300,4", *ROWS)
     with pytest.raises(DataError, match=r"^new\.csv:2002: column 'city': .* no 'Bonn'"):
-        predict(text)
+        predict(text, strict=True)
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
 
 
@@ -325,6 +328,25 @@ def test_the_row_of_a_fault_in_a_binary_file_is_its_own(flats: Path, tmp_path: P
     request = PredictRequest(at=str(tmp_path / "in.npz"), output=str(tmp_path / "out.csv"))
     with pytest.raises(DataError, match="row 69001, column 'size': the value is missing"):
         command.predict(str(flats), request, tmp_path, ignore)
+
+
+def test_rows_unlike_any_training_row_are_counted_and_said(
+    flats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = ["70,oslo,true", "7000,Oslo,true", "19,Bonn,true", "70,Oslo,true", "70,oslo,true"]
+    Path("new.csv").write_text(lines(*rows, header="size,city,new"))
+    said: list[Event] = []
+    request = PredictRequest(at="new.csv", output="out.csv")
+    answer = command.predict(str(flats), request, tmp_path, said.append)
+    assert answer.document is not None
+    assert answer.document["outside"] == 2
+    assert answer.document["unseen_categories"] == {"city": 3}
+    assert [event.text for event in said if isinstance(event, Note)] == [
+        "new.csv: categories that training never saw: 'city' in 3 rows, such as 'oslo'",
+        "new.csv: 2 of 5 rows lie outside the range of the training rows ('size' 2): trust them "
+        "less",
+    ]
 
 
 # ------------------------------------------------------------------------------- what it refuses
@@ -363,7 +385,7 @@ def test_a_bad_table_is_refused_and_nothing_is_left(
 ) -> None:
     text, message = BAD_TABLES[name]
     with pytest.raises(DataError, match=message) as caught:
-        predict(text)
+        predict(text, strict=True)
     assert caught.value.exit_code == 2
     assert len(caught.value.lines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]

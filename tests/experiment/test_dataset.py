@@ -101,7 +101,7 @@ def test_columns_without_a_whole_row_are_named(tmp_path: Path) -> None:
 
 
 def test_duplicates_of_validation_rows_do_not_train(tmp_path: Path) -> None:
-    rows = "".join(f"{x % 20},{x % 20}\n" for x in range(200))
+    rows = "".join(f"{x % 20},{x % 20 + 0.5}\n" for x in range(200))
     (tmp_path / "twice.csv").write_text("x,y\n" + rows)
     found = table_of(tmp_path / "twice.csv", "y")
     x = found.table.numbers("x")

@@ -11,7 +11,7 @@ import pytest
 from mdncli import config as configs
 from mdncli import experiment, store
 from mdncli.errors import InterruptedRunError, RunLockedError, UsageError
-from mdncli.events import Event, RunEnded, TrainingEnded, TrainingStarted, Warned, ignore
+from mdncli.events import Event, Note, RunEnded, TrainingEnded, TrainingStarted, ignore
 from mdncli.experiment import Dataset, Outcome
 from mdncli.store import RunFolder
 from tests.experiment.small import dataset_of, small_words
@@ -25,7 +25,7 @@ def test_warnings_come_before_anything_is_created(
     heard: list[Event] = []
     config = configs.load("t.csv", small_words(rows=False), {"data.target": "y"})
     experiment.prepare(config, heard.append)
-    assert any(isinstance(event, Warned) and "c" in event.text for event in heard)
+    assert any(isinstance(event, Note) and "left out 'c'" in event.text for event in heard)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["t.csv"]
 
 

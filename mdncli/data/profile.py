@@ -1,0 +1,407 @@
+"""Profile of a table: the kind of each column, decided once from its values and its name.
+
+Every command that takes a table follows it: training, drafting a config, cross-validation and
+inspection never disagree about a column. Kinds come from the whole table; everything that is
+fitted comes from training rows only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mdncli.data.column import Column
+from mdncli.data.delimited import MISSING
+from mdncli.data.detection import detect, is_pair
+from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
+from mdncli.data.naming import quote
+from mdncli.data.spelling import EPOCHS, PLAIN, Spelling, SpellingKind
+from mdncli.data.table import Table
+
+LEAST_COUNTED = 6
+"""Fewest rows that a counter without a telling name must count."""
+
+LEAST_FILLED = 0.01
+"""Least share of the rows with a value of a column that is used: of fewer nothing can be learned,
+and training rows might have none."""
+
+LEAST_SHUFFLED = 20
+"""Fewest rows of a shuffled counter, or of an identifier, to be taken for one."""
+
+_SPELLINGS: dict[ColumnKind, SpellingKind] = {
+    "number": "number",
+    "date": "date",
+    "time of day": "time",
+    "duration": "duration",
+}
+_SPELLED_KINDS: dict[SpellingKind, ColumnKind] = {
+    spelling: kind for kind, spelling in _SPELLINGS.items()
+}
+_INDEX = re.compile(r"(?i)unnamed: ?\d+(_level_\d+)?|__index_level_\d+__|index|level_0|rownames?|")
+_KEY = re.compile(
+    r"(?i:(?:^|[^a-z])(?:id|ids|idx|index|key|uuid|guid|pk|row|rows|rowid|rownum|rowname|rownames|"
+    r"row_number|nr|no|num|ref|code|serial|sku)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)"
+)
+_TIME = re.compile(r"(?i)date|time|stamp|epoch|(?:^|[^a-z])(?:ts|dt|day|when)(?:$|[^a-z])|_at$|On$")
+_YEAR = re.compile(r"(?i)year|jahr|annee|anno|(?:^|[^a-z])(?:yr|rank|order|position)s?(?:$|[^a-z])")
+_TRUTHS = tuple(
+    map(frozenset, (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"), ("ja", "nein")))
+)
+_GAPS = frozenset(MISSING)
+
+
+@dataclass(frozen=True)
+class ColumnProfile:
+    """Kind of one column, and its use.
+
+    Args:
+        name: the column.
+        kind: the kind of its values.
+        reason: reason for the kind, in words; empty where it is obvious.
+        spelling: notation of its values, where they are text; a date has one always.
+        missing: number of missing values.
+        fault: reason why it cannot be used as its kind says; empty if it can.
+        stray: the first text that is not written as the others are; empty if there is none.
+    """
+
+    name: str
+    kind: ColumnKind
+    reason: str = ""
+    spelling: Spelling = PLAIN
+    missing: int = 0
+    fault: str = ""
+    stray: str = ""
+
+    @property
+    def used(self) -> bool:
+        """True if it is an input unless the user says otherwise."""
+        return self.kind in USED_KINDS and not self.fault
+
+    @property
+    def why(self) -> str:
+        """Reason to leave the column out, as the end of a sentence that begins with its name."""
+        if self.fault:
+            clear = self.fault.startswith("holds")
+            return self.fault if clear else f"is unclear: {self.fault}"
+        texts = self.kind in ("identifier", "free text") and self.reason[:1].isdigit()
+        return f"is {_ARTICLES[self.kind]}: {self.reason}" if texts else self.reason
+
+
+_ARTICLES = {"identifier": "an identifier", "free text": "free text"}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Kinds of the columns of a table.
+
+    Args:
+        source: name of the table in messages.
+        columns: one profile for each column of the table, in order.
+        asked: the kinds that the user gave, by column.
+
+    >>> table = Table.of({"id": range(7), "price": ["$1,200", "$950"] * 3 + ["$1"], "y": [3.5] * 7})
+    >>> {name: each.kind for name, each in profile(table).columns.items()}
+    {'id': 'row counter', 'price': 'number', 'y': 'constant'}
+    """
+
+    source: str
+    columns: Mapping[str, ColumnProfile]
+    asked: Mapping[str, str]
+
+    def inputs(self, targets: Collection[str], exclude: Collection[str] = ()) -> list[str]:
+        """Columns to predict from by default, in order.
+
+        A counter without the name of one is an input if there is no other.
+        """
+        others = [each for name, each in self.columns.items() if name not in (*targets, *exclude)]
+        found = [each.name for each in others if each.used]
+        if not found:
+            found = [
+                each.name for each in others if each.kind == "row counter" and not _index(each.name)
+            ]
+        return found
+
+    def left_out(
+        self, inputs: Collection[str], targets: Collection[str], exclude: Collection[str] = ()
+    ) -> list[ColumnProfile]:
+        """Columns that are neither inputs nor targets, and were not excluded by name."""
+        named = (*inputs, *targets, *exclude)
+        return [
+            each
+            for name, each in self.columns.items()
+            if name not in named and self.asked.get(name) != "exclude"
+        ]
+
+    def refusal(self, target: str) -> str:
+        """Reason why a column cannot be predicted; empty if it can."""
+        each = self.columns[target]
+        if each.fault:
+            return each.fault
+        if each.kind == "date":
+            return "holds dates"
+        if each.kind in ("constant", "empty"):
+            return each.reason
+        return ""
+
+    def spellings(self, names: Collection[str]) -> dict[str, Spelling]:
+        """Notations of those of some columns that are not plainly numbers or text."""
+        return {
+            name: each.spelling
+            for name, each in self.columns.items()
+            if name in names and each.spelling != PLAIN
+        }
+
+
+def profile(
+    table: Table, targets: Collection[str] = (), asked: Mapping[str, str] | None = None
+) -> Profile:
+    """Decide the kind of each column of a table.
+
+    Args:
+        table: as it was read.
+        targets: columns to predict: a copy of one of them is no input.
+        asked: kinds that the user gives to columns, keys of `ASKED_KINDS`, or the layout of dates
+            as of `strptime`.
+
+    Raises:
+        DataError: a column of `asked` is absent.
+    """
+    asked = asked or {}
+    table.require(asked)
+    comma = table.decimal_comma or any(_writes_comma(each) for each in table.contents.values())
+    found: dict[str, ColumnProfile] = {}
+    seen: dict[tuple[object, ...], list[str]] = {}
+    for position, (name, column) in enumerate(table.contents.items()):
+        each = _column(name, column, position, comma, asked.get(name))
+        if each.stray in column.labels:
+            row = int(np.argmax(column.values == column.labels.index(each.stray)))
+            each = replace(each, fault=f"{each.fault}, {table.position(row)}")
+        if each.used or name in targets:
+            each = _apart(table, each, seen, targets)
+        found[name] = each
+        table.release()
+    return Profile(table.source, found, asked)
+
+
+def doubtful(table: Table) -> list[str]:
+    """Columns of numbers to be read again as text, whose points may separate thousands.
+
+    In a table that writes 2,5 elsewhere, 2.381 is two thousand: a column whose every fraction has
+    three digits is doubtful.
+    """
+    if not table.decimal_comma and not any(map(_writes_comma, table.contents.values())):
+        return []
+    found = []
+    for name, column in table.contents.items():
+        if column.kind == "numeric" and column.values.dtype.kind == "f":
+            values = column.values[np.isfinite(column.values)]
+            thousandths = np.round(values * 1000)
+            fractions = values != np.round(values)
+            exact = np.abs(values * 1000 - thousandths) <= 1e-6 * np.maximum(1, np.abs(thousandths))
+            if fractions.any() and exact.all() and (np.abs(values[fractions]) >= 1).all():
+                found.append(name)
+    return found
+
+
+def _writes_comma(column: Column) -> bool:
+    """True if a column of text holds numbers with a decimal comma, beyond doubt."""
+    if column.kind != "text" or not any("," in label for label in column.labels[:200]):
+        return False
+    detected = detect(column.labels, decimal_comma=True)
+    spelling = detected.spelling if detected and not detected.stray else PLAIN
+    if spelling.decimal != ",":
+        return False
+    other = detect(column.labels)
+    return other is not None and other.spelling.decimal == ","
+
+
+def _index(name: str) -> bool:
+    """True for a name that data frames give to their index, or for none."""
+    return bool(_INDEX.fullmatch(name) or _KEY.search(name))
+
+
+# ------------------------------------------------------------------------------------ one column
+
+
+def _column(
+    name: str, column: Column, position: int, comma: bool, asked: str | None
+) -> ColumnProfile:
+    missing = column.missing()
+    count = int(np.count_nonzero(missing))
+    if asked is not None:
+        return replace(_as_asked(name, column, asked, comma), missing=count)
+    each = (
+        _text(name, column, comma)
+        if column.kind == "text"
+        else _numeric(name, column, position, missing if count else None)
+    )
+    count = each.missing or count
+    filled = len(column) - count
+    if each.used and filled < max(2, LEAST_FILLED * len(column)):
+        return replace(each, kind="empty", reason=f"has {filled:,} values", missing=count)
+    return replace(each, missing=count)
+
+
+def _as_asked(name: str, column: Column, asked: str, comma: bool) -> ColumnProfile:
+    """Profile of a column whose kind the user gives."""
+    if asked == "exclude":
+        return ColumnProfile(name, "unclear", "excluded in data.columns")
+    if "%" in asked or asked in EPOCHS:
+        spelling = Spelling("date", asked)
+        return _read_all(ColumnProfile(name, "date", "as data.columns says", spelling), column)
+    kind = ASKED_KINDS[asked]
+    plain = ColumnProfile(name, kind, "as data.columns says")
+    if kind == "category" or (kind == "number" and column.kind != "text"):
+        return plain
+    if kind == "date" and column.kind != "text":
+        detected = _moments(name, column, named=True)
+        return detected or replace(plain, fault="holds no dates")
+    wanted = _SPELLINGS[kind]
+    found = detect(column.labels, column.values, decimal_comma=comma) if column.labels else None
+    spelling = found.spelling if found else PLAIN
+    if {spelling.kind, wanted} == {"time", "duration"}:
+        spelling = Spelling(wanted)
+    if found is None or spelling.kind != wanted:
+        example = f", such as {quote(column.labels[0])}" if column.labels else ""
+        return replace(plain, fault=f"holds no {kind}{example}")
+    return _read_all(replace(plain, spelling=spelling, fault=found.doubt), column)
+
+
+def _read_all(each: ColumnProfile, column: Column) -> ColumnProfile:
+    """The profile, with a fault if a text is not written as it says."""
+    texts = column.labels if column.kind == "text" else tuple(column.texts().tolist())
+    known = each.spelling.read(texts)[1]
+    if known.all():
+        return each
+    stray = texts[int(np.argmin(known))]
+    return replace(each, fault=f"{quote(stray)} is not {each.spelling.words()}", stray=stray)
+
+
+def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
+    gaps = np.array([*(label in _GAPS for label in column.labels), True])
+    present = [label for label in column.labels if label not in _GAPS]
+    rows = len(column) - int(np.count_nonzero(gaps[column.values]))
+    missing = len(column) - rows
+    if not present:
+        return ColumnProfile(name, "empty", "has no value", missing=missing)
+    if {label.lower() for label in present} in _TRUTHS:
+        return ColumnProfile(name, "truth value", "", missing=missing)
+    if (found := detect(column.labels, column.values, decimal_comma=comma)) is not None:
+        kind: ColumnKind = _SPELLED_KINDS[found.spelling.kind]
+        each = ColumnProfile(name, kind, found.spelling.words(), found.spelling, missing)
+        if found.doubt:
+            return replace(each, kind="unclear", fault=found.doubt, spelling=PLAIN)
+        if found.stray:
+            due = {"number": "number"}.get(found.spelling.kind, each.kind)
+            fault = f"{quote(found.stray)} is no {due}"
+            return replace(each, fault=fault, stray=found.stray)
+        if len(present) == 1 and rows > 1:
+            return replace(each, kind="constant", reason=f"is {quote(present[0])} in every row")
+        return each
+    if len(present) == 1 and rows > 1 and not missing:
+        return ColumnProfile(name, "constant", f"is {quote(present[0])} in every row")
+    if is_pair(present):
+        what = f"two numbers in a cell, such as {quote(present[0])}"
+        return ColumnProfile(name, "unclear", what, missing=missing, fault="holds " + what)
+    if 2 * len(present) > rows >= LEAST_COUNTED:
+        words = float(
+            np.mean([len(label.split()) for label in present[:: 1 + len(present) // 200]])
+        )
+        kind = "free text" if words >= 2 else "identifier"
+        what = f"{len(present):,} different texts in {rows:,} rows"
+        return ColumnProfile(name, kind, what, missing=missing)
+    reason = f"{len(present):,} categories"
+    if len(present) > MOST_CATEGORIES:
+        reason += f", of which the {MOST_CATEGORIES:,} most frequent are told apart"
+    return ColumnProfile(name, "category", reason, missing=missing)
+
+
+def _numeric(name: str, column: Column, position: int, missing: np.ndarray | None) -> ColumnProfile:
+    values = column.values if missing is None else column.values[~missing]
+    rows = len(values)
+    if not rows:
+        return ColumnProfile(name, "empty", "has no value")
+    low, high = values.min(), values.max()
+    if low == high and len(column) > 1 and rows == len(column):
+        return ColumnProfile(name, "constant", f"is {float(low):g} in every row")
+    if column.kind == "boolean":
+        return ColumnProfile(name, "truth value")
+    if values.dtype.kind != "i":
+        return ColumnProfile(name, "number")
+    if (moments := _moments(name, column, named=bool(_TIME.search(name)))) is not None:
+        return moments
+    return _counter(name, values, position) or ColumnProfile(name, "number")
+
+
+def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | None:
+    """Row counter or identifier; None of a column that is neither."""
+    rows, low, high = len(values), int(values.min()), int(values.max())
+    index = bool(_INDEX.fullmatch(name)) or (position == 0 and name == "column_1")
+    telling = index or bool(_KEY.search(name))
+    if _YEAR.search(name) and not index:
+        return None
+    if high - low + 1 == rows and rows >= (2 if index else LEAST_COUNTED):
+        if bool((np.diff(values) == 1).all()):
+            return ColumnProfile(name, "row counter", "counts the rows")
+        permutes = bool((np.bincount(values - low, minlength=rows) == 1).all())
+        if permutes and (telling or (low in (0, 1) and rows >= LEAST_SHUFFLED)):
+            return ColumnProfile(name, "row counter", "numbers the rows, in another order")
+    if index:
+        return ColumnProfile(name, "row counter", "is the index of a data frame")
+    if not telling or rows < LEAST_SHUFFLED:
+        return None
+    first = values[:1000]
+    if len(np.unique(first)) == len(first) and len(np.unique(values)) == rows:
+        return ColumnProfile(name, "identifier", "has another value in every row")
+    return None
+
+
+def _moments(name: str, column: Column, *, named: bool) -> ColumnProfile | None:
+    """Profile of whole numbers that are dates: 20190105, or counted since 1970."""
+    values = column.values[~column.missing()]
+    low, high = float(values.min()), float(values.max())
+    if 19_000_101 <= low <= high <= 21_001_231 and (named or len(values) >= LEAST_SHUFFLED):
+        spelling = Spelling("date", "%Y%m%d")
+        distinct = np.unique(values)
+        month, day = distinct // 100 % 100, distinct % 100
+        if ((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all():
+            texts = [str(int(value)) for value in distinct]
+            if spelling.read(texts)[1].all():
+                return ColumnProfile(name, "date", "written as 20190105", spelling)
+    if named:
+        for layout, unit in EPOCHS.items():
+            # From 1990 to 2100.
+            if 631_152_000 <= low * unit <= high * unit <= 4_102_444_800:
+                what = f"counted in {layout.split()[1]} since 1970"
+                return ColumnProfile(name, "date", what, Spelling("date", layout))
+    return None
+
+
+def _apart(
+    table: Table,
+    each: ColumnProfile,
+    seen: dict[tuple[object, ...], list[str]],
+    targets: Collection[str],
+) -> ColumnProfile:
+    """The profile, or that of a copy if an earlier column or a target has the same values."""
+    column = table.column(each.name)
+    values = column.values
+    step = max(1, len(values) // 64)
+    key = (column.kind, values.dtype.kind, values[::step].tobytes())
+    own = seen.setdefault(key, [])
+    for name in [
+        *own,
+        *(target for target in targets if target != each.name and target not in own),
+    ]:
+        other = table.contents.get(name)
+        if other is None or each.name in targets:
+            continue
+        same = other.kind == column.kind and other.labels == column.labels
+        if same and np.array_equal(other.values, values, equal_nan=column.kind != "text"):
+            return replace(each, kind="copy", reason=f"has the values of {quote(name)}")
+    own.append(each.name)
+    return each

@@ -1,0 +1,174 @@
+"""Choice of a table's columns: its profile, as the config overrules it, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mdncli.config import FileData
+from mdncli.data.encoding import Encoding
+from mdncli.data.features import Input
+from mdncli.data.naming import quote
+from mdncli.data.profile import ColumnProfile, Profile, profile
+from mdncli.data.spelling import PLAIN
+from mdncli.data.table import Table
+from mdncli.errors import DataError
+from mdncli.events import Note, Warned
+
+MOST_NAMED = 4
+"""Columns named in a line; of more their number is said."""
+
+Said = Note | Warned
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns in use.
+
+    Args:
+        table: all rows, whose texts are read as the profile says.
+        inputs: names of the inputs, in order.
+        left_out: the other columns that are no targets, each with its kind and the reason.
+        profile: profile of the table; None where it is taken as it is read.
+    """
+
+    table: Table
+    inputs: list[str]
+    left_out: Sequence[ColumnProfile] = ()
+    profile: Profile | None = None
+
+
+def choose(whole: Table, data: FileData) -> Columns:
+    """Choose the inputs of a table, and read its texts as its profile says.
+
+    Args:
+        whole: the table as it was read.
+        data: the config; columns that it names are used whatever they look like.
+
+    Raises:
+        DataError: a named column is absent or cannot be used, or no column is left.
+    """
+    targets = list(data.target)
+    whole.require([*(data.inputs or ()), *targets, *(data.exclude or ())])
+    if not data.profile:
+        others = [n for n in whole.columns if n not in (*targets, *(data.exclude or ()))]
+        inputs = others if data.inputs is None else list(data.inputs)
+        _require_some(whole.source, inputs, data, ())
+        return Columns(whole, inputs)
+    asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
+    seen = profile(whole, targets, asked)
+    exclude = data.exclude or ()
+    inputs = seen.inputs(targets, exclude) if data.inputs is None else list(data.inputs)
+    left_out = seen.left_out(inputs, targets, exclude) if data.inputs is None else []
+    _require_some(whole.source, inputs, data, left_out)
+    named = [name for name, kind in data.columns.items() if kind != "exclude"]
+    for name in (*(data.inputs or ()), *named):
+        if name not in targets and (fault := seen.columns[name].fault):
+            raise DataError(
+                f"{whole.source}: column {quote(name)}: {fault}",
+                hint="correct it, leave it out, or say its kind in data.columns",
+            )
+    for name in targets:
+        _require_target(whole, name, seen, data)
+    used = [*inputs, *targets]
+    kinds = {name: seen.columns[name].kind for name in used}
+    words = {name: () for name in used if whole.column(name).kind == "text"}
+    spellings = {n: s for n, s in seen.spellings(used).items() if kinds[n] != "category"}
+    return Columns(whole.read_as(spellings, words), inputs, left_out, seen)
+
+
+def _require_some(
+    source: str, inputs: Sequence[str], data: FileData, left_out: Sequence[ColumnProfile]
+) -> None:
+    if data.inputs is not None or inputs:
+        return
+    why = "; ".join(f"{quote(each.name)} {each.why}" for each in left_out[:MOST_NAMED])
+    raise DataError(
+        f"{source}: no column is left as input{f': {why}' if why else ''}",
+        hint="name inputs in data.inputs; [] learns the distribution of the target alone",
+    )
+
+
+def _require_target(whole: Table, name: str, seen: Profile, data: FileData) -> None:
+    """Refuse a target that cannot be predicted.
+
+    Raises:
+        DataError: it holds dates, a single value, or texts beside numbers.
+    """
+    each, place = seen.columns[name], f"{whole.source}: target {quote(name)}"
+    if data.task == "classification" and each.kind not in ("constant", "empty"):
+        return
+    if each.kind == "date":
+        raise DataError(
+            f"{place} holds dates, which are no amounts",
+            hint="predict a duration instead, such as the days since a first date",
+        )
+    if each.kind == "constant":
+        raise DataError(
+            f"{place} {each.reason}, so there is nothing to learn", hint="choose another target"
+        )
+    if each.fault and each.spelling != PLAIN:
+        read = whole.read_as({name: each.spelling}, {})
+        raise DataError(
+            read.not_a_number(name).message, hint="correct it or leave it empty: a gap is left out"
+        )
+    if each.fault and each.kind == "unclear":
+        raise DataError(f"{place}: {each.fault}", hint="write one number in a cell, in one unit")
+
+
+def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) -> Iterator[Said]:
+    """Notes on the decisions about the columns of a table, at most six lines.
+
+    Args:
+        columns: the columns in use.
+        encoding: of them.
+        dropped: number of rows in no part of the split.
+        data: the config.
+    """
+    whole, file = columns.table, Path(columns.table.source).name
+    if dropped:
+        lack = "missing values"
+        if data.missing in ("auto", "impute"):
+            lack = f"want of a value of {_named([quote(name) for name in data.target])}"
+        yield Note(f"{file}: left out {dropped:,} of {whole.rows:,} rows for {lack}")
+    faulty = [each for each in columns.left_out if each.fault]
+    if faulty:
+        what = _named([f"{quote(each.name)} {each.why}" for each in faulty])
+        yield Warned(f"{file}: left out {what}; correct it to use it")
+    if sound := [each for each in columns.left_out if not each.fault]:
+        what = _named([f"{quote(each.name)} {each.why}" for each in sound])
+        yield Note(f"{file}: left out {what}; data.columns overrules this")
+    if columns.profile is None:
+        return
+    used = (*encoding.inputs, *encoding.targets)
+    spelled = {n: s for n, s in whole.spellings.items() if n in used and not s.cyclic}
+    if spelled:
+        what = _named([f"{quote(name)} ({each.words()})" for name, each in spelled.items()])
+        yield Note(f"{file}: read as numbers {what}")
+    dates = [column for column in encoding.input_columns if column.kind in ("date", "time")]
+    if dates:
+        what = _named([f"{quote(column.name)} ({_date(column)})" for column in dates])
+        yield Note(f"{file}: read as dates {what}")
+    gaps = {name: int(np.count_nonzero(whole.column(name).missing())) for name in encoding.inputs}
+    if data.missing in ("auto", "impute") and any(gaps.values()):
+        what = _named([f"{quote(name)} {count:,}" for name, count in gaps.items() if count])
+        how = "a number by its median, marked by an indicator; a text is a category of its own"
+        yield Note(f"{file}: filled in missing values of {what}: {how}")
+
+
+def _date(column: Input) -> str:
+    parts = ["trend"] * (column.kind == "date") + [f"cycle of the {each}" for each in column.cycles]
+    return ", ".join(parts)
+
+
+def _named(names: Sequence[str]) -> str:
+    """Some names, and the number of the others.
+
+    >>> _named(["a", "b"]), _named(list("abcdef"))
+    ('a, b', 'a, b, c, d and 2 more')
+    """
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

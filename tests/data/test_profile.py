@@ -1,0 +1,145 @@
+"""Kinds of columns: found from their values and names, or given by the user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mdncli.data.profile import doubtful, profile
+from mdncli.data.table import Table, read
+from mdncli.errors import DataError
+
+ROWS = 60
+rng = np.random.default_rng(0)
+COUNT = np.arange(ROWS)
+Y = rng.normal(size=ROWS)
+
+
+def kind_of(name: str, values: Any, **options: Any) -> str:
+    return profile(Table.of({name: values, "y": Y[: len(values)]}), **options).columns[name].kind
+
+
+KINDS: dict[str, tuple[str, Any, str]] = {
+    "a counter": ("n", COUNT, "row counter"),
+    "a counter from 1000": ("n", COUNT + 1000, "row counter"),
+    "a shuffled counter": ("n", rng.permutation(COUNT), "row counter"),
+    "the index of a data frame": ("Unnamed: 0", COUNT // 2, "row counter"),
+    "a level of an index": ("__index_level_0__", rng.permutation(COUNT) * 3, "row counter"),
+    "years": ("year", COUNT + 1950, "number"),
+    "a few whole numbers": ("n", np.arange(5), "number"),
+    "grades": ("grade", COUNT % 5, "number"),
+    "amounts": ("amount", rng.permutation(COUNT) * 17, "number"),
+    "keys with gaps": ("customer_id", rng.permutation(COUNT) * 17 + 9, "identifier"),
+    "keys in camel case": ("customerId", rng.permutation(COUNT) * 17 + 9, "identifier"),
+    "a paid sum": ("paid", rng.permutation(COUNT) * 17 + 9, "number"),
+    "codes of texts": ("key", [f"x{i}" for i in COUNT], "identifier"),
+    "prose": ("notes", [f"a word and {i}" for i in COUNT], "free text"),
+    "categories": ("city", ["Oslo", "Rome", "Bern"] * 20, "category"),
+    "truth values": ("lift", COUNT % 2 == 0, "truth value"),
+    "yes and no": ("lift", ["yes", "No"] * 30, "truth value"),
+    "one value": ("unit", ["kg"] * ROWS, "constant"),
+    "one number": ("unit", np.ones(ROWS), "constant"),
+    "gaps only": ("nothing", [""] * ROWS, "empty"),
+    "words for gaps only": ("nothing", ["NA", "-"] * 30, "empty"),
+    "two values": ("seldom", [*[""] * 58, "a", "b"], "category"),
+    "prices": ("price", [f"${1000 + i:,}" for i in COUNT], "number"),
+    "dates": ("when", [f"2024-01-{1 + i % 28:02}" for i in COUNT], "date"),
+    "dates as numbers": ("day", 20240101 + COUNT % 28, "date"),
+    "seconds since 1970": ("timestamp", 1_700_000_000 + COUNT * 977, "date"),
+    "as many seconds": ("amount", 1_700_000_000 + rng.permutation(COUNT) * 977, "number"),
+    "times": ("at", [f"{i % 24:02}:15" for i in COUNT], "time of day"),
+    "durations": ("took", [f"{i}h 5m" for i in COUNT], "duration"),
+    "two numbers": ("place", [f"46.{i}, 7.{i}" for i in COUNT], "unclear"),
+    "two units": ("size", ["5 km", "300 m"] * 30, "unclear"),
+}
+
+
+@pytest.mark.parametrize("case", KINDS)
+def test_kinds(case: str) -> None:
+    name, values, kind = KINDS[case]
+    assert kind_of(name, values) == kind
+
+
+def test_dates_of_a_data_frame() -> None:
+    when = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]")
+    assert kind_of("when", when) == "date"
+    assert kind_of("when", when.astype("datetime64[ns]") + np.timedelta64(90, "m")) == "date"
+    assert kind_of("took", when - when[0] + np.timedelta64(7, "h")) == "number"
+
+
+def test_a_column_of_many_gaps_is_not_used() -> None:
+    values = np.full(ROWS * 5, np.nan)
+    values[0] = 2.5
+    assert kind_of("x", values) == "empty"
+
+
+def test_copies() -> None:
+    table = Table.of({"a": Y, "b": Y + 0, "c": Y + 1, "d": [str(v) for v in COUNT % 7], "y": Y * 1})
+    found = profile(table, ["y"]).columns
+    assert [each.kind for each in found.values()] == ["copy", "copy", "number", "number", "number"]
+    assert found["b"].reason == "has the values of 'y'" or found["b"].reason.endswith("'a'")
+
+
+def test_some_other_texts_are_a_fault() -> None:
+    prices = [*(f"${i}.50" for i in range(59)), "call us"]
+    each = profile(Table.of({"price": prices, "y": Y})).columns["price"]
+    assert (each.kind, each.fault, each.used) == ("number", "'call us' is no number", False)
+
+
+ASKED: dict[str, tuple[Any, str, str, str]] = {
+    "numbers as categories": (COUNT % 4, "category", "category", ""),
+    "a counter as a number": (COUNT, "number", "number", ""),
+    "a number left out": (Y, "exclude", "unclear", ""),
+    "the layout of dates": (["1/2/2024", "3/4/2024"] * 30, "%m/%d/%Y", "date", ""),
+    "another layout": (
+        ["1/2/2024"] * 59 + ["x"],
+        "%m/%d/%Y",
+        "date",
+        "'x' is not written as %m/%d/%Y",
+    ),
+    "texts as dates": (["a", "b"] * 30, "date", "date", "holds no date, such as 'a'"),
+    "texts as numbers": (["a", "b"] * 30, "number", "number", "holds no number, such as 'a'"),
+    "times as durations": (["06:15", "07:30"] * 30, "duration", "duration", ""),
+    "numbers as dates": (Y, "date", "date", "holds no dates"),
+}
+
+
+@pytest.mark.parametrize("case", ASKED)
+def test_kinds_that_are_given(case: str) -> None:
+    values, asked, kind, fault = ASKED[case]
+    each = profile(Table.of({"x": values, "y": Y}), (), {"x": asked}).columns["x"]
+    assert each.kind == kind
+    assert each.fault.startswith(fault) if fault else not each.fault
+
+
+def test_kinds_of_unknown_columns_are_refused() -> None:
+    with pytest.raises(DataError, match="no column 'z'"):
+        profile(Table.of({"x": Y}), (), {"z": "number"})
+
+
+def test_the_only_input_may_count() -> None:
+    found = profile(Table.of({"t": COUNT, "y": Y}))
+    assert found.inputs(["y"]) == ["t"]
+    assert profile(Table.of({"id": COUNT, "y": Y})).inputs(["y"]) == []
+    both = profile(Table.of({"t": COUNT, "x": Y * 2, "y": Y}))
+    assert both.inputs(["y"]) == ["x"]
+    assert [each.why for each in both.left_out(["x"], ["y"])] == ["counts the rows"]
+    assert both.inputs(["y"], exclude=["x"]) == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a;b\n1,5;2.381\n2,5;933\n", ["b"]),
+        ("a;b\n1,5;2.3815\n2,5;933\n", []),
+        ("a;b\n1,5;0.381\n2,5;933\n", []),
+        ("a,b\n1.5,2.381\n2.5,933\n", []),
+    ],
+)
+def test_points_that_may_be_thousands(tmp_path: Any, text: str, names: Sequence[str]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(text)
+    assert doubtful(read(path)) == names
