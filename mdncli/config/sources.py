@@ -93,12 +93,12 @@ def _foreign(path: Path) -> str | None:
         head = b""
     if (kind := formats.kind_of(head)) is not None:
         return f"holds {kind.name}; {kind.hint}"
+    if path.suffix.lower() in FOREIGN:
+        return f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
     if formats.looks_like_table(head):
         return "holds a table; rename it to end in .csv"
     if b"\0" in head:
         return "holds binary data; name a YAML file or a table"
-    if path.suffix.lower() in FOREIGN:
-        return f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
     return None
 
 

@@ -223,10 +223,9 @@ class _Text:
         while True:
             try:
                 value, end = self._decode(self._text, self._at)
-            except json.JSONDecodeError as error:
+            except json.JSONDecodeError:
                 # Its end may not have been read yet.
                 if len(self._text) - self._at >= LONGEST_RECORD or not self._read_on():
-                    self.line += self._text.count("\n", self._at, error.pos)
                     self.refuse("not JSON")
             except (RecursionError, ValueError):
                 self.refuse("nested too deeply, or a number of too many digits")

@@ -239,7 +239,7 @@ BAD_JSON = {
     "{}{}": "no rows of data",
     "x,y\n1,2": ":1: not an object in JSON; write one for each row, such as",
     '{"x": 1}\n\n7': ":3: not an object in JSON",
-    '{"x": 1}\n{"x":\n}': ":3: not JSON",
+    '{"x": 1}\n{"x":\n}': ":2: not JSON",
     '[{"x": 1}\n{"x": 2}]': ":2: no comma between two objects",
     '[{"x": 1},]': ":1: not an object in JSON",
     '[,{"x": 1}]': ":1: not an object in JSON",
