@@ -127,12 +127,13 @@ class Encoding:
                 used = known
         fit = Fit(table, rows, used, missing == "impute")
         input_columns = tuple(
-            fit.input(name, name in categorical, transform.get(name, "identity")) for name in inputs
+            fit.fit_input(name, name in categorical, transform.get(name, "identity"))
+            for name in inputs
         )
         target_columns = tuple(
-            fit.classes(name, transform.get(name, "identity"))
+            fit.fit_classes(name, transform.get(name, "identity"))
             if classifies
-            else fit.scaled(name, transform.get(name, "identity"), target=True)
+            else fit.fit_scaled(name, transform.get(name, "identity"), target=True)
             for name in targets
         )
         return cls(input_columns, target_columns, tuple(fit.warnings))

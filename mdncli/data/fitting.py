@@ -60,7 +60,7 @@ class Fit:
     imputes: bool
     warnings: list[str] = field(default_factory=list)
 
-    def input(self, name: str, categorical: bool, transform: str) -> Input:
+    def fit_input(self, name: str, categorical: bool, transform: str) -> Input:
         """Fit the encoder of an input column.
 
         Raises:
@@ -72,7 +72,7 @@ class Fit:
             if transform == "identity":
                 return self._date(name)
         elif (kind == "numeric" or spelling != PLAIN) and not categorical:
-            scaled = self.scaled(name, transform)
+            scaled = self.fit_scaled(name, transform)
             median = self._imputation(name, np.median)
             return Input(
                 name, transform, scaled.mean, scaled.scale, spelling, kind="numeric", **median
@@ -91,7 +91,7 @@ class Fit:
             refuse_stray_text(self.table, name)
         return self._categorical(name)
 
-    def scaled(self, name: str, transform: str, *, target: bool = False) -> Scaled:
+    def fit_scaled(self, name: str, transform: str, *, target: bool = False) -> Scaled:
         """Fit the scaling of a numeric column.
 
         Raises:
@@ -123,7 +123,7 @@ class Fit:
             raise fault(column, self.table, self.used, own, wrong, target=target)
         return column
 
-    def classes(self, name: str, transform: str) -> Classes:
+    def fit_classes(self, name: str, transform: str) -> Classes:
         """Collect the classes of a target column, from all its rows, so that folds agree.
 
         Raises:

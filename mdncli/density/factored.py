@@ -163,7 +163,9 @@ class Chain(Conditional):
         row = np.repeat(np.arange(self.rows), count)
         for some in _blocks(len(row)):
             for d in range(self.targets):
-                draws[some, d] = self._given(d, row[some], draws[some, :d]).sample(rng)[:, 0, 0]
+                draws[some, d] = self._mixture_given(d, row[some], draws[some, :d]).sample(rng)[
+                    :, 0, 0
+                ]
         return draws.reshape(self.rows, count, self.targets)
 
     def mean(self) -> Array:
@@ -175,7 +177,9 @@ class Chain(Conditional):
     def marginal(self, target: int) -> Mixture:
         """Marginal distribution of one target: exact of the first, Monte Carlo of the others."""
         return (
-            self._all_marginals()[target] if target else self._given(0, np.arange(self.rows), None)
+            self._all_marginals()[target]
+            if target
+            else self._mixture_given(0, np.arange(self.rows), None)
         )
 
     def conditional(self, given: Mapping[int, ArrayLike]) -> Chain:
@@ -196,7 +200,7 @@ class Chain(Conditional):
         known = np.stack([np.broadcast_to(np.asarray(given[d]), self.rows) for d in range(some)], 1)
 
         def follow(d: int, rows: Index, before: Array) -> Mixture:
-            return self._given(d + some, rows, np.hstack([known[rows], before]))
+            return self._mixture_given(d + some, rows, np.hstack([known[rows], before]))
 
         return Chain(self.rows, self.targets - some, follow)
 
@@ -218,7 +222,7 @@ class Chain(Conditional):
         total = np.zeros(len(flat))
         for some in _blocks(len(flat)):
             for d in range(self.targets):
-                mixture = self._given(d, row[some], flat[some, :d])
+                mixture = self._mixture_given(d, row[some], flat[some, :d])
                 total[some] += mixture.log_prob(flat[some, d : d + 1])
         return total.reshape(points.shape[:2])
 
@@ -231,7 +235,7 @@ class Chain(Conditional):
             [marginal.quantile(levels) for marginal in self._all_marginals()], axis=2
         )
 
-    def _given(self, d: int, rows: Index, before: Array | None) -> Mixture:
+    def _mixture_given(self, d: int, rows: Index, before: Array | None) -> Mixture:
         """Mixture of a target in rows (n,), given those before it (n, d)."""
         known = np.empty((len(rows), 0)) if before is None else before
         standard = (known - self._shift[:d]) / self._factor[:d]
@@ -242,7 +246,7 @@ class Chain(Conditional):
         """Marginals of all targets, computed once."""
         if self._marginals is None:
             every = np.arange(self.rows)
-            first = self._given(0, every, None)
+            first = self._mixture_given(0, every, None)
             parts = [
                 self._kernels(every[some], first[some])
                 for some in _blocks(self.rows, _BLOCK // DRAWS)
@@ -266,7 +270,7 @@ class Chain(Conditional):
         found: list[tuple[Array, Array]] = []
         for d in range(self.targets):
             if d:
-                mixture = self._given(d, row, draws[:, :d])
+                mixture = self._mixture_given(d, row, draws[:, :d])
             chosen, level = (np.tile(_stratified_uniforms(rng), len(rows)) for _ in range(2))
             below = np.cumsum(mixture.weights[:-1], axis=0)
             component = (chosen >= below).sum(axis=0)

@@ -142,7 +142,7 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
     from mdncli.training.plan import TrainingData
 
     split = dataset.split
-    encoded = [_encoded(dataset, rows) for rows in (split.train, split.validation)]
+    encoded = [_encode_rows(dataset, rows) for rows in (split.train, split.validation)]
     return [
         TrainingData(
             *(
@@ -155,7 +155,7 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
     ]
 
 
-def _encoded(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _encode_rows(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Inputs (d, n) and targets (D, n) of some rows."""
     table, encoding = dataset.table, dataset.encoding
     x = y = None

@@ -89,7 +89,7 @@ class Training:
         state, self.seconds = before.state, before.seconds
         self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
-            watch.measure_calls(self, save="saving", _validated="saving")
+            watch.measure_calls(self, save="saving", _on_validation="saving")
         self.device = device_of(jobs[0], replicas, data, before.device)
         try:
             self.stack = Stack(

@@ -73,7 +73,9 @@ def forecast_session(session: Session, trials: Sequence[Trial], wanted: int) -> 
         trials: trials so far.
         wanted: final number of trials.
     """
-    pending = _pending(session.sweep_folder, trials, session.statuses(trials), session.library)
+    pending = _pending_trials(
+        session.sweep_folder, trials, session.statuses(trials), session.library
+    )
     left = len(pending) + wanted - len(trials)
     workers = _workers(pending, session.request)
     return forecast(len(trials), pending, left, session.library, workers)
@@ -87,7 +89,7 @@ def train(session: Session, stop: Stop) -> SweepResult:
     rounds = Rounds(sweep_folder, trials)
     tally = Tally(session.statuses(trials))
     with interrupts.allow_stop():
-        pending = _pending(sweep_folder, trials, tally.statuses, session.library)
+        pending = _pending_trials(sweep_folder, trials, tally.statuses, session.library)
     if not pending and rounds.trial_count == len(trials):
         session.listener(Note(f"{folder.path} is complete already"))
         if folder.result.exists():
@@ -136,11 +138,15 @@ def _stacks(
     """Pending stacks of each round."""
     trackers = session.request.track
     if not rounds.one_by_one:
-        pending = _pending(session.sweep_folder, rounds.trials, tally.statuses, session.library)
+        pending = _pending_trials(
+            session.sweep_folder, rounds.trials, tally.statuses, session.library
+        )
         yield build_stacks(session.folder.id, pending, workers, trackers=trackers)
         return
     for trials, bars in rounds.run(tally.statuses):
-        if pending := _pending(session.sweep_folder, trials, tally.statuses, session.library):
+        if pending := _pending_trials(
+            session.sweep_folder, trials, tally.statuses, session.library
+        ):
             yield build_stacks(session.folder.id, pending, workers, bars, trackers)
 
 
@@ -167,7 +173,7 @@ def _choose_executor(
     return ("processes" if workers > 1 else "inline"), workers
 
 
-def _pending(
+def _pending_trials(
     sweep_folder: SweepFolder,
     trials: Sequence[Trial],
     statuses: Mapping[str, TrialStatus],
@@ -229,7 +235,9 @@ def script(session: Session) -> list[str]:
     """Script of `--emit`, whose commands train a share of the sweep each."""
     folder, request = session.folder, session.request
     assert request.emit is not None
-    every = _pending(session.sweep_folder, session.sweep_folder.trials(), {}, session.library)
+    every = _pending_trials(
+        session.sweep_folder, session.sweep_folder.trials(), {}, session.library
+    )
     stacks = build_stacks(folder.id, every, 1)
     return SCRIPTS[request.emit](folder, request.workers or len(stacks))
 
@@ -243,12 +251,14 @@ def train_share(session: Session) -> SweepResult:
     # A worker gets about STACKS_EACH stacks, so that a share is about one of them, whatever the
     # statuses of the trials.
     cuts = max(1, share.shares // STACKS_EACH)
-    every = build_stacks(folder.id, _pending(sweep_folder, trials, {}, session.library), cuts)
+    every = build_stacks(
+        folder.id, _pending_trials(sweep_folder, trials, {}, session.library), cuts
+    )
     mine = {one.trial.id for stack in share.of_stacks(every) for one in stack.trials}
     own = [trial for trial in trials if trial.id in mine]
     tally = Tally(session.statuses(own))
     rounds = Rounds(sweep_folder, own)
-    pending = _pending(sweep_folder, own, tally.statuses, session.library)
+    pending = _pending_trials(sweep_folder, own, tally.statuses, session.library)
     with interrupts.note_stop() as stop:
         driver = Driver(own, tally, session.listener, stop, session.request.most_failures)
         with _executor(session, driver, pending, rounds, stop) as executor:

@@ -17,7 +17,7 @@ from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.training.loop import Stack
 from mdncli.training.plan import Replica, StackPlan, TrainingData
-from mdncli.training.profiling import PARTS, Profiler
+from mdncli.training.profiling import PHASES, Profiler
 
 TINY = ["data.rows=300", "train.steps=60", "model.ensemble=2", "model.hidden=8", "train.warmup=5"]
 
@@ -38,7 +38,7 @@ def test_parts_add_up_to_the_life_of_the_process(tmp_path: Path) -> None:
     took = time.perf_counter() - began
     profile = json.loads(done.stdout)["profile"]
     total = profile.pop("total")
-    assert list(profile) == [*PARTS, "other"]
+    assert list(profile) == [*PHASES, "other"]
     assert sum(profile.values()) == pytest.approx(total, abs=1e-4)
     assert all(seconds > 0 for seconds in profile.values())
     # The interpreter's end is not in it, and the system's clock ticks a hundred times a second.
@@ -54,7 +54,7 @@ def test_a_table_follows_the_summary(
     stdout, stderr = capsys.readouterr()
     assert len(stdout.splitlines()) == 1
     assert stderr.index("NLL in nats") < stderr.index("Where the time went")
-    assert [line.split()[0] for line in stderr.splitlines()[-12:]] == [*PARTS, "other", "total"]
+    assert [line.split()[0] for line in stderr.splitlines()[-12:]] == [*PHASES, "other", "total"]
     assert run(["train", "sine", *TINY]) == 0
     assert "Where the time went" not in capsys.readouterr().err
     assert run(["train", "--resume", "@latest", "--profile"]) == 2

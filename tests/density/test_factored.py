@@ -85,7 +85,7 @@ def test_a_chain_is_scaled_and_conditioned(chain: Chain) -> None:
 
 def test_a_product_is_one_of_its_parts(product: Product) -> None:
     y = np.random.default_rng(4).normal(size=(3, 4, 2))
-    one = product.parts[0]
+    one = product.marginals[0]
     each = [one.log_prob(y[..., [d]]) for d in range(2)]
     assert product.log_prob(y) == pytest.approx(each[0] + each[1])
     assert product.std()[:, 1] == pytest.approx(one.std()[:, 0])

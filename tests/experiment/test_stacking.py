@@ -95,7 +95,7 @@ from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.store import read_tensors
 from mdncli.training.loop import Stack
-from mdncli.training.memory import Share, stack_bytes
+from mdncli.training.memory import StackShare, stack_bytes
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 def trained(width, batch, rows, replicas):
@@ -108,7 +108,7 @@ def trained(width, batch, rows, replicas):
     for _ in stack.run():
         state = stack.state()
         own = [{name: values[[i]] for name, values in state.items()} for i in range(replicas)]
-    return stack_bytes(plan, [Share(1, rows, 500, 0)] * replicas)
+    return stack_bytes(plan, [StackShare(1, rows, 500, 0)] * replicas)
 
 trained(8, 64, 100, 1)
 def memory(field):

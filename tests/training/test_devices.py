@@ -61,7 +61,7 @@ def test_a_stack_that_memory_does_not_suffice_for_says_so(monkeypatch):
     x = np.zeros((1, 20), np.float32)
     data = TrainingData(x, x, x, x)
     plan = StackPlan(Network(1, (1 << 23, 1 << 23), "silu", HEAD.outputs), HEAD, 10)
-    monkeypatch.setattr("mdncli.training.loop.Datasets", refuse)
+    monkeypatch.setattr("mdncli.training.loop.DeviceDatasets", refuse)
     with pytest.raises(MemoryError):
         Stack(plan, [data], [Replica()])
     with pytest.raises(RuntimeError, match="in other words"):
