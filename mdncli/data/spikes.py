@@ -68,6 +68,7 @@ class SpikeTrap:
         return (
             f"target {target!r} {self._reason}: degenerate components can lower its NLL {gain} "
             f"and predict no better; compare NLLs only at one scale floor, {remedy}"
+            f"{self._classes}"
         )
 
     def remark(self, target: str, floor: float) -> str:
@@ -75,8 +76,14 @@ class SpikeTrap:
         return (
             f"target {target!r} {self._reason}: the smallest scale is {floor:g} standard "
             "deviations, so that degenerate components do not lower its NLL (set "
-            "model.scale.floor to change it)"
+            f"model.scale.floor to change it){self._classes}"
         )
+
+    @property
+    def _classes(self) -> str:
+        """Advice for a target of two values, which are mostly classes."""
+        two = self.distinct == 2
+        return "; if they are classes, set data.task=classification" if two else ""
 
     @property
     def _reason(self) -> str:

@@ -56,14 +56,14 @@ def choose(whole: Table, data: FileData) -> Columns:
     if not data.profile:
         others = [n for n in whole.columns if n not in (*targets, *(data.exclude or ()))]
         inputs = others if data.inputs is None else list(data.inputs)
-        _require_some(whole.source, inputs, data, ())
+        _require_some(whole, inputs, data, ())
         return Columns(whole, inputs)
     asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
     seen = profile(whole, targets, asked)
     exclude = data.exclude or ()
     inputs = seen.inputs(targets, exclude) if data.inputs is None else list(data.inputs)
     left_out = seen.left_out(inputs, targets, exclude) if data.inputs is None else []
-    _require_some(whole.source, inputs, data, left_out)
+    _require_some(whole, inputs, data, left_out)
     named = [name for name, kind in data.columns.items() if kind != "exclude"]
     for name in (*(data.inputs or ()), *named):
         if name not in targets and (fault := seen.columns[name].fault):
@@ -81,13 +81,15 @@ def choose(whole: Table, data: FileData) -> Columns:
 
 
 def _require_some(
-    source: str, inputs: Sequence[str], data: FileData, left_out: Sequence[ColumnProfile]
+    whole: Table, inputs: Sequence[str], data: FileData, left_out: Sequence[ColumnProfile]
 ) -> None:
     if data.inputs is not None or inputs:
         return
-    why = "; ".join(f"{quote(each.name)} {each.why}" for each in left_out[:MOST_NAMED])
+    said = [f"{quote(each.name)} {each.why}" for each in left_out]
+    said += [f"{quote(name)} holds {kind}" for name, kind in whole.passed_over.items()]
+    why = "; ".join(said[:MOST_NAMED])
     raise DataError(
-        f"{source}: no column is left as input{f': {why}' if why else ''}",
+        f"{whole.source}: no column is left as input{f': {why}' if why else ''}",
         hint="name inputs in data.inputs; [] learns the distribution of the target alone",
     )
 
@@ -138,8 +140,10 @@ def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) ->
     if faulty:
         what = _named([f"{quote(each.name)} {each.why}" for each in faulty])
         yield Warned(f"{file}: left out {what}; correct it to use it")
-    if sound := [each for each in columns.left_out if not each.fault]:
-        what = _named([f"{quote(each.name)} {each.why}" for each in sound])
+    passed_over = [f"{quote(name)} holds {kind}" for name, kind in whole.passed_over.items()]
+    sound = [f"{quote(each.name)} {each.why}" for each in columns.left_out if not each.fault]
+    if data.inputs is None and (sound or passed_over):
+        what = _named([*sound, *passed_over])
         yield Note(f"{file}: left out {what}; data.columns overrules this")
     if columns.profile is None:
         return
