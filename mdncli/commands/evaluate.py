@@ -145,7 +145,7 @@ def _rows(
             raise DataError(f"{data}: no row can be scored", hint="correct some")
     elif missing == "drop":
         kept = mask_usable(rows, names)
-    elif missing != "error":
+    elif missing == "impute":
         kept = known(rows, encoding.targets)
         if error := gaps(encoding, [rows[kept]], targets=True):
             raise error

@@ -28,7 +28,7 @@ from mdncli.present.output import free
 from mdncli.present.table import TextTable
 
 if TYPE_CHECKING:
-    from mdncli.experiment import Columns, Dataset
+    from mdncli.experiment import ColumnChoice, Dataset
 
 COMMENTS_AT = 27
 """Column of the comments."""
@@ -175,7 +175,7 @@ class Draft:
         return {name: hint.transform for name, hint in self.hints.items() if hint.applied}
 
 
-def _draft(columns: Columns, targets: Sequence[str]) -> Draft:
+def _draft(columns: ColumnChoice, targets: Sequence[str]) -> Draft:
     whole, inputs = columns.table, columns.inputs
     hints = {
         name: hint

@@ -242,6 +242,11 @@ class FileData(Data):
     ] = 0
 
     @property
+    def treatment(self) -> Literal["error", "drop", "impute"]:
+        """Treatment of missing values; by default they are imputed."""
+        return "impute" if self.missing == "auto" else self.missing
+
+    @property
     def asked_task(self) -> Literal["regression", "classification"] | None:
         """The task; None to infer it from the target."""
         return None if self.task == "auto" else self.task

@@ -24,7 +24,7 @@ HEAD_BYTES = 4096
 """Leading bytes of a file by which its kind is told."""
 
 
-class Kind(NamedTuple):
+class FileKind(NamedTuple):
     """Kind of a file that is not a text table, and how to make a table of it."""
 
     name: str
@@ -33,40 +33,42 @@ class Kind(NamedTuple):
 
 _CONVERT = "save the table in it as .csv"
 _KINDS = {
-    b"ARROW1\0\0": Kind("Arrow", "rename it to end in .arrow"),
-    b"\xff\xff\xff\xff": Kind("an Arrow stream", "rename it to end in .arrow"),
-    b"\x93NUMPY": Kind("one NumPy array", "save it with numpy.savez as .npz"),
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": Kind(
+    b"ARROW1\0\0": FileKind("Arrow", "rename it to end in .arrow"),
+    b"\xff\xff\xff\xff": FileKind("an Arrow stream", "rename it to end in .arrow"),
+    b"\x93NUMPY": FileKind("one NumPy array", "save it with numpy.savez as .npz"),
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": FileKind(
         "an old Excel workbook (.xls)", "save it as .xlsx or .csv"
     ),
-    b"SQLite format 3\0": Kind("an SQLite database", _CONVERT),
-    b"\x89HDF\r\n\x1a\n": Kind("HDF5", _CONVERT),
-    b"%PDF-": Kind("a PDF document", _CONVERT),
-    b"\x89PNG\r\n\x1a\n": Kind("a PNG picture", "name a table"),
-    b"\xff\xd8\xff": Kind("a JPEG picture", "name a table"),
-    b"\x28\xb5\x2f\xfd": Kind("Zstandard compression", "unpack it with zstd -d"),
-    b"7z\xbc\xaf\x27\x1c": Kind("a 7z archive", "unpack it"),
-    b"Rar!\x1a\x07": Kind("a RAR archive", "unpack it"),
-    b"$FL2@(#)": Kind("an SPSS file", _CONVERT),
-    b"<stata_dta>": Kind("a Stata file", _CONVERT),
-    b"MATLAB 5.0 MAT-file": Kind("a MATLAB file", _CONVERT),
-    b"Obj\x01": Kind("Avro", "save it as .parquet"),
-    b"\x7fELF": Kind("a program", "name a table"),
+    b"SQLite format 3\0": FileKind("an SQLite database", _CONVERT),
+    b"\x89HDF\r\n\x1a\n": FileKind("HDF5", _CONVERT),
+    b"%PDF-": FileKind("a PDF document", _CONVERT),
+    b"\x89PNG\r\n\x1a\n": FileKind("a PNG picture", "name a table"),
+    b"\xff\xd8\xff": FileKind("a JPEG picture", "name a table"),
+    b"\x28\xb5\x2f\xfd": FileKind("Zstandard compression", "unpack it with zstd -d"),
+    b"7z\xbc\xaf\x27\x1c": FileKind("a 7z archive", "unpack it"),
+    b"Rar!\x1a\x07": FileKind("a RAR archive", "unpack it"),
+    b"$FL2@(#)": FileKind("an SPSS file", _CONVERT),
+    b"<stata_dta>": FileKind("a Stata file", _CONVERT),
+    b"MATLAB 5.0 MAT-file": FileKind("a MATLAB file", _CONVERT),
+    b"Obj\x01": FileKind("Avro", "save it as .parquet"),
+    b"\x7fELF": FileKind("a program", "name a table"),
 }
 # The first letters alone might be those of a column's name.
 _PATTERNS = {
-    rb"PAR1[\x00-\x08\x0e-\x1f]": Kind("Parquet", "rename it to end in .parquet"),
-    rb"FEA1[\x00-\x08\x0e-\x1f]": Kind("Feather of version 1", "save it as version 2"),
-    rb"ORC[\x00-\x08\x0e-\x1f]": Kind("ORC", "save it as .parquet"),
-    rb"GIF8[79]a": Kind("a GIF picture", "name a table"),
+    rb"PAR1[\x00-\x08\x0e-\x1f]": FileKind("Parquet", "rename it to end in .parquet"),
+    rb"FEA1[\x00-\x08\x0e-\x1f]": FileKind("Feather of version 1", "save it as version 2"),
+    rb"ORC[\x00-\x08\x0e-\x1f]": FileKind("ORC", "save it as .parquet"),
+    rb"GIF8[79]a": FileKind("a GIF picture", "name a table"),
     # Protocols 2 to 5, by their first instruction.
-    rb"\x80[\x02-\x05][\x80-\xff}\](cX]": Kind("a Python pickle", "save it as .parquet or .csv"),
-    rb"\s*+<(!doctype html|html|head|body|table)\b": Kind(
+    rb"\x80[\x02-\x05][\x80-\xff}\](cX]": FileKind(
+        "a Python pickle", "save it as .parquet or .csv"
+    ),
+    rb"\s*+<(!doctype html|html|head|body|table)\b": FileKind(
         "an HTML page", "download the file itself"
     ),
-    rb"\s*+<\?xml\b": Kind("XML", _CONVERT),
-    rb"\s*+\[\s*+[\[{\]]": Kind("a JSON document", "rename it to end in .json"),
-    rb"\s*+\{\s*+(\"[^\"\n]*+\"\s*+:|\})": Kind("JSON", "rename it to end in .jsonl"),
+    rb"\s*+<\?xml\b": FileKind("XML", _CONVERT),
+    rb"\s*+\[\s*+[\[{\]]": FileKind("a JSON document", "rename it to end in .json"),
+    rb"\s*+\{\s*+(\"[^\"\n]*+\"\s*+:|\})": FileKind("JSON", "rename it to end in .jsonl"),
 }
 _COMPRESSIONS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"PK\x03\x04", b"PK\x05\x06")
 
@@ -94,7 +96,7 @@ def names_table(path: str | Path) -> bool:
     return plain in (*TEXT, *JSON, "") if compressed else plain in EVERY
 
 
-def kind_of(head: bytes) -> Kind | None:
+def kind_of(head: bytes) -> FileKind | None:
     """Kind of a file other than a text table, by its first bytes.
 
     >>> kind_of(b"%PDF-1.7 ...").name, kind_of(b"x,y")

@@ -7,7 +7,7 @@ data again.
 """
 
 from mdncli.experiment.checkpoint import RESUMABLE
-from mdncli.experiment.columns import Columns, choose
+from mdncli.experiment.columns import ColumnChoice, choose
 from mdncli.experiment.dataset import (
     Dataset,
     config_of,
@@ -37,7 +37,7 @@ __all__ = [
     "RESUMABLE",
     "Assignment",
     "Bars",
-    "Columns",
+    "ColumnChoice",
     "Dataset",
     "Outcome",
     "Recipe",

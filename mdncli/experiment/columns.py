@@ -19,14 +19,14 @@ from mdncli.errors import DataError
 from mdncli.events import Note, Warned
 
 MOST_NAMED = 4
-"""Columns named in a line; of more their number is said."""
+"""ColumnChoice named in a line; of more their number is said."""
 
 Said = Note | Warned
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Columns in use.
+class ColumnChoice:
+    """ColumnChoice in use.
 
     Args:
         table: all rows, whose texts are read as the profile says.
@@ -41,7 +41,7 @@ class Columns:
     profile: Profile | None = None
 
 
-def choose(whole: Table, data: FileData) -> Columns:
+def choose(whole: Table, data: FileData) -> ColumnChoice:
     """Choose the inputs of a table, and read its texts as its profile says.
 
     Args:
@@ -57,7 +57,7 @@ def choose(whole: Table, data: FileData) -> Columns:
         others = [n for n in whole.columns if n not in (*targets, *(data.exclude or ()))]
         inputs = others if data.inputs is None else list(data.inputs)
         _require_some(whole, inputs, data, ())
-        return Columns(whole, inputs)
+        return ColumnChoice(whole, inputs)
     asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
     seen = profile(whole, targets, asked)
     exclude = data.exclude or ()
@@ -77,7 +77,7 @@ def choose(whole: Table, data: FileData) -> Columns:
     kinds = {name: seen.columns[name].kind for name in used}
     words = {name: () for name in used if whole.column(name).kind == "text"}
     spellings = {n: s for n, s in seen.spellings(used).items() if kinds[n] != "category"}
-    return Columns(whole.read_as(spellings, words), inputs, left_out, seen)
+    return ColumnChoice(whole.read_as(spellings, words), inputs, left_out, seen)
 
 
 def _require_some(
@@ -121,7 +121,9 @@ def _require_target(whole: Table, name: str, seen: Profile, data: FileData) -> N
         raise DataError(f"{place}: {each.fault}", hint="write one number in a cell, in one unit")
 
 
-def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) -> Iterator[Said]:
+def notes(
+    columns: ColumnChoice, encoding: Encoding, dropped: int, data: FileData
+) -> Iterator[Said]:
     """Notes on the decisions about the columns of a table, at most six lines.
 
     Args:
@@ -133,7 +135,7 @@ def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) ->
     whole, file = columns.table, Path(columns.table.source).name
     if dropped:
         lack = "missing values"
-        if data.missing in ("auto", "impute"):
+        if data.treatment == "impute":
             lack = f"want of a value of {_named([quote(name) for name in data.target])}"
         yield Note(f"{file}: left out {dropped:,} of {whole.rows:,} rows for {lack}")
     faulty = [each for each in columns.left_out if each.fault]
@@ -157,7 +159,7 @@ def notes(columns: Columns, encoding: Encoding, dropped: int, data: FileData) ->
         what = _named([f"{quote(column.name)} ({_date(column)})" for column in dates])
         yield Note(f"{file}: read as dates {what}")
     gaps = {name: int(np.count_nonzero(whole.column(name).missing())) for name in encoding.inputs}
-    if data.missing in ("auto", "impute") and any(gaps.values()):
+    if data.treatment == "impute" and any(gaps.values()):
         what = _named([f"{quote(name)} {count:,}" for name, count in gaps.items() if count])
         how = "a number by its median, marked by an indicator; a text is a category of its own"
         yield Note(f"{file}: filled in missing values of {what}: {how}")

@@ -34,7 +34,7 @@ from mdncli.events import (
     Warned,
     ignore,
 )
-from mdncli.experiment.columns import Columns, choose, notes
+from mdncli.experiment.columns import ColumnChoice, choose, notes
 from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
@@ -86,7 +86,7 @@ class Dataset:
     fingerprints: dict[str, str]
     source: str
     problem: Synthetic | None
-    columns: Columns | None = None
+    columns: ColumnChoice | None = None
     derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
     """Cache of results that depend only on rows and split, shared by all configs on them."""
 
@@ -399,9 +399,9 @@ def _hash_rows(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarr
 def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
     """Split the rows in use; a file of splits also has lines for the others."""
     used, share = np.ones(whole.rows, np.bool_), data.validation_share
-    if isinstance(data, FileData) and data.missing == "drop":
+    if isinstance(data, FileData) and data.treatment == "drop":
         used = mask_usable(whole, names)
-    elif isinstance(data, FileData) and data.missing != "error":
+    elif isinstance(data, FileData) and data.treatment == "impute":
         used = known(whole, data.target)
     if isinstance(data, FileData) and data.splits is not None:
         every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
@@ -427,7 +427,7 @@ def _fit_encoding(
         split.train,
         categorical=data.categorical or (),
         transform=data.transform,
-        missing="impute" if data.missing == "auto" else data.missing,
+        missing=data.treatment,
         task=data.asked_task,
     )
 

@@ -43,13 +43,13 @@ class InvalidRows:
 
 
 def missing_of(run: RunFolder) -> str:
-    """Treatment of missing values of a run, a word of `data.missing`."""
+    """Treatment of missing values of a run, as `FileData.treatment`."""
     if not run.config.is_file():
         return "error"
     from mdncli.experiment import config_of  # heavy, and seldom needed
 
     data = config_of(run).data
-    return data.missing if isinstance(data, FileData) else "error"
+    return data.treatment if isinstance(data, FileData) else "error"
 
 
 def gaps(

@@ -86,7 +86,11 @@ def test_copies() -> None:
 def test_some_other_texts_are_a_fault() -> None:
     prices = [*(f"${i}.50" for i in range(59)), "call us"]
     each = profile(Table.of({"price": prices, "y": Y})).columns["price"]
-    assert (each.kind, each.fault, each.used) == ("number", "'call us' is no number", False)
+    assert (each.kind, each.fault, each.used) == (
+        "number",
+        "'call us' is no number, in row 60",
+        False,
+    )
 
 
 ASKED: dict[str, tuple[Any, str, str, str]] = {

@@ -75,7 +75,7 @@ def test_the_recipe_names_what_was_left_out_and_is_recalled() -> None:
     again = experiment.reopen(outcome.run)
     assert again.columns is None
     assert again.inputs == dataset.inputs
-    assert experiment.recall(outcome.run, again.config, again).left_out == recipe.left_out
+    assert experiment.recorded_recipe(outcome.run, again.config, again).left_out == recipe.left_out
     np.testing.assert_array_equal(again.y(again.split.test), dataset.y(dataset.split.test))
 
 
