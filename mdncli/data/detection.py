@@ -71,10 +71,10 @@ def detect(
     >>> detect(["red", "blue"]) is None
     True
     """
-    present = [label for label in labels if label not in _GAPS]
+    present = without_gaps(labels)
     if not present:
         return None
-    sample = _spaced(present)
+    sample = spaced_labels(present)
     for found in (_numbers, _dates, _clocks):
         if (detected := found(present, sample, labels, codes, decimal_comma)) is not None:
             return detected
@@ -87,14 +87,17 @@ def is_pair(labels: Sequence[str]) -> bool:
     >>> is_pair(["46.2, -76.2", "48.9, -78.9"])
     True
     """
-    sample = _spaced([label for label in labels if label not in _GAPS])
+    sample = spaced_labels(without_gaps(labels))
     return bool(sample) and all(map(PAIR.fullmatch, sample))
 
 
-_GAPS = frozenset(MISSING)
+def without_gaps(labels: Sequence[str]) -> Sequence[str]:
+    """Texts other than the words for a missing value."""
+    gaps = {*MISSING}.intersection(labels)
+    return [label for label in labels if label not in gaps] if gaps else labels
 
 
-def _spaced(labels: Sequence[str]) -> list[str]:
+def spaced_labels(labels: Sequence[str]) -> list[str]:
     """At most `SAMPLED_LABELS` texts, evenly spaced."""
     if len(labels) <= SAMPLED_LABELS:
         return [*labels]

@@ -15,7 +15,7 @@ import numpy as np
 
 from mdncli.data.column import Column
 from mdncli.data.delimited import MISSING
-from mdncli.data.detection import detect, is_pair
+from mdncli.data.detection import detect, is_pair, spaced_labels, without_gaps
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
 from mdncli.data.naming import quote
@@ -211,11 +211,12 @@ def _writes_comma(column: Column) -> bool:
     """True if a column of text holds numbers with a decimal comma, beyond doubt."""
     if column.kind != "text" or not any("," in label for label in column.labels[:200]):
         return False
-    detected = detect(column.labels, decimal_comma=True)
+    some = spaced_labels(column.labels)
+    detected = detect(some, decimal_comma=True)
     spelling = detected.spelling if detected and not detected.stray else PLAIN
     if spelling.decimal != ",":
         return False
-    other = detect(column.labels)
+    other = detect(some)
     return other is not None and other.spelling.decimal == ","
 
 
@@ -282,13 +283,15 @@ def _read_all(each: ColumnProfile, column: Column) -> ColumnProfile:
 
 
 def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
-    gaps = np.array([*(label in _GAPS for label in column.labels), True])
-    present = [label for label in column.labels if label not in _GAPS]
-    rows = len(column) - int(np.count_nonzero(gaps[column.values]))
-    missing = len(column) - rows
+    present = without_gaps(column.labels)
+    gaps: list[int] = []
+    if len(present) < len(column.labels):
+        gaps = [code for code, label in enumerate(column.labels) if label in _GAPS]
+    missing = int(np.count_nonzero(np.isin(column.values, [-1, *gaps])))
+    rows = len(column) - missing
     if not present:
         return ColumnProfile(name, "empty", "has no value", missing=missing)
-    if {label.lower() for label in present} in _TRUTHS:
+    if len(present) <= 4 and {label.lower() for label in present} in _TRUTHS:
         return ColumnProfile(name, "truth value", "", missing=missing)
     if (found := detect(column.labels, column.values, decimal_comma=comma)) is not None:
         kind: ColumnKind = _SPELLED_KINDS[found.spelling.kind]

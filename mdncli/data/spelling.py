@@ -139,7 +139,7 @@ class Spelling:
         import polars as pl
 
         texts = pl.Series("", labels, pl.String)
-        gap = np.array([label in _GAPS for label in labels], np.bool_)
+        gap = texts.is_in(MISSING).to_numpy()
         values = self._read(texts).to_numpy().astype(np.float64)
         values[gap] = np.nan
         return values, gap | ~np.isnan(values)
@@ -159,18 +159,34 @@ class Spelling:
         return pl.Series("", found, pl.Float64, strict=False)
 
     def _numbers(self, texts: pl.Series) -> pl.Series:
+        """Numbers of texts: the usual ones at once, those with signs or blanks one part each."""
+        usual = texts.str.contains(
+            rf"^{re.escape(self.prefix)}{self._core}{re.escape(self.suffix)}$"
+        )
+        plain = texts.str.strip_prefix(self.prefix) if self.prefix else texts
+        values = self._cast(plain.str.strip_suffix(self.suffix) if self.suffix else plain)
+        values = values.set(~usual, None)
+        if usual.all():
+            return values
+        return values.scatter((~usual).arg_true(), self._signed_numbers(texts.filter(~usual)))
+
+    def _cast(self, core: pl.Series) -> pl.Series:
+        import polars as pl
+
+        if self.group:
+            core = core.str.replace_all(self.group, "", literal=True)
+        if self.decimal == ",":
+            core = core.str.replace(",", ".", literal=True)
+        return core.cast(pl.Float64, strict=False)
+
+    def _signed_numbers(self, texts: pl.Series) -> pl.Series:
         import polars as pl
 
         for sign, plain in _SIGNS.items():
             texts = texts.str.replace_all(sign, plain, literal=True)
         texts = texts.str.strip_chars()
         parts = texts.str.extract_groups(self._pattern).struct.unnest()
-        core = parts["core"]
-        if self.group:
-            core = core.str.replace_all(self.group, "", literal=True)
-        if self.decimal == ",":
-            core = core.str.replace(",", ".", literal=True)
-        values = core.cast(pl.Float64, strict=False)
+        values = self._cast(parts["core"])
         opened, closed = parts["open"] == "(", parts["close"] == ")"
         signs = parts.select(
             (pl.col(name) == "-").cast(pl.Int8) for name in ("before", "after", "behind")
@@ -180,12 +196,17 @@ class Spelling:
         return values.set(~fits.fill_null(False), None) * (1 - 2 * negative).cast(pl.Float64)
 
     @property
-    def _pattern(self) -> str:
-        """Regular expression of a number in this notation."""
-        mark, digits = re.escape(self.decimal), r"\d+"
+    def _core(self) -> str:
+        """Regular expression of a number without sign and unit."""
+        mark, digits = re.escape(self.decimal), r"[0-9]+"
         if self.group:
-            digits = rf"(?:\d{{1,3}}(?:{re.escape(self.group)}\d{{3}})+|\d+)"
-        core = rf"(?:{digits}(?:{mark}\d*)?|{mark}\d+)(?:[eE][-+]?\d+)?"
+            digits = rf"(?:[0-9]{{1,3}}(?:{re.escape(self.group)}[0-9]{{3}})+|[0-9]+)"
+        return rf"(?:{digits}(?:{mark}[0-9]*)?|{mark}[0-9]+)(?:[eE][-+]?[0-9]+)?"
+
+    @property
+    def _pattern(self) -> str:
+        """Regular expression of a number in this notation, with its parts as groups."""
+        core = self._core
         prefix = rf"(?:{re.escape(self.prefix)})?" if self.prefix else ""
         suffix = rf"(?:{re.escape(self.suffix)})?" if self.suffix else ""
         return (
@@ -241,7 +262,6 @@ class Spelling:
 
 PLAIN = Spelling()
 
-_GAPS = frozenset(MISSING)
 _ISO = (
     "%Y-%m-%d",
     "%Y-%m-%dT%H:%M:%S%.f",
