@@ -139,3 +139,12 @@ def test_what_cannot_be_learned_is_refused_in_a_line(name: str) -> None:
         prepared(CASES / name, target)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_baseline_of_a_tiny_target_has_its_spread() -> None:
+    dataset, _ = prepared(CASES / "picofarad.csv", "capacitance_F")
+    baseline = experiment.unconditional(dataset, 1e-3)[0]["gaussian"]
+    y = dataset.y(dataset.split.test)
+    alike = baseline[np.zeros(len(y), np.intp)]
+    assert -alike.log_prob(y).mean() == pytest.approx(-24.57, abs=0.1)
+    assert alike.crps(y).mean() == pytest.approx(3.0e-12, rel=0.1)

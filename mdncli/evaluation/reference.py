@@ -22,13 +22,16 @@ _ENOUGH = 1e-5
 def gaussian(y: Array) -> Mixture:
     """One Gaussian with the mean and the standard deviation of each target of y (n, D).
 
+    Where all values are equal but for rounding, a billionth of their size stands for the latter.
+
     >>> one = gaussian(np.array([[1.0], [3.0]]))
     >>> one.mean(), one.std()
     (array([[2.]]), array([[1.]]))
     """
     mean, std = y.mean(axis=0), y.std(axis=0)
-    smallest = 1e-9 * np.maximum(1.0, np.abs(mean))
-    return Mixture(np.zeros((1, 1)), mean[None, :, None], np.maximum(std, smallest)[None, :, None])
+    equal = std <= 4 * np.spacing(np.abs(mean))
+    std = np.where(equal, 1e-9 * np.where(mean == 0, 1.0, np.abs(mean)), std)
+    return Mixture(np.zeros((1, 1)), mean[None, :, None], std[None, :, None])
 
 
 def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:

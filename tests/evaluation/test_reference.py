@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mdncli.density.mixture import Mixture
 from mdncli.evaluation import reference
@@ -35,3 +36,20 @@ def test_a_few_rows_are_enough(rows: int) -> None:
     y = np.linspace(3.0, 4.0, rows)[:, None]
     for found in (reference.gaussian(y), reference.mixture(y, 1e-3, np.random.default_rng(0))):
         assert np.isfinite(found[np.zeros(rows, np.intp)].log_prob(y)).all()
+
+
+@pytest.mark.parametrize("unit", [1e-13, 1e-3, 1.0, 1e12])
+@pytest.mark.parametrize("shift", [0.0, 20.0, 1e6])
+def test_one_gaussian_keeps_the_spread_of_any_unit(unit: float, shift: float) -> None:
+    y = unit * (shift + np.random.default_rng(0).normal(size=(500, 1)))
+    one = reference.gaussian(y)
+    assert one.std()[0, 0] == pytest.approx(y.std(), rel=1e-12)
+    expected = -stats.norm(y.mean(), y.std()).logpdf(y).mean()
+    assert -one.log_prob(y[None]).mean() == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e-13, 0.1 + 0.2])
+def test_one_gaussian_of_equal_values_is_narrow_and_finite(value: float) -> None:
+    one = reference.gaussian(np.full((7, 1), value))
+    assert 0 < one.std()[0, 0] <= 1e-9 * max(abs(value), 1.0)
+    assert np.isfinite(one.log_prob([[[value]]])).all()
