@@ -357,10 +357,14 @@ def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | No
         return ColumnProfile(name, "row counter", "is the index of a data frame")
     if not telling or rows < LEAST_SHUFFLED:
         return None
-    first = values[:1000]
-    if len(np.unique(first)) == len(first) and len(np.unique(values)) == rows:
+    if _all_differ(values[:1000]) and _all_differ(values):
         return ColumnProfile(name, "identifier", "has another value in every row")
     return None
+
+
+def _all_differ(values: np.ndarray) -> bool:
+    # Sorting whole numbers is several times as fast as `numpy.unique`.
+    return bool((np.diff(np.sort(values)) > 0).all())
 
 
 def _moments(name: str, column: Column, *, named: bool) -> ColumnProfile | None:

@@ -89,6 +89,53 @@ answer = {"seconds": time.perf_counter() - start, "peak": peak() - before}
 """
 
 
+def profiling(folder: Path) -> Iterator[Promise]:
+    """A table of every kind of column is read and profiled, against only reading it."""
+    job = {"path": str(folder / "kinds.csv"), "rows": ROWS, "columns": COLUMNS}
+    fresh(_WRITE_KINDS, job)
+    runs = [fresh(_PROFILE, job) for _ in range(REPETITIONS)]
+    reading, profiled = median("reading", runs), median("profiled", runs)
+    yield Promise(
+        f"profile {ROWS:,} x {COLUMNS} of every kind: time with the reading / without",
+        profiled / reading,
+        1.3,
+        f"{profiled:.2f} s / {reading:.2f} s",
+    )
+
+
+_WRITE_KINDS = """
+import numpy as np, polars as pl
+rng = np.random.default_rng(0)
+rows = job["rows"]
+columns = {f"c{i}": rng.normal(size=rows).round(4) for i in range(job["columns"] - 8)}
+days = np.datetime64("2015-01-01") + rng.integers(0, 3000, rows)
+columns |= {
+    "id": np.arange(rows),
+    "key": rng.permutation(rows) * 7,
+    "code": rng.integers(0, 1000, rows),
+    "amount": rng.integers(0, 10**9, rows),
+    "city": rng.choice(["Oslo", "Rome", "Bern", ""], rows),
+    "price": [f"${value:,.2f}" for value in rng.lognormal(8, 1, rows)],
+    "sold": days.astype(str),
+    "share": [f"{value:.1f}%" for value in rng.uniform(0, 100, rows)],
+}
+pl.DataFrame(columns).write_csv(job["path"])
+answer = {}
+"""
+
+_PROFILE = """
+import time
+from mdncli.data import table
+from mdncli.data.profile import doubtful, profile
+start = time.perf_counter()
+whole = table.read(job["path"])
+reading = time.perf_counter() - start
+doubtful(whole)
+profile(whole, ["c0"])
+answer = {"reading": reading, "profiled": time.perf_counter() - start}
+"""
+
+
 def predicting(folder: Path) -> Iterator[Promise]:
     """`mdn predict` from CSV to CSV, against polars doing nothing and the network alone."""
     job = {"folder": str(folder), "rows": ROWS, "columns": COLUMNS}
@@ -189,6 +236,7 @@ def _wall(command: list[str], folder: Path) -> float:
 
 BENCHMARKS: dict[str, Callable[..., Iterator[Promise]]] = {
     "loading": loading,
+    "profiling": profiling,
     "predicting": predicting,
     "looping": looping,
 }
