@@ -114,7 +114,7 @@ def load(run: str | os.PathLike[str], *, runs_dir: str | os.PathLike[str] = "run
     """A trained run, by its folder or as on the command line (`@latest`, the start of a name).
 
     Args:
-        run: a path, the start of a folder's name, or `@latest`, `@-2`.
+        run: a path, the start of a folder's name, or `@latest`, `@-2`; not `@best`.
         runs_dir: where runs are looked for.
 
     Raises:

@@ -46,6 +46,8 @@ def test_rows_come_in_any_shape_that_has_names_or_order(trained: Path) -> None:
 def test_a_run_is_found_as_on_the_command_line(trained: Path) -> None:
     assert mdncli.load("@latest", runs_dir=trained.parent).path == trained.absolute()
     assert mdncli.load(trained.name[:20], runs_dir=trained.parent).path.name == trained.name
+    with pytest.raises(RunNotFoundError, match="@best: is for the command line; name the run"):
+        mdncli.load("@best", runs_dir=trained.parent)
     with pytest.raises(RunNotFoundError, match="no run 'nothing'"):
         mdncli.load("nothing", runs_dir=trained.parent)
 

@@ -67,7 +67,8 @@ def find(
         root: the folder that holds the runs.
         reference: the reference as typed.
         usable: whether this command can use a run; newer runs that fail are passed over.
-        best: (identity of its data, validation NLL) of a run, for `@best`.
+        best: (identity of its data, validation NLL) of a run, for `@best`; without it that is
+            refused.
 
     Raises:
         RunNotFoundError: nothing matches, or more than one run does.
@@ -146,6 +147,10 @@ def _find_relative(
     usable: Callable[[RunFolder], bool],
     best: Callable[[RunFolder], tuple[Hashable, float] | None] | None,
 ) -> Lookup:
+    if reference == "@best" and best is None:
+        raise RunNotFoundError(
+            "@best: is for the command line", hint="name the run that mdn runs best prints"
+        )
     back = 1 if reference in ("@latest", "@best") else _steps_back(reference)
     passed_over: list[str] = []
     found: list[RunFolder] = []
@@ -164,8 +169,9 @@ def _find_relative(
         raise RunNotFoundError(
             f"{reference}: {what} in {root} that this command can use", hint=hint
         )
-    if reference != "@best" or best is None:
+    if reference != "@best":
         return Lookup(found[-1], passed_over)
+    assert best is not None
     scored = [(score, run) for run in runs(root) if usable(run) and (score := best(run))]
     if not scored:
         raise RunNotFoundError("@best: no completed run with a validation NLL", hint="use @latest")
