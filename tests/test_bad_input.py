@@ -485,6 +485,34 @@ TABLES = {
     "validation of nothing": table(
         ROWS, "data.validation=0: must be above 0", more="data.validation=0"
     ),
+    "unknown group": table(
+        ROWS, "t.csv: no column 'patient'; it has 'x', 'y'", more="data.group=patient"
+    ),
+    "group of the target": table(
+        ROWS, "data.group=y: names 'y', which is the target; name another", more="data.group=y"
+    ),
+    "one group": table(
+        "x,g,y\n" + "".join(f"{i},a,{i * i}\n" for i in range(30)),
+        "t.csv: 1 group of column 'g', and there must be 3 at least: for training, validation and",
+        "name another column in data.group",
+        more="data.group=g",
+    ),
+    "two groups": table(
+        "x,g,y\n" + "".join(f"{i},{i % 2},{i * i}\n" for i in range(30)),
+        "t.csv: 2 groups of column 'g', and there must be 3 at least",
+        more="data.group=g",
+    ),
+    "gaps in the group": table(
+        "x,g,y\n" + "".join(f"{i},{i % 9 or ''},{i * i}\n" for i in range(30)),
+        "t.csv: column 'g': 4 values are missing, the first on line 2, and it is in data.group",
+        "fill them in or remove these rows",
+        more="data.group=g",
+    ),
+    "more folds than groups": table(
+        "x,g,y\n" + "".join(f"{i},{i % 4},{i * i}\n" for i in range(30)),
+        "t.csv: 4 groups of column 'g' cannot make 5 folds; choose 2 to 4",
+        more="data.group=g data.folds=5",
+    ),
     "test of everything": table(ROWS, "data.test=1: must be below 1", more="data.test=1"),
     "no such transform": table(
         ROWS, "data.transform.x=lgo: must be one of", more="data.transform.x=lgo"

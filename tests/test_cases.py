@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -139,3 +140,16 @@ def test_what_cannot_be_learned_is_refused_in_a_line(name: str) -> None:
         prepared(CASES / name, target)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def nll_of(*words: str) -> float:
+    """The test NLL of a training."""
+    trained = processes.run("train", *words, "--json", cwd=Path())
+    assert trained.code == 0, trained.err
+    return float(json.loads(trained.out)["nll"]["test"])
+
+
+def test_whole_patients_are_tested() -> None:
+    inputs = "data.inputs=[age_z,height_z,weight_z,dose]"
+    words = (str(CASES / "groups.csv"), "--target", "y", inputs)
+    assert 2.7 < nll_of(*words, "data.group=patient") < 3.4

@@ -240,6 +240,13 @@ class FileData(Data):
     split: Annotated[
         int, Field(ge=0, description="column of splits that is used, from 0"), WHOLE
     ] = 0
+    group: Annotated[
+        Annotated[str, Field(min_length=1), WORD] | None,
+        Field(
+            description="column whose equal values mark rows that belong together, such as those "
+            "of a patient: none of its groups is split; no input unless it is in inputs"
+        ),
+    ] = None
 
     @property
     def asked_task(self) -> Literal["regression", "classification"] | None:
@@ -262,6 +269,9 @@ class FileData(Data):
             for key, names in (("inputs", inputs), ("target", self.target)):
                 if name in names:
                     raise faults_at(exclude=f"names '{clip(name)}', which is in data.{key}, too")
+        if self.group in self.target:
+            what = f"names '{clip(str(self.group))}', which is the target; name another column"
+            raise faults_at(group=what)
         for key, names in (("inputs", inputs), ("categorical", categorical)):
             if both := [name for name in names if name in self.target]:
                 raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdncli.data import splits
-from mdncli.data.splits import Split
+from mdncli.data.splits import Bounds, Split
 from mdncli.errors import DataError
 
 
@@ -134,3 +134,87 @@ def test_rows_can_be_left_out_afterwards():
         split.restrict(np.array([True] * 4 + [False, True, True, False]))
     with pytest.raises(DataError, match=r"^table: too few rows: 1 left to train on without"):
         split.restrict(np.array([True, False, False, True, True, False, True, True]))
+
+
+blocks_of_rows = st.lists(st.integers(0, 12), min_size=30, max_size=120).map(np.array)
+
+
+def blocks_in(split: Split, blocks: np.ndarray) -> list[int]:
+    """Number of blocks in each part, none of which is in two."""
+    parts = [set(blocks[part].tolist()) for part in split]
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    return [len(part) for part in parts]
+
+
+@given(blocks_of_rows, st.floats(0.05, 0.4), st.integers(0, 100))
+def test_a_block_is_in_one_part(blocks, test, seed):
+    if len(np.unique(blocks)) < 3:
+        return
+    split = splits.by_share(len(blocks), None, test, seed, bounds=Bounds(blocks))
+    assert whole(split, len(blocks))
+    assert min(blocks_in(split, blocks)) > 0
+
+
+def test_blocks_make_up_the_share_as_nearly_as_they_can():
+    rng = np.random.default_rng(1)
+    blocks = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    rows = len(blocks)
+    drawn = [splits.by_share(rows, 0.1, 0.2, seed, bounds=Bounds(blocks)) for seed in range(40)]
+    for split in drawn:
+        assert abs(len(split.test) - 0.2 * rows) <= 1
+        assert abs(len(split.validation) - 0.1 * rows) <= 1
+    # Every block is tested about as often, large or small.
+    often = np.mean([np.isin(np.arange(60), blocks[split.test]) for split in drawn], axis=0)
+    large = np.bincount(blocks) > 4
+    assert abs(often[large].mean() - 0.2) < 0.05
+    assert abs(often[~large].mean() - 0.2) < 0.05
+
+
+@given(st.integers(10, 100), st.integers(0, 1000))
+def test_blocks_of_one_row_are_drawn_as_rows_are(rows, seed):
+    plain = splits.by_share(rows, None, 0.2, seed)
+    bound = splits.by_share(rows, None, 0.2, seed, bounds=Bounds(np.arange(rows)[::-1]))
+    assert all(map(np.array_equal, plain, bound))
+    assert plain.share == bound.share
+
+
+def test_the_share_of_a_split_gives_it_again():
+    blocks = np.random.default_rng(2).integers(0, 9, 100)
+    for split, make in (
+        (splits.by_share, lambda share: splits.by_share(100, share, 0.2, 5, "", Bounds(blocks))),
+        (splits.by_fold, lambda share: splits.by_fold(100, 3, 1, share, 5, "", Bounds(blocks))),
+    ):
+        first = make(None)
+        assert all(map(np.array_equal, first, make(first.share))), split
+
+
+@given(st.lists(st.integers(1, 4), min_size=20, max_size=40), st.integers(2, 4))
+def test_blocks_are_dealt_to_folds(counts, folds):
+    blocks = np.repeat(np.arange(len(counts)), counts)
+    rows = len(blocks)
+    dealt = [splits.by_fold(rows, folds, k, None, 0, bounds=Bounds(blocks)) for k in range(folds)]
+    assert sorted(np.concatenate([split.test for split in dealt]).tolist()) == list(range(rows))
+    for split in dealt:
+        assert whole(split, rows)
+        assert min(blocks_in(split, blocks)) > 0
+    sizes = [len(split.test) for split in dealt]
+    assert max(sizes) - min(sizes) <= np.bincount(blocks).max()
+
+
+def test_the_given_test_rows_are_kept_and_blocks_validate(given_splits):
+    path = given_splits("a\n" + "0\n" * 6 + "1\n" + "0\n" * 5)
+    blocks = np.repeat(np.arange(4), 3)
+    split = splits.by_file(path, 12, 0, 0.25, 0, Bounds(blocks))
+    assert split.test.tolist() == [6]
+    assert not {*blocks[split.train]} & {*blocks[split.validation]}
+    assert len(split.validation) == 3
+
+
+def test_too_few_blocks():
+    bounds = Bounds(np.array([0, 0, 1, 1]), unit="group", where=" of column 'g'")
+    with pytest.raises(DataError, match=r"^t: 2 groups of column 'g': too few to divide"):
+        splits.by_share(4, None, 0.2, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 2 groups of column 'g' cannot make 3 folds; choose"):
+        splits.by_fold(4, 3, 0, None, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 1 group of column 'g' left in a fold of 4 rows: too"):
+        splits.by_fold(4, 2, 0, None, 0, "t", bounds)
