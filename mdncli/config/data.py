@@ -247,6 +247,13 @@ class FileData(Data):
             "of a patient: none of its groups is split; no input unless it is in inputs"
         ),
     ] = None
+    order: Annotated[
+        Annotated[str, Field(min_length=1), WORD] | None,
+        Field(
+            description="column of numbers or dates in whose order rows are split: the latest are "
+            "tested, and each fold is predicted from the rows before it"
+        ),
+    ] = None
 
     @property
     def asked_task(self) -> Literal["regression", "classification"] | None:
@@ -269,9 +276,10 @@ class FileData(Data):
             for key, names in (("inputs", inputs), ("target", self.target)):
                 if name in names:
                     raise faults_at(exclude=f"names '{clip(name)}', which is in data.{key}, too")
-        if self.group in self.target:
-            what = f"names '{clip(str(self.group))}', which is the target; name another column"
-            raise faults_at(group=what)
+        for key, name in (("group", self.group), ("order", self.order)):
+            if name in self.target:
+                what = f"names '{clip(str(name))}', which is the target; name another column"
+                raise faults_at(**{key: what})
         for key, names in (("inputs", inputs), ("categorical", categorical)):
             if both := [name for name in names if name in self.target]:
                 raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})

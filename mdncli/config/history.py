@@ -20,6 +20,7 @@ ADDED: dict[int, dict[str, Tree]] = {
         "data.columns": None,
         "data.profile": Text("false"),
         "data.group": None,
+        "data.order": None,
     },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.

@@ -14,6 +14,8 @@ from mdncli.data import splits
 from mdncli.data.delimited import MISSING
 from mdncli.data.encoding import Encoding
 from mdncli.data.naming import quote
+from mdncli.data.profile import profile
+from mdncli.data.spelling import PLAIN
 from mdncli.data.splits import FREE, Bounds, Split
 from mdncli.data.table import Table
 from mdncli.errors import DataError
@@ -75,6 +77,16 @@ def notes(
     """
     if data.group is not None:
         yield from _group_notes(data.group, data, whole, split)
+    if data.order is not None and len(split.test):
+        yield _order_note(data.order, data, whole, split)
+    if data.group is None and data.order is None and data.splits is None and len(split.test):
+        dates = [column.name for column in encoding.input_columns if column.kind == "date"]
+        if dates:
+            setting = quote(f"data.order={dates[0]}")
+            yield Warned(
+                f"{Path(whole.source).name}: rows are split at random, so the model has seen the "
+                f"future of rows it is tested on; to test the latest rows instead, set {setting}"
+            )
 
 
 def _group_notes(name: str, data: FileData, whole: Table, split: Split) -> Iterator[Note | Warned]:
@@ -94,6 +106,22 @@ def _group_notes(name: str, data: FileData, whole: Table, split: Split) -> Itera
         )
 
 
+def _order_note(name: str, data: FileData, whole: Table, split: Split) -> Note:
+    times = _times(name, data, whole)
+    first = split.test[[int(np.argmin(times[split.test]))]]
+    since = quote(str(whole.column(name)[first].texts()[0]))
+    if data.splits is not None:
+        what = f"the latest rows by {quote(name)} validate; {data.splits.name} gives the test rows"
+    elif data.folds is None:
+        what = f"the latest rows by {quote(name)} are tested, from {since} on"
+    else:
+        what = (
+            f"fold {data.fold} tests rows by {quote(name)} from {since} on, and trains on earlier"
+        )
+    grouped = "" if data.group is None else "; a group lies where its latest row lies"
+    return Note(f"{Path(whole.source).name}: {what}{grouped}")
+
+
 # ------------------------------------------------------------------------------- bounds of a split
 
 
@@ -102,6 +130,12 @@ def _bounds(data: FileData, whole: Table, used: np.ndarray) -> Bounds:
     found = FREE
     if data.group is not None:
         found = _grouped(data.group, data, whole, used)
+    if data.order is not None:
+        times = _times(data.order, data, whole)
+        _require_complete(whole, data.order, np.isnan(times) & used, "order")
+        times = np.where(used, times, -np.inf)
+        where = f" of column {quote(data.order)}"
+        found = replace(found, times=times, unit="different value", where=where)
     return found
 
 
@@ -119,6 +153,29 @@ def _grouped(name: str, data: FileData, whole: Table, used: np.ndarray) -> Bound
             hint="name another column in data.group",
         )
     return bounds
+
+
+def _times(name: str, data: FileData, whole: Table) -> NDArray[np.float64]:
+    """The numbers or dates of a column, (N,), NaN where they are missing.
+
+    A column that is no input has not been read by its profile yet.
+
+    Raises:
+        DataError: it holds neither.
+    """
+    column = whole.column(name)
+    if column.kind != "text" or name in whole.spellings:
+        return whole.numbers(name)
+    asked = {key: kind for key, kind in data.columns.items() if key == name and kind != "exclude"}
+    each = profile(replace(whole, contents={name: column}), asked=asked).columns[name]
+    read = whole.read_as({} if each.spelling == PLAIN else {name: each.spelling}, {})
+    if each.fault or not read.spells_numbers(name).all():
+        raise DataError(
+            f"{whole.source}: column {quote(name)} gives rows no order: "
+            f"{each.fault or 'it holds neither numbers nor dates'}",
+            hint="correct it, or say its kind in data.columns",
+        )
+    return read.numbers(name)
 
 
 def _codes(whole: Table, name: str) -> NDArray[np.int64]:

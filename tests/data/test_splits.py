@@ -218,3 +218,67 @@ def test_too_few_blocks():
         splits.by_fold(4, 3, 0, None, 0, "t", bounds)
     with pytest.raises(DataError, match=r"^t: 1 group of column 'g' left in a fold of 4 rows: too"):
         splits.by_fold(4, 2, 0, None, 0, "t", bounds)
+
+
+times_of_rows = st.lists(st.integers(0, 40), min_size=20, max_size=90)
+
+
+@given(times_of_rows, st.floats(0.05, 0.4))
+def test_the_latest_rows_are_tested_and_those_before_them_validate(values, test):
+    times = np.array(values, np.float64)
+    if len(np.unique(times)) < 4:
+        return
+    split = splits.by_share(len(times), None, test, 0, bounds=Bounds(times=times))
+    assert whole(split, len(times))
+    # Rows of one time are in one part.
+    assert times[split.train].max() < times[split.validation].min()
+    assert times[split.validation].max() < times[split.test].min()
+    most = np.unique(times, return_counts=True)[1].max()
+    assert abs(len(split.test) - test * len(times)) <= max(1, most)
+
+
+@given(times_of_rows, st.integers(2, 4))
+def test_folds_roll_forward_in_time(values, folds):
+    times = np.array(values * 2, np.float64)
+    distinct = len(np.unique(times))
+    if distinct < folds + 2:
+        return
+    rows = len(times)
+    bounds = Bounds(times=times)
+    rolled = [splits.by_fold(rows, folds, k, None, 0, bounds=bounds) for k in range(folds)]
+    tested = np.concatenate([split.test for split in rolled])
+    assert len(tested) == len({*tested.tolist()})
+    before = np.array([], np.int64)
+    for split in rolled:
+        assert times[split.train].max() < times[split.validation].min()
+        assert times[split.validation].max() < times[split.test].min()
+        earlier = np.sort(np.concatenate([split.train, split.validation]))
+        assert earlier.tolist() == np.flatnonzero(times < times[split.test].min()).tolist()
+        assert {*before.tolist()} < {*earlier.tolist()}
+        assert sum(map(len, split)) + split.later == rows
+        before = earlier
+    assert times[rolled[-1].test].max() == times.max()
+    if 2 * distinct == rows:
+        sizes = [len(split.test) for split in rolled]
+        assert max(sizes) - min(sizes) <= 2
+
+
+def test_a_block_lies_where_its_latest_row_lies():
+    times = np.arange(12.0)
+    blocks = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0])
+    split = splits.by_share(12, 0.2, 0.3, 0, bounds=Bounds(blocks, times))
+    assert [part.tolist() for part in split] == [[2, 3, 4, 5, 6, 7], [8, 9], [0, 1, 10, 11]]
+
+
+def test_the_latest_of_the_others_validate_beside_given_test_rows(given_splits):
+    path = given_splits("a\n" + "0\n" * 6 + "1\n" + "0\n" * 5)
+    split = splits.by_file(path, 12, 0, 0.2, 0, Bounds(times=np.arange(12.0)))
+    assert [part.tolist() for part in split] == [[0, 1, 2, 3, 4, 5, 7, 8, 9], [10, 11], [6]]
+
+
+def test_too_few_times():
+    bounds = Bounds(times=np.array([1.0, 1, 1, 2, 2, 2]), unit="different value")
+    with pytest.raises(DataError, match=r"^t: 2 different values: too few to divide into"):
+        splits.by_share(6, None, 0.2, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 2 different values cannot make 2 folds and"):
+        splits.by_fold(6, 2, 0, None, 0, "t", bounds)

@@ -1,4 +1,4 @@
-"""The split of a table's rows: groups, and what is said of it."""
+"""The split of a table's rows: groups, order, and what is said of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mdncli import config as configs
 from mdncli import experiment
 from mdncli.config import FileData
 from mdncli.errors import DataError
-from mdncli.events import Note, Warned
+from mdncli.events import Note, Warned, ignore
 from mdncli.experiment import Dataset, splitting
 from tests.experiment.small import small_words, table_of
 
@@ -111,3 +111,69 @@ def test_the_rows_in_use_are_split(visits: Path) -> None:
     used = np.arange(96) % 2 == 0
     split = splitting.split_rows(config.data, whole, ["dose", "y"], used)
     assert sorted(np.concatenate([*split]).tolist()) == [*range(0, 96, 2)]
+
+
+@pytest.fixture
+def days(tmp_path: Path) -> Path:
+    """A table of 120 rows in no order, three for each of 40 days."""
+    rng = np.random.default_rng(4)
+    first = np.datetime64("2021-03-01")
+    lines = [f"{first + d},{d},{rng.normal():.4f},{rng.normal():.4f}" for d in range(40)] * 3
+    path = tmp_path / "days.csv"
+    path.write_text("\n".join(["day,number,x,y", *(lines[i] for i in rng.permutation(120))]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("name", ["day", "number"])
+def test_the_latest_rows_are_tested(days: Path, name: str) -> None:
+    rows, said = said_of(days, "y", f"data.order={name}")
+    assert {"day", "x"} <= {*rows.inputs}
+    train, validated, tested = parts(rows, "day")
+    assert max(train) < min(validated)
+    assert max(validated) < min(tested)
+    assert len(rows.split.test) == 18
+    since = min(tested) if name == "day" else "34"
+    assert f"days.csv: the latest rows by '{name}' are tested, from '{since}' on" in said
+    assert "at random" not in said
+
+
+def test_an_order_needs_no_input(days: Path) -> None:
+    seen = table_of(days, "y", "data.order=day")
+    for words in (["data.inputs=[x]"], ["data.exclude=[day]"], ["data.profile=false"]):
+        assert all(
+            map(np.array_equal, table_of(days, "y", "data.order=day", *words).split, seen.split)
+        )
+
+
+def test_a_random_split_of_dates_is_warned_of(days: Path) -> None:
+    _, said = said_of(days, "y")
+    assert "instead, set 'data.order=day'" in said
+    for words in (["data.inputs=[x]"], ["data.test=0"]):
+        assert "data.order" not in said_of(days, "y", *words)[1]
+
+
+def test_folds_of_an_order_train_on_the_past(days: Path) -> None:
+    first, said = said_of(days, "y", "data.order=day", "data.folds=3")
+    assert "fold 0 tests rows by 'day' from '2021-03-11' on" in said
+    assert (first.dropped, first.split.later) == (0, 60)
+    second = experiment.resplit(
+        first, table_of(days, "y", "data.order=day", "data.folds=3", "data.fold=1").config
+    )
+    assert max(parts(second, "day")[1]) < min(parts(second, "day")[2])
+    assert {*first.split.test} <= {*second.split.train} | {*second.split.validation}
+
+
+def test_groups_lie_where_their_latest_row_lies(days: Path) -> None:
+    rows, said = said_of(days, "y", "data.order=day", "data.group=number")
+    assert "number" not in rows.inputs
+    assert "a group lies where its latest row lies" in said
+    alone = table_of(days, "y", "data.order=day")
+    assert all(map(np.array_equal, rows.split, alone.split))
+
+
+def test_a_run_in_an_order_is_opened_with_its_rows(days: Path, tmp_path: Path) -> None:
+    words = ("data.order=day", "data.group=number", "data.inputs=[x]")
+    rows = table_of(days, "y", *words)
+    (outcome,) = experiment.train([rows], tmp_path / "runs", ignore)
+    again = experiment.reopen(outcome.run)
+    assert all(map(np.array_equal, again.split, rows.split))
