@@ -545,6 +545,14 @@ TABLES = {
         "choose 2 to 3",
         more="data.order=g data.folds=5",
     ),
+    "no such treatment of copies": table(
+        ROWS, "data.copies=both: must be one of auto, together, apart", more="data.copies=both"
+    ),
+    "copies of two rows together": table(
+        "x,y\n" + "1,2\n3,4\n" * 15,
+        "t.csv: 2 different rows: too few to divide into training, validation and test rows",
+        more="data.copies=together",
+    ),
     "test of everything": table(ROWS, "data.test=1: must be below 1", more="data.test=1"),
     "no such transform": table(
         ROWS, "data.transform.x=lgo: must be one of", more="data.transform.x=lgo"

@@ -153,3 +153,14 @@ def test_whole_patients_are_tested() -> None:
     inputs = "data.inputs=[age_z,height_z,weight_z,dose]"
     words = (str(CASES / "groups.csv"), "--target", "y", inputs)
     assert 2.7 < nll_of(*words, "data.group=patient") < 3.4
+
+
+def test_copies_are_on_one_side_and_said() -> None:
+    copies, said = prepared(CASES / "copies.csv", "y")
+    y = copies.table.numbers("y")
+    assert not {*y[copies.split.test]} & {*y[copies.split.train]}
+    assert "1,500 of 1,500 rows equal another one in all inputs and targets" in said
+    apart, said = prepared(CASES / "copies.csv", "y", "data.copies=apart")
+    count = np.isin(y[apart.split.test], y[apart.split.train]).sum()
+    assert f"{count} of 225 test rows also stand in training" in said
+    assert nll_of(str(CASES / "copies.csv"), "--target", "y") >= 1.3

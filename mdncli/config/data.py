@@ -254,6 +254,19 @@ class FileData(Data):
             "tested, and each fold is predicted from the rows before it"
         ),
     ] = None
+    copies: Annotated[
+        Literal["auto", "together", "apart"],
+        WORD,
+        Field(
+            description="rows equal in all inputs and targets; together: in one part of the split; "
+            "apart: drawn like others; auto: together where rows are unlikely to be equal by chance"
+        ),
+    ] = "auto"
+
+    @property
+    def asked_copies(self) -> Literal["together", "apart"] | None:
+        """Treatment of copies in the split; None to decide it by the rows."""
+        return None if self.copies == "auto" else self.copies
 
     @property
     def asked_task(self) -> Literal["regression", "classification"] | None:

@@ -21,6 +21,7 @@ ADDED: dict[int, dict[str, Tree]] = {
         "data.profile": Text("false"),
         "data.group": None,
         "data.order": None,
+        "data.copies": Text("apart"),
     },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.

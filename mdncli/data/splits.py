@@ -51,6 +51,7 @@ class Split:
         share: the share of the rows by which the validation rows were drawn; of all rows where
             test rows are a share, too, and of the others where they are given.
         later: number of rows in no subset because they are later than the test rows of a fold.
+        together: whether rows that are equal in all columns are in one subset.
     """
 
     train: RowNumbers
@@ -58,6 +59,7 @@ class Split:
     test: RowNumbers
     share: float = 0.0
     later: int = 0
+    together: bool = False
 
     def __iter__(self) -> Iterator[RowNumbers]:
         return iter((self.train, self.validation, self.test))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mdncli.config import FileData
 from mdncli.data import splits
 from mdncli.data.delimited import MISSING
-from mdncli.data.encoding import Encoding
+from mdncli.data.encoding import Encoding, resolution
 from mdncli.data.naming import quote
 from mdncli.data.profile import profile
 from mdncli.data.spelling import PLAIN
@@ -27,6 +27,15 @@ COMPARED_ROWS = 200_000
 
 LEAST_GROUPS = 3
 """Fewest groups that can be kept whole: one for each part of a split."""
+
+SIFTED_ROWS = 20_000
+"""About how many different rows tell how likely equal ones are."""
+
+RARE = 0.01
+"""Probability that a column agrees in two rows up to which it counts as continuous."""
+
+SUSPICIOUS = 10
+"""Ratio of equal pairs of rows to those expected by chance from which they are no coincidence."""
 
 
 def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndarray) -> Split:
@@ -44,7 +53,7 @@ def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndar
         DataError: the split is impossible, or a column that it needs is absent or has gaps.
     """
     share, source = data.validation_share, whole.source
-    bounds = _bounds(data, whole, used)
+    bounds, together = _bounds(data, whole, names, used)
     if data.splits is not None:
         every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed, bounds)
         split = every.restrict(used, source)
@@ -61,7 +70,7 @@ def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndar
         split = replace(split, train=train, validation=validation, test=test)
     if bounds.free and whole.rows <= COMPARED_ROWS:
         split = split.without_duplicates(lambda rows: _hash_rows(whole, names, rows))
-    return split
+    return replace(split, together=together)
 
 
 def notes(
@@ -77,6 +86,7 @@ def notes(
     """
     if data.group is not None:
         yield from _group_notes(data.group, data, whole, split)
+    yield from _copy_notes(data, whole, split, [*encoding.inputs, *encoding.targets])
     if data.order is not None and len(split.test):
         yield _order_note(data.order, data, whole, split)
     if data.group is None and data.order is None and data.splits is None and len(split.test):
@@ -125,18 +135,24 @@ def _order_note(name: str, data: FileData, whole: Table, split: Split) -> Note:
 # ------------------------------------------------------------------------------- bounds of a split
 
 
-def _bounds(data: FileData, whole: Table, used: np.ndarray) -> Bounds:
-    """Bounds on the split of all rows of a table; those that are not used have none."""
-    found = FREE
-    if data.group is not None:
-        found = _grouped(data.group, data, whole, used)
+def _bounds(
+    data: FileData, whole: Table, names: Sequence[str], used: np.ndarray
+) -> tuple[Bounds, bool]:
+    """Bounds on the split of all rows, and whether they keep copies together.
+
+    Rows that are not used have none.
+    """
+    found = FREE if data.group is None else _grouped(data.group, data, whole, used)
+    kept = _with_copies(found, data, whole, names, used)
+    together = kept is not None
+    found = found if kept is None else kept
     if data.order is not None:
         times = _times(data.order, data, whole)
         _require_complete(whole, data.order, np.isnan(times) & used, "order")
         times = np.where(used, times, -np.inf)
         where = f" of column {quote(data.order)}"
         found = replace(found, times=times, unit="different value", where=where)
-    return found
+    return found, together
 
 
 def _grouped(name: str, data: FileData, whole: Table, used: np.ndarray) -> Bounds:
@@ -205,6 +221,116 @@ def _require_complete(whole: Table, name: str, gaps: np.ndarray, key: str) -> No
 
 
 # ------------------------------------------------------------------------------------------ copies
+
+
+def _with_copies(
+    bounds: Bounds, data: FileData, whole: Table, names: Sequence[str], used: np.ndarray
+) -> Bounds | None:
+    """Bounds that keep copies together, too; None where they are drawn like other rows."""
+    asked, rows = data.asked_copies, np.flatnonzero(used)
+    # The past may hold copies of the future, and a given split is nobody's to change unasked.
+    unasked = data.order is None and data.splits is None and whole.rows <= COMPARED_ROWS
+    if asked == "apart" or (asked is None and not unasked):
+        return None
+    alike = _hash_rows(whole, names, rows)
+    if asked is None and not unlikely_by_chance(whole, names, rows, alike):
+        return None
+    blocks = np.arange(whole.rows)
+    blocks[rows] = np.unique(alike, return_inverse=True)[1]
+    blocks[~used] += whole.rows
+    unit, where = "different row", ""
+    if bounds.blocks is not None:
+        blocks = join_blocks(bounds.blocks, blocks)
+        unit, where = "group", f"{bounds.where} without copies in another"
+    if asked is None and len(np.unique(blocks[rows])) < max(LEAST_GROUPS, (data.folds or 0) + 1):
+        return None
+    return Bounds(blocks, unit=unit, where=where)
+
+
+def join_blocks(one: np.ndarray, other: np.ndarray) -> NDArray[np.int64]:
+    """Smallest blocks that part no block of two divisions of the rows, (N,).
+
+    >>> join_blocks(np.array([0, 0, 1, 1, 2]), np.array([5, 6, 6, 7, 8])).tolist()
+    [0, 0, 0, 0, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    first, second = (np.unique(each, return_inverse=True)[1] for each in (one, other))
+    shift = int(first.max(initial=-1)) + 1
+    size = shift + int(second.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(first), np.bool_), (first, second + shift)), (size, size))
+    return connected_components(links, directed=False)[1][first].astype(np.int64)
+
+
+def unlikely_by_chance(
+    whole: Table, names: Sequence[str], rows: np.ndarray, alike: np.ndarray
+) -> bool:
+    """True if some rows are equal, and that many are no coincidence.
+
+    Rows of a few categories or ratings are equal by chance. So at least half of the columns must
+    rarely agree in two rows, and there must be many more equal pairs than if half of the columns
+    followed from the others and the rest were independent.
+
+    Args:
+        whole: all rows.
+        names: the columns in use.
+        rows: the rows in use, (n,).
+        alike: a number for each of them, equal for equal rows, (n,).
+    """
+    _, first, counts = np.unique(alike, return_index=True, return_counts=True)
+    pairs = float(np.sum(counts * (counts - 1.0))) / 2
+    if not pairs or len(first) < LEAST_GROUPS:
+        return False
+    different = rows[np.sort(first)]
+    different = different[:: 1 + len(different) // SIFTED_ROWS]
+    chances = np.array([_chance(whole, name, different) for name in names])
+    if np.mean(chances <= RARE) < 0.5:
+        return False
+    expected = len(rows) * (len(rows) - 1.0) / 2 * float(np.sqrt(np.prod(chances)))
+    return pairs > SUSPICIOUS * expected
+
+
+def _chance(whole: Table, name: str, rows: np.ndarray) -> float:
+    """Approximate probability that a column agrees in two different rows.
+
+    It is what is seen in rows without copies, or, if larger, that of as many equally likely values
+    as the resolution of the column has room for.
+    """
+    column = whole.column(name)
+    values = column.values[rows]
+    counts = np.unique(values, return_counts=True)[1]
+    seen = float(np.sum(counts * (counts - 1.0))) / (len(rows) * (len(rows) - 1.0))
+    room = float(len(counts))
+    if column.kind == "numeric":
+        finite = values[np.isfinite(values)].astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            width = float(np.nan_to_num(np.std(finite))) * 12**0.5 if len(finite) else 0.0
+        room = max(room, 1 + width / resolution(finite).gap)
+    return max(seen, 1 / room)
+
+
+def _copy_notes(data: FileData, whole: Table, split: Split, names: Sequence[str]) -> Iterator[Note]:
+    """Note on test rows that also stand in training, and on copies that are kept together."""
+    if whole.rows > COMPARED_ROWS and not split.together:
+        return
+    train, validation, test = (_hash_rows(whole, names, rows) for rows in split)
+    both, file = int(np.count_nonzero(np.isin(test, train))), Path(whole.source).name
+    where = "test rows" if data.folds is None else f"test rows of fold {data.fold}"
+    if split.together:
+        counts = np.unique(np.concatenate([train, validation, test]), return_counts=True)[1]
+        if copies := int(counts[counts > 1].sum()):
+            yield Note(
+                f"{file}: {copies:,} of {int(counts.sum()):,} rows equal another one in all inputs "
+                f"and targets; copies are kept together, so that {both:,} of {len(test):,} {where} "
+                "also stand in training (data.copies)"
+            )
+    elif both:
+        remedy = "; data.copies=together keeps them on one side"
+        yield Note(
+            f"{file}: {both:,} of {len(test):,} {where} also stand in training, equal in all "
+            f"inputs and targets{remedy if data.splits is None else ''}"
+        )
 
 
 def _hash_rows(whole: Table, names: Sequence[str], rows: np.ndarray) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The split of a table's rows: groups, order, and what is said of it."""
+"""The split of a table's rows: groups, order, copies, and what is said of it."""
 
 from __future__ import annotations
 
@@ -177,3 +177,110 @@ def test_a_run_in_an_order_is_opened_with_its_rows(days: Path, tmp_path: Path) -
     (outcome,) = experiment.train([rows], tmp_path / "runs", ignore)
     again = experiment.reopen(outcome.run)
     assert all(map(np.array_equal, again.split, rows.split))
+
+
+def write_copies(path: Path, rows: int, times: int, ratings: bool = False) -> Path:
+    """A table of rows that stand there several times: of numbers, or of five ratings."""
+    rng = np.random.default_rng(5)
+    values = rng.integers(1, 6, (rows, 5)) if ratings else rng.normal(size=(rows, 5)).round(4)
+    lines = [",".join(map(str, row)) for row in values.tolist()] * times
+    path.write_text(
+        "\n".join(["a,b,c,d,y", *(lines[i] for i in rng.permutation(len(lines)))]) + "\n"
+    )
+    return path
+
+
+def crossing(rows: Dataset) -> int:
+    """Number of test and validation rows that also stand in training."""
+    names = [*rows.inputs, *rows.targets]
+    seen = [{*map(tuple, rows.table.numeric(names)[part])} for part in rows.split]
+    return len(seen[0] & (seen[1] | seen[2]))
+
+
+@pytest.mark.parametrize("words", [(), ("data.folds=4", "data.fold=2"), ("data.missing=drop",)])
+def test_copies_are_in_one_part(tmp_path: Path, words: tuple[str, ...]) -> None:
+    path = write_copies(tmp_path / "t.csv", 40, 3)
+    auto, said = said_of(path, "y", *words)
+    assert auto.split.together
+    assert crossing(auto) == 0
+    assert "120 of 120 rows equal another one in all inputs and targets; copies are kept" in said
+    asked = table_of(path, "y", "data.copies=together", *words)
+    assert all(map(np.array_equal, auto.split, asked.split))
+    recipe = experiment.resolve(auto.config, auto)
+    assert recipe.settled()["data.copies"] == "together"
+    assert isinstance(auto.config.data, FileData)
+    apart, said = said_of(path, "y", "data.copies=apart", *words)
+    assert crossing(apart)
+    assert "also stand in training, equal in all inputs and targets; data.copies=together" in said
+
+
+def test_equal_ratings_are_a_coincidence(tmp_path: Path) -> None:
+    path = write_copies(tmp_path / "t.csv", 300, 2, ratings=True)
+    auto = table_of(path, "y")
+    assert not auto.split.together
+    apart = table_of(path, "y", "data.copies=apart")
+    assert all(map(np.array_equal, auto.split, apart.split))
+    assert experiment.resolve(auto.config, auto).settled()["data.copies"] == "apart"
+    assert crossing(table_of(path, "y", "data.copies=together")) == 0
+
+
+def test_levels_of_an_experiment_and_rounded_numbers_are_a_coincidence(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    levels = "".join(f"{x % 20},{x % 20 + 0.5}\n" for x in range(200))
+    rounded = "".join(f"{x:.2f},{'ab'[x > 5]}\n" for x in rng.uniform(0, 10, 3000).tolist())
+    for rows in (levels, rounded):
+        (tmp_path / "t.csv").write_text("x,y\n" + rows)
+        assert not table_of(tmp_path / "t.csv", "y").split.together
+
+
+def test_a_few_rows_that_repeat_are_drawn_like_others(tmp_path: Path) -> None:
+    assert not table_of(write_copies(tmp_path / "t.csv", 2, 30), "y").split.together
+
+
+def test_copies_join_groups(tmp_path: Path) -> None:
+    path = write_copies(tmp_path / "t.csv", 40, 2)
+    header, *lines = path.read_text().splitlines()
+    # Each group of four rows has copies in others.
+    grouped = [f"{line},g{i // 4}" for i, line in enumerate(sorted(lines) + sorted(lines)[:8])]
+    path.write_text("\n".join([f"{header},g", *grouped]) + "\n")
+    rows = table_of(path, "y", "data.group=g")
+    assert rows.split.together
+    assert crossing(rows) == 0
+    train, validated, tested = parts(rows, "g")
+    assert len(train) + len(validated) + len(tested) == len(train | validated | tested)
+
+
+def test_a_given_split_keeps_its_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = write_copies(tmp_path / "t.csv", 40, 3)
+    Path("s.csv").write_text("s\n" + "0\n1\n0\n" * 40)
+    for words in ((), ("data.copies=together",)):
+        rows, said = said_of(path, "y", "data.splits=s.csv", *words)
+        assert rows.split.test.tolist() == [*range(1, 120, 3)]
+        assert "also stand in training" in said
+        names = [*rows.inputs, *rows.targets]
+        seen = [{*map(tuple, rows.table.numeric(names)[part])} for part in rows.split]
+        assert not words or not seen[0] & seen[1]
+
+
+def test_an_order_may_repeat_the_past(tmp_path: Path) -> None:
+    path = write_copies(tmp_path / "t.csv", 40, 3)
+    header, *lines = path.read_text().splitlines()
+    path.write_text(
+        "\n".join([f"{header},when", *(f"{x},{i}" for i, x in enumerate(lines))]) + "\n"
+    )
+    words = ("data.order=when", "data.exclude=[when]")
+    rows = table_of(path, "y", *words)
+    assert rows.split.test.tolist() == [*range(102, 120)]
+    assert crossing(table_of(path, "y", *words, "data.copies=together", "data.test=0.1")) == 0
+
+
+def test_among_many_rows_copies_are_searched_if_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_copies(tmp_path / "t.csv", 40, 3)
+    monkeypatch.setattr(splitting, "COMPARED_ROWS", 100)
+    rows, said = said_of(path, "y")
+    assert not rows.split.together
+    assert "stand in training" not in said
+    assert crossing(table_of(path, "y", "data.copies=together")) == 0

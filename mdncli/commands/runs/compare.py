@@ -36,7 +36,7 @@ LONGEST_KEY = 30
 
 OF_SPLIT = {
     *("data.seed", "data.validation", "data.test", "data.splits", "data.split"),
-    *("data.group", "data.order"),
+    *("data.group", "data.order", "data.copies"),
 }
 """Keys of the config that decide which rows validate and test."""
 
