@@ -485,6 +485,74 @@ TABLES = {
     "validation of nothing": table(
         ROWS, "data.validation=0: must be above 0", more="data.validation=0"
     ),
+    "unknown group": table(
+        ROWS, "t.csv: no column 'patient'; it has 'x', 'y'", more="data.group=patient"
+    ),
+    "group of the target": table(
+        ROWS, "data.group=y: names 'y', which is the target; name another", more="data.group=y"
+    ),
+    "one group": table(
+        "x,g,y\n" + "".join(f"{i},a,{i * i}\n" for i in range(30)),
+        "t.csv: 1 group of column 'g', and there must be 3 at least: for training, validation and",
+        "name another column in data.group",
+        more="data.group=g",
+    ),
+    "two groups": table(
+        "x,g,y\n" + "".join(f"{i},{i % 2},{i * i}\n" for i in range(30)),
+        "t.csv: 2 groups of column 'g', and there must be 3 at least",
+        more="data.group=g",
+    ),
+    "gaps in the group": table(
+        "x,g,y\n" + "".join(f"{i},{i % 9 or ''},{i * i}\n" for i in range(30)),
+        "t.csv: column 'g': 4 values are missing, the first on line 2, and it is in data.group",
+        "fill them in or remove these rows",
+        more="data.group=g",
+    ),
+    "more folds than groups": table(
+        "x,g,y\n" + "".join(f"{i},{i % 4},{i * i}\n" for i in range(30)),
+        "t.csv: 4 groups of column 'g' cannot make 5 folds; choose 2 to 4",
+        more="data.group=g data.folds=5",
+    ),
+    "unknown order": table(
+        ROWS, "t.csv: no column 'when'; it has 'x', 'y'", more="data.order=when"
+    ),
+    "order of the target": table(
+        ROWS, "data.order=y: names 'y', which is the target; name another", more="data.order=y"
+    ),
+    "order of words": table(
+        "x,g,y\n" + "".join(f"{i},{'abc'[i % 3]},{i * i}\n" for i in range(30)),
+        "t.csv: column 'g' gives rows no order: it holds neither numbers nor dates; correct it",
+        more="data.order=g",
+    ),
+    "order of stray dates": table(
+        "x,g,y\n" + "".join(f"{i},2020-01-{i + 1:02},{i * i}\n" for i in range(30)) + "1,soon,2\n",
+        "t.csv: column 'g' gives rows no order: 'soon' is no date",
+        more="data.order=g data.inputs=[x]",
+    ),
+    "gaps in the order": table(
+        "x,g,y\n" + "".join(f"{i},{i or ''},{i * i}\n" for i in range(30)),
+        "t.csv: column 'g': 1 value is missing, on line 2, and it is in data.order",
+        more="data.order=g",
+    ),
+    "two times": table(
+        "x,g,y\n" + "".join(f"{i},{i % 2},{i * i}\n" for i in range(30)),
+        "t.csv: 2 different values of column 'g': too few to divide into training, validation",
+        more="data.order=g",
+    ),
+    "more folds than times": table(
+        "x,g,y\n" + "".join(f"{i},{i % 5},{i * i}\n" for i in range(30)),
+        "t.csv: 5 different values of column 'g' cannot make 5 folds and rows before them",
+        "choose 2 to 3",
+        more="data.order=g data.folds=5",
+    ),
+    "no such treatment of copies": table(
+        ROWS, "data.copies=both: must be one of auto, together, apart", more="data.copies=both"
+    ),
+    "copies of two rows together": table(
+        "x,y\n" + "1,2\n3,4\n" * 15,
+        "t.csv: 2 different rows: too few to divide into training, validation and test rows",
+        more="data.copies=together",
+    ),
     "test of everything": table(ROWS, "data.test=1: must be below 1", more="data.test=1"),
     "no such transform": table(
         ROWS, "data.transform.x=lgo: must be one of", more="data.transform.x=lgo"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -148,3 +149,27 @@ def test_the_baseline_of_a_tiny_target_has_its_spread() -> None:
     alike = baseline[np.zeros(len(y), np.intp)]
     assert -alike.log_prob(y).mean() == pytest.approx(-24.57, abs=0.1)
     assert alike.crps(y).mean() == pytest.approx(3.0e-12, rel=0.1)
+
+
+def nll_of(*words: str) -> float:
+    """The test NLL of a training."""
+    trained = processes.run("train", *words, "--json", cwd=Path())
+    assert trained.code == 0, trained.err
+    return float(json.loads(trained.out)["nll"]["test"])
+
+
+def test_whole_patients_are_tested() -> None:
+    inputs = "data.inputs=[age_z,height_z,weight_z,dose]"
+    words = (str(CASES / "groups.csv"), "--target", "y", inputs)
+    assert 2.7 < nll_of(*words, "data.group=patient") < 3.4
+
+
+def test_copies_are_on_one_side_and_said() -> None:
+    copies, said = prepared(CASES / "copies.csv", "y")
+    y = copies.table.numbers("y")
+    assert not {*y[copies.split.test]} & {*y[copies.split.train]}
+    assert "1,500 of 1,500 rows equal another one in all inputs and targets" in said
+    apart, said = prepared(CASES / "copies.csv", "y", "data.copies=apart")
+    count = np.isin(y[apart.split.test], y[apart.split.train]).sum()
+    assert f"{count} of 225 test rows also stand in training" in said
+    assert nll_of(str(CASES / "copies.csv"), "--target", "y") >= 1.3

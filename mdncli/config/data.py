@@ -240,6 +240,33 @@ class FileData(Data):
     split: Annotated[
         int, Field(ge=0, description="column of splits that is used, from 0"), WHOLE
     ] = 0
+    group: Annotated[
+        Annotated[str, Field(min_length=1), WORD] | None,
+        Field(
+            description="column whose equal values mark rows that belong together, such as those "
+            "of a patient: none of its groups is split; no input unless it is in inputs"
+        ),
+    ] = None
+    order: Annotated[
+        Annotated[str, Field(min_length=1), WORD] | None,
+        Field(
+            description="column of numbers or dates in whose order rows are split: the latest are "
+            "tested, and each fold is predicted from the rows before it"
+        ),
+    ] = None
+    copies: Annotated[
+        Literal["auto", "together", "apart"],
+        WORD,
+        Field(
+            description="rows equal in all inputs and targets; together: in one part of the split; "
+            "apart: drawn like others; auto: together where rows are unlikely to be equal by chance"
+        ),
+    ] = "auto"
+
+    @property
+    def asked_copies(self) -> Literal["together", "apart"] | None:
+        """Treatment of copies in the split; None to decide it by the rows."""
+        return None if self.copies == "auto" else self.copies
 
     @property
     def treatment(self) -> Literal["error", "drop", "impute"]:
@@ -267,6 +294,10 @@ class FileData(Data):
             for key, names in (("inputs", inputs), ("target", self.target)):
                 if name in names:
                     raise faults_at(exclude=f"names '{clip(name)}', which is in data.{key}, too")
+        for key, name in (("group", self.group), ("order", self.order)):
+            if name in self.target:
+                what = f"names '{clip(str(name))}', which is the target; name another column"
+                raise faults_at(**{key: what})
         for key, names in (("inputs", inputs), ("categorical", categorical)):
             if both := [name for name in names if name in self.target]:
                 raise faults_at(**{key: f"names '{clip(both[0])}', which is the target; remove it"})

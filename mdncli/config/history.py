@@ -15,7 +15,14 @@ from mdncli.config.document import Mark, Marks, Tree
 from mdncli.config.scalars import Text
 
 ADDED: dict[int, dict[str, Tree]] = {
-    3: {"data.exclude": None, "data.columns": None, "data.profile": Text("false")},
+    3: {
+        "data.exclude": None,
+        "data.columns": None,
+        "data.profile": Text("false"),
+        "data.group": None,
+        "data.order": None,
+        "data.copies": Text("apart"),
+    },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.
 

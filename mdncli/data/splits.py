@@ -1,9 +1,14 @@
-"""Splits of the rows into training, validation and test rows."""
+"""Splits of the rows into training, validation and test rows.
+
+Rows are drawn one by one, or in whole blocks of rows that belong together, or cut off at the end of
+an order in time; see `Bounds`.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +19,7 @@ from mdncli.data import table
 from mdncli.data.naming import quote
 from mdncli.data.streams import stream
 from mdncli.errors import DataError
+from mdncli.wording import counted
 
 RowNumbers: TypeAlias = NDArray[np.int64]
 
@@ -44,12 +50,16 @@ class Split:
         test: rows for scoring only.
         share: the share of the rows by which the validation rows were drawn; of all rows where
             test rows are a share, too, and of the others where they are given.
+        later: number of rows in no subset because they are later than the test rows of a fold.
+        together: whether rows that are equal in all columns are in one subset.
     """
 
     train: RowNumbers
     validation: RowNumbers
     test: RowNumbers
     share: float = 0.0
+    later: int = 0
+    together: bool = False
 
     def __iter__(self) -> Iterator[RowNumbers]:
         return iter((self.train, self.validation, self.test))
@@ -98,11 +108,58 @@ class Split:
                     hint="set data.missing to impute, or split in another way",
                 )
         _require(len(subsets[0]), source, "without the rows that miss a value")
-        return Split(*subsets, share=self.share)
+        return replace(self, train=subsets[0], validation=subsets[1], test=subsets[2])
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Bounds on the split of some rows.
+
+    Without an order blocks are drawn at random; their parts hold as nearly the asked number of rows
+    as whole blocks allow. With an order the latest rows are cut off, and a block lies where its
+    latest row lies; rows of one time are never parted.
+
+    Args:
+        blocks: number of the block of each row, (N,): rows of one block are in one subset. None
+            without blocks.
+        times: position of each row in time, (N,), in any unit. None without an order.
+        unit: noun for a block, or for a time, in messages.
+        where: end of the noun phrase in messages, such as ` of column 'patient'`.
+
+    >>> Bounds(np.array([4, 4, 7]))[np.array([0, 2])].blocks
+    array([4, 7])
+    """
+
+    blocks: NDArray[np.int64] | None = None
+    times: NDArray[np.float64] | None = None
+    unit: str = "block"
+    where: str = ""
+
+    @property
+    def free(self) -> bool:
+        """True if every row may be in any subset."""
+        return self.blocks is None and self.times is None
+
+    def __getitem__(self, rows: RowNumbers) -> Bounds:
+        blocks, times = (None if each is None else each[rows] for each in (self.blocks, self.times))
+        return replace(self, blocks=blocks, times=times)
+
+    def count(self, number: int) -> str:
+        """A number of blocks or times in words."""
+        return f"{counted(number, self.unit)}{self.where}"
+
+
+FREE = Bounds()
+"""No bounds."""
 
 
 def by_share(
-    rows: int, validation: OptionalShare, test: float, seed: int, source: str = "table"
+    rows: int,
+    validation: OptionalShare,
+    test: float,
+    seed: int,
+    source: str = "table",
+    bounds: Bounds = FREE,
 ) -> Split:
     """Draw validation and test rows at random; the others train.
 
@@ -113,13 +170,18 @@ def by_share(
         test: likewise a share.
         seed: of the data; the same rows and shares give the same split.
         source: name of the data in messages.
+        bounds: bounds on the split of these rows.
 
     Raises:
-        DataError: too few rows are left to train on.
+        DataError: too few rows or blocks are left to train on.
 
     >>> [len(subset) for subset in by_share(100, 0.15, 0.2, seed=0)]
     [65, 15, 20]
+    >>> [subset.tolist() for subset in by_share(6, 0.2, 0.3, 0, bounds=Bounds(times=np.arange(6)))]
+    [[0, 1, 2], [3], [4, 5]]
     """
+    if not bounds.free:
+        return _by_bounded_share(rows, validation, test, seed, source, bounds)
     order = stream(seed, "split").permutation(rows)
     tested = _count(rows, test)
     others = rows - tested
@@ -130,7 +192,14 @@ def by_share(
     return _sort(order[chosen:], order[tested:chosen], order[:tested], share)
 
 
-def by_file(path: str | Path, rows: int, split: int, validation: OptionalShare, seed: int) -> Split:
+def by_file(
+    path: str | Path,
+    rows: int,
+    split: int,
+    validation: OptionalShare,
+    seed: int,
+    bounds: Bounds = FREE,
+) -> Split:
     """Read the test rows from a table with a row per data row and a column per split.
 
     Args:
@@ -139,6 +208,7 @@ def by_file(path: str | Path, rows: int, split: int, validation: OptionalShare, 
         split: which column, counted from 0.
         validation: share of the rows that are not tested; or None, see `validation_rows`.
         seed: of the data; draws the validation rows.
+        bounds: bounds on the split of the other rows; the test rows are those that are given.
 
     Raises:
         DataError: the table does not fit the data, has no such column, holds anything but 0 and 1,
@@ -165,15 +235,22 @@ def by_file(path: str | Path, rows: int, split: int, validation: OptionalShare, 
     if not len(test):
         raise DataError(f"{given.source}: column {quote(name)} marks no row as test")
     others = stream(seed, "split").permutation(np.flatnonzero(marks == 0))
-    chosen = validation_rows(len(others), validation)
-    _require(len(others) - chosen, given.source, f"in split {split}")
-    return _sort(others[chosen:], others[:chosen], test, chosen / len(others))
+    return _validate(others, test, validation, bounds, given.source, f"in split {split}")
 
 
 def by_fold(
-    rows: int, folds: int, fold: int, validation: OptionalShare, seed: int, source: str = "table"
+    rows: int,
+    folds: int,
+    fold: int,
+    validation: OptionalShare,
+    seed: int,
+    source: str = "table",
+    bounds: Bounds = FREE,
 ) -> Split:
     """Split the rows into folds of nearly equal size, one of which is the test rows.
+
+    In an order of time there is one more subset: the first one is only trained on, and each fold
+    trains on all that is before its test rows.
 
     Args:
         rows: how many rows there are.
@@ -182,23 +259,32 @@ def by_fold(
         validation: share of the rows that are not tested; or None, see `validation_rows`.
         seed: of the data.
         source: name of the data in messages.
+        bounds: bounds on the split of these rows.
 
     Raises:
-        DataError: there are fewer rows than folds, or too few to train on.
+        DataError: there are fewer rows or blocks than folds, or too few to train on.
 
     >>> [by_fold(7, 3, fold, validation=0.2, seed=1).test.tolist() for fold in range(3)]
     [[0, 1, 6], [4, 5], [2, 3]]
+    >>> rolled = by_fold(9, 2, fold=0, validation=0.2, seed=1, bounds=Bounds(times=np.arange(9)))
+    >>> [subset.tolist() for subset in rolled], rolled.later
+    ([[0, 1], [2], [3, 4, 5]], 3)
     """
+    if bounds.times is not None:
+        return _by_window(folds, fold, validation, source, bounds)
     if not 2 <= folds <= rows:
         raise DataError(
             f"{source}: {rows} rows cannot make {folds} folds", hint=f"choose 2 to {rows}"
         )
-    subsets = np.array_split(stream(seed, "folds").permutation(rows), folds)
+    order = stream(seed, "folds").permutation(rows)
+    if bounds.blocks is None:
+        subsets = np.array_split(order, folds)
+    else:
+        subsets = _deal_blocks(order, folds, source, bounds)
     others = np.concatenate([subset for i, subset in enumerate(subsets) if i != fold])
     others = stream(seed, "folds", fold).permutation(others)
-    chosen = validation_rows(len(others), validation)
-    _require(len(others) - chosen, source, f"in a fold of {rows} rows")
-    return _sort(others[chosen:], others[:chosen], subsets[fold], chosen / len(others))
+    where = f"in a fold of {rows} rows"
+    return _validate(others, subsets[fold], validation, bounds, source, where)
 
 
 def split_count(path: str | Path) -> int:
@@ -216,6 +302,183 @@ def validation_rows(rows: int, share: OptionalShare = None) -> int:
         return _count(rows, share)
     least = min(FEW_VALIDATED, max(1, rows // 5))
     return min(MANY_VALIDATED, max(least, _count(rows, VALIDATION_SHARE)))
+
+
+# ------------------------------------------------------------------------ whole blocks, and times
+
+
+def _validate(
+    others: RowNumbers,
+    test: RowNumbers,
+    validation: OptionalShare,
+    bounds: Bounds,
+    source: str,
+    where: str,
+) -> Split:
+    """The split with these test rows; the validation rows are the first of the others, or bound."""
+    chosen = validation_rows(len(others), validation)
+    if bounds.free:
+        held, kept = others[:chosen], others[chosen:]
+    else:
+        held, kept = _hold_out(others, chosen, 1, source, bounds, f" left {where}")
+    _require(len(kept), source, where)
+    return _sort(kept, held, test, chosen / len(others))
+
+
+def _by_bounded_share(
+    rows: int, validation: OptionalShare, test: float, seed: int, source: str, bounds: Bounds
+) -> Split:
+    order = stream(seed, "split").permutation(rows)
+    spared = 1 if validation == 0 else 2
+    tested, others = _hold_out(order, _count(rows, test), spared, source, bounds)
+    chosen = validation_rows(len(others)) if validation is None else _count(rows, validation)
+    held, kept = _hold_out(others, chosen, 1, source, bounds)
+    _require(len(kept), source, f"of {rows} rows")
+    return _sort(kept, held, tested, chosen / rows)
+
+
+def _hold_out(
+    order: RowNumbers, wanted: int, spared: int, source: str, bounds: Bounds, where: str = ""
+) -> tuple[RowNumbers, RowNumbers]:
+    """Rows of whole blocks, as nearly a number of them as blocks allow, and the other rows.
+
+    Args:
+        order: the rows, in the order in which they are drawn.
+        wanted: how many are wanted; at least one block is taken for any.
+        spared: how many blocks are left over at least.
+        source: name of the data in messages.
+        bounds: on the split of all rows.
+        where: end of the message if there are too few.
+
+    Raises:
+        DataError: there are too few blocks.
+    """
+    if not wanted:
+        return order[:0], order
+    of = _blocks_drawn(order, bounds) if bounds.times is None else _times_back(bounds[order])
+    sizes = np.bincount(of)
+    most = len(sizes) - spared
+    if most < 1:
+        raise DataError(
+            f"{source}: {bounds.count(len(sizes))}{where}: too few to divide into training, "
+            "validation and test rows",
+            hint="choose another split of the rows",
+        )
+    if bounds.times is None:
+        taken = _nearest_blocks(sizes, wanted)[:most]
+    else:
+        taken = np.arange(_nearest_end(sizes[:most], wanted))
+    held = np.isin(of, taken)
+    return order[held], order[~held]
+
+
+def _blocks_drawn(order: RowNumbers, bounds: Bounds) -> NDArray[np.int64]:
+    """Number of each row's block, from 0, in the order in which the blocks are drawn.
+
+    A block is drawn with its first row of the table, so that large ones are drawn no sooner than
+    others, and blocks of one row are drawn as rows are.
+    """
+    assert bounds.blocks is not None
+    rows = np.sort(order)
+    _, first, of = np.unique(bounds.blocks[rows], return_index=True, return_inverse=True)
+    place = np.empty(len(rows), np.int64)
+    place[np.searchsorted(rows, order)] = np.arange(len(order))
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(place[first])] = np.arange(len(first))
+    return number[of][np.searchsorted(rows, order)]
+
+
+def _times_back(bounds: Bounds) -> NDArray[np.int64]:
+    """Number of each row's time, from 0 for the latest; of a block, that of its latest row."""
+    assert bounds.times is not None
+    latest = bounds.times.astype(np.float64)
+    if bounds.blocks is not None:
+        _, of = np.unique(bounds.blocks, return_inverse=True)
+        last = np.full(of.max(initial=-1) + 1, -np.inf)
+        np.maximum.at(last, of, latest)
+        latest = last[of]
+    return np.unique(-latest, return_inverse=True)[1].astype(np.int64)
+
+
+def _nearest_blocks(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
+    """Blocks with nearly so many rows, at least one: in turn, but for those that do not fit in.
+
+    >>> _nearest_blocks(np.array([3, 9, 2, 2]), 6), _nearest_blocks(np.array([9, 8]), 3)
+    (array([0, 2]), array([1]))
+    """
+    taken = [np.arange(0)]
+    left, rest = wanted, np.arange(len(sizes))
+    while len(rest := rest[sizes[rest] <= left]):
+        fitting = int(np.searchsorted(np.cumsum(sizes[rest]), left, side="right"))
+        taken.append(rest[:fitting])
+        rest = rest[fitting:]
+        left -= int(sizes[taken[-1]].sum())
+    chosen = np.concatenate(taken)
+    others = np.setdiff1d(np.arange(len(sizes)), chosen)
+    if len(others):
+        smallest = others[np.argmin(sizes[others])]
+        if not len(chosen) or sizes[smallest] < 2 * left:
+            chosen = np.append(chosen, smallest)
+    return chosen
+
+
+def _nearest_end(sizes: NDArray[np.int64], wanted: float) -> int:
+    """Number of blocks, at least one, whose rows are nearest to a number.
+
+    >>> _nearest_end(np.array([3, 9, 2]), 5), _nearest_end(np.array([3, 9, 2]), 0)
+    (1, 1)
+    """
+    return 1 + int(np.argmin(np.abs(np.cumsum(sizes) - wanted)))
+
+
+def _deal_blocks(
+    order: RowNumbers, folds: int, source: str, bounds: Bounds
+) -> list[NDArray[np.int64]]:
+    """Rows of each fold, nearly equally many: each block, large ones first, to the smallest fold.
+
+    Raises:
+        DataError: there are fewer blocks than folds.
+    """
+    of = _blocks_drawn(order, bounds)
+    sizes = np.bincount(of)
+    if len(sizes) < folds:
+        raise DataError(
+            f"{source}: {bounds.count(len(sizes))} cannot make {folds} folds",
+            hint=f"choose 2 to {len(sizes)}",
+        )
+    smallest = [(0, fold) for fold in range(folds)]
+    fold_of = np.empty(len(sizes), np.int64)
+    for block in np.argsort(-sizes, kind="stable").tolist():
+        rows, fold = smallest[0]
+        fold_of[block] = fold
+        heapq.heapreplace(smallest, (rows + int(sizes[block]), fold))
+    return [order[fold_of[of] == fold] for fold in range(folds)]
+
+
+def _by_window(
+    folds: int, fold: int, validation: OptionalShare, source: str, bounds: Bounds
+) -> Split:
+    """Train on all rows before those of a fold, the latest of which validate."""
+    back = _times_back(bounds)
+    sizes = np.bincount(back)[::-1]
+    of = len(sizes) - 1 - back
+    if len(sizes) < folds + 2:
+        most = len(sizes) - 2
+        raise DataError(
+            f"{source}: {bounds.count(len(sizes))} cannot make {folds} folds and rows before them",
+            hint=f"choose 2 to {most}" if most >= 2 else "divide the rows in another way",
+        )
+    # The first subset is of two times at least: one to train on, and one to validate on.
+    ends = [1]
+    for number in range(1, folds + 1):
+        most = len(sizes) - (folds - number) - 1
+        near = _nearest_end(sizes, len(of) * number / (folds + 1))
+        ends.append(min(max(near, ends[-1] + 1), most))
+    first, after = [*ends[1:], len(sizes)][fold : fold + 2]
+    test = np.flatnonzero((of >= first) & (of < after))
+    where = f"before fold {fold}"
+    split = _validate(np.flatnonzero(of < first), test, validation, bounds, source, where)
+    return replace(split, later=int(np.count_nonzero(of >= after)))
 
 
 def _count(rows: int, share: float) -> int:

@@ -53,14 +53,14 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     """
     targets = list(data.target)
     whole.require([*(data.inputs or ()), *targets, *(data.exclude or ())])
+    exclude = [*(data.exclude or ()), *([] if data.group is None else [data.group])]
     if not data.profile:
-        others = [n for n in whole.columns if n not in (*targets, *(data.exclude or ()))]
+        others = [n for n in whole.columns if n not in (*targets, *exclude)]
         inputs = others if data.inputs is None else list(data.inputs)
         _require_some(whole, inputs, data, ())
         return ColumnChoice(whole, inputs)
     asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
     seen = profile(whole, targets, asked)
-    exclude = data.exclude or ()
     inputs = seen.inputs(targets, exclude) if data.inputs is None else list(data.inputs)
     left_out = seen.left_out(inputs, targets, exclude) if data.inputs is None else []
     _require_some(whole, inputs, data, left_out)

@@ -34,6 +34,7 @@ from mdncli.events import (
     Warned,
     ignore,
 )
+from mdncli.experiment import splitting
 from mdncli.experiment.columns import ColumnChoice, choose, notes
 from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
@@ -54,9 +55,6 @@ PIECE_ROWS = 1 << 18
 
 SIFTED_ROWS = 1 << 20
 """Most training rows, evenly spaced, that are searched for repeated values."""
-
-COMPARED_ROWS = 200_000
-"""Most rows among which duplicates are searched; among more they matter little."""
 
 BYTES_PER_CELL = 64
 """Peak bytes per number of a synthetic dataset; measured."""
@@ -93,7 +91,7 @@ class Dataset:
     @property
     def dropped(self) -> int:
         """Number of rows in no subset of the split because of missing values."""
-        return self.table.rows - sum(map(len, self.split))
+        return self.table.rows - sum(map(len, self.split)) - self.split.later
 
     @property
     def inputs(self) -> list[str]:
@@ -299,6 +297,8 @@ def load(
     if columns is not None and isinstance(data, FileData):
         for said in notes(columns, encoding, dataset.dropped, data):
             listener(said)
+        for said in splitting.notes(data, whole, split, encoding):
+            listener(said)
     for warning in dataset.encoding.warnings:
         listener(Warned(warning))
     return dataset
@@ -378,41 +378,18 @@ def write_rows(dataset: Dataset, path: Path) -> None:
 
 
 def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str]) -> Split:
-    """Split of the rows, without duplicates of validation rows in training."""
-    split = _draw_split(data, whole, [*inputs, *targets])
-    if isinstance(data, FileData) and whole.rows <= COMPARED_ROWS:
-        split = split.without_duplicates(lambda rows: _hash_rows(whole, [*inputs, *targets], rows))
-    return split
-
-
-def _hash_rows(whole: Table, names: Sequence[str], rows: np.ndarray) -> np.ndarray:
-    """Hash of each row, 63 bits, equal for rows of equal values."""
-    found = np.zeros(len(rows), np.uint64)
-    for name in names:
-        values = whole.column(name).values[rows]
-        own = np.where(values == 0, 0, values).astype(np.float64).view(np.uint64)
-        found = (found ^ own) * np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(29)
-    return (found >> np.uint64(1)).astype(np.int64)
-
-
-def _draw_split(data: Data, whole: Table, names: Sequence[str]) -> Split:
-    """Split the rows in use; a file of splits also has lines for the others."""
-    used, share = np.ones(whole.rows, np.bool_), data.validation_share
-    if isinstance(data, FileData) and data.treatment == "drop":
+    """Split of the rows in use."""
+    names, used = [*inputs, *targets], np.ones(whole.rows, np.bool_)
+    if not isinstance(data, FileData):
+        share, seed = data.validation_share, data.seed
+        if data.folds is None:
+            return splits.by_share(whole.rows, share, data.test, seed, whole.source)
+        return splits.by_fold(whole.rows, data.folds, data.fold, share, seed, whole.source)
+    if data.treatment == "drop":
         used = mask_usable(whole, names)
-    elif isinstance(data, FileData) and data.treatment == "impute":
+    elif data.treatment == "impute":
         used = known(whole, data.target)
-    if isinstance(data, FileData) and data.splits is not None:
-        every = splits.by_file(data.splits, whole.rows, data.split, share, data.seed)
-        return every.restrict(used, whole.source)
-    rows = np.flatnonzero(used)
-    size, seed = len(rows), data.seed
-    if data.folds is None:
-        subsets = splits.by_share(size, share, data.test, seed, whole.source)
-    else:
-        subsets = splits.by_fold(size, data.folds, data.fold, share, seed, whole.source)
-    return Split(*(rows[subset] for subset in subsets), share=subsets.share)
+    return splitting.split_rows(data, whole, names, used)
 
 
 def _fit_encoding(

@@ -339,6 +339,12 @@ def _settle_data(settled: _Resolver, dataset: Dataset) -> None:
     held = "text or truth values" if dataset.classes else "numbers"
     settled.settle("data.task", "auto", kind, f"the target holds {held}")
     settled.settle("data.missing", "auto", "impute", "a row without a target is left out")
+    copies, reason = "apart", "no rows are equal but by chance"
+    if split.together:
+        copies, reason = "together", "rows of so many different values are not equal by chance"
+    elif data.splits is not None or data.order is not None:
+        reason = "the split is given" if data.splits is not None else "the past may be repeated"
+    settled.settle("data.copies", "auto", copies, reason)
     every = "every column that is not a target"
     if dataset.columns is None or dataset.columns.left_out:
         every = "every other column that tells something; see its profile"

@@ -108,3 +108,15 @@ def test_folds_may_be_a_key_of_the_config(here: Here) -> None:
     done = here("crossval", *words, "data.folds=3", "--json")
     assert done.code == 0, done.err
     assert len(json.loads(done.out)["folds"]) == 3
+
+
+def test_folds_of_an_order_roll_forward(here: Here) -> None:
+    Path("days.csv").write_text(
+        "x,y\n" + "".join(f"{i * 7 % 60},{i * i * 13 % 100}\n" for i in range(60))
+    )
+    words = ("--target", "y", "data.order=x", "--folds", "3")
+    done = here("crossval", "days.csv", *words, *SMALL[:-1], "--json")
+    assert done.code == 0, done.err
+    assert [fold["rows"] for fold in json.loads(done.out)["folds"]] == [15, 15, 15]
+    assert "fold 0 tests rows by 'x' from '15' on, and trains on earlier" in done.err
+    assert "left out" not in done.err

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mdncli.data import splits
-from mdncli.data.splits import Split
+from mdncli.data.splits import Bounds, Split
 from mdncli.errors import DataError
 
 
@@ -134,3 +134,151 @@ def test_rows_can_be_left_out_afterwards():
         split.restrict(np.array([True] * 4 + [False, True, True, False]))
     with pytest.raises(DataError, match=r"^table: too few rows: 1 left to train on without"):
         split.restrict(np.array([True, False, False, True, True, False, True, True]))
+
+
+blocks_of_rows = st.lists(st.integers(0, 12), min_size=30, max_size=120).map(np.array)
+
+
+def blocks_in(split: Split, blocks: np.ndarray) -> list[int]:
+    """Number of blocks in each part, none of which is in two."""
+    parts = [set(blocks[part].tolist()) for part in split]
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    return [len(part) for part in parts]
+
+
+@given(blocks_of_rows, st.floats(0.05, 0.4), st.integers(0, 100))
+def test_a_block_is_in_one_part(blocks, test, seed):
+    if len(np.unique(blocks)) < 3:
+        return
+    split = splits.by_share(len(blocks), None, test, seed, bounds=Bounds(blocks))
+    assert whole(split, len(blocks))
+    assert min(blocks_in(split, blocks)) > 0
+
+
+def test_blocks_make_up_the_share_as_nearly_as_they_can():
+    rng = np.random.default_rng(1)
+    blocks = np.repeat(np.arange(60), rng.integers(1, 9, 60))
+    rows = len(blocks)
+    drawn = [splits.by_share(rows, 0.1, 0.2, seed, bounds=Bounds(blocks)) for seed in range(40)]
+    for split in drawn:
+        assert abs(len(split.test) - 0.2 * rows) <= 1
+        assert abs(len(split.validation) - 0.1 * rows) <= 1
+    # Every block is tested about as often, large or small.
+    often = np.mean([np.isin(np.arange(60), blocks[split.test]) for split in drawn], axis=0)
+    large = np.bincount(blocks) > 4
+    assert abs(often[large].mean() - 0.2) < 0.05
+    assert abs(often[~large].mean() - 0.2) < 0.05
+
+
+@given(st.integers(10, 100), st.integers(0, 1000))
+def test_blocks_of_one_row_are_drawn_as_rows_are(rows, seed):
+    plain = splits.by_share(rows, None, 0.2, seed)
+    bound = splits.by_share(rows, None, 0.2, seed, bounds=Bounds(np.arange(rows)[::-1]))
+    assert all(map(np.array_equal, plain, bound))
+    assert plain.share == bound.share
+
+
+def test_the_share_of_a_split_gives_it_again():
+    blocks = np.random.default_rng(2).integers(0, 9, 100)
+    for split, make in (
+        (splits.by_share, lambda share: splits.by_share(100, share, 0.2, 5, "", Bounds(blocks))),
+        (splits.by_fold, lambda share: splits.by_fold(100, 3, 1, share, 5, "", Bounds(blocks))),
+    ):
+        first = make(None)
+        assert all(map(np.array_equal, first, make(first.share))), split
+
+
+@given(st.lists(st.integers(1, 4), min_size=20, max_size=40), st.integers(2, 4))
+def test_blocks_are_dealt_to_folds(counts, folds):
+    blocks = np.repeat(np.arange(len(counts)), counts)
+    rows = len(blocks)
+    dealt = [splits.by_fold(rows, folds, k, None, 0, bounds=Bounds(blocks)) for k in range(folds)]
+    assert sorted(np.concatenate([split.test for split in dealt]).tolist()) == list(range(rows))
+    for split in dealt:
+        assert whole(split, rows)
+        assert min(blocks_in(split, blocks)) > 0
+    sizes = [len(split.test) for split in dealt]
+    assert max(sizes) - min(sizes) <= np.bincount(blocks).max()
+
+
+def test_the_given_test_rows_are_kept_and_blocks_validate(given_splits):
+    path = given_splits("a\n" + "0\n" * 6 + "1\n" + "0\n" * 5)
+    blocks = np.repeat(np.arange(4), 3)
+    split = splits.by_file(path, 12, 0, 0.25, 0, Bounds(blocks))
+    assert split.test.tolist() == [6]
+    assert not {*blocks[split.train]} & {*blocks[split.validation]}
+    assert len(split.validation) == 3
+
+
+def test_too_few_blocks():
+    bounds = Bounds(np.array([0, 0, 1, 1]), unit="group", where=" of column 'g'")
+    with pytest.raises(DataError, match=r"^t: 2 groups of column 'g': too few to divide"):
+        splits.by_share(4, None, 0.2, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 2 groups of column 'g' cannot make 3 folds; choose"):
+        splits.by_fold(4, 3, 0, None, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 1 group of column 'g' left in a fold of 4 rows: too"):
+        splits.by_fold(4, 2, 0, None, 0, "t", bounds)
+
+
+times_of_rows = st.lists(st.integers(0, 40), min_size=20, max_size=90)
+
+
+@given(times_of_rows, st.floats(0.05, 0.4))
+def test_the_latest_rows_are_tested_and_those_before_them_validate(values, test):
+    times = np.array(values, np.float64)
+    if len(np.unique(times)) < 4:
+        return
+    split = splits.by_share(len(times), None, test, 0, bounds=Bounds(times=times))
+    assert whole(split, len(times))
+    # Rows of one time are in one part.
+    assert times[split.train].max() < times[split.validation].min()
+    assert times[split.validation].max() < times[split.test].min()
+    most = np.unique(times, return_counts=True)[1].max()
+    assert abs(len(split.test) - test * len(times)) <= max(1, most)
+
+
+@given(times_of_rows, st.integers(2, 4))
+def test_folds_roll_forward_in_time(values, folds):
+    times = np.array(values * 2, np.float64)
+    distinct = len(np.unique(times))
+    if distinct < folds + 2:
+        return
+    rows = len(times)
+    bounds = Bounds(times=times)
+    rolled = [splits.by_fold(rows, folds, k, None, 0, bounds=bounds) for k in range(folds)]
+    tested = np.concatenate([split.test for split in rolled])
+    assert len(tested) == len({*tested.tolist()})
+    before = np.array([], np.int64)
+    for split in rolled:
+        assert times[split.train].max() < times[split.validation].min()
+        assert times[split.validation].max() < times[split.test].min()
+        earlier = np.sort(np.concatenate([split.train, split.validation]))
+        assert earlier.tolist() == np.flatnonzero(times < times[split.test].min()).tolist()
+        assert {*before.tolist()} < {*earlier.tolist()}
+        assert sum(map(len, split)) + split.later == rows
+        before = earlier
+    assert times[rolled[-1].test].max() == times.max()
+    if 2 * distinct == rows:
+        sizes = [len(split.test) for split in rolled]
+        assert max(sizes) - min(sizes) <= 2
+
+
+def test_a_block_lies_where_its_latest_row_lies():
+    times = np.arange(12.0)
+    blocks = np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 0])
+    split = splits.by_share(12, 0.2, 0.3, 0, bounds=Bounds(blocks, times))
+    assert [part.tolist() for part in split] == [[2, 3, 4, 5, 6, 7], [8, 9], [0, 1, 10, 11]]
+
+
+def test_the_latest_of_the_others_validate_beside_given_test_rows(given_splits):
+    path = given_splits("a\n" + "0\n" * 6 + "1\n" + "0\n" * 5)
+    split = splits.by_file(path, 12, 0, 0.2, 0, Bounds(times=np.arange(12.0)))
+    assert [part.tolist() for part in split] == [[0, 1, 2, 3, 4, 5, 7, 8, 9], [10, 11], [6]]
+
+
+def test_too_few_times():
+    bounds = Bounds(times=np.array([1.0, 1, 1, 2, 2, 2]), unit="different value")
+    with pytest.raises(DataError, match=r"^t: 2 different values: too few to divide into"):
+        splits.by_share(6, None, 0.2, 0, "t", bounds)
+    with pytest.raises(DataError, match=r"^t: 2 different values cannot make 2 folds and"):
+        splits.by_fold(6, 2, 0, None, 0, "t", bounds)

@@ -34,7 +34,10 @@ LONGEST = 24
 LONGEST_KEY = 30
 """Characters of a key that are shown beside its values."""
 
-OF_SPLIT = {"data.seed", "data.validation", "data.test", "data.splits", "data.split"}
+OF_SPLIT = {
+    *("data.seed", "data.validation", "data.test", "data.splits", "data.split"),
+    *("data.group", "data.order", "data.copies"),
+}
 """Keys of the config that decide which rows validate and test."""
 
 NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
