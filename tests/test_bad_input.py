@@ -265,7 +265,7 @@ TABLES = {
     "ragged": table(ROWS + "1,2,3\n", "t.csv:32: 3 fields, but the header has 2"),
     "text among numbers": table(
         ROWS + "oops,3\n",
-        "no column is left as input: 'x' is unclear: 'oops' is no number, on line 32",
+        "no column is left as input: 'x' ('oops' is no number, on line 32)",
     ),
     "text among numbers that are asked for": table(
         ROWS + "oops,3\n",
@@ -1043,7 +1043,7 @@ FINE = {
     "unicode": shown("data: {file: größe.csv, target: größe}\n", says="target: [größe]"),
     "constant column": Case(
         ["train", "t.csv", "--target", "y", *TINY],
-        "t.csv: left out 'x' is 1 in every row; data.columns overrules this",
+        "t.csv: left out 'x' (is 1 in every row)",
         files={"t.csv": "x,z,y\n" + "".join(f"1,{i},{i * i % 7}.5\n" for i in range(30))},
     ),
     "its own data": Case(

@@ -89,8 +89,8 @@ def test_a_number_in_other_clothes_gives_the_model_of_its_twin(name: str) -> Non
 
 
 LEFT_OUT = {
-    "unnamed0.csv": ("y", ["x"], "'Unnamed: 0' counts the rows"),
-    "id_int.csv": ("y", ["x"], "'customer_id' counts the rows"),
+    "unnamed0.csv": ("y", ["x"], "'Unnamed: 0' (counts the rows)"),
+    "id_int.csv": ("y", ["x"], "'customer_id' (counts the rows)"),
 }
 
 
@@ -127,7 +127,7 @@ def test_words_for_gaps_in_text_are_one_gap() -> None:
 
 
 REFUSED = {
-    "latlon.csv": ("y", "'loc' holds two numbers in a cell, such as"),
+    "latlon.csv": ("y", "'loc' (holds two numbers in a cell, such as"),
     "date_target.csv": ("when", "target 'when' holds dates, which are no amounts; predict a"),
     "constant_target.csv": ("y", "target 'y' is 5 in every row, so there is nothing to learn"),
 }

@@ -277,7 +277,7 @@ def test_a_column_of_gaps_alone_is_named() -> None:
         dataset_of("a.csv", "data.missing=drop", "data.profile=false")
     dataset, heard = dataset_of("a.csv", "data.missing=drop")
     assert "notes" not in dataset.inputs
-    assert Note("a.csv: left out 'notes' has no value; data.columns overrules this") in heard
+    assert Note("a.csv: left out 'notes' (has no value)") in heard
 
 
 def test_imputed_inputs_may_be_missing_later() -> None:

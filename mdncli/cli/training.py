@@ -178,7 +178,7 @@ def sweep(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> Answer:
-    """Train many trials of one config, those of one shape in one stack.
+    """Train one config with many settings, many of them at once.
 
     KEY=VALUES is an axis: model.mixtures=2,5,10 or seed=0..9 or
     train.learning_rate=log:1e-4:1e-2:5, or for --search random

@@ -37,10 +37,10 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         found = calibrate(dataset, predictor)
         calibration = found.calibration
         assert calibration is not None
-        before = _nll(dataset, replace(found, calibration=None))
-        after = _nll(dataset, found)
+        losses = [_losses(dataset, each) for each in (replace(found, calibration=None), found)]
         interrupts.ignore_signals()
         found.save(run)
+    before, after = (float(each.mean()) if len(each) else None for each in losses)
     document = {
         "run": str(run.path),
         **calibration.to_json(),
@@ -59,7 +59,9 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         ("NLL on test rows before", number(before)),
         ("NLL on test rows after", number(after)),
     ]
-    verdict, text = _verdict(before, after, f"mdn calibrate {shlex.quote(str(run.path))} --undo")
+    verdict, text = _verdict(
+        losses[0], losses[1], f"mdn calibrate {shlex.quote(str(run.path))} --undo"
+    )
     return Answer(
         document=replace_non_finite(document),
         tables=[
@@ -69,33 +71,41 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
     )
 
 
-def _verdict(before: float | None, after: float | None, undo: str) -> tuple[str, str]:
-    """Verdict on the NLL of the test rows, and the advice that follows.
+def _verdict(before: np.ndarray, after: np.ndarray, undo: str) -> tuple[str, str]:
+    """Verdict on the NLL of each test row, and the advice that follows.
 
-    >>> _verdict(1.31, 1.25, "mdn calibrate --undo")[0]
+    A mean difference of less than two standard errors may be chance.
+
+    >>> rows = np.linspace(1.0, 2.0, 100)
+    >>> _verdict(rows, rows - 0.1, "mdn calibrate --undo")[0]
     'yes'
-    >>> _verdict(1.25, 1.31, "mdn calibrate --undo")[1].split("; ")[1]
-    'unless you need predict --conformal, remove the calibration with mdn calibrate --undo'
+    >>> _verdict(rows, rows + np.tile([-0.1, 0.1], 50), "mdn calibrate --undo")[0]
+    'unclear'
     """
-    if before is None or after is None:
+    if not len(before):
         return "unknown", (
             "There are no test rows to judge by: compare with mdn evaluate --data on other rows; "
             f"{undo} removes the calibration."
         )
-    gain = round(before - after, 4)
-    if gain > 0:
-        return "yes", (
-            f"NLL on test rows is {number(gain)} lower: keep it; sample, predict and evaluate use "
-            "it from now on."
+    gains = before - after
+    gain, error = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
+    error /= len(gains) ** 0.5
+    way = "lower" if gain >= 0 else "higher"
+    found = f"NLL on test rows is {number(abs(gain))} ± {number(error)} {way}"
+    if abs(gain) < 2 * error or gain == 0:
+        return "unclear", (
+            f"{found}, within its noise; {undo} removes the calibration, which only predict "
+            "--conformal needs."
         )
-    change = f"is {number(-gain)} higher" if gain < 0 else "did not change"
+    if gain > 0:
+        return "yes", f"{found}: keep it; sample, predict and evaluate use it from now on."
     return "no", (
-        f"NLL on test rows {change}; unless you need predict --conformal, remove the calibration "
-        f"with {undo}"
+        f"{found}; unless you need predict --conformal, remove the calibration with {undo}"
     )
 
 
-def _nll(dataset: Dataset, predictor: Predictor) -> float | None:
+def _losses(dataset: Dataset, predictor: Predictor) -> np.ndarray:
+    """Negative log density of each test row, (N,)."""
     chunks = dataset.chunks(predictor, dataset.split.test)
     each = [-chunk.predicted.log_prob(chunk.y) for chunk in chunks]
-    return float(np.mean(np.concatenate(each))) if each else None
+    return np.concatenate(each) if each else np.empty(0)

@@ -264,8 +264,10 @@ def _is_computed(name: str, scores: Mapping[str, Any]) -> bool:
 
 
 def _format_with_error(metric: Metric, name: str, scores: Mapping[str, Any]) -> tuple[str, str]:
-    """Format a metric and its standard error."""
+    """Format a metric and its standard error; of a variance its square root and that one's."""
     figure, error = find_value(scores, name), find_value(scores["se"], name)
+    if metric.unit == "target²" and figure:
+        figure, error = figure**0.5, None if error is None else error / (2 * figure**0.5)
     return _format_metric(metric, figure), _format_metric(metric, error)
 
 

@@ -112,7 +112,8 @@ def _temperatures(text: str) -> tuple[float, ...]:
 
 def _check_temperature(option: str, value: float, said: str) -> None:
     if not 0 <= value < math.inf:
-        raise UsageError(f"{option} {said}: is not a temperature", hint="give 0 or more")
+        shown = said or "''"
+        raise UsageError(f"{option} {shown}: is not a temperature", hint="give 0 or more")
 
 
 def _check(request: SampleRequest) -> None:
@@ -235,7 +236,7 @@ def _plot(
     one_number = len(inputs) == 1 and bool(predictor.ranges)
     if predictor.classes or (inputs and not one_number):
         what = "numbers" if predictor.classes else "one numeric input"
-        listener(Note(f"no picture: that is for {what}; see mdn plot"))
+        listener(Note(f"no picture: mdn sample draws one for {what} only; mdn plot draws more"))
         return False
     from mdncli.experiment import reopen
     from mdncli.plots import FIGURES, save

@@ -74,6 +74,8 @@ class Input(Scaled):
         indicator: whether the last feature indicates a missing value.
         cycles: keys of `PERIODS` of a date or time.
         pools: whether any other text is accepted, as one of the rare categories.
+        first: earliest training row of dates, in seconds since 1970.
+        last: latest training row of dates.
         rare: texts of too few training rows for a feature each. They share one, after the others;
             without any of them another text has none.
     """
@@ -87,6 +89,8 @@ class Input(Scaled):
     cycles: tuple[str, ...] = ()
     pools: bool = False
     rare: tuple[str, ...] = ()
+    first: float = 0.0
+    last: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -273,7 +277,7 @@ def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
     return cls(**values)
 
 
-_LATER = ("spelling", "cycles", "pools", "rare")
+_LATER = ("spelling", "cycles", "pools", "rare", "first", "last")
 """Fields that the first models lack; their defaults mean what was done then."""
 
 _Column = TypeVar("_Column", Scaled, Input, Classes)

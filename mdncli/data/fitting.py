@@ -224,6 +224,8 @@ class Fit:
             spelling,
             kind=kind,
             cycles=cycles,
+            first=float(distinct[0]),
+            last=float(distinct[-1]),
             **self._imputation(name, np.median),
         )
 

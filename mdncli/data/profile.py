@@ -85,10 +85,9 @@ class ColumnProfile:
     def why(self) -> str:
         """Reason to leave the column out, as the end of a sentence that begins with its name."""
         if self.fault:
-            clear = self.fault.startswith("holds")
-            return self.fault if clear else f"is unclear: {self.fault}"
-        texts = self.kind in ("identifier", "free text") and self.reason[:1].isdigit()
-        return f"is {_ARTICLES[self.kind]}: {self.reason}" if texts else self.reason
+            return self.fault
+        texts = self.kind in _ARTICLES and self.reason[:1].isdigit()
+        return f"{_ARTICLES[self.kind]}: {self.reason}" if texts else self.reason
 
 
 _ARTICLES = {"identifier": "an identifier", "free text": "free text"}

@@ -83,10 +83,13 @@ METRICS: dict[str, Metric] = {
     ),
     "width": Metric(f"{_NUMBERS}:width", "width", "target", scope="levels", averaged=False),
     "variance.aleatoric": Metric(
-        f"{_NUMBERS}:aleatoric", "variance, noise in the data", "target²", averaged=False
+        f"{_NUMBERS}:aleatoric", "std. deviation, noise in the data", "target²", averaged=False
     ),
     "variance.epistemic": Metric(
-        f"{_NUMBERS}:epistemic", "variance, disagreement of the networks", "target²", averaged=False
+        f"{_NUMBERS}:epistemic",
+        "std. deviation, disagreement of the networks",
+        "target²",
+        averaged=False,
     ),
     "pit_ks": Metric(
         f"{_NUMBERS}:pit", "PIT distance from uniform", "", "distance to uniform", short=""

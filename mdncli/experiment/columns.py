@@ -85,9 +85,9 @@ def _require_some(
 ) -> None:
     if data.inputs is not None or inputs:
         return
-    said = [f"{quote(each.name)} {each.why}" for each in left_out]
-    said += [f"{quote(name)} holds {kind}" for name, kind in whole.passed_over.items()]
-    why = "; ".join(said[:MOST_NAMED])
+    said = [f"{quote(each.name)} ({each.why})" for each in left_out]
+    said += [f"{quote(name)} (holds {kind})" for name, kind in whole.passed_over.items()]
+    why = _named(said)
     raise DataError(
         f"{whole.source}: no column is left as input{f': {why}' if why else ''}",
         hint="name inputs in data.inputs; [] learns the distribution of the target alone",
@@ -140,13 +140,13 @@ def notes(
         yield Note(f"{file}: left out {dropped:,} of {whole.rows:,} rows for {lack}")
     faulty = [each for each in columns.left_out if each.fault]
     if faulty:
-        what = _named([f"{quote(each.name)} {each.why}" for each in faulty])
+        what = _named([f"{quote(each.name)} ({each.why})" for each in faulty])
         yield Warned(f"{file}: left out {what}; correct it to use it")
-    passed_over = [f"{quote(name)} holds {kind}" for name, kind in whole.passed_over.items()]
-    sound = [f"{quote(each.name)} {each.why}" for each in columns.left_out if not each.fault]
+    passed_over = [f"{quote(name)} (holds {kind})" for name, kind in whole.passed_over.items()]
+    sound = [each for each in columns.left_out if not each.fault]
     if data.inputs is None and (sound or passed_over):
-        what = _named([*sound, *passed_over])
-        yield Note(f"{file}: left out {what}; data.columns overrules this")
+        what = _named([*(f"{quote(each.name)} ({each.why})" for each in sound), *passed_over])
+        yield Note(f"{file}: left out {what}{_remedy(sound)}")
     if columns.profile is None:
         return
     used = (*encoding.inputs, *encoding.targets)
@@ -163,6 +163,16 @@ def notes(
         what = _named([f"{quote(name)} {count:,}" for name, count in gaps.items() if count])
         how = "a number by its median, marked by an indicator; a text is a category of its own"
         yield Note(f"{file}: filled in missing values of {what}: {how}")
+
+
+def _remedy(left_out: Sequence[ColumnProfile]) -> str:
+    """Setting that makes an input of the first column that could be one, as an example."""
+    kinds = {"row counter": "number", "identifier": "category", "free text": "category"}
+    for each in left_out:
+        if each.kind in kinds:
+            kind = f"{{{each.name}: {kinds[each.kind]}}}"
+            return f"; to use one, say what it is: 'data.columns={kind}'"
+    return ""
 
 
 def _date(column: Input) -> str:

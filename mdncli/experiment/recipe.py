@@ -331,7 +331,7 @@ def _settle_data(settled: _Resolver, dataset: Dataset) -> None:
         "data.validation",
         "auto",
         split.share,
-        f"{drawn:,} of {sum(map(len, split)):,} rows: 6%, more of few rows, at most 5,000",
+        f"{drawn:,} of {sum(map(len, split)):,} rows; 6%, more of a small table, at most 5,000",
     )
     if not isinstance(data, FileData):
         return

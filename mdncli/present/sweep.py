@@ -27,6 +27,8 @@ def forecast_answer(forecast: Forecast) -> Answer:
     """Answer of a dry run: a row for each shape."""
     rows = [(label, f"{sum(n):,}", f"{len(n):,}") for label, n in forecast.shapes.items()]
     workers = forecast.workers
+    if not rows:
+        return Answer(document=forecast.document(), lines=["complete already: nothing to train"])
     caption = (
         f"{counted(workers, 'process')}, about {duration(forecast.seconds)} "
         f"and {forecast.bytes / 1e6:,.1f} MB; nothing was trained. "

@@ -12,6 +12,7 @@ from mdncli.data.naming import quote
 from mdncli.data.table import Table
 from mdncli.errors import DataError
 from mdncli.predictor import Predictor
+from mdncli.wording import counted
 
 MOST_NAMED = 4
 """Columns named in a line; of more their number is said."""
@@ -32,6 +33,7 @@ class Unfamiliar:
     columns: Counter[str] = field(default_factory=Counter)
     categories: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
+    ends: dict[str, str] = field(default_factory=dict)
 
     def add(self, predictor: Predictor, table: Table) -> None:
         """Count the next rows, which have all input columns.
@@ -53,31 +55,47 @@ class Unfamiliar:
             self.categories[name] += int(np.count_nonzero(where))
         read = predictor.encoding.understood(table)
         beyond = np.zeros(table.rows, np.bool_)
-        for name, (low, high) in predictor.ranges.items():
+        for name, (low, high) in {**predictor.ranges, **_dates(predictor)}.items():
             values = read.readable(name)
             own = (values < low) | (values > high)
             self.columns[name] += int(np.count_nonzero(own))
             beyond |= own
+        self.ends = {name: _day(last) for name, (_, last) in _dates(predictor).items()}
         self.outside += int(np.count_nonzero(beyond))
 
     def lines(self) -> Iterator[str]:
         """Sentences on the counts, at most two."""
         if self.categories:
             said = _named(
-                f"{quote(name)} in {count:,} row{'s' * (count != 1)}, such as "
-                f"{quote(self.first[name])}"
+                f"{quote(name)} in {counted(count, 'row')}, such as {quote(self.first[name])}"
                 for name, count in self.categories.most_common()
             )
             yield f"{self.source}: categories that training never saw: {said}"
         if self.outside:
             said = _named(
-                f"{quote(name)} {count:,}" for name, count in self.columns.most_common() if count
+                f"{quote(name)} in {counted(count, 'row')}{self._end(name)}"
+                for name, count in self.columns.most_common()
+                if count
             )
             lie = "lies" if self.rows == 1 else "lie"
             yield (
                 f"{self.source}: {self.outside:,} of {self.rows:,} rows {lie} outside the range of "
                 f"the training rows ({said}): trust them less"
             )
+
+    def _end(self, name: str) -> str:
+        """The last date that a column has in training, in words; empty for numbers."""
+        return f", training ended {self.ends[name]}" if name in self.ends else ""
+
+
+def _dates(predictor: Predictor) -> dict[str, tuple[float, float]]:
+    """The first and the last date of each column of dates in training."""
+    columns = predictor.encoding.input_columns
+    return {each.name: (each.first, each.last) for each in columns if each.kind == "date"}
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))
 
 
 def _named(parts: Iterator[str]) -> str:

@@ -96,7 +96,7 @@ def test_columns_are_inspected() -> None:
     assert [" ".join(line.split()) for line in left_out] == [
         "# - id # left out: counts the rows",
         "# - unit # left out: is 'NOK' in every row",
-        "# - notes # left out: is free text: 200 different texts in 200",
+        "# - notes # left out: free text: 200 different texts in 200",
         "# - nothing # left out: has no value",
     ]
     assert found(text, "# categorical:") == "# categorical: [floor]"
@@ -287,7 +287,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (
         ("b.csv", "y", None),
         DataError,
-        r"no column is left as input: 'x' is 1 in every row",
+        r"no column is left as input: 'x' .is 1 in every row",
     ),
     (("none.csv", "y", None), ConfigError, "none.csv: no such file; name a YAML file"),
     (("sin", None, None), ConfigError, "did you mean sine?"),

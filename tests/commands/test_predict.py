@@ -344,8 +344,8 @@ def test_rows_unlike_any_training_row_are_counted_and_said(
     assert answer.document["unseen_categories"] == {"city": 3}
     assert [event.text for event in said if isinstance(event, Note)] == [
         "new.csv: categories that training never saw: 'city' in 3 rows, such as 'oslo'",
-        "new.csv: 2 of 5 rows lie outside the range of the training rows ('size' 2): trust them "
-        "less",
+        "new.csv: 2 of 5 rows lie outside the range of the training rows ('size' in 2 rows): "
+        "trust them less",
     ]
 
 

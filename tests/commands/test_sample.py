@@ -71,7 +71,7 @@ def test_temperatures_stand_side_by_side(trained: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("temperatures", "said"),
     [
-        ("", "--temp : is not a temperature"),
+        ("", "--temp '': is not a temperature"),
         ("1,x", "--temp x: is not a temperature"),
         ("1,1.0", "--temp 1,1.0: names 1.0 twice"),
         ("1,2,3,4,5,6,7", "--temp 1,2,3,4,5,6,7: too many to see side by side"),

@@ -53,9 +53,9 @@ def test_what_was_decided_is_said_in_a_line_each() -> None:
     lines = [each.text for each in events if isinstance(each, Note | Warned)]
     assert lines == [
         "homes.csv: left out 4 of 60 rows for want of a value of 'y'",
-        "homes.csv: left out 'size' is unclear: mixes the units km and m; correct it to use it",
-        "homes.csv: left out 'id' has another value in every row, 'where' is free text: 60 "
-        "different texts in 60 rows; data.columns overrules this",
+        "homes.csv: left out 'size' (mixes the units km and m); correct it to use it",
+        "homes.csv: left out 'id' (has another value in every row), 'where' (free text: 60 "
+        "different texts in 60 rows); to use one, say what it is: 'data.columns={id: category}'",
         "homes.csv: read as numbers 'price' ($ and thousands separator ',')",
         "homes.csv: read as dates 'sold' (trend)",
         "homes.csv: filled in missing values of 'city' 20: a number by its median, marked by an "
@@ -122,7 +122,7 @@ BAD: dict[str, tuple[list[str], str, str]] = {
     "no column left": (
         ["data.exclude=[sold,price,city]"],
         "y",
-        "no column is left as input: 'id' has another value in every row; 'where' is free text",
+        "no column is left as input: 'id' (has another value in every row), 'where' (free text",
     ),
     "an unknown column": (["data.exclude=[town]"], "y", "no column 'town'"),
     "an unknown kind of column": (["data.columns={town: date}"], "y", "no column 'town'"),

@@ -209,7 +209,7 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
     if (background := record.figure("background")) is not None:
         share = f"{number(100 * background, 2)}% of every prediction"
-        yield "background", f"one component as wide as all rows has {share}"
+        yield "background", f"{share} is one wide component that ignores the inputs"
     yield from health.remarks(record.result or {})
 
 
