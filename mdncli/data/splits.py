@@ -368,7 +368,9 @@ def _hold_out(
         taken = _nearest_blocks(sizes, wanted)[:most]
     else:
         taken = np.arange(_nearest_end(sizes[:most], wanted))
-    held = np.isin(of, taken)
+    chosen = np.zeros(len(sizes), np.bool_)
+    chosen[taken] = True
+    held = chosen[of]
     return order[held], order[~held]
 
 
@@ -381,11 +383,14 @@ def _blocks_drawn(order: RowNumbers, bounds: Bounds) -> NDArray[np.int64]:
     assert bounds.blocks is not None
     rows = np.sort(order)
     _, first, of = np.unique(bounds.blocks[rows], return_index=True, return_inverse=True)
-    place = np.empty(len(rows), np.int64)
-    place[np.searchsorted(rows, order)] = np.arange(len(order))
+    of_row = np.empty(rows[-1] + 1, np.int64)
+    of_row[rows] = of
+    is_first = np.zeros(rows[-1] + 1, np.bool_)
+    is_first[rows[first]] = True
+    drawn = of_row[order[is_first[order]]]
     number = np.empty(len(first), np.int64)
-    number[np.argsort(place[first])] = np.arange(len(first))
-    return number[of][np.searchsorted(rows, order)]
+    number[drawn] = np.arange(len(first))
+    return number[of_row[order]]
 
 
 def _times_back(bounds: Bounds) -> NDArray[np.int64]:
@@ -414,9 +419,10 @@ def _nearest_blocks(sizes: NDArray[np.int64], wanted: int) -> NDArray[np.int64]:
         rest = rest[fitting:]
         left -= int(sizes[taken[-1]].sum())
     chosen = np.concatenate(taken)
-    others = np.setdiff1d(np.arange(len(sizes)), chosen)
-    if len(others):
-        smallest = others[np.argmin(sizes[others])]
+    others = np.ones(len(sizes), np.bool_)
+    others[chosen] = False
+    if others.any():
+        smallest = int(np.argmin(np.where(others, sizes, sizes.max() + 1)))
         if not len(chosen) or sizes[smallest] < 2 * left:
             chosen = np.append(chosen, smallest)
     return chosen

@@ -320,10 +320,10 @@ def _copy_notes(data: FileData, whole: Table, split: Split, names: Sequence[str]
     if split.together:
         counts = np.unique(np.concatenate([train, validation, test]), return_counts=True)[1]
         if copies := int(counts[counts > 1].sum()):
+            seen = f"{both or 'none'} of {len(test):,} {where} also stand"
             yield Note(
                 f"{file}: {copies:,} of {int(counts.sum()):,} rows equal another one in all inputs "
-                f"and targets; copies are kept together, so that {both:,} of {len(test):,} {where} "
-                "also stand in training (data.copies)"
+                f"and targets; data.copies keeps copies together, so {seen} in training"
             )
     elif both:
         remedy = "; data.copies=together keeps them on one side"

@@ -203,7 +203,8 @@ def test_copies_are_in_one_part(tmp_path: Path, words: tuple[str, ...]) -> None:
     auto, said = said_of(path, "y", *words)
     assert auto.split.together
     assert crossing(auto) == 0
-    assert "120 of 120 rows equal another one in all inputs and targets; copies are kept" in said
+    assert "120 of 120 rows equal another one in all inputs and targets; data.copies keeps" in said
+    assert "so none of " in said
     asked = table_of(path, "y", "data.copies=together", *words)
     assert all(map(np.array_equal, auto.split, asked.split))
     recipe = experiment.resolve(auto.config, auto)
