@@ -26,8 +26,11 @@ LEAST_COUNTED = 6
 """Fewest rows that a counter without a telling name must count."""
 
 LEAST_FILLED = 0.01
-"""Least share of the rows with a value of a column that is used: of fewer nothing can be learned,
+"""Least share of the rows with a value of an input: of fewer nothing can be learned,
 and training rows might have none."""
+
+MOST_PAIRS = 20
+"""Most different pairs of numbers, such as 16/9 or the genotype 1/2, that are categories."""
 
 LEAST_SHUFFLED = 20
 """Fewest rows of a shuffled counter, or of an identifier, to be taken for one."""
@@ -46,12 +49,15 @@ _KEY = re.compile(
     r"(?i:(?:^|[^a-z])(?:id|ids|idx|index|key|uuid|guid|pk|row|rows|rowid|rownum|rowname|rownames|"
     r"row_number|nr|no|num|ref|code|serial|sku)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)"
 )
+_ID = re.compile(r"(?i:(?:^|[^a-z])(?:id|ids|uuid|guid)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)")
 _TIME = re.compile(r"(?i)date|time|stamp|epoch|(?:^|[^a-z])(?:ts|dt|day|when)(?:$|[^a-z])|_at$|On$")
 _YEAR = re.compile(r"(?i)year|jahr|annee|anno|(?:^|[^a-z])(?:yr|rank|order|position)s?(?:$|[^a-z])")
 _TRUTHS = tuple(
     map(frozenset, (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"), ("ja", "nein")))
 )
 _GAPS = frozenset(MISSING)
+_NAMELESS = "column_1"
+"""Name that the first column gets where it has none."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,16 @@ class Profile:
     def inputs(self, targets: Collection[str], exclude: Collection[str] = ()) -> list[str]:
         """Columns to predict from by default, in order.
 
-        A counter without the name of one is an input if there is no other.
+        A counter without the name of one is an input if there is no other, and the first column
+        without a name, which is an index, only if there is no other counter.
         """
         others = [each for name, each in self.columns.items() if name not in (*targets, *exclude)]
         found = [each.name for each in others if each.used]
         if not found:
-            found = [
+            counters = [
                 each.name for each in others if each.kind == "row counter" and not _index(each.name)
             ]
+            found = [name for name in counters if name != _NAMELESS] or counters
         return found
 
     def left_out(
@@ -176,7 +184,8 @@ def profile(
     found: dict[str, ColumnProfile] = {}
     seen: dict[tuple[object, ...], list[str]] = {}
     for position, (name, column) in enumerate(table.contents.items()):
-        each = _column(name, column, position, comma, asked.get(name))
+        least = 0 if name in targets else LEAST_FILLED
+        each = _column(name, column, position, comma, asked.get(name), least)
         if each.stray in column.labels:
             row = int(np.argmax(column.values == column.labels.index(each.stray)))
             each = replace(each, fault=f"{each.fault}, {table.position(row)}")
@@ -228,8 +237,12 @@ def _index(name: str) -> bool:
 
 
 def _column(
-    name: str, column: Column, position: int, comma: bool, asked: str | None
+    name: str, column: Column, position: int, comma: bool, asked: str | None, least: float
 ) -> ColumnProfile:
+    """Profile of a column, empty where fewer than 2, or this least share, of its rows are filled.
+
+    A target needs no such share: rows without one are left out.
+    """
     missing = column.missing()
     count = int(np.count_nonzero(missing))
     if asked is not None:
@@ -241,7 +254,7 @@ def _column(
     )
     count = each.missing or count
     filled = len(column) - count
-    if each.used and filled < max(2, LEAST_FILLED * len(column)):
+    if each.used and filled < max(2, least * len(column)):
         return replace(each, kind="empty", reason=f"has {filled:,} values", missing=count)
     return replace(each, missing=count)
 
@@ -304,7 +317,7 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         return each
     if len(present) == 1 and rows > 1 and not missing:
         return ColumnProfile(name, "constant", f"is {quote(present[0])} in every row")
-    if is_pair(present):
+    if (len(present) > MOST_PAIRS or 10 * len(present) > rows) and is_pair(present):
         what = f"two numbers in a cell, such as {quote(present[0])}"
         return ColumnProfile(name, "unclear", what, missing=missing, fault="holds " + what)
     if 2 * len(present) > rows >= LEAST_COUNTED:
@@ -340,7 +353,7 @@ def _numeric(name: str, column: Column, position: int, missing: np.ndarray | Non
 def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | None:
     """Row counter or identifier; None of a column that is neither."""
     rows, low, high = len(values), int(values.min()), int(values.max())
-    index = bool(_INDEX.fullmatch(name)) or (position == 0 and name == "column_1")
+    index = bool(_INDEX.fullmatch(name)) or (position == 0 and name == _NAMELESS)
     telling = index or bool(_KEY.search(name))
     if _YEAR.search(name) and not index:
         return None
@@ -354,6 +367,9 @@ def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | No
         return ColumnProfile(name, "row counter", "is the index of a data frame")
     if not telling or rows < LEAST_SHUFFLED:
         return None
+    if _ID.search(name) and 2 * (distinct := len(np.unique(values))) > rows > distinct:
+        what = f"{distinct:,} different numbers in {rows:,} rows"
+        return ColumnProfile(name, "identifier", what)
     first = values[:1000]
     if len(np.unique(first)) == len(first) and len(np.unique(values)) == rows:
         return ColumnProfile(name, "identifier", "has another value in every row")

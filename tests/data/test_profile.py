@@ -34,6 +34,9 @@ KINDS: dict[str, tuple[str, Any, str]] = {
     "amounts": ("amount", rng.permutation(COUNT) * 17, "number"),
     "keys with gaps": ("customer_id", rng.permutation(COUNT) * 17 + 9, "identifier"),
     "keys in camel case": ("customerId", rng.permutation(COUNT) * 17 + 9, "identifier"),
+    "keys of which a few come again": ("ID", rng.permutation(COUNT // 2 * 2) * 7 + 9, "number"),
+    "keys of which most come once": ("ID", np.maximum(rng.permutation(COUNT), 9) * 7, "identifier"),
+    "sums of which most come once": ("NO", np.maximum(rng.permutation(COUNT), 9) * 7, "number"),
     "a paid sum": ("paid", rng.permutation(COUNT) * 17 + 9, "number"),
     "codes of texts": ("key", [f"x{i}" for i in COUNT], "identifier"),
     "prose": ("notes", [f"a word and {i}" for i in COUNT], "free text"),
@@ -53,6 +56,7 @@ KINDS: dict[str, tuple[str, Any, str]] = {
     "times": ("at", [f"{i % 24:02}:15" for i in COUNT], "time of day"),
     "durations": ("took", [f"{i}h 5m" for i in COUNT], "duration"),
     "two numbers": ("place", [f"46.{i}, 7.{i}" for i in COUNT], "unclear"),
+    "a few pairs of numbers": ("genotype", ["1/1", "1/2", "2/2"] * 20, "category"),
     "two units": ("size", ["5 km", "300 m"] * 30, "unclear"),
 }
 
@@ -72,8 +76,10 @@ def test_dates_of_a_data_frame() -> None:
 
 def test_a_column_of_many_gaps_is_not_used() -> None:
     values = np.full(ROWS * 5, np.nan)
-    values[0] = 2.5
+    values[:2] = 2.5, 3.5
     assert kind_of("x", values) == "empty"
+    # Rows without a target are left out: the others may be enough.
+    assert not profile(Table.of({"x": values}), ["x"]).refusal("x")
 
 
 def test_copies() -> None:
@@ -86,7 +92,11 @@ def test_copies() -> None:
 def test_some_other_texts_are_a_fault() -> None:
     prices = [*(f"${i}.50" for i in range(59)), "call us"]
     each = profile(Table.of({"price": prices, "y": Y})).columns["price"]
-    assert (each.kind, each.fault, each.used) == ("number", "'call us' is no number", False)
+    assert (each.kind, each.fault, each.used) == (
+        "number",
+        "'call us' is no number, in row 60",
+        False,
+    )
 
 
 ASKED: dict[str, tuple[Any, str, str, str]] = {
@@ -124,6 +134,8 @@ def test_the_only_input_may_count() -> None:
     found = profile(Table.of({"t": COUNT, "y": Y}))
     assert found.inputs(["y"]) == ["t"]
     assert profile(Table.of({"id": COUNT, "y": Y})).inputs(["y"]) == []
+    assert profile(Table.of({"column_1": COUNT, "y": Y})).inputs(["y"]) == ["column_1"]
+    assert profile(Table.of({"column_1": COUNT, "t": COUNT + 1900, "y": Y})).inputs(["y"]) == ["t"]
     both = profile(Table.of({"t": COUNT, "x": Y * 2, "y": Y}))
     assert both.inputs(["y"]) == ["x"]
     assert [each.why for each in both.left_out(["x"], ["y"])] == ["counts the rows"]
