@@ -26,8 +26,8 @@ LEAST_COUNTED = 6
 """Fewest rows that a counter without a telling name must count."""
 
 LEAST_FILLED = 0.01
-"""Least share of the rows with a value of an input: of fewer nothing can be learned,
-and training rows might have none."""
+"""Least share of the rows with a target in which an input has a value: of fewer nothing can be
+learned, and training rows might have none."""
 
 MOST_PAIRS = 20
 """Most different pairs of numbers, such as 16/9 or the genotype 1/2, that are categories."""
@@ -181,11 +181,15 @@ def profile(
     asked = asked or {}
     table.require(asked)
     comma = table.decimal_comma or any(_writes_comma(each) for each in table.contents.values())
+    given = np.ones(table.rows, bool)
+    for name in targets:
+        given &= _known(table.contents[name])
     found: dict[str, ColumnProfile] = {}
     seen: dict[tuple[object, ...], list[str]] = {}
     for position, (name, column) in enumerate(table.contents.items()):
-        least = 0 if name in targets else LEAST_FILLED
-        each = _column(name, column, position, comma, asked.get(name), least)
+        each = _column(name, column, position, comma, asked.get(name))
+        if each.used and each.missing and name not in asked:
+            each = _filled(each, column, None if name in targets else given)
         if each.stray in column.labels:
             row = int(np.argmax(column.values == column.labels.index(each.stray)))
             each = replace(each, fault=f"{each.fault}, {table.position(row)}")
@@ -237,12 +241,8 @@ def _index(name: str) -> bool:
 
 
 def _column(
-    name: str, column: Column, position: int, comma: bool, asked: str | None, least: float
+    name: str, column: Column, position: int, comma: bool, asked: str | None
 ) -> ColumnProfile:
-    """Profile of a column, empty where fewer than 2, or this least share, of its rows are filled.
-
-    A target needs no such share: rows without one are left out.
-    """
     missing = column.missing()
     count = int(np.count_nonzero(missing))
     if asked is not None:
@@ -252,11 +252,30 @@ def _column(
         if column.kind == "text"
         else _numeric(name, column, position, missing if count else None)
     )
-    count = each.missing or count
-    filled = len(column) - count
-    if each.used and filled < max(2, least * len(column)):
-        return replace(each, kind="empty", reason=f"has {filled:,} values", missing=count)
-    return replace(each, missing=count)
+    return replace(each, missing=each.missing or count)
+
+
+def _filled(each: ColumnProfile, column: Column, given: np.ndarray | None) -> ColumnProfile:
+    """The profile, empty if too few of the rows with a target have a value.
+
+    A target, of which no such rows are given, needs two values only: rows without it are left out.
+    """
+    known = _known(column)
+    if given is None:
+        filled, least = int(known.sum()), 2.0
+    else:
+        filled, least = int((known & given).sum()), max(2, LEAST_FILLED * int(given.sum()))
+    if filled >= least:
+        return each
+    where = "" if given is None or given.all() else " in rows with a target"
+    return replace(each, kind="empty", reason=f"has {filled:,} values{where}")
+
+
+def _known(column: Column) -> np.ndarray:
+    """Mask of the rows with a value, (N,); words for a gap are none."""
+    if column.kind != "text":
+        return ~column.missing()
+    return ~np.array([*(label in _GAPS for label in column.labels), True])[column.values]
 
 
 def _as_asked(name: str, column: Column, asked: str, comma: bool) -> ColumnProfile:

@@ -82,6 +82,16 @@ def test_a_column_of_many_gaps_is_not_used() -> None:
     assert not profile(Table.of({"x": values}), ["x"]).refusal("x")
 
 
+def test_a_column_is_not_used_that_has_values_only_where_the_target_has_none() -> None:
+    half = np.where(COUNT < ROWS // 2, Y, np.nan)
+    texts = ["" if i < ROWS // 2 else f"a{i % 3}" for i in COUNT]
+    table = Table.of({"a": np.where(COUNT < ROWS // 2, np.nan, Y * 2), "b": texts, "y": half})
+    found = profile(table, ["y"])
+    assert found.inputs(["y"]) == []
+    assert found.columns["a"].why == "has 0 values in rows with a target"
+    assert profile(table, ["a"]).inputs(["a"]) == ["b"]
+
+
 def test_copies() -> None:
     table = Table.of({"a": Y, "b": Y + 0, "c": Y + 1, "d": [str(v) for v in COUNT % 7], "y": Y * 1})
     found = profile(table, ["y"]).columns
