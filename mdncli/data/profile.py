@@ -438,5 +438,18 @@ def _apart(
         same = other.kind == column.kind and other.labels == column.labels
         if same and np.array_equal(other.values, values, equal_nan=column.kind != "text"):
             return replace(each, kind="copy", reason=f"has the values of {quote(name)}")
+        if name in targets and _tells(column, other):
+            reason = f"has the values of {quote(name)} wherever that has one"
+            return replace(each, kind="copy", reason=reason)
     own.append(each.name)
     return each
+
+
+def _tells(column: Column, target: Column) -> bool:
+    """True if a column of numbers has the values of a target with gaps, too many to be chance."""
+    if column.kind != target.kind or column.kind == "text":
+        return False
+    known = _known(target)
+    if known.all() or known.sum() < LEAST_SHUFFLED:
+        return False
+    return bool(np.array_equal(column.values[known], target.values[known]))

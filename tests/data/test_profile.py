@@ -99,6 +99,16 @@ def test_copies() -> None:
     assert found["b"].reason == "has the values of 'y'" or found["b"].reason.endswith("'a'")
 
 
+def test_a_copy_of_a_target_with_gaps() -> None:
+    gapped = np.where(COUNT < 50, Y, np.nan)
+    nearly = np.where(COUNT == 7, 0.5, Y)
+    found = profile(Table.of({"a": Y, "b": nearly, "y": gapped}), ["y"])
+    assert found.inputs(["y"]) == ["b"]
+    assert found.columns["a"].why == "has the values of 'y' wherever that has one"
+    few = np.where(COUNT < 5, Y, np.nan)
+    assert profile(Table.of({"a": Y, "y": few}), ["y"]).inputs(["y"]) == ["a"]
+
+
 def test_some_other_texts_are_a_fault() -> None:
     prices = [*(f"${i}.50" for i in range(59)), "call us"]
     each = profile(Table.of({"price": prices, "y": Y})).columns["price"]
