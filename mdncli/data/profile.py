@@ -346,6 +346,11 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         kind = "free text" if words >= 2 else "identifier"
         what = f"{len(present):,} different texts in {rows:,} rows"
         return ColumnProfile(name, kind, what, missing=missing)
+    plain = PLAIN.read(column.labels)[1]
+    if 2 * int(np.count_nonzero(np.append(plain & ~gaps[:-1], False)[column.values])) > rows:
+        stray = column.labels[int(np.argmin(plain))]
+        fault = f"{quote(stray)} is no number"
+        return ColumnProfile(name, "number", missing=missing, fault=fault, stray=stray)
     reason = f"{len(present):,} categories"
     if len(present) > MOST_CATEGORIES:
         reason += f", of which the {MOST_CATEGORIES:,} most frequent are told apart"

@@ -119,6 +119,14 @@ def test_some_other_texts_are_a_fault() -> None:
     )
 
 
+def test_numbers_beside_codes_of_several_letters_are_a_fault() -> None:
+    codes = [*(str(100 + i % 20) for i in range(56)), "7a", "7b", "8a", "8b"]
+    each = profile(Table.of({"subject": codes, "y": Y})).columns["subject"]
+    assert (each.fault, each.used) == ("'7a' is no number, in row 57", False)
+    asked = profile(Table.of({"subject": codes, "y": Y}), (), {"subject": "category"})
+    assert asked.inputs(["y"]) == ["subject"]
+
+
 ASKED: dict[str, tuple[Any, str, str, str]] = {
     "numbers as categories": (COUNT % 4, "category", "category", ""),
     "a counter as a number": (COUNT, "number", "number", ""),
