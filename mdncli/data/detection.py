@@ -139,10 +139,14 @@ def _numbers(
             return None
         return Detected(Spelling(), doubt=f"mixes the units {mixed[0]} and {mixed[1]}")
     prefix, suffix = next(iter(prefixes), ""), next(iter(suffixes), "")
+    spoken = [match for match in found if match["suffix"]]
+    seldom = len(spoken) < len(found) / 2
     if suffix and suffix not in (*UNITS, *CURRENCIES):
-        spoken = [match for match in found if match["suffix"]]
-        if len(spoken) < len(found) / 2 or not all(match["blank"] for match in spoken):
+        if seldom or not all(match["blank"] for match in spoken):
             return None
+    elif seldom and len(suffix) == 1 and suffix.isalpha():
+        # 136A beside plain numbers is a house number, not in ampere.
+        suffix = ""
     if suffix and _is_time_unit(present):
         return None
     cores = [match["core"] for match in found]

@@ -26,8 +26,11 @@ LEAST_COUNTED = 6
 """Fewest rows that a counter without a telling name must count."""
 
 LEAST_FILLED = 0.01
-"""Least share of the rows with a value of a column that is used: of fewer nothing can be learned,
-and training rows might have none."""
+"""Least share of the rows with a target in which an input has a value: of fewer nothing can be
+learned, and training rows might have none."""
+
+MOST_PAIRS = 20
+"""Most different pairs of numbers, such as 16/9 or the genotype 1/2, that are categories."""
 
 LEAST_SHUFFLED = 20
 """Fewest rows of a shuffled counter, or of an identifier, to be taken for one."""
@@ -46,12 +49,15 @@ _KEY = re.compile(
     r"(?i:(?:^|[^a-z])(?:id|ids|idx|index|key|uuid|guid|pk|row|rows|rowid|rownum|rowname|rownames|"
     r"row_number|nr|no|num|ref|code|serial|sku)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)"
 )
+_ID = re.compile(r"(?i:(?:^|[^a-z])(?:id|ids|uuid|guid)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)")
 _TIME = re.compile(r"(?i)date|time|stamp|epoch|(?:^|[^a-z])(?:ts|dt|day|when)(?:$|[^a-z])|_at$|On$")
 _YEAR = re.compile(r"(?i)year|jahr|annee|anno|(?:^|[^a-z])(?:yr|rank|order|position)s?(?:$|[^a-z])")
 _TRUTHS = tuple(
     map(frozenset, (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"), ("ja", "nein")))
 )
 _GAPS = frozenset(MISSING)
+_NAMELESS = "column_1"
+"""Name that the first column gets where it has none."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +120,16 @@ class Profile:
     def inputs(self, targets: Collection[str], exclude: Collection[str] = ()) -> list[str]:
         """Columns to predict from by default, in order.
 
-        A counter without the name of one is an input if there is no other.
+        A counter without the name of one is an input if there is no other, and the first column
+        without a name, which is an index, only if there is no other counter.
         """
         others = [each for name, each in self.columns.items() if name not in (*targets, *exclude)]
         found = [each.name for each in others if each.used]
         if not found:
-            found = [
+            counters = [
                 each.name for each in others if each.kind == "row counter" and not _index(each.name)
             ]
+            found = [name for name in counters if name != _NAMELESS] or counters
         return found
 
     def left_out(
@@ -172,10 +180,15 @@ def profile(
     asked = asked or {}
     table.require(asked)
     comma = table.decimal_comma or any(_writes_comma(each) for each in table.contents.values())
+    given = np.ones(table.rows, bool)
+    for name in targets:
+        given &= _known(table.contents[name])
     found: dict[str, ColumnProfile] = {}
     seen: dict[tuple[object, ...], list[str]] = {}
     for position, (name, column) in enumerate(table.contents.items()):
         each = _column(name, column, position, comma, asked.get(name))
+        if each.used and each.missing and name not in asked:
+            each = _filled(each, column, None if name in targets else given)
         if each.stray in column.labels:
             row = int(np.argmax(column.values == column.labels.index(each.stray)))
             each = replace(each, fault=f"{each.fault}, {table.position(row)}")
@@ -239,11 +252,30 @@ def _column(
         if column.kind == "text"
         else _numeric(name, column, position, missing if count else None)
     )
-    count = each.missing or count
-    filled = len(column) - count
-    if each.used and filled < max(2, LEAST_FILLED * len(column)):
-        return replace(each, kind="empty", reason=f"has {filled:,} values", missing=count)
-    return replace(each, missing=count)
+    return replace(each, missing=each.missing or count)
+
+
+def _filled(each: ColumnProfile, column: Column, given: np.ndarray | None) -> ColumnProfile:
+    """The profile, empty if too few of the rows with a target have a value.
+
+    A target, of which no such rows are given, needs two values only: rows without it are left out.
+    """
+    known = _known(column)
+    if given is None:
+        filled, least = int(known.sum()), 2.0
+    else:
+        filled, least = int((known & given).sum()), max(2, LEAST_FILLED * int(given.sum()))
+    if filled >= least:
+        return each
+    where = "" if given is None or given.all() else " in rows with a target"
+    return replace(each, kind="empty", reason=f"has {filled:,} values{where}")
+
+
+def _known(column: Column) -> np.ndarray:
+    """Mask of the rows with a value, (N,); words for a gap are none."""
+    if column.kind != "text":
+        return ~column.missing()
+    return ~np.array([*(label in _GAPS for label in column.labels), True])[column.values]
 
 
 def _as_asked(name: str, column: Column, asked: str, comma: bool) -> ColumnProfile:
@@ -306,16 +338,20 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         return each
     if len(present) == 1 and rows > 1 and not missing:
         return ColumnProfile(name, "constant", f"is {quote(present[0])} in every row")
-    if is_pair(present):
+    if (len(present) > MOST_PAIRS or 10 * len(present) > rows) and is_pair(present):
         what = f"two numbers in a cell, such as {quote(present[0])}"
         return ColumnProfile(name, "unclear", what, missing=missing, fault="holds " + what)
     if 2 * len(present) > rows >= LEAST_COUNTED:
-        words = float(
-            np.mean([len(label.split()) for label in present[:: 1 + len(present) // 200]])
-        )
+        some = spaced_labels(present)
+        words = float(np.mean([len(label.split()) for label in some]))
         kind = "free text" if words >= 2 else "identifier"
         what = f"{len(present):,} different texts in {rows:,} rows"
         return ColumnProfile(name, kind, what, missing=missing)
+    values, known = PLAIN.read(column.labels)
+    if 2 * int(np.count_nonzero(np.append(~np.isnan(values), False)[column.values])) > rows:
+        stray = column.labels[int(np.argmin(known))]
+        fault = f"{quote(stray)} is no number"
+        return ColumnProfile(name, "number", missing=missing, fault=fault, stray=stray)
     reason = f"{len(present):,} categories"
     if len(present) > MOST_CATEGORIES:
         reason += f", of which the {MOST_CATEGORIES:,} most frequent are told apart"
@@ -342,7 +378,7 @@ def _numeric(name: str, column: Column, position: int, missing: np.ndarray | Non
 def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | None:
     """Row counter or identifier; None of a column that is neither."""
     rows, low, high = len(values), int(values.min()), int(values.max())
-    index = bool(_INDEX.fullmatch(name)) or (position == 0 and name == "column_1")
+    index = bool(_INDEX.fullmatch(name)) or (position == 0 and name == _NAMELESS)
     telling = index or bool(_KEY.search(name))
     if _YEAR.search(name) and not index:
         return None
@@ -356,14 +392,18 @@ def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | No
         return ColumnProfile(name, "row counter", "is the index of a data frame")
     if not telling or rows < LEAST_SHUFFLED:
         return None
-    if _all_differ(values[:1000]) and _all_differ(values):
+    if _ID.search(name) and 2 * (distinct := _distinct(values)) > rows > distinct:
+        what = f"{distinct:,} different numbers in {rows:,} rows"
+        return ColumnProfile(name, "identifier", what)
+    if _distinct(values[:1000]) == len(values[:1000]) and _distinct(values) == rows:
         return ColumnProfile(name, "identifier", "has another value in every row")
     return None
 
 
-def _all_differ(values: np.ndarray) -> bool:
-    # Sorting whole numbers is several times as fast as `numpy.unique`.
-    return bool((np.diff(np.sort(values)) > 0).all())
+def _distinct(values: np.ndarray) -> int:
+    """Number of different whole numbers, of one at least."""
+    # Sorting is several times as fast as `numpy.unique`.
+    return 1 + int(np.count_nonzero(np.diff(np.sort(values))))
 
 
 def _moments(name: str, column: Column, *, named: bool) -> ColumnProfile | None:
@@ -409,5 +449,18 @@ def _apart(
         same = other.kind == column.kind and other.labels == column.labels
         if same and np.array_equal(other.values, values, equal_nan=column.kind != "text"):
             return replace(each, kind="copy", reason=f"has the values of {quote(name)}")
+        if name in targets and _tells(column, other):
+            reason = f"has the values of {quote(name)} wherever that has one"
+            return replace(each, kind="copy", reason=reason)
     own.append(each.name)
     return each
+
+
+def _tells(column: Column, target: Column) -> bool:
+    """True if a column of numbers has the values of a target with gaps, too many to be chance."""
+    if column.kind != target.kind or column.kind == "text":
+        return False
+    known = _known(target)
+    if known.all() or known.sum() < LEAST_SHUFFLED:
+        return False
+    return bool(np.array_equal(column.values[known], target.values[known]))

@@ -82,6 +82,15 @@ def test_a_few_other_texts_are_named() -> None:
     assert (detected.spelling.kind, detected.stray) == ("date", "soon")
 
 
+def test_letters_behind_a_few_numbers_are_no_unit() -> None:
+    detected = detect([*(f"{i:03}" for i in range(1, 60)), "136A"])
+    assert detected is not None
+    assert (detected.spelling, detected.stray) == (Spelling(), "136A")
+    detected = detect(["1A", "2.5A", "3"])
+    assert detected is not None
+    assert (detected.spelling.suffix, detected.stray) == ("A", "")
+
+
 def test_other_columns_settle_what_a_point_means() -> None:
     labels = ["2.381", "933"]
     american, german = detect(labels), detect(labels, decimal_comma=True)

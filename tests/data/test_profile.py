@@ -34,6 +34,9 @@ KINDS: dict[str, tuple[str, Any, str]] = {
     "amounts": ("amount", rng.permutation(COUNT) * 17, "number"),
     "keys with gaps": ("customer_id", rng.permutation(COUNT) * 17 + 9, "identifier"),
     "keys in camel case": ("customerId", rng.permutation(COUNT) * 17 + 9, "identifier"),
+    "keys of which a few come again": ("ID", rng.permutation(COUNT // 2 * 2) * 7 + 9, "number"),
+    "keys of which most come once": ("ID", np.maximum(rng.permutation(COUNT), 9) * 7, "identifier"),
+    "sums of which most come once": ("NO", np.maximum(rng.permutation(COUNT), 9) * 7, "number"),
     "a paid sum": ("paid", rng.permutation(COUNT) * 17 + 9, "number"),
     "codes of texts": ("key", [f"x{i}" for i in COUNT], "identifier"),
     "prose": ("notes", [f"a word and {i}" for i in COUNT], "free text"),
@@ -53,6 +56,7 @@ KINDS: dict[str, tuple[str, Any, str]] = {
     "times": ("at", [f"{i % 24:02}:15" for i in COUNT], "time of day"),
     "durations": ("took", [f"{i}h 5m" for i in COUNT], "duration"),
     "two numbers": ("place", [f"46.{i}, 7.{i}" for i in COUNT], "unclear"),
+    "a few pairs of numbers": ("genotype", ["1/1", "1/2", "2/2"] * 20, "category"),
     "two units": ("size", ["5 km", "300 m"] * 30, "unclear"),
 }
 
@@ -72,8 +76,20 @@ def test_dates_of_a_data_frame() -> None:
 
 def test_a_column_of_many_gaps_is_not_used() -> None:
     values = np.full(ROWS * 5, np.nan)
-    values[0] = 2.5
+    values[:2] = 2.5, 3.5
     assert kind_of("x", values) == "empty"
+    # Rows without a target are left out: the others may be enough.
+    assert not profile(Table.of({"x": values}), ["x"]).refusal("x")
+
+
+def test_a_column_is_not_used_that_has_values_only_where_the_target_has_none() -> None:
+    half = np.where(COUNT < ROWS // 2, Y, np.nan)
+    texts = ["" if i < ROWS // 2 else f"a{i % 3}" for i in COUNT]
+    table = Table.of({"a": np.where(COUNT < ROWS // 2, np.nan, Y * 2), "b": texts, "y": half})
+    found = profile(table, ["y"])
+    assert found.inputs(["y"]) == []
+    assert found.columns["a"].why == "has 0 values in rows with a target"
+    assert profile(table, ["a"]).inputs(["a"]) == ["b"]
 
 
 def test_copies() -> None:
@@ -81,6 +97,16 @@ def test_copies() -> None:
     found = profile(table, ["y"]).columns
     assert [each.kind for each in found.values()] == ["copy", "copy", "number", "number", "number"]
     assert found["b"].reason == "has the values of 'y'" or found["b"].reason.endswith("'a'")
+
+
+def test_a_copy_of_a_target_with_gaps() -> None:
+    gapped = np.where(COUNT < 50, Y, np.nan)
+    nearly = np.where(COUNT == 7, 0.5, Y)
+    found = profile(Table.of({"a": Y, "b": nearly, "y": gapped}), ["y"])
+    assert found.inputs(["y"]) == ["b"]
+    assert found.columns["a"].why == "has the values of 'y' wherever that has one"
+    few = np.where(COUNT < 5, Y, np.nan)
+    assert profile(Table.of({"a": Y, "y": few}), ["y"]).inputs(["y"]) == ["a"]
 
 
 def test_some_other_texts_are_a_fault() -> None:
@@ -91,6 +117,14 @@ def test_some_other_texts_are_a_fault() -> None:
         "'call us' is no number, in row 60",
         False,
     )
+
+
+def test_numbers_beside_codes_of_several_letters_are_a_fault() -> None:
+    codes = [*(str(100 + i % 20) for i in range(56)), "7a", "7b", "8a", "8b"]
+    each = profile(Table.of({"subject": codes, "y": Y})).columns["subject"]
+    assert (each.fault, each.used) == ("'7a' is no number, in row 57", False)
+    asked = profile(Table.of({"subject": codes, "y": Y}), (), {"subject": "category"})
+    assert asked.inputs(["y"]) == ["subject"]
 
 
 ASKED: dict[str, tuple[Any, str, str, str]] = {
@@ -128,6 +162,8 @@ def test_the_only_input_may_count() -> None:
     found = profile(Table.of({"t": COUNT, "y": Y}))
     assert found.inputs(["y"]) == ["t"]
     assert profile(Table.of({"id": COUNT, "y": Y})).inputs(["y"]) == []
+    assert profile(Table.of({"column_1": COUNT, "y": Y})).inputs(["y"]) == ["column_1"]
+    assert profile(Table.of({"column_1": COUNT, "t": COUNT + 1900, "y": Y})).inputs(["y"]) == ["t"]
     both = profile(Table.of({"t": COUNT, "x": Y * 2, "y": Y}))
     assert both.inputs(["y"]) == ["x"]
     assert [each.why for each in both.left_out(["x"], ["y"])] == ["counts the rows"]
