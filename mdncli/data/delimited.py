@@ -11,9 +11,9 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
@@ -21,14 +21,23 @@ from numpy.typing import NDArray
 
 from mdncli.data.archives import Unpacked
 from mdncli.data.formats import HEAD_BYTES, kind_of
-from mdncli.data.naming import require_unique, select_names
+from mdncli.data.layout import (
+    BLANKS,
+    COMMA_NUMBER,
+    MISSING,
+    NO_SEPARATOR,
+    QUOTED_OR_COMMENT,
+    Lines,
+    TextLayout,
+    collapse_blanks,
+    detect_layout,
+    drop_comments,
+)
+from mdncli.data.naming import select_names
 from mdncli.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
-
-Lines = range | NDArray[np.int64]
-"""The line of the file on which each row begins, counted from 1."""
 
 BLOCK_BYTES = 4 << 20
 """Bytes of text parsed at once: small enough for the cache, large enough for threads."""
@@ -36,59 +45,11 @@ BLOCK_BYTES = 4 << 20
 LONGEST_RECORD = 32 << 20
 """Longest record in bytes; a longer one is an error."""
 
-_ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none")
-MISSING = tuple(
-    dict.fromkeys(
-        ["", "-", ".", "?", "NaN"]
-        + [spelt for word in _ABSENT for spelt in (word, word.upper(), word.capitalize())]
-    )
-)
-"""Words for a missing number; in a column of text only the empty field is missing."""
-
 FIRST_BYTES = 1 << 16
 """Bytes of a file that are read at first; more if its first rows are longer."""
 
-_SNIFFED_RECORDS = 100
-_BLANKS = " "
-_SEPARATORS = ("\t", ";", ",", "|", _BLANKS)
-# Separator of a table of one column: a character that no text contains.
-_NONE = "\x1f"
-# Possessive quantifiers keep the time linear for every field.
-_NUMBER = re.compile(r"\s*+[+-]?(\d++\.?\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
-_POINT_NUMBER = re.compile(r"\s*+[+-]?(\d++\.\d*+|\.\d++)([eE][+-]?\d++)?\s*+")
-_COMMA_NUMBER = re.compile(r"\s*+[+-]?\d*+,\d++([eE][+-]?\d++)?\s*+")
-_RUN_OF_BLANKS = re.compile(rb"[ \t]++")
-_QUOTED_OR_BLANKS = re.compile(rb'("[^"]*+")|[ \t]++')
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")
-_BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SEPARATOR_LINE = re.compile(r"\"?sep=([^\w\s\"]|[\t ])\1*+\"?[ \t]*+\n")
-_COMMENTS_BEFORE = re.compile(r"(?:[ \t]*+\n|#[^\n]*+\n)*+")
-# A quoted field, or a line that begins with the mark of a comment.
-_QUOTED_OR_COMMENT = re.compile(rb'(?<![^,;\t| \n])"(?:[^"]|"")*+"?|^(#[^\n]*+\n?)', re.MULTILINE)
-
-TITLE_LINES = 20
-"""Most lines of a title or a description above the header."""
-
-
-@dataclass(frozen=True)
-class TextLayout:
-    """Layout of a text table.
-
-    Args:
-        names: the columns, in the file's order.
-        separator: separator of fields; a blank stands for any number of blanks.
-        decimal_comma: whether numbers are written as 2,5.
-        nameless: the last columns, as far as the header has no name for them.
-        hashed: whether rows may begin with `#`, as in a column of colours; otherwise every line
-            that begins so is a comment.
-    """
-
-    names: tuple[str, ...]
-    separator: str
-    decimal_comma: bool
-    nameless: tuple[str, ...] = ()
-    hashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +87,7 @@ class Block:
                     text,
                     has_header=False,
                     schema={"record": pl.String()},
-                    separator=_NONE,
+                    separator=NO_SEPARATOR,
                     quote_char=None,
                 )
                 if frame.height == len(self.lines):
@@ -140,7 +101,7 @@ class Block:
             io.StringIO(self.text.decode(), newline="\n"), delimiter=self.layout.separator
         ):
             if fields and comma:
-                yield [f.replace(",", ".") if _COMMA_NUMBER.fullmatch(f) else f for f in fields]
+                yield [f.replace(",", ".") if COMMA_NUMBER.fullmatch(f) else f for f in fields]
             elif fields or len(names) == 1:
                 yield fields or [""]
 
@@ -173,7 +134,7 @@ def blocks(
     piece, line = next(pieces, (b"", 1))
     if not piece:
         raise DataError(f"{source}: empty", hint="expected a header and rows of data")
-    layout, header = _sniff(piece, source)
+    layout, header = detect_layout(piece, source)
     if columns is not None and set(optional) <= set(layout.names):
         columns = [*columns, *optional]
     names = select_names(columns, layout.names, source)
@@ -265,7 +226,7 @@ def _mask_unquoted(marks: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def _without_quotes_in_comments(text: bytearray) -> bytearray:
     """Text of the same length without quotes that begin or end no field."""
     return bytearray(
-        _QUOTED_OR_COMMENT.sub(
+        QUOTED_OR_COMMENT.sub(
             lambda found: found[0] if found[1] is None else found[0].replace(b'"', b" "), text
         )
     )
@@ -304,221 +265,6 @@ def _drop_lines(text: bytes, count: int) -> bytes:
     return text[start:]
 
 
-# ------------------------------------------------------------------------------- the file's layout
-
-
-def _sniff(piece: bytes, source: str) -> tuple[TextLayout, int]:
-    """Detect the layout of a table from its first lines, and the number of lines of the header."""
-    text, above, given = piece.decode(), 0, None
-    if (stated := _SEPARATOR_LINE.match(text)) is not None:
-        text, above, given = text[stated.end() :], 1, stated[1]
-    plain, kept = _uncommented(text.encode(), 0)
-    rows = plain.decode() if plain.strip() else text
-    separator, (header, *records), titles = _detect_separator(rows, source, given)
-    commented = rows is not text and not titles
-    marked = _marked_header(text, separator, [header, *records]) if commented else None
-    if marked is None:
-        count = _lines_of_records(rows, separator, titles + 1)
-        above += kept[count - 1] + 1 if rows is not text else count
-    else:
-        header, records = marked[0], [header, *records]
-        above += marked[1]
-    names = [name.strip() or f"column_{i}" for i, name in enumerate(header, 1)]
-    place = f"{source}:{above}"
-    numbered = names in ([str(i + start) for i in range(len(names))] for start in (0, 1))
-    if not numbered and all(map(_NUMBER.fullmatch, names)):
-        raise DataError(
-            f"{place}: numbers where the columns' names should be",
-            hint="add a first line of names",
-        )
-    fields = [field for record in records for field in record]
-    # Semicolons indicate decimal commas, even if the first rows hold only whole numbers.
-    commas = separator == ";" or any(map(_COMMA_NUMBER.fullmatch, fields))
-    decimal_comma = commas and separator != "," and not any(map(_POINT_NUMBER.fullmatch, fields))
-    named = max((i for i, name in enumerate(header, 1) if name.strip()), default=len(names))
-    hashed = not records or not all(_is_value(record[0]) for record in records if record)
-    layout = TextLayout(
-        require_unique(names, place), separator, decimal_comma, tuple(names[named:]), hashed
-    )
-    return layout, int(above)
-
-
-def _detect_separator(
-    text: str, source: str, given: str | None
-) -> tuple[str, list[list[str]], int]:
-    """Most likely separator, the first records split by it, and the number of titles above.
-
-    Args:
-        text: the first lines of the table.
-        source: its name in messages.
-        given: the separator, where the file states it.
-    """
-    likeliest, most = None, 0
-    split: dict[str, list[list[str]]] = {}
-    for separator in (_NONE, *_SEPARATORS) if given is None else (given,):
-        try:
-            records = list(islice(_records(text, separator), _SNIFFED_RECORDS))
-        except csv.Error:
-            continue
-        if not records:
-            continue
-        split[separator] = records
-        if separator == _BLANKS and given is None and not _is_table(*records):
-            continue
-        fields = len(records[0])
-        if _is_regular(records):
-            if _is_titled(1, records):
-                return separator, records[1:], 1
-            return separator, records, 0
-        if fields > most:
-            likeliest, most = (separator, records), fields
-    for titles in range(1, TITLE_LINES + 1):
-        for separator, records in split.items():
-            if _is_titled(titles, records):
-                return separator, records[titles:], titles
-    if likeliest is None:
-        raise DataError(f"{source}: cannot be split into fields; is it a text table?")
-    return *likeliest, 0
-
-
-def _is_regular(records: Sequence[Sequence[str]]) -> bool:
-    """True if all records have the same fields, and more than one."""
-    fields = len(records[0])
-    return fields > 1 and all(len(record) == fields for record in records)
-
-
-def _is_titled(titles: int, records: Sequence[Sequence[str]]) -> bool:
-    """True if the first records are titles above a header that cannot be mistaken.
-
-    A title has other fields than the header, or all but one are empty. The header names every
-    column, most rows match it, and these have a number each.
-    """
-    above, table = records[:titles], records[titles:]
-    if len(table) < 2 or len(table[1]) != len(table[0]) or len(table[0]) < 2:
-        return False
-    header, *rows = table
-    names = [name.strip() for name in header]
-    regular = [row for row in rows if len(row) == len(names)]
-    return (
-        all(len(title) != len(names) or sum(map(bool, title)) == 1 for title in above)
-        and all(names)
-        and len(set(names)) == len(names)
-        and not any(map(_is_number, names))
-        and 2 * len(regular) >= len(rows)
-        and all(any(map(_is_number, row)) for row in regular)
-    )
-
-
-def _marked_header(
-    text: str, separator: str, records: Sequence[Sequence[str]]
-) -> tuple[list[str], int] | None:
-    """Header that is marked as a comment, `#x,y`, and the number of lines down to it.
-
-    The last comment above the first record is the header if it has a field for each column, and
-    that record is none: it holds numbers, and no text above a column of numbers.
-    """
-    before = _COMMENTS_BEFORE.match(text)
-    assert before is not None
-    lines = before[0].split("\n")
-    last = max((i for i, line in enumerate(lines) if line.startswith("#")), default=None)
-    if last is None:
-        return None
-    marked = lines[last].lstrip("#")
-    first, *rest = records
-    header = next(_records(marked.strip(), separator), [])
-    if len(header) != len(first) or any(map(_is_number, header)):
-        return None
-    if len(header) == 1 and re.search(r"\s", marked.strip()):
-        return None  # rather a sentence than a name
-    columns = zip(first, *(row for row in rest if len(row) == len(first)), strict=True)
-    if any(
-        not _is_value(top) and any(map(_is_number, below)) and all(map(_is_value, below))
-        for top, *below in columns
-    ):
-        return None
-    if not any(map(_is_number, first)) and marked[:1].isspace():
-        return None
-    return [header[0] or "#", *header[1:]], last + 1
-
-
-def _is_number(field: str) -> bool:
-    return _NUMBER.fullmatch(field.replace(",", ".", 1)) is not None
-
-
-def _is_value(field: str) -> bool:
-    """True if a field holds a number or none."""
-    return field.strip() in MISSING or _is_number(field)
-
-
-def _is_table(header: list[str], *records: list[str]) -> bool:
-    """True if blanks separate fields: half the records match the header, and each has a number."""
-    regular = sum(len(record) == len(header) for record in records)
-    return 2 * regular >= len(records) > 0 and all(
-        any(_NUMBER.fullmatch(field.replace(",", ".")) for field in record) for record in records
-    )
-
-
-def _records(text: str, separator: str) -> Iterator[list[str]]:
-    return (record for record in _reader(text, separator) if any(record))
-
-
-def _lines_of_records(text: str, separator: str, count: int) -> int:
-    """Number of lines that the first records take."""
-    reader = _reader(text, separator)
-    for _ in range(count):
-        next(record for record in reader if any(record))
-    return reader.line_num
-
-
-def _uncommented(text: bytes, line: int, layout: TextLayout | None = None) -> tuple[bytes, Lines]:
-    """Text without its comments, and the line of the file of each line that is left.
-
-    Args:
-        text: whole records.
-        line: the line on which it begins.
-        layout: of the table, as far as it is known.
-    """
-    # One byte is found several times as fast as two.
-    if b"#" not in text or (not text.startswith(b"#") and b"\n#" not in text):
-        return text, range(line, line + len(text))
-    kept, removed, end, count = [], [], 0, 0
-    for found in _QUOTED_OR_COMMENT.finditer(text):
-        comment = found[1]
-        if comment is None or (layout is not None and _is_hashed_row(comment, layout)):
-            continue
-        count += text.count(b"\n", end, found.start())
-        kept.append(text[end : found.start()])
-        removed.append(count)
-        count, end = count + 1, found.end()
-    kept.append(text[end:])
-    lines = np.arange(line, line + text.count(b"\n") + 1)
-    return b"".join(kept), np.delete(lines, removed)
-
-
-def _is_hashed_row(text: bytes, layout: TextLayout) -> bool:
-    """True if a line that begins with `#` is a row."""
-    if not layout.hashed:
-        return False
-    fields = next(_reader(text.decode(), layout.separator), [])
-    return len(fields) == len(layout.names)
-
-
-def _reader(text: str, separator: str):
-    lines: Iterable[str] = io.StringIO(text, newline="\n")
-    if separator == _BLANKS:
-        lines = (_collapse_blanks(line.encode()).decode() for line in lines)
-    return csv.reader(lines, delimiter=separator)
-
-
-def _collapse_blanks(text: bytes) -> bytes:
-    """Collapse blanks outside quotes, and strip those at the ends of a line."""
-    if b'"' in text:
-        text = _QUOTED_OR_BLANKS.sub(lambda run: run[1] or b" ", text)
-    else:
-        text = _RUN_OF_BLANKS.sub(b" ", text)
-    return _BLANK_AT_END.sub(b"", text)
-
-
 # -------------------------------------------------------------------------- from pieces to columns
 
 
@@ -542,8 +288,8 @@ class _Parser:
 
     def parse(self, piece: bytes, line: int, types: Mapping[str, pl.DataType]) -> Block:
         """Parse the rows of a piece that begins on `line`, in these types or wider ones."""
-        rows, kept = _uncommented(piece, line, self.layout)
-        text = _collapse_blanks(rows) if self.layout.separator == _BLANKS else rows
+        rows, kept = drop_comments(piece, line, self.layout)
+        text = collapse_blanks(rows) if self.layout.separator == BLANKS else rows
         lines = _record_lines(text, kept)
         if lines is not None:
             for attempt in (types, {}):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mdncli.data.delimited import MISSING
+from mdncli.data.layout import MISSING
 from mdncli.data.spelling import (
     AFFIXED,
     CURRENCIES,

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mdncli.data.column import Column
-from mdncli.data.delimited import MISSING
 from mdncli.data.detection import detect, is_pair, spaced_labels, without_gaps
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
+from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
 from mdncli.data.spelling import EPOCHS, PLAIN, Spelling, SpellingKind
 from mdncli.data.table import Table

@@ -15,8 +15,9 @@ import numpy as np
 from mdncli.data.archives import Unpacked
 from mdncli.data.binary import Contents
 from mdncli.data.column import Column, GrowingColumn, KindsDifferError
-from mdncli.data.delimited import LONGEST_RECORD, Lines
+from mdncli.data.delimited import LONGEST_RECORD
 from mdncli.data.formats import HEAD_BYTES, kind_of
+from mdncli.data.layout import Lines
 from mdncli.data.naming import quote
 from mdncli.errors import DataError
 

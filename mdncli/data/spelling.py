@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.data.delimited import MISSING
+from mdncli.data.layout import MISSING
 
 if TYPE_CHECKING:
     import polars as pl

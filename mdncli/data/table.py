@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import io
 import math
 import os
@@ -22,9 +21,17 @@ from numpy.typing import ArrayLike, NDArray
 from mdncli.data import formats
 from mdncli.data.binary import Contents, read_arrow, read_excel, read_npz, read_parquet
 from mdncli.data.column import Column, GrowingColumn, Kind, KindsDifferError
-from mdncli.data.delimited import MISSING, Lines, blocks
-from mdncli.data.naming import absent_error, quote, select_names, similar_files
+from mdncli.data.delimited import blocks
+from mdncli.data.layout import MISSING, Lines
+from mdncli.data.naming import absent_error, quote, select_names
 from mdncli.data.records import read_json
+from mdncli.data.sources import (
+    Source,
+    fingerprint_arrays,
+    fingerprint_file,
+    open_source,
+    source_name,
+)
 from mdncli.data.spelling import PLAIN, Spelling
 from mdncli.data.spool import release
 from mdncli.data.watching import Hear, Watched
@@ -46,8 +53,6 @@ __all__ = [
     "scan_records",
     "write",
 ]
-
-Source: TypeAlias = str | Path | BinaryIO
 
 SCAN_ROWS = 1 << 16
 """Most rows that `scan` yields at once."""
@@ -356,8 +361,8 @@ def read(
         DataError: the source cannot be read, is not a table, has no rows or lacks a column, or a
             column that is asked for holds neither numbers nor text.
     """
-    name = name or _name(source)
-    with _open_source(source, name) as stream:
+    name = name or source_name(source)
+    with open_source(source, name) as stream:
         return _read_binary(stream, source, name, columns, text)
 
 
@@ -374,7 +379,7 @@ def read_once(
     Raises:
         DataError: as `read` does; or the file changes while it is read.
     """
-    with _open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
+    with open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
         with stream.blame_change():
             whole = _read_binary(cast(BinaryIO, stream), path, str(path), None, text)
         return whole, stream.fingerprint()
@@ -392,11 +397,11 @@ def scan(
     A column of a text table may be of another kind in each piece. Arguments and errors are those of
     `read`; an error comes when its piece is due.
     """
-    name = name or _name(source)
+    name = name or source_name(source)
     if _reader(source, name) is not None:
         yield from pieces(read(source, columns=columns, text=text, name=name))
         return
-    with _open_source(source, name) as stream:
+    with open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
@@ -429,13 +434,13 @@ def scan_records(
         name: name of the source in messages.
         separator: separator of the fields of the records.
     """
-    name = name or _name(source)
+    name = name or source_name(source)
     if _reader(source, name) is not None:
         for piece in pieces(read(source, text=text, name=name)):
             piece.require(columns)
             yield piece, piece.arrays()
         return
-    with _open_source(source, name) as stream:
+    with open_source(source, name) as stream:
         rows = 0
         for block in blocks(stream, name, columns, text, optional):
             contents = {n: Column.of_series(series) for n, series in block.columns.items()}
@@ -448,29 +453,6 @@ def scan_records(
             rows += len(block.lines)
     if not rows:
         _refuse_empty(name)
-
-
-def fingerprint_file(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal digits.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    with _open_source(path, str(path)) as stream:
-        digest = hashlib.sha256()
-        for chunk in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(chunk)
-        return digest.hexdigest()
-
-
-def fingerprint_arrays(arrays: Iterable[ArrayLike]) -> str:
-    """The SHA-256 of arrays in order, of their types, shapes and values."""
-    digest = hashlib.sha256()
-    for values in arrays:
-        array = np.ascontiguousarray(values)
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
-        digest.update(array.data)
-    return digest.hexdigest()
 
 
 def _read_binary(
@@ -559,10 +541,6 @@ def _refuse_empty(name: str) -> NoReturn:
     raise DataError(f"{name}: no rows of data")
 
 
-def _name(source: Source) -> str:
-    return str(source) if isinstance(source, str | Path) else "standard input"
-
-
 def _reader(source: Source, name: str) -> _Reader | None:
     """The reader of a format other than separated values, by the suffix of a path.
 
@@ -587,30 +565,3 @@ def _reader(source: Source, name: str) -> _Reader | None:
     suffix = Path(source).suffix.lower()
     hint = "unpack it first" if plain in _BINARY else f"known are {known}"
     raise DataError(f"{name}: not a table by its suffix {suffix!r}", hint=hint)
-
-
-def _open(path: str | Path) -> BinaryIO:
-    return Path(path).open("rb")
-
-
-@contextlib.contextmanager
-def _open_source(
-    source: Source, name: str, opening: Callable[[str | Path], Any] = _open
-) -> Iterator[Any]:
-    """Open the bytes of a source; errors in reading become a `DataError`."""
-    if isinstance(source, str | Path) and (not str(source) or "\0" in str(source)):
-        raise DataError(f"{quote(name)}: not the name of a file", hint="name a table")
-    try:
-        if isinstance(source, str | Path):
-            with opening(source) as file:
-                yield file
-        else:
-            yield source
-    except FileNotFoundError:
-        near = similar_files(Path(name))
-        hint = f"did you mean {' or '.join(map(quote, near))}?" if near else None
-        raise DataError(f"{name}: no such file", hint=hint) from None
-    except IsADirectoryError:
-        raise DataError(f"{name}: a folder, not a table", hint="name a file in it") from None
-    except OSError as error:
-        raise DataError(f"{name}: cannot be read ({error.strerror or error})") from None

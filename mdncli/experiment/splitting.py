@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from mdncli.config import FileData
 from mdncli.data import splits
-from mdncli.data.delimited import MISSING
 from mdncli.data.encoding import Encoding, resolution
+from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
 from mdncli.data.profile import profile
 from mdncli.data.spelling import PLAIN
