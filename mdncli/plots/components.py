@@ -106,12 +106,12 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
     for column in grid.T:
         for ax in column:
             ax.set_xlim(x[0], x[-1])
-        style.label_axes(column[0], lead.inputs[0], "weight")
+        style.label_axes(column[0], lead.inputs[0], "weight", lead.dates)
         column[0].set_ylim(0.0, 1.02)
         for d, target in enumerate(targets):
             of = "" if len(targets) == 1 else f" of {style.clean_text(target, 16)}"
-            style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}")
-            style.label_axes(column[2 + 2 * d], lead.inputs[0], f"scale{of}")
+            style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}", lead.dates)
+            style.label_axes(column[2 + 2 * d], lead.inputs[0], f"scale{of}", lead.dates)
             style.make_logarithmic(column[2 + 2 * d])
 
 

@@ -66,7 +66,7 @@ def density(*subjects: Subject) -> Figure:
             draw(ax, x_edges, y_edges[:, d], height[:, :, d], norm)
             if column.is_model:
                 draw_components(ax, x, column.conditional, d)
-            style.label_axes(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target, lead.dates)
             ax.set_title(column.title if d == 0 else "")
         mapped = ScalarMappable(norm, style.DENSITY)
         label = f"density per unit of {style.clean_text(target, 20)}"

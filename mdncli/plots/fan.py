@@ -40,7 +40,7 @@ def fan(*subjects: Subject) -> Figure:
             draw(ax, x, bounds[:, :, d])
             style.points(ax, *some, color=style.MUTED, label=label)
             ax.set(xlim=(x[0], x[-1]), ylim=style.span(*shown))
-            style.label_axes(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target, lead.dates)
     facets.tidy(grid)
     style.head(figure, subjects, "central intervals of p(y | x)" + note, grid[0, 0])
     return figure

@@ -10,16 +10,18 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
@@ -76,6 +78,12 @@ _LEGIBLE = 12
 
 _UPRIGHT = 0.19
 """Distance of vertical labels, in inches."""
+
+_DAY = 86_400
+"""Seconds per day."""
+
+_DATES = (-719_162.0, 2_932_896.0)
+"""First and last day of the years 1 to 9999, from 1970."""
 
 _TITLE_HEIGHT = 0.36
 _LEGEND_LINE = 0.21
@@ -241,8 +249,18 @@ def colorbar(
     bar.minorticks_off()
 
 
-def label_axes(ax: Axes, x: str, y: str) -> None:
-    """Label the axes; long column names are shortened to the length of the axis."""
+def label_axes(ax: Axes, x: str, y: str, dates: Collection[str] = ()) -> None:
+    """Label the axes; long column names are shortened to the length of the axis.
+
+    Args:
+        ax: the axes.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        dates: columns of dates, whose axes show seconds since 1970 as dates.
+    """
+    for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
+        if name in dates:
+            show_dates(axis)
     ax.set_xlabel(_fit_width(x, 1.1 * ax.bbox.width / DPI))
     ax.set_ylabel(_fit_width(y, 1.1 * ax.bbox.height / DPI))
 
@@ -280,6 +298,29 @@ def remark(ax: Axes, text: str) -> None:
 def ticks(count: float, **kwargs: Any) -> MaxNLocator:
     """Locator of about `count` ticks at round values, 3 to 8."""
     return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+
+
+def show_dates(axis: Axis) -> None:
+    """Show the values of an axis, seconds since 1970, as dates."""
+    locator = _SecondsLocator(minticks=2, maxticks=4)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(_SecondsFormatter(locator))
+
+
+class _SecondsLocator(AutoDateLocator):
+    """Locator of matplotlib, which counts days, for seconds."""
+
+    def __call__(self) -> np.ndarray:
+        ends = np.array(self.axis.get_view_interval())  # pyright: ignore
+        first, last = num2date(np.clip(ends / _DAY, *_DATES))
+        return np.asarray(self.tick_values(first, last)) * _DAY
+
+
+class _SecondsFormatter(ConciseDateFormatter):
+    """Formatter of matplotlib, which counts days, for seconds."""
+
+    def format_ticks(self, values: list[float]) -> list[str]:
+        return super().format_ticks([value / _DAY for value in values])
 
 
 def make_logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:

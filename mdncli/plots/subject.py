@@ -47,6 +47,7 @@ class Subject:
             `nll_train` and `nll_validation` (a number, or None where it was not finite). A record
             may stand for several members: lists under `members`, by `member` and both NLLs.
         categories: labels of the indices in `x`, for each categorical input.
+        dates: inputs that are dates; `x` holds seconds since 1970.
         exact_nll: the NLL of the exact density, a line in the learning curve.
         classes: names of the classes, where the target is one: y holds their codes. Predictions of
             classes have fields of their own.
@@ -76,6 +77,7 @@ class Subject:
     classify_test: Callable[[], Categorical] | None = None
     exact_classes: Callable[[np.ndarray], Categorical] | None = None
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    dates: frozenset[str] = frozenset()
 
     def knows(self, field: str) -> bool:
         """True if `field` has anything to draw.

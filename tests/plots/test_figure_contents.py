@@ -78,6 +78,27 @@ def test_a_value_absurdly_far_away_is_left_out_and_said(single: Make) -> None:
     assert "1 outside" in written(figure)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "shown"),
+    [("2018-01-01", "2023-12-31", "2020"), ("0001-01-01", "9999-12-31", "4001")],
+)
+def test_dates_among_the_inputs_are_dates_on_the_axis(first: str, last: str, shown: str) -> None:
+    x = np.linspace(*(np.datetime64(end, "s").astype(float) for end in (first, last)), 50)[:, None]
+
+    def flat(x: np.ndarray) -> Mixture:
+        return Mixture(np.zeros((1, len(x))), np.zeros((1, 1, len(x))), np.ones((1, 1, len(x))))
+
+    rows = PlotRows(x, 0 * x)
+    subject = Subject("sales", ["sold"], ["y"], train=rows, predict=flat, dates=frozenset({"sold"}))
+    for name in ("data", "density", "fan"):
+        figure = FIGURES[name].load()(subject)
+        figure.draw_without_rendering()
+        assert shown in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    title = slices.slices(subject).axes[0].get_title(loc="left")
+    low = np.datetime64(first) + (np.datetime64(last) - np.datetime64(first)) // 12
+    assert title == f"sold = {low}"
+
+
 def test_samples_lie_over_data_and_both_are_counted(single: Make) -> None:
     figure = samples.samples(single())
     assert "data (300)" in written(figure)
