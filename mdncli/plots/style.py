@@ -26,7 +26,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    ScalarFormatter,
+)
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -72,6 +79,10 @@ COUNTS = LinearSegmentedColormap.from_list("mdncli-counts", DENSITY(np.linspace(
 
 CHARACTERS_PER_INCH = 12
 """Characters per inch at the size of labels."""
+
+LARGE, SHORT, HUGE = 1e4, 1e7, 1e15
+"""Numbers have separators of thousands from the first, units (M for millions) from the second, and
+exponents from the third."""
 
 _LEGIBLE = 12
 """Least characters of a category's name at a horizontal label."""
@@ -165,6 +176,8 @@ def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np
     for ax in grid.flat:
         ax.xaxis.set_major_locator(ticks(2.0 * width))
         ax.yaxis.set_major_locator(ticks(3.0 * width * aspect))
+        ax.xaxis.set_major_formatter(_PlainFormatter())
+        ax.yaxis.set_major_formatter(_PlainFormatter())
     return figure, grid
 
 
@@ -300,6 +313,39 @@ def ticks(count: float, **kwargs: Any) -> MaxNLocator:
     return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
 
 
+class _PlainFormatter(ScalarFormatter):
+    """Large numbers as `500,000`, or `0.5 M` where they are larger or longer than their space."""
+
+    _has_offset = True
+
+    def get_offset(self) -> str:
+        return super().get_offset() if self._has_offset else ""
+
+    def format_ticks(self, values: Any) -> list[str]:
+        plain = super().format_ticks(values)
+        axis: Any = self.axis
+        low, high = axis.get_view_interval()
+        most = max(abs(low), abs(high))
+        step = float(np.diff(values).min(initial=most))
+        # Values that differ in their last digits only keep the offset of matplotlib.
+        self._has_offset = not (LARGE <= most < HUGE and step >= 1e-5 * most)
+        if self._has_offset:
+            return plain
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        texts = [f"{value:,.{digits}f}" for value in values]
+        # Labels of y are one above the other, those of x side by side.
+        inches = axis.axes.bbox.width / DPI * step / max(high - low, step)
+        longest = max(map(len, texts), default=0) + 1
+        room = axis.axis_name == "y" or longest < 1.1 * CHARACTERS_PER_INCH * inches
+        if most >= SHORT or not room:
+            return [_shorten(value) for value in values]
+        return [text.replace("-", "\N{MINUS SIGN}") for text in texts]
+
+
+def _shorten(value: float) -> str:
+    return EngFormatter(sep=" ", usetex=False)(value)
+
+
 def show_dates(axis: Axis) -> None:
     """Show the values of an axis, seconds since 1970, as dates."""
     locator = _SecondsLocator(minticks=2, maxticks=4)
@@ -415,12 +461,16 @@ def sample_rows(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def number(value: float, form: str = ".6g") -> str:
-    """Format a number for a title or a legend, with a true minus sign.
+    """Format a number for a title or a legend, with a true minus sign; large ones without exponent.
 
-    >>> number(-7.5), number(-1.2345, ".2f")
-    ('−7.5', '−1.23')
+    >>> number(-7.5), number(-1.2345, ".2f"), number(150_712.3, ".4g"), number(12e6)
+    ('−7.5', '−1.23', '150,700', '12 M')
     """
-    return format(value, form).replace("-", "\N{MINUS SIGN}")
+    text = format(value, form)
+    if LARGE <= abs(value) < HUGE and form.endswith("g"):
+        rounded = float(text)
+        text = f"{rounded:,.10g}" if abs(value) < SHORT else _shorten(rounded)
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def count_label(what: str, shown: int, total: int) -> str:

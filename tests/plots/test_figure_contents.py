@@ -99,6 +99,25 @@ def test_dates_among_the_inputs_are_dates_on_the_axis(first: str, last: str, sho
     assert title == f"sold = {low}"
 
 
+@pytest.mark.parametrize(
+    ("most", "across", "x", "y"),
+    [
+        (9e3, 1, "8000", "8000"),
+        (6e5, 1, "400,000", "400,000"),
+        (2.4e6, 4, "2 M", "2,000,000"),
+        (2e7, 1, "15 M", "15 M"),
+        (4e15, 1, "4", "4"),
+    ],
+)
+def test_large_numbers_are_readable_at_the_axes(most: float, across: int, x: str, y: str) -> None:
+    figure, grid = style.panels(across, across)
+    ax = grid[0, 0]
+    ax.plot([0, most], [0, most])
+    figure.draw_without_rendering()
+    assert x in [label.get_text().removesuffix(".0") for label in ax.get_xticklabels()]
+    assert y in [label.get_text().removesuffix(".0") for label in ax.get_yticklabels()]
+
+
 def test_samples_lie_over_data_and_both_are_counted(single: Make) -> None:
     figure = samples.samples(single())
     assert "data (300)" in written(figure)
