@@ -196,8 +196,6 @@ def head(
     subjects: Sequence[Subject],
     what: str,
     legend_of: Axes | None = None,
-    *,
-    label_share: float = 0.5,
 ) -> None:
     """Put a title, and a legend of one panel's labelled artists, above all panels.
 
@@ -208,11 +206,10 @@ def head(
         subjects: a single one is named in the title.
         what: title of the figure.
         legend_of: the panel with the labelled artists; None for no legend.
-        label_share: the longest entry of the legend, as a share of the figure's width.
     """
     width, height = figure.get_size_inches()
     handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
-    labels = [_fit_width(label, label_share * width) for label in labels]
+    labels = [_fit_width(label, width - 0.7) for label in labels]
     longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
     columns = max(1, min(len(labels), int(width / longest)))
     top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)
