@@ -470,12 +470,23 @@ def number(value: float, form: str = ".6g") -> str:
     return text.replace("-", "\N{MINUS SIGN}")
 
 
-def count_label(what: str, shown: int, total: int) -> str:
+def count_label(what: str, shown: int, total: int, table: int = 0) -> str:
     """Legend label of points, with the number of those drawn.
+
+    Args:
+        what: noun for the points.
+        shown: number of those drawn.
+        total: number of all of them.
+        table: number of rows of the table that they are a part of, if they are.
 
     >>> count_label("data", 3000, 3000), count_label("draws", 5000, 1_000_000)
     ('data (3,000)', 'draws (5,000 of 1,000,000)')
+    >>> count_label("training rows", 5000, 7000, 9000)
+    'training rows (7,000 of 9,000, 5,000 drawn)'
     """
+    if total < table:
+        drawn = f", {shown:,} drawn" if shown < total else ""
+        return f"{what} ({total:,} of {table:,}{drawn})"
     return f"{what} ({shown:,} of {total:,})" if shown < total else f"{what} ({total:,})"
 
 

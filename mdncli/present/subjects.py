@@ -31,6 +31,7 @@ def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
         train=rows(dataset, dataset.split.train if split else everything),
         categories=_categories(dataset),
         dates=_dates(dataset),
+        table_rows=dataset.table.rows,
         classes=dataset.classes,
     )
 
@@ -99,6 +100,7 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
         validation_nll=None if record is None else record.nll["validation"],
         categories=_categories(dataset),
         dates=_dates(dataset),
+        table_rows=dataset.table.rows,
         **of_its_kind,
     )
 

@@ -126,6 +126,13 @@ def test_samples_lie_over_data_and_both_are_counted(single: Make) -> None:
     assert (under.get_color(), over.get_color()) == (style.DATA, style.MODEL)
 
 
+def test_training_rows_are_told_from_the_whole_table(single: Make) -> None:
+    part = replace(single(), table_rows=400)
+    for name in ("data", "samples", "fan"):
+        assert "training rows (300 of 400)" in written(FIGURES[name].load()(part))
+    assert "data, 300 rows" in written(data(replace(part, table_rows=300)))
+
+
 def test_a_part_of_many_draws_is_shown_and_said() -> None:
     ax = plain_axes()
     x = np.arange(12_000.0)
