@@ -312,8 +312,8 @@ def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
     subject = Subject("run", ["x"], ["y"], histories=[history], validation_nll=0.25)
     figure = learning.learning(subject)
     text = written(figure)
-    assert "validation, mean of 2 members" in text
-    assert "training, mean of 2 members" in text
+    assert "validation, mean of 2 networks" in text
+    assert "training, mean of 2 networks" in text
     assert "validation, ensemble 0.250" in text
     ax = figure.axes[0]
     assert ax.lines[-1].get_ydata() == [0.25, 0.25]
@@ -321,7 +321,7 @@ def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
     assert ax.get_ylim()[0] < 0.25
     alone = learned(record(1, 2, 3), record(2, 1, 2))
     assert "ensemble" not in written(alone)
-    assert "members" not in written(alone)
+    assert "networks" not in written(alone)
 
 
 def test_a_long_first_plunge_leaves_most_of_the_axis_to_the_rest() -> None:
@@ -511,12 +511,27 @@ def test_components_are_those_of_the_mixture(single: Make) -> None:
     weight, location, scale = FIGURES["components"].load()(subject).axes
     x = weight.lines[0].get_xdata()
     mixture = subject.predict(np.asarray(x)[:, None])
-    drawn = np.array([line.get_ydata() for line in weight.lines])
+    drawn = np.array([line.get_ydata() for line in weight.lines if np.size(line.get_xdata())])
     np.testing.assert_allclose(drawn.sum(axis=0), 1.0)
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(mixture.weights, axis=0))
     for ax, values in ((location, mixture.location), (scale, mixture.scale)):
         starts = sorted(lines.get_segments()[0][0, 1] for lines in ax.collections)
         np.testing.assert_allclose(starts, np.sort(values[:, 0, 0]))
+
+
+def test_ten_components_have_looks_of_their_own_and_names() -> None:
+    def ten(x: np.ndarray) -> Mixture:
+        location = np.arange(10.0)[:, None, None] + np.zeros((10, 1, len(x)))
+        return Mixture(np.zeros((10, len(x))), location, np.ones_like(location))
+
+    x = np.linspace(0, 1, 50)[:, None]
+    subject = Subject("run", ["x"], ["y"], train=PlotRows(x, x), predict_member=ten, members=5)
+    figure = FIGURES["components"].load()(subject)
+    assert "components of the first of 5 networks" in written(figure)
+    assert "component 10" in written(figure)
+    lines = [line for line in figure.axes[0].lines if np.size(line.get_xdata())]
+    looks = {(line.get_color(), bool(np.isnan(line.get_ydata()).any())) for line in lines}
+    assert len(looks) == len(lines) == 10
 
 
 def test_components_lie_beside_exact_ones_of_their_family(single: Make) -> None:
