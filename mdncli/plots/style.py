@@ -210,8 +210,10 @@ def head(
     width, height = figure.get_size_inches()
     handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
     labels = [_fit_width(label, width - 0.7) for label in labels]
-    longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
-    columns = max(1, min(len(labels), int(width / longest)))
+    columns = _columns([len(label) / CHARACTERS_PER_INCH + 0.55 for label in labels], width)
+    # Matplotlib fills columns from top to bottom; entries are read line by line.
+    order = [at for column in range(columns) for at in range(column, len(labels), columns)]
+    handles, labels = [handles[at] for at in order], [labels[at] for at in order]
     top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)
     figure.set_size_inches(width, height + top)
     figure.align_ylabels()
@@ -245,6 +247,17 @@ def head(
                 handle.set(alpha=1.0, markersize=max(handle.get_markersize(), 4.0))
             elif isinstance(handle, PathCollection):
                 handle.set(alpha=1.0, sizes=[12.0])
+
+
+def _columns(widths: Sequence[float], width: float) -> int:
+    """Most columns of a legend in which its entries fit, line by line.
+
+    >>> _columns([1.0, 1.0, 3.0, 1.0, 1.0], 6.0)
+    4
+    """
+    every = range(len(widths), 1, -1)
+    fitting = (n for n in every if sum(max(widths[k::n]) for k in range(n)) <= width)
+    return next(fitting, 1)
 
 
 def colorbar(
