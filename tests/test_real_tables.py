@@ -203,6 +203,15 @@ def test_names_of_categories_are_drawn() -> None:
     assert labels[2:] == [["false", "true"], ["11", "20", "30"]]
 
 
+def test_columns_of_dates_are_known_to_figures() -> None:
+    from mdncli.present.subjects import of_dataset
+
+    rows = "".join(f"2024-{m:02}-{d:02},{d},{m}\n" for m in range(1, 13) for d in range(1, 29))
+    Path("a.csv").write_text(f"sold,sqm,price\n{rows}")
+    dataset, _ = dataset_of("a.csv")
+    assert of_dataset(dataset).dates == {"sold"}
+
+
 # ------------------------------------------------------------------------------ missing values
 
 

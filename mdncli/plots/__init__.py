@@ -149,7 +149,7 @@ FIGURES: dict[str, FigureEntry] = {
     ),
     "residuals": FigureEntry(
         "mdncli.plots.residuals:residuals",
-        "normal scores of test rows against the predicted mean",
+        "quantile residuals of test rows against the predicted mean",
         needs=("test", "predict_test"),
         inputs="some",
     ),

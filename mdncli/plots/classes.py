@@ -61,7 +61,8 @@ def scatter(subjects: Sequence[Subject]) -> tuple[Figure, Axes, str]:
         limits = [style.span(*(rows.x[:, i] for rows in trains)) for i in pair]
         names = [lead.inputs[i] for i in pair]
         for ax in axes:
-            style.label_axes(ax, names[0], names[1] if len(pair) == 2 else lead.targets[0])
+            other = names[1] if len(pair) == 2 else lead.targets[0]
+            style.label_axes(ax, names[0], other, lead.dates)
             for name, axis in zip(names, (ax.xaxis, ax.yaxis), strict=False):
                 if labels := lead.categories.get(name):
                     axis.set_ticks(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import matplotlib.dates
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -66,10 +65,7 @@ def _histogram(ax: Axes, each: Marginal, color: str) -> None:
     bins = int(np.clip(4 * len(values) ** (1 / 3), 8, 40))
     counts, edges = np.histogram(values, np.linspace(low, high, bins + 1))
     if each.dates:
-        edges = edges / 86_400  # matplotlib counts days since 1970
-        locator = matplotlib.dates.AutoDateLocator(minticks=2, maxticks=4)
-        ax.xaxis.set_major_locator(locator)
-        ax.xaxis.set_major_formatter(matplotlib.dates.ConciseDateFormatter(locator))
+        style.show_dates(ax.xaxis)
     ax.stairs(counts, edges, fill=True, color=color, alpha=0.75)
     ax.set_ylim(0, None)
     style.label_axes(ax, each.name, "rows")

@@ -21,19 +21,26 @@ CELLS = 300
 LEAST_WEIGHT = 0.01
 """Components without a larger weight anywhere are left out."""
 
+MOST_NAMED = 12
+"""Most components in the legend."""
+
 MOST_TARGETS = 2
 MOST_EXACT = 6
 """Most components of an exact density to draw: more lines would hide the model's."""
+
+_BROKEN = ((1, 1), (5, 8), (2, 5))
+"""Lines of the first six components, the next six, and so on: cells drawn of how many."""
 
 ComponentCurves = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @style.apply_style
 def components(*subjects: Subject) -> Figure:
-    """Weight, location and scale of every component over one input; of one member, in an ensemble.
+    """Weight, location and scale of every component over one input; of one network of an ensemble.
 
-    The opacity of locations and scales is the component's weight. Neighbours differ in their
-    colours. Where the exact density is a mixture of the same family its components are dashed.
+    The opacity of locations and scales is the component's weight. Components are numbered by
+    location, and have the same colour and line in all panels. Where the exact density is a mixture
+    of the same family its components are dashed.
 
     Args:
         subjects: with `train` and `predict_member`, and perhaps `exact`, of one input.
@@ -59,10 +66,12 @@ def components(*subjects: Subject) -> Figure:
         order = np.argsort((weights * location[:, 0]).sum(axis=1) / weights.sum(axis=1))
         for rank, k in enumerate(order):
             color = style.SUBJECTS[rank % len(style.SUBJECTS)]
-            column[0].plot(x, weights[k], color=color, linewidth=1.4)
+            drawn = _drawn(rank, len(x))
+            shown = np.where(drawn, weights[k], np.nan)
+            column[0].plot(x, shown, color=color, linewidth=1.4)
             for d in range(len(targets)):
                 for ax, values in zip(column[1 + 2 * d :], (location, scale), strict=False):
-                    draw(ax, x, values[k, d], weights[k], color)
+                    draw(ax, x, values[k, d], drawn * weights[k], color)
         draw_exact(column, x, truth)
     for row, kind in enumerate(["weights"] + ["location", "scale"] * len(targets)):
         every = [*found, *exact]
@@ -75,11 +84,35 @@ def components(*subjects: Subject) -> Figure:
                 if kind == "scale" and limits[1] < 8 * limits[0]:
                     ax.yaxis.set_major_locator(style.ticks(5))
     facets.tidy(grid)
-    member = " of one member" if any(subject.members > 1 for subject in subjects) else ""
+    networks = max(subject.members for subject in subjects)
+    of = f" of the first of {networks} networks" if networks > 1 else ""
     note = facets.shown_note("targets", len(targets), len(lead.targets))
-    known = next((ax for ax, truth in zip(grid[0], exact, strict=True) if len(truth[0])), None)
-    style.head(figure, subjects, f"components{member}, opacity by weight{note}", known)
+    known = next(
+        (ax for ax, truth in zip(grid[0], exact, strict=True) if len(truth[0])), grid[0, 0]
+    )
+    most = max(len(weights) for weights, _, _ in found)
+    _name(known, most if most <= MOST_NAMED else 0)
+    style.head(figure, subjects, f"components{of}, opacity by weight{note}", known)
     return figure
+
+
+def _drawn(rank: int, count: int) -> np.ndarray:
+    """Cells (count,) where the line of a component is drawn: beyond six, lines are broken."""
+    on, period = _BROKEN[rank // len(style.SUBJECTS) % len(_BROKEN)]
+    return np.arange(count) % period < on
+
+
+def _name(ax: Axes, count: int) -> None:
+    """Name components for the legend."""
+    for rank in range(count):
+        on, period = _BROKEN[rank // len(style.SUBJECTS) % len(_BROKEN)]
+        ax.plot(
+            [],
+            [],
+            color=style.SUBJECTS[rank % len(style.SUBJECTS)],
+            linestyle="-" if on == period else (0, (2, 1)),
+            label=f"component {rank + 1}",
+        )
 
 
 def draw(ax: Axes, x: np.ndarray, y: np.ndarray, weight: np.ndarray, color: str) -> None:
@@ -106,12 +139,13 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
     for column in grid.T:
         for ax in column:
             ax.set_xlim(x[0], x[-1])
-        style.label_axes(column[0], lead.inputs[0], "weight")
+        style.label_axes(column[0], lead.inputs[0], "weight", lead.dates)
         column[0].set_ylim(0.0, 1.02)
         for d, target in enumerate(targets):
             of = "" if len(targets) == 1 else f" of {style.clean_text(target, 16)}"
-            style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}")
-            style.label_axes(column[2 + 2 * d], lead.inputs[0], f"scale{of}")
+            style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}", lead.dates)
+            logarithmic = f"scale{of} (log axis)" if len(grid.T) < 3 else f"scale{of} (log)"
+            style.label_axes(column[2 + 2 * d], lead.inputs[0], logarithmic, lead.dates)
             style.make_logarithmic(column[2 + 2 * d])
 
 

@@ -68,7 +68,7 @@ def coordinates(swept: SweepTrials) -> Figure:
     ax.spines[["left", "bottom"]].set_visible(False)
     mapped = ScalarMappable(norm, GOOD_IS_DARK)
     style.colorbar(figure, mapped, grid, "validation NLL", extend="max" if clipped else "neither")
-    shown = f"{len(points):,} points" + (", mean over seeds" if _varies_seed(swept) else "")
+    shown = f"{len(points):,} settings" + (", mean over seeds" if _varies_seed(swept) else "")
     more = len(swept.keys) - len(keys)
     shown += f", the first {len(keys)} of {len(keys) + more} keys" if more else ""
     style.head(figure, (), f"{shown}; darker is better")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,14 +25,14 @@ def data(*subjects: Subject) -> Figure:
         subjects: with `train`.
     """
     trains = [subject.train for subject in subjects if subject.train]
+    title = _title(subjects)
     if not subjects[0].inputs:
-        figure, _, note = histograms(subjects[0], {"data": trains[0]}, trains)
-        style.head(figure, subjects, f"data, {len(trains[0].x):,} rows{note}")
+        figure, _, note = histograms(subjects[0], {subjects[0].train_name: trains[0]}, trains)
+        style.head(figure, subjects, title + note)
         return figure
     if subjects[0].classes:
         figure, axes, note = classes.scatter(subjects)
-        count = f", {len(trains[0].x):,} rows" if len(subjects) == 1 else ""
-        style.head(figure, subjects, f"data{count}{note}", axes)
+        style.head(figure, subjects, title + note, axes)
         return figure
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject, train in zip(grid, subjects, trains, strict=True):
@@ -38,9 +40,18 @@ def data(*subjects: Subject) -> Figure:
             draw(ax, facets.column(subject, train.x, pair.input), train.y[:, pair.target])
     facets.frame(subjects, grid, pairs, [[train] for train in trains])
     style.count_bar(figure, grid)
-    count = f", {len(trains[0].x):,} rows" if len(subjects) == 1 else ""
-    style.head(figure, subjects, f"data{count}{note}")
+    style.head(figure, subjects, title + note)
     return figure
+
+
+def _title(subjects: Sequence[Subject]) -> str:
+    lead = subjects[0]
+    if len(subjects) > 1 or lead.train is None:
+        return lead.train_name
+    count = len(lead.train.x)
+    if count < lead.table_rows:
+        return style.count_label(lead.train_name, count, count, lead.table_rows)
+    return f"data, {count:,} rows"
 
 
 def draw(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:

@@ -24,6 +24,9 @@ from mdncli.transforms import TRANSFORMS
 CELLS = 400
 MARKED_EVERY = 4
 LEAST_WEIGHT = 0.1
+FAINT = 0.6
+"""Largest opacity of a component's location: the density must remain visible under it."""
+
 ABOVE_TYPICAL = 3.0
 MOST_TARGETS = 3
 
@@ -65,8 +68,9 @@ def density(*subjects: Subject) -> Figure:
         for ax, column, height in zip(grid[d], columns, heights, strict=True):
             draw(ax, x_edges, y_edges[:, d], height[:, :, d], norm)
             if column.is_model:
-                draw_components(ax, x, column.conditional, d)
-            style.label_axes(ax, lead.inputs[0], target)
+                only = "" if columns[-1].is_model else " (model only)"
+                draw_components(ax, x, column.conditional, d, note=only)
+            style.label_axes(ax, lead.inputs[0], target, lead.dates)
             ax.set_title(column.title if d == 0 else "")
         mapped = ScalarMappable(norm, style.DENSITY)
         label = f"density per unit of {style.clean_text(target, 20)}"
@@ -93,7 +97,9 @@ def draw(
     )
 
 
-def draw_components(ax: Axes, x: np.ndarray, conditional: Conditional, target: int) -> None:
+def draw_components(
+    ax: Axes, x: np.ndarray, conditional: Conditional, target: int, *, note: str = ""
+) -> None:
     """Mark the locations of the main components at some of the x (N,); nothing for no mixture."""
     found = _components(conditional, target)
     if found is None:
@@ -102,10 +108,10 @@ def draw_components(ax: Axes, x: np.ndarray, conditional: Conditional, target: i
     opacity = weights / weights.max(axis=0)
     marked = opacity > LEAST_WEIGHT
     colors = np.tile(to_rgba(style.MARK), (int(marked.sum()), 1))
-    colors[:, 3] = opacity[marked]
+    colors[:, 3] = FAINT * opacity[marked]
     # Ensembles have many components, which must not hide the density under them.
     per_column = marked.sum() / marked.shape[1]
-    size = ax.bbox.width / style.DPI / 5.5 * float(np.clip(18.0 / per_column, 2.0, 6.0))
+    size = ax.bbox.width / style.DPI / 5.5 * float(np.clip(9.0 / per_column, 1.0, 3.0))
     limits = ax.get_xlim(), ax.get_ylim()
     ax.scatter(
         np.broadcast_to(x[::MARKED_EVERY], weights.shape)[marked],
@@ -113,7 +119,7 @@ def draw_components(ax: Axes, x: np.ndarray, conditional: Conditional, target: i
         s=size,
         c=colors,
         linewidths=0,
-        label="component locations, opacity by weight",
+        label=f"component locations, opacity by weight{note}",
     )
     ax.set(xlim=limits[0], ylim=limits[1])
 

@@ -91,7 +91,7 @@ def scatter_panels(
     for row, subject in zip(grid, subjects, strict=True):
         for ax, pair in zip(row, chosen, strict=True):
             name = subject.inputs[pair.input]
-            style.label_axes(ax, name, subject.targets[pair.target])
+            style.label_axes(ax, name, subject.targets[pair.target], subject.dates)
             if labels := subject.categories.get(name):
                 style.categories(ax, labels)
     return figure, grid, chosen, note

@@ -34,13 +34,15 @@ def fan(*subjects: Subject) -> Figure:
     fans = [s.predict(x[:, None]).quantile(levels) for s in subjects if s.predict]
     for d, target in enumerate(targets):
         shown = [train.y[:, d] for train in trains] + [bounds[:, :, d] for bounds in fans]
-        for ax, train, bounds in zip(grid[:, d], trains, fans, strict=True):
+        for ax, subject, train, bounds in zip(grid[:, d], subjects, trains, fans, strict=True):
             some = style.sample_rows(train.x[:, 0], train.y[:, d])
-            label = style.count_label("data", len(some[0]), len(train.x))
+            label = style.count_label(
+                subject.train_name, len(some[0]), len(train.x), subject.table_rows
+            )
             draw(ax, x, bounds[:, :, d])
             style.points(ax, *some, color=style.MUTED, label=label)
             ax.set(xlim=(x[0], x[-1]), ylim=style.span(*shown))
-            style.label_axes(ax, lead.inputs[0], target)
+            style.label_axes(ax, lead.inputs[0], target, lead.dates)
     facets.tidy(grid)
     style.head(figure, subjects, "central intervals of p(y | x)" + note, grid[0, 0])
     return figure

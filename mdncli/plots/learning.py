@@ -24,11 +24,11 @@ HEADROOM = 1.6
 def learning(*subjects: Subject) -> Figure:
     """Learning curve: training thin, validation bold, the best validation marked.
 
-    Members are hairlines around their mean, each with a dot at its own best, whose weights are
-    kept. The NLL of the ensemble is a line of its own, usually below their mean. The exact
-    density's NLL, if known, is a line too; it is computed on the test rows, so that sampling noise
-    may put curves below it. The axis leaves out the initial decrease where that would flatten the
-    rest.
+    Networks of an ensemble are hairlines around their mean, each with a dot at its own best, whose
+    weights are kept. The NLL of the ensemble is a line of its own, usually below their mean. The
+    exact density's NLL, if known, is a line too; it is computed on the test rows, so that sampling
+    noise may put curves below it. The axis leaves out the initial decrease where that would flatten
+    the rest.
 
     Args:
         subjects: with `histories`, and perhaps `validation_nll` and `exact_nll`; several are drawn
@@ -97,7 +97,7 @@ def draw(
         for x, nll in validation:
             _line(ax, x, nll, color=color, linewidth=0.6, alpha=0.4)
         bests = np.array([(x[nll.argmin()], nll.min()) for x, nll in validation])
-        said = None if name else "best of each member"
+        said = None if name else "best of each network"
         ax.scatter(*bests.T, s=14, color=color, alpha=0.7, linewidths=0, zorder=4, label=said)
     x, nll = _mean(validation)
     best = int(nll.argmin())
@@ -120,7 +120,7 @@ def draw(
 
 
 def _of_members(curves: Sequence[object]) -> str:
-    return f", mean of {len(curves)} members" if len(curves) > 1 else ""
+    return f", mean of {len(curves)} networks" if len(curves) > 1 else ""
 
 
 def _line(ax: Axes, x: np.ndarray, nll: np.ndarray, **look: Any) -> None:

@@ -63,4 +63,4 @@ def draw(ax: Axes, actual: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Non
         zorder=4,
     )
     rmse = root_mean((actual - mean) ** 2)
-    style.remark(ax, f"{METRICS['rmse'].label} {rmse:.4g}")
+    style.remark(ax, f"{METRICS['rmse'].label} {style.number(rmse, '.4g')}")

@@ -31,9 +31,8 @@ def probabilities(*subjects: Subject) -> Figure:
         if subject.exact_classes:
             draw(ax, x, subject.exact_classes(x[:, None]), len(shown), exact=True)
         ax.set(xlim=limits, ylim=(0, 1))
-        style.label_axes(
-            ax, lead.inputs[0], f"probability of each {style.clean_text(lead.targets[0], 20)}"
-        )
+        each = f"probability of each {style.clean_text(lead.targets[0], 20)}"
+        style.label_axes(ax, lead.inputs[0], each, lead.dates)
     facets.tidy(grid)
     note = facets.shown_note("classes", len(shown), len(lead.classes))
     style.head(figure, subjects, f"probabilities of classes{note}", grid[0, 0])

@@ -55,7 +55,7 @@ def regions(*subjects: Subject) -> Figure:
         x1, x2 = rows.x[:MOST_ROWS].T
         classes.draw(ax, x1, x2, rows.y[:MOST_ROWS, 0], lead.classes, edge=0.4)
         ax.set(xlim=limits[0], ylim=limits[1], title=panel.title)
-        style.label_axes(ax, lead.inputs[0], lead.inputs[1])
+        style.label_axes(ax, lead.inputs[0], lead.inputs[1], lead.dates)
     least = 1 / len(lead.classes)
     sure = LinearSegmentedColormap.from_list("sure", [_tint(style.SLATE, _PALEST), style.SLATE])
     mapped = ScalarMappable(Normalize(least, 1.0), sure)

@@ -40,7 +40,9 @@ def residuals(*subjects: Subject) -> Figure:
         for ax, (mean, score) in zip(grid[:, d], shown, strict=True):
             draw(ax, mean[:, d], score[:, d])
             ax.set(xlim=limits, ylim=(-FURTHEST - 0.3, FURTHEST + 0.3))
-            style.label_axes(ax, f"predicted mean of {target}", "normal score")
+            said = "error, in standard deviations if calibrated"
+            said = said if grid.size == 1 else "standardised error"
+            style.label_axes(ax, f"predicted mean of {target}", said)
     facets.tidy(grid)
     style.count_bar(figure, grid)
     style.head(figure, subjects, "quantile residuals of test rows" + note, grid[0, 0])

@@ -23,7 +23,9 @@ def samples(*subjects: Subject) -> Figure:
     lead = subjects[0]
     if not lead.inputs:
         names = ["draws"] if len(subjects) == 1 else [subject.name for subject in subjects]
-        clouds = {"data": lead.train} | {n: s.draws for n, s in zip(names, subjects, strict=True)}
+        clouds = {lead.train_name: lead.train} | {
+            n: s.draws for n, s in zip(names, subjects, strict=True)
+        }
         known = {what: rows for what, rows in clouds.items() if rows}
         figure, axes, note = histograms(lead, known, [*known.values()])
         style.head(figure, subjects, "draws" + note, axes[0])
@@ -31,20 +33,20 @@ def samples(*subjects: Subject) -> Figure:
     figure, grid, pairs, note = facets.scatter_panels(subjects)
     for row, subject in zip(grid, subjects, strict=True):
         for ax, pair in zip(row, pairs, strict=True):
-            for what, rows, color in (
-                ("data", subject.train, style.DATA),
-                ("draws", subject.draws, style.MODEL),
+            for what, rows, color, table in (
+                (subject.train_name, subject.train, style.DATA, subject.table_rows),
+                ("draws", subject.draws, style.MODEL, 0),
             ):
                 if rows:
                     x = facets.column(subject, rows.x, pair.input)
-                    draw(ax, x, rows.y[:, pair.target], what, color=color)
+                    draw(ax, x, rows.y[:, pair.target], what, color=color, table=table)
     shown = [[rows for rows in (s.train, s.draws) if rows] for s in subjects]
     facets.frame(subjects, grid, pairs, shown)
     style.head(figure, subjects, "draws from p(y | x)" + note, grid[0, 0])
     return figure
 
 
-def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> None:
+def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str, table: int = 0) -> None:
     """Draw points (x, y), both (N,), or a subsample if they are many.
 
     Args:
@@ -53,6 +55,8 @@ def draw(ax: Axes, x: np.ndarray, y: np.ndarray, what: str, *, color: str) -> No
         y: of the points, likewise.
         what: legend label, to which the number of points is added.
         color: of the points.
+        table: number of rows of the table that they are a part of, if they are.
     """
     shown = style.sample_rows(x, y)
-    style.points(ax, *shown, color=color, label=style.count_label(what, len(shown[0]), len(x)))
+    label = style.count_label(what, len(shown[0]), len(x), table)
+    style.points(ax, *shown, color=color, label=label)

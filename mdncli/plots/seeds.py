@@ -44,6 +44,10 @@ def seeds(swept: SweepTrials) -> Figure:
         steps, mean, spread = _average_curves(found)
         ax.fill_between(steps, mean - spread, mean + spread, color=color, alpha=0.12, linewidth=0)
         ax.plot(steps, mean, color=color, linewidth=2.0, label=_legend_label(swept, number))
+    seeded = any(len(point.trials) > 1 for point in points)
+    if seeded:
+        band = "band: ± 1 standard deviation of the seeds"
+        ax.fill_between([], [], color=style.INK, alpha=0.12, linewidth=0, label=band)
     if settled:
         values = np.concatenate(settled)
         low, high = float(values.min()), float(np.quantile(values, 0.98))
@@ -54,9 +58,9 @@ def seeds(swept: SweepTrials) -> Figure:
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(style.ticks(8, integer=True, min_n_ticks=1))
     style.label_axes(ax, "step", "validation NLL (nats per row)")
-    shown = f"the best {len(points)} of {len(swept.points)} points"
-    seeded = ", a line for each seed" * any(len(point.trials) > 1 for point in points)
-    style.head(figure, (), f"learning curves of {shown}{seeded}", ax, label_share=0.95)
+    shown = f"the best {len(points)} of {len(swept.points)} settings"
+    lines = ", a line for each seed" * seeded
+    style.head(figure, (), f"learning curves of {shown}{lines}", ax)
     return figure
 
 
@@ -66,7 +70,7 @@ def _legend_label(swept: SweepTrials, number: int) -> str:
     of_point = swept.overrides[point.trials[0]]
     keys = [key for key in swept.keys if key in of_point]
     parts = [f"{key.rpartition('.')[2]} {label_of(of_point[key])}" for key in keys]
-    error = f" ± {point.error:.3f}" if point.error else ""
+    error = f" ± {point.error:.3f} (standard error)" if point.error else ""
     return f"{', '.join(parts)}: {style.number(point.mean, '.3f')}{error}"
 
 

@@ -34,7 +34,8 @@ def slices(*subjects: Subject) -> Figure:
     most = SLICES if len(targets) == 1 else SLICES_OF_SEVERAL
     categories = lead.categories.get(lead.inputs[0])
     if categories is None:
-        x, said = _round_values([s.train.x for s in subjects if s.train], most)
+        choose = _dates if lead.inputs[0] in lead.dates else _round_values
+        x, said = choose([s.train.x for s in subjects if s.train], most)
     else:
         x, said = np.arange(min(most, len(categories)), dtype=np.float64), [*categories[:most]]
     models = [(s.name, s.predict(x[:, None])) for s in subjects if s.predict]
@@ -97,6 +98,17 @@ def _round_values(x: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, list
     rounded = np.round(spaced / step) * step
     digits = int(np.ceil(np.log10(np.abs(rounded).max() / step))) + 1
     return rounded, [style.number(value, f".{digits}g") for value in rounded]
+
+
+def _dates(x: Sequence[np.ndarray], count: int) -> tuple[np.ndarray, list[str]]:
+    """Evenly spaced dates within the range of the rows, whole days where these differ."""
+    low, high = style.span(*x, pad=0.0)
+    spaced = low + (high - low) * (np.arange(count) + 0.5) / count
+    seconds = spaced.astype("datetime64[s]")
+    days = seconds.astype("datetime64[D]")
+    rounded = days if len(np.unique(days)) == count else seconds
+    texts = [str(each).replace("T", " ") for each in rounded]
+    return rounded.astype("datetime64[s]").astype(np.float64), texts
 
 
 def _edges(conditionals: Sequence[Conditional]) -> list[np.ndarray]:

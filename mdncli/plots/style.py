@@ -10,21 +10,30 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PathCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, num2date
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    EngFormatter,
+    FuncFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    ScalarFormatter,
+)
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -71,11 +80,21 @@ COUNTS = LinearSegmentedColormap.from_list("mdncli-counts", DENSITY(np.linspace(
 CHARACTERS_PER_INCH = 12
 """Characters per inch at the size of labels."""
 
+LARGE, SHORT, HUGE = 1e4, 1e7, 1e15
+"""Numbers have separators of thousands from the first, units (M for millions) from the second, and
+exponents from the third."""
+
 _LEGIBLE = 12
 """Least characters of a category's name at a horizontal label."""
 
 _UPRIGHT = 0.19
 """Distance of vertical labels, in inches."""
+
+_DAY = 86_400
+"""Seconds per day."""
+
+_DATES = (-719_162.0, 2_932_896.0)
+"""First and last day of the years 1 to 9999, from 1970."""
 
 _TITLE_HEIGHT = 0.36
 _LEGEND_LINE = 0.21
@@ -157,6 +176,8 @@ def panels(rows: int, columns: int, *, aspect: float = 0.68) -> tuple[Figure, np
     for ax in grid.flat:
         ax.xaxis.set_major_locator(ticks(2.0 * width))
         ax.yaxis.set_major_locator(ticks(3.0 * width * aspect))
+        ax.xaxis.set_major_formatter(_PlainFormatter())
+        ax.yaxis.set_major_formatter(_PlainFormatter())
     return figure, grid
 
 
@@ -175,8 +196,6 @@ def head(
     subjects: Sequence[Subject],
     what: str,
     legend_of: Axes | None = None,
-    *,
-    label_share: float = 0.5,
 ) -> None:
     """Put a title, and a legend of one panel's labelled artists, above all panels.
 
@@ -187,13 +206,14 @@ def head(
         subjects: a single one is named in the title.
         what: title of the figure.
         legend_of: the panel with the labelled artists; None for no legend.
-        label_share: the longest entry of the legend, as a share of the figure's width.
     """
     width, height = figure.get_size_inches()
     handles, labels = legend_of.get_legend_handles_labels() if legend_of else ([], [])
-    labels = [_fit_width(label, label_share * width) for label in labels]
-    longest = max(map(len, labels), default=1) / CHARACTERS_PER_INCH + 0.5
-    columns = max(1, min(len(labels), int(width / longest)))
+    labels = [_fit_width(label, width - 0.7) for label in labels]
+    columns = _columns([len(label) / CHARACTERS_PER_INCH + 0.55 for label in labels], width)
+    # Matplotlib fills columns from top to bottom; entries are read line by line.
+    order = [at for column in range(columns) for at in range(column, len(labels), columns)]
+    handles, labels = [handles[at] for at in order], [labels[at] for at in order]
     top = _TITLE_HEIGHT + _LEGEND_LINE * math.ceil(len(labels) / columns)
     figure.set_size_inches(width, height + top)
     figure.align_ylabels()
@@ -229,6 +249,17 @@ def head(
                 handle.set(alpha=1.0, sizes=[12.0])
 
 
+def _columns(widths: Sequence[float], width: float) -> int:
+    """Most columns of a legend in which its entries fit, line by line.
+
+    >>> _columns([1.0, 1.0, 3.0, 1.0, 1.0], 6.0)
+    4
+    """
+    every = range(len(widths), 1, -1)
+    fitting = (n for n in every if sum(max(widths[k::n]) for k in range(n)) <= width)
+    return next(fitting, 1)
+
+
 def colorbar(
     figure: Figure, mapped: ScalarMappable, grid: np.ndarray, label: str, **kwargs: Any
 ) -> None:
@@ -241,8 +272,18 @@ def colorbar(
     bar.minorticks_off()
 
 
-def label_axes(ax: Axes, x: str, y: str) -> None:
-    """Label the axes; long column names are shortened to the length of the axis."""
+def label_axes(ax: Axes, x: str, y: str, dates: Collection[str] = ()) -> None:
+    """Label the axes; long column names are shortened to the length of the axis.
+
+    Args:
+        ax: the axes.
+        x: label of the horizontal axis.
+        y: label of the vertical axis.
+        dates: columns of dates, whose axes show seconds since 1970 as dates.
+    """
+    for axis, name in ((ax.xaxis, x), (ax.yaxis, y)):
+        if name in dates:
+            show_dates(axis)
     ax.set_xlabel(_fit_width(x, 1.1 * ax.bbox.width / DPI))
     ax.set_ylabel(_fit_width(y, 1.1 * ax.bbox.height / DPI))
 
@@ -280,6 +321,62 @@ def remark(ax: Axes, text: str) -> None:
 def ticks(count: float, **kwargs: Any) -> MaxNLocator:
     """Locator of about `count` ticks at round values, 3 to 8."""
     return MaxNLocator(int(np.clip(count, 3, 8)), steps=[1, 2, 5, 10], **kwargs)
+
+
+class _PlainFormatter(ScalarFormatter):
+    """Large numbers as `500,000`, or `0.5 M` where they are larger or longer than their space."""
+
+    _has_offset = True
+
+    def get_offset(self) -> str:
+        return super().get_offset() if self._has_offset else ""
+
+    def format_ticks(self, values: Any) -> list[str]:
+        plain = super().format_ticks(values)
+        axis: Any = self.axis
+        low, high = axis.get_view_interval()
+        most = max(abs(low), abs(high))
+        step = float(np.diff(values).min(initial=most))
+        # Values that differ in their last digits only keep the offset of matplotlib.
+        self._has_offset = not (LARGE <= most < HUGE and step >= 1e-5 * most)
+        if self._has_offset:
+            return plain
+        digits = max(0, -math.floor(math.log10(step) + 1e-9))
+        texts = [f"{value:,.{digits}f}" for value in values]
+        # Labels of y are one above the other, those of x side by side.
+        inches = axis.axes.bbox.width / DPI * step / max(high - low, step)
+        longest = max(map(len, texts), default=0) + 1
+        room = axis.axis_name == "y" or longest < 1.1 * CHARACTERS_PER_INCH * inches
+        if most >= SHORT or not room:
+            return [_shorten(value) for value in values]
+        return [text.replace("-", "\N{MINUS SIGN}") for text in texts]
+
+
+def _shorten(value: float) -> str:
+    return EngFormatter(sep=" ", usetex=False)(value)
+
+
+def show_dates(axis: Axis) -> None:
+    """Show the values of an axis, seconds since 1970, as dates."""
+    locator = _SecondsLocator(minticks=2, maxticks=4)
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(_SecondsFormatter(locator))
+
+
+class _SecondsLocator(AutoDateLocator):
+    """Locator of matplotlib, which counts days, for seconds."""
+
+    def __call__(self) -> np.ndarray:
+        ends = np.array(self.axis.get_view_interval())  # pyright: ignore
+        first, last = num2date(np.clip(ends / _DAY, *_DATES))
+        return np.asarray(self.tick_values(first, last)) * _DAY
+
+
+class _SecondsFormatter(ConciseDateFormatter):
+    """Formatter of matplotlib, which counts days, for seconds."""
+
+    def format_ticks(self, values: list[float]) -> list[str]:
+        return super().format_ticks([value / _DAY for value in values])
 
 
 def make_logarithmic(ax: Axes, which: Literal["x", "y"] = "y") -> None:
@@ -374,20 +471,35 @@ def sample_rows(*columns: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def number(value: float, form: str = ".6g") -> str:
-    """Format a number for a title or a legend, with a true minus sign.
+    """Format a number for a title or a legend, with a true minus sign; large ones without exponent.
 
-    >>> number(-7.5), number(-1.2345, ".2f")
-    ('−7.5', '−1.23')
+    >>> number(-7.5), number(-1.2345, ".2f"), number(150_712.3, ".4g"), number(12e6)
+    ('−7.5', '−1.23', '150,700', '12 M')
     """
-    return format(value, form).replace("-", "\N{MINUS SIGN}")
+    text = format(value, form)
+    if LARGE <= abs(value) < HUGE and form.endswith("g"):
+        rounded = float(text)
+        text = f"{rounded:,.10g}" if abs(value) < SHORT else _shorten(rounded)
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
-def count_label(what: str, shown: int, total: int) -> str:
+def count_label(what: str, shown: int, total: int, table: int = 0) -> str:
     """Legend label of points, with the number of those drawn.
+
+    Args:
+        what: noun for the points.
+        shown: number of those drawn.
+        total: number of all of them.
+        table: number of rows of the table that they are a part of, if they are.
 
     >>> count_label("data", 3000, 3000), count_label("draws", 5000, 1_000_000)
     ('data (3,000)', 'draws (5,000 of 1,000,000)')
+    >>> count_label("training rows", 5000, 7000, 9000)
+    'training rows (7,000 of 9,000, 5,000 drawn)'
     """
+    if total < table:
+        drawn = f", {shown:,} drawn" if shown < total else ""
+        return f"{what} ({total:,} of {table:,}{drawn})"
     return f"{what} ({shown:,} of {total:,})" if shown < total else f"{what} ({total:,})"
 
 

@@ -47,6 +47,8 @@ class Subject:
             `nll_train` and `nll_validation` (a number, or None where it was not finite). A record
             may stand for several members: lists under `members`, by `member` and both NLLs.
         categories: labels of the indices in `x`, for each categorical input.
+        table_rows: number of rows of the whole table, of which `train` are some; 0 if unknown.
+        dates: inputs that are dates; `x` holds seconds since 1970.
         exact_nll: the NLL of the exact density, a line in the learning curve.
         classes: names of the classes, where the target is one: y holds their codes. Predictions of
             classes have fields of their own.
@@ -76,6 +78,14 @@ class Subject:
     classify_test: Callable[[], Categorical] | None = None
     exact_classes: Callable[[np.ndarray], Categorical] | None = None
     categories: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    dates: frozenset[str] = frozenset()
+    table_rows: int = 0
+
+    @property
+    def train_name(self) -> str:
+        """Noun for `train` in titles and legends."""
+        some = self.train is not None and len(self.train.x) < self.table_rows
+        return "training rows" if some else "data"
 
     def knows(self, field: str) -> bool:
         """True if `field` has anything to draw.

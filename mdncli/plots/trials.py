@@ -66,7 +66,8 @@ def _panel(ax: Axes, key: str, swept: SweepTrials) -> None:
             color=style.MODEL,
             markersize=4,
             capsize=3,
-            label="best of each value" + (", mean ± standard error" if several else ""),
+            label="best of each value"
+            + (", mean of the seeds ± standard error" if several else ""),
         )
     scale.mark(ax)
     style.label_axes(ax, key, "validation NLL")

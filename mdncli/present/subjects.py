@@ -30,6 +30,8 @@ def of_dataset(dataset: Dataset, *, split: bool = True) -> Subject:
         targets=dataset.targets,
         train=rows(dataset, dataset.split.train if split else everything),
         categories=_categories(dataset),
+        dates=_dates(dataset),
+        table_rows=dataset.table.rows,
         classes=dataset.classes,
     )
 
@@ -97,6 +99,8 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],
         categories=_categories(dataset),
+        dates=_dates(dataset),
+        table_rows=dataset.table.rows,
         **of_its_kind,
     )
 
@@ -124,6 +128,11 @@ def _categories(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     }
     truths = {n: ("false", "true") for n, column in columns.items() if column.kind == "boolean"}
     return texts | truths
+
+
+def _dates(dataset: Dataset) -> frozenset[str]:
+    spellings = dataset.table.spellings
+    return frozenset(n for n in dataset.inputs if n in spellings and spellings[n].kind == "date")
 
 
 def _test_draws(dataset: Dataset, predictor: Predictor) -> PlotRows | None:

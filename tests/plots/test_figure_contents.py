@@ -78,12 +78,59 @@ def test_a_value_absurdly_far_away_is_left_out_and_said(single: Make) -> None:
     assert "1 outside" in written(figure)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "shown"),
+    [("2018-01-01", "2023-12-31", "2020"), ("0001-01-01", "9999-12-31", "4001")],
+)
+def test_dates_among_the_inputs_are_dates_on_the_axis(first: str, last: str, shown: str) -> None:
+    x = np.linspace(*(np.datetime64(end, "s").astype(float) for end in (first, last)), 50)[:, None]
+
+    def flat(x: np.ndarray) -> Mixture:
+        return Mixture(np.zeros((1, len(x))), np.zeros((1, 1, len(x))), np.ones((1, 1, len(x))))
+
+    rows = PlotRows(x, 0 * x)
+    subject = Subject("sales", ["sold"], ["y"], train=rows, predict=flat, dates=frozenset({"sold"}))
+    for name in ("data", "density", "fan"):
+        figure = FIGURES[name].load()(subject)
+        figure.draw_without_rendering()
+        assert shown in [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    title = slices.slices(subject).axes[0].get_title(loc="left")
+    low = np.datetime64(first) + (np.datetime64(last) - np.datetime64(first)) // 12
+    assert title == f"sold = {low}"
+
+
+@pytest.mark.parametrize(
+    ("most", "across", "x", "y"),
+    [
+        (9e3, 1, "8000", "8000"),
+        (6e5, 1, "400,000", "400,000"),
+        (2.4e6, 4, "2 M", "2,000,000"),
+        (2e7, 1, "15 M", "15 M"),
+        (4e15, 1, "4", "4"),
+    ],
+)
+def test_large_numbers_are_readable_at_the_axes(most: float, across: int, x: str, y: str) -> None:
+    figure, grid = style.panels(across, across)
+    ax = grid[0, 0]
+    ax.plot([0, most], [0, most])
+    figure.draw_without_rendering()
+    assert x in [label.get_text().removesuffix(".0") for label in ax.get_xticklabels()]
+    assert y in [label.get_text().removesuffix(".0") for label in ax.get_yticklabels()]
+
+
 def test_samples_lie_over_data_and_both_are_counted(single: Make) -> None:
     figure = samples.samples(single())
     assert "data (300)" in written(figure)
     assert "draws (200)" in written(figure)
     under, over = figure.axes[0].lines
     assert (under.get_color(), over.get_color()) == (style.DATA, style.MODEL)
+
+
+def test_training_rows_are_told_from_the_whole_table(single: Make) -> None:
+    part = replace(single(), table_rows=400)
+    for name in ("data", "samples", "fan"):
+        assert "training rows (300 of 400)" in written(FIGURES[name].load()(part))
+    assert "data, 300 rows" in written(data(replace(part, table_rows=300)))
 
 
 def test_a_part_of_many_draws_is_shown_and_said() -> None:
@@ -140,7 +187,7 @@ def test_light_components_are_not_marked() -> None:
     offsets = np.asarray(marks.get_offsets())
     assert set(offsets[:, 1]) == {0.0, 1.0}
     alpha = np.asarray(marks.get_facecolor())[:, 3]
-    np.testing.assert_allclose(np.unique(alpha), [0.4, 1.0])
+    np.testing.assert_allclose(np.unique(alpha), density.FAINT * np.array([0.4, 1.0]))
 
 
 def test_components_of_a_transformed_mixture_are_marked_in_its_own_units() -> None:
@@ -265,8 +312,8 @@ def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
     subject = Subject("run", ["x"], ["y"], histories=[history], validation_nll=0.25)
     figure = learning.learning(subject)
     text = written(figure)
-    assert "validation, mean of 2 members" in text
-    assert "training, mean of 2 members" in text
+    assert "validation, mean of 2 networks" in text
+    assert "training, mean of 2 networks" in text
     assert "validation, ensemble 0.250" in text
     ax = figure.axes[0]
     assert ax.lines[-1].get_ydata() == [0.25, 0.25]
@@ -274,7 +321,7 @@ def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
     assert ax.get_ylim()[0] < 0.25
     alone = learned(record(1, 2, 3), record(2, 1, 2))
     assert "ensemble" not in written(alone)
-    assert "members" not in written(alone)
+    assert "networks" not in written(alone)
 
 
 def test_a_long_first_plunge_leaves_most_of_the_axis_to_the_rest() -> None:
@@ -464,12 +511,27 @@ def test_components_are_those_of_the_mixture(single: Make) -> None:
     weight, location, scale = FIGURES["components"].load()(subject).axes
     x = weight.lines[0].get_xdata()
     mixture = subject.predict(np.asarray(x)[:, None])
-    drawn = np.array([line.get_ydata() for line in weight.lines])
+    drawn = np.array([line.get_ydata() for line in weight.lines if np.size(line.get_xdata())])
     np.testing.assert_allclose(drawn.sum(axis=0), 1.0)
     np.testing.assert_allclose(np.sort(drawn, axis=0), np.sort(mixture.weights, axis=0))
     for ax, values in ((location, mixture.location), (scale, mixture.scale)):
         starts = sorted(lines.get_segments()[0][0, 1] for lines in ax.collections)
         np.testing.assert_allclose(starts, np.sort(values[:, 0, 0]))
+
+
+def test_ten_components_have_looks_of_their_own_and_names() -> None:
+    def ten(x: np.ndarray) -> Mixture:
+        location = np.arange(10.0)[:, None, None] + np.zeros((10, 1, len(x)))
+        return Mixture(np.zeros((10, len(x))), location, np.ones_like(location))
+
+    x = np.linspace(0, 1, 50)[:, None]
+    subject = Subject("run", ["x"], ["y"], train=PlotRows(x, x), predict_member=ten, members=5)
+    figure = FIGURES["components"].load()(subject)
+    assert "components of the first of 5 networks" in written(figure)
+    assert "component 10" in written(figure)
+    lines = [line for line in figure.axes[0].lines if np.size(line.get_xdata())]
+    looks = {(line.get_color(), bool(np.isnan(line.get_ydata()).any())) for line in lines}
+    assert len(looks) == len(lines) == 10
 
 
 def test_components_lie_beside_exact_ones_of_their_family(single: Make) -> None:
