@@ -144,7 +144,7 @@ def _frame(grid: np.ndarray, lead: Subject, targets: Sequence[str], x: np.ndarra
         for d, target in enumerate(targets):
             of = "" if len(targets) == 1 else f" of {style.clean_text(target, 16)}"
             style.label_axes(column[1 + 2 * d], lead.inputs[0], f"location{of}", lead.dates)
-            logarithmic = f"scale{of} (log axis)" if len(grid.T) < 3 else f"scale{of} (log)"
+            logarithmic = f"scale{of} (log axis)" if len(grid.T) < 2 else f"scale{of} (log)"
             style.label_axes(column[2 + 2 * d], lead.inputs[0], logarithmic, lead.dates)
             style.make_logarithmic(column[2 + 2 * d])
 
