@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import resource
 import subprocess
@@ -18,6 +17,7 @@ from mdncli import machine, store
 from mdncli.data import binary, column, encoding, spool, table, watching
 from mdncli.errors import InterruptedRunError
 from mdncli.experiment import dataset, job, training
+from tests.faults import processes
 
 ROWS = 3000
 OPTIONS = ("--target", "y", "model.ensemble=2", "model.hidden=8,8", "model.mixtures=3")
@@ -177,7 +177,7 @@ def test_a_disk_without_room_is_one_line(tmp_path, suffix):
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
+        env={**processes.unmeasured(), "TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000)),

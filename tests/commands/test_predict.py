@@ -31,6 +31,7 @@ from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder, read_tensors
+from tests.faults import processes
 
 Mdn = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -447,7 +448,11 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(flats: Path, tmp_path: Path)
             f" + ['--at', 'new.csv', '-o', '{out}']))"
         )
         done = subprocess.run(
-            [sys.executable, "-c", limited], cwd=tmp_path, capture_output=True, text=True
+            [sys.executable, "-c", limited],
+            cwd=tmp_path,
+            env=processes.unmeasured(),
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 1, done.stderr
         assert done.stderr.startswith(f"error: {out}: cannot be written: file too large")

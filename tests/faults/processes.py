@@ -104,6 +104,11 @@ class Running:
         return (self.streams / name).read_text(errors="replace")
 
 
+def unmeasured() -> dict[str, str]:
+    """Environment of a process without measurement of coverage, whose file has no room either."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+
+
 def start(
     *arguments: str | Path,
     cwd: Path,
