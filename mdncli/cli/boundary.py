@@ -52,7 +52,7 @@ def run(arguments: Sequence[str], *, last: bool = False) -> int:
             _report([message])
             return 1
         context = getattr(error, "ctx", None)
-        command = context.command_path if context else "mdn"
+        command = context.command_path if context else _command_path(arguments)
         text = " ".join(message.split()).rstrip(".")
         _report([f"{command}: {text}; see {command} --help"])
         return 2
@@ -94,6 +94,21 @@ def _invoke(arguments: list[str]) -> int:
     except typer.Exit as done:
         return done.exit_code
     return 0
+
+
+def _command_path(arguments: Sequence[str]) -> str:
+    """Names of the command that the arguments call.
+
+    >>> _command_path(["runs", "best", "--sweep"])
+    'mdn runs best'
+    """
+    path, command = ["mdn"], _command()
+    for word in arguments:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 @cache

@@ -206,7 +206,13 @@ def _number_lines(result: dict[str, Any], targets: list[str], rows: str) -> list
         scores = [(*line, own[1]) for line, own in zip(scores, before, strict=True)]
         widths, before = [*widths, "coverage before"], _intervals(plain, targets)
         intervals = [(*line, own[1]) for line, own in zip(intervals, before, strict=True)]
-        held = ("conformal", "by intervals", "std. error", "by regions", "std. error")
+        held = (
+            "predict --conformal",
+            "--interval covers",
+            "std. error",
+            "--hdr covers",
+            "std. error",
+        )
         sets = [TextTable("", held, [*_conformal(result["conformal"], targets)])]
     title = f"{Path(result['run']).name} on {result['rows']:,} {rows}"
     return [TextTable(title, columns, scores, caption), TextTable("", widths, intervals), *sets]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
+from mdncli.calibration import Calibration
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
 from mdncli.data.table import Columns, SeparatedRows, Table
@@ -74,6 +75,8 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     if predictor.classes:
         _refuse_of_numbers(request)
     claims = _levels_by_target(run, predictor, asked)
+    if predictor.calibration is not None:
+        listener(Note(_calibrated(predictor.calibration, asked)))
     tally, unfamiliar = InvalidRows(), Unfamiliar(request.strict)
     given = _read_pieces(run, predictor, request, listener)
     pieces = _map_in_order(
@@ -111,6 +114,15 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     if request.output != "-":
         document["files"] = [str(target)]
     return Answer(lines=document["files"], document=document)
+
+
+def _calibrated(calibration: Calibration, asked: Summaries) -> str:
+    """Note on what a calibration changes in the predictions."""
+    note = "the run is calibrated: its temperatures apply to all predictions"
+    if asked.conformal:
+        rows = calibration.central.shape[1]
+        note += f"; {rows:,} validation rows set the levels of intervals and regions (--conformal)"
+    return note
 
 
 @dataclass(frozen=True)

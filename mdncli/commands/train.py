@@ -224,10 +224,10 @@ def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, in
         for result in results
     ]
     rows: list[tuple[str, ...]] = [
-        (Path(result["run"]).name, *map(number, each[:-1]), number(each[-1], 1))
+        (Path(result["run"]).name, *map(number, each[:-1]), f"{number(each[-1], 1)} s")
         for result, each in zip(results, figures, strict=True)
     ]
-    columns = ("run", *PARTS, *compared, "s")
+    columns = ("run", *PARTS, *compared, "time")
     if seeded:
         rows = [
             (run, str(seed), *cells) for (run, *cells), (_, seed) in zip(rows, seeded, strict=True)
@@ -240,7 +240,7 @@ def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, in
         captions.append(f"compare NLLs of {', '.join(coarse)} only at one model.scale.floor")
     if seeded:
         captions.append("sd: standard deviation over the seeds")
-    captions += filter(None, ["s: seconds", _best_steps(results)])
+    captions += filter(None, [_best_steps(results)])
     title = "How good is it? NLL in nats per row, lower is better"
     return TextTable(title, columns, rows, "; ".join(captions), one_line=True)
 
@@ -252,8 +252,8 @@ def _spreads(
 
     >>> for row in _spreads([[1.0, None, 5.0], [3.0, None, 6.0]], ["sine", "sine"]):
     ...     print(row)
-    ('mean', '', '2.0000', '–', '5.5')
-    ('± sd', '', '1.4142', '–', '0.7')
+    ('mean', '', '2.0000', '–', '5.5 s')
+    ('± sd', '', '1.4142', '–', '0.7 s')
     """
     for name in dict.fromkeys(names):
         own = [each for each, of in zip(figures, names, strict=True) if of == name]
@@ -263,7 +263,7 @@ def _spreads(
         columns = [*zip(*own, strict=True)]
         for label, measure in (("mean", statistics.fmean), ("± sd", statistics.stdev)):
             *nlls, seconds = (None if None in values else measure(values) for values in columns)
-            yield f"{label}{of}", "", *map(number, nlls), number(seconds, 1)
+            yield f"{label}{of}", "", *map(number, nlls), f"{number(seconds, 1)} s"
 
 
 def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
@@ -289,7 +289,7 @@ def _best_steps(results: Sequence[Mapping[str, Any]]) -> str:
     """Epochs or steps at which the networks were best on the validation rows.
 
     >>> _best_steps([{"epochs": 90, "steps": 900, "best": {"epoch": [31, 40], "step": [310, 400]}}])
-    'best at epochs 31 to 40 of 90'
+    'best at epochs 31 to 40 of 90 (900 steps)'
     """
     known = [result for result in results if result.get("best")]
     if not known:
@@ -299,7 +299,8 @@ def _best_steps(results: Sequence[Mapping[str, Any]]) -> str:
     last = max(result[f"{unit}s"] for result in known)
     first, latest = min(best), max(best)
     when = f"{unit} {first:,}" if first == latest else f"{unit}s {first:,} to {latest:,}"
-    return f"best at {when} of {last:,}"
+    steps = max(result["steps"] for result in known)
+    return f"best at {when} of {last:,}" + (f" ({steps:,} steps)" if unit == "epoch" else "")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mdncli.config import FileData
 from mdncli.data.encoding import Encoding
 from mdncli.data.naming import quote
 from mdncli.data.table import Table
@@ -46,7 +45,9 @@ def missing_of(run: RunFolder) -> str:
     """Treatment of missing values of a run, as `FileData.treatment`."""
     if not run.config.is_file():
         return "error"
-    from mdncli.experiment import config_of  # heavy, and seldom needed
+    # Heavy, and seldom needed.
+    from mdncli.config import FileData
+    from mdncli.experiment import config_of
 
     data = config_of(run).data
     return data.treatment if isinstance(data, FileData) else "error"

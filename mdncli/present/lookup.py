@@ -42,9 +42,10 @@ def find(
     if reference.startswith("@") or found.named > 1 or found.passed_over:
         note = f"{reference} is {found.run.path}"
         if found.named > 1:
-            note += f", the newest of {found.named} runs of that name"
+            place = "one" if found.passed_over else "the newest"
+            note += f", {place} of {found.named} runs of that name"
         if found.passed_over:
-            note += f" (passed over {_excused(runs_dir, found.passed_over)})"
+            note += f" (passed over newer ones: {_excused(runs_dir, found.passed_over)})"
         listener(Note(note))
     return found.run
 

@@ -12,9 +12,9 @@ from mdncli.present.table import TextTable
 from mdncli.store.values import mapping_of, number_of, sequence_of
 from mdncli.wording import counted
 
-NLL, EXCESS = (METRICS[name].heading for name in ("nll", "excess_nll"))
+COLUMNS = ("run", "status", "validation", "test", METRICS["excess_nll"].heading, "time", "age")
 
-COLUMNS = ("run", "status", f"{NLL} val", f"{NLL} test", EXCESS, "seconds", "age")
+SCORES = "validation, test: NLL in nats per row, lower is better"
 
 SWEEP = "sweep: NLL of its best run"
 FOLDS = "folds: a cross-validation, mean NLL over its folds"
@@ -30,14 +30,18 @@ def runs_table(records: Sequence[Record]) -> TextTable:
             *(number(value, 3) for value in _nlls(record)),
             number(record.figure("excess_nll"), 3),
             # A sweep and a cross-validation have one duration, a run several.
-            number(record.seconds or record.figure("seconds"), 1),
+            _time(record.seconds or record.figure("seconds")),
             record.age(now),
         )
         for record in records
     ]
     kinds = {kind for record in records if (kind := _kind(record)) is not None}
     said = [text for key, text in (("sweep", SWEEP), ("folds", FOLDS)) if key in kinds]
-    return TextTable("", COLUMNS, rows, "; ".join(said), one_line=True)
+    return TextTable("", COLUMNS, rows, "; ".join([SCORES, *said]), one_line=True)
+
+
+def _time(seconds: float | None) -> str:
+    return number(seconds, 1) + ("" if seconds is None else " s")
 
 
 def _kind(record: Record) -> str | None:

@@ -22,7 +22,7 @@ from mdncli.store.lifecycle import (
     discard,
     point_latest,
 )
-from mdncli.store.tensors import read_tensors, write_tensors
+from mdncli.store.tensors import read_description, read_tensors, write_tensors
 
 __all__ = [
     "FORMAT",
@@ -40,6 +40,7 @@ __all__ = [
     "parse_json",
     "plain_file",
     "point_latest",
+    "read_description",
     "read_tensors",
     "remedy",
     "replace_non_finite",

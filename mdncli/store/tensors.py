@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,6 +42,23 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], about: Mapping[s
     data = save(ordered, {"mdncli": json.dumps(replace_non_finite(document))})
     head, _, tail = data.partition(_UNSIGNED.encode())
     write_bytes(path, head + hashlib.sha256(data).hexdigest().encode() + tail)
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read the JSON document of a file of `write_tensors` only, without checking the digest.
+
+    Empty where the file is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            if size > os.path.getsize(path):
+                return {}
+            head = parse_json(file.read(size))
+        about = parse_json(head["__metadata__"]["mdncli"].encode())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return about if isinstance(about, dict) else {}
 
 
 def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

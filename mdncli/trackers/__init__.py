@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from mdncli.errors import UsageError
-from mdncli.events import Listener, fan_out
+
+if TYPE_CHECKING:
+    from mdncli.events import Listener
 
 
 @dataclass(frozen=True)
@@ -69,4 +72,6 @@ def with_trackers(listener: Listener, names: Sequence[str]) -> Listener:
     require(names)
     if not names:
         return listener
+    from mdncli.events import fan_out
+
     return fan_out(listener, {f"--track {name}": TRACKERS[name].load()() for name in names})

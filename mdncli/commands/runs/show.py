@@ -18,7 +18,7 @@ from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import anything, find
 from mdncli.present.records import Record, read
 from mdncli.present.table import TextTable
-from mdncli.store import RunFolder, replace_non_finite
+from mdncli.store import RunFolder, read_description, replace_non_finite
 from mdncli.store.values import mapping_of, number_of, sequence_of, text_of
 from mdncli.sweep.folder import SweepFolder, is_sweep
 from mdncli.wording import plural
@@ -210,6 +210,18 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
     if (background := record.figure("background")) is not None:
         share = f"{number(100 * background, 2)}% of every prediction"
         yield "background", f"{share} is one wide component that ignores the inputs"
+    calibrated = mapping_of(read_description(run.model).get("calibration"))
+    if (rows := number_of(calibrated.get("rows"))) is not None:
+        weights, scales = (
+            number_of(calibrated.get(k)) for k in ("temperature", "scale_temperature")
+        )
+        yield (
+            "calibrated",
+            (
+                f"temperatures {number(weights)} (weights) and {number(scales)} (scales), chosen "
+                f"by {rows:,.0f} validation rows; mdn calibrate --undo removes them"
+            ),
+        )
     yield from health.remarks(record.result or {})
 
 

@@ -50,12 +50,10 @@ def test_the_newest_run_is_last_in_every_form(here: Here, make_run: MakeRun) -> 
     assert table[0].split() == [
         "run",
         "status",
-        "NLL",
-        "val",
-        "NLL",
+        "validation",
         "test",
         "excess",
-        "seconds",
+        "time",
         "age",
     ]
     assert [line.split()[0] for line in table[1:]] == [Path(r["run"]).name for r in document]
@@ -92,13 +90,15 @@ def test_a_folder_that_is_more_than_one_run_says_so(here: Here, make_run: MakeRu
     lines = ok(here("runs", "list")).splitlines()
     shown = [" ".join(line.split()[1:-1]) for line in lines[1:6]]
     assert shown == [
-        "sweep of 12 0.410 – – 3.0",
-        "3 folds – 0.500 – 4.0",
+        "sweep of 12 0.410 – – 3.0 s",
+        "3 folds – 0.500 – 4.0 s",
         "figures of 2 – – – –",
         "data – – – –",
         "sweep, interrupted – – – –",
     ]
-    assert lines[6].startswith("sweep: NLL of its best run; folds: ")
+    caption = " ".join(lines[6:])
+    assert caption.startswith("validation, test: NLL in nats per row, lower is better; sweep: NLL")
+    assert "; folds: a cross-validation, mean NLL over its folds" in caption
 
 
 def test_filters_choose_runs(here: Here, make_run: MakeRun, tmp_path: Path) -> None:
