@@ -11,6 +11,7 @@ import numpy as np
 
 from mdncli.calibration import Calibration
 from mdncli.data.encoding import Encoding
+from mdncli.data.features import UNBOUNDED
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
@@ -133,7 +134,21 @@ class Predictor:
                 for each in found:
                     if isinstance(each, Mixture):
                         _require_finite(each.scale.sum(axis=(0, 1)), table)
-        return found
+        return [self._bounded(each, factor) for each in found]
+
+    def _bounded(self, predicted: Any, factor: int) -> Any:
+        """Prediction of one factor with its components near the training targets."""
+        if not isinstance(predicted, Mixture):
+            return predicted
+        each = self.factorisation.targets_each
+        columns = self.encoding.scaled_targets[factor * each : (factor + 1) * each]
+        if all(column.highest == UNBOUNDED for column in columns):
+            return predicted
+        lowest = [column.lowest for column in columns]
+        highest = [column.highest for column in columns]
+        # The background component, of scale 1, is the widest that a training can want.
+        half = [max(1.0, column.range / 2) for column in columns]
+        return predicted.bounded(lowest, highest, half)
 
     def predict(
         self, table: Table, *, temperature: float = 1.0, scale_temperature: float = 1.0

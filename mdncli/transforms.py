@@ -99,6 +99,11 @@ TRANSFORMS: dict[str, Transform] = {
         log_derivative=lambda y: -np.log1p(y),
         lower=-1.0,
     ),
+    "asinh": Transform(
+        forward=np.arcsinh,
+        backward=np.sinh,
+        log_derivative=lambda y: -np.log(np.hypot(1.0, y)),
+    ),
     "sqrt": Transform(
         forward=np.sqrt,
         backward=lambda t: np.maximum(t, 0.0) ** 2,

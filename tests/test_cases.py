@@ -158,6 +158,21 @@ def nll_of(*words: str) -> float:
     return float(json.loads(trained.out)["nll"]["test"])
 
 
+def test_a_few_values_that_carry_the_spread_are_named_with_what_helps() -> None:
+    path = CASES / "outlier_target.csv"
+    _, said = prepared(path, "y")
+    assert "training values, such as 2.31073e+06, lie far from all others" in said
+    assert "'data.transform={y: asinh}'" in said
+    words = ("train", str(path), "--target", "y", "data.transform={y: asinh}")
+    trained = processes.run(*words, "train.steps=1000", cwd=Path())
+    assert trained.code == 0, trained.err
+    predicted = processes.run("predict", "--interval", "0.5", "-o", "p.csv", cwd=Path())
+    assert predicted.code == 0, predicted.err
+    written = table.read(Path("p.csv"))
+    width = written.numbers("y_hi50") - written.numbers("y_lo50")
+    assert 0.1 < np.median(width) < 1
+
+
 def test_whole_patients_are_tested() -> None:
     inputs = "data.inputs=[age_z,height_z,weight_z,dose]"
     words = (str(CASES / "groups.csv"), "--target", "y", inputs)

@@ -70,7 +70,7 @@ class Encoding:
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
     >>> encoding = Encoding.fit(table, ["size", "city"], ["price"], np.array([0, 1]))
     >>> encoding.encode_inputs(table)
-    array([[-1.,  1.,  6.],
+    array([[-1.,  1.,  2.],
            [ 0.,  1.,  0.],
            [ 1.,  0.,  1.]], dtype=float32)
     >>> from mdncli.density.mixture import Mixture

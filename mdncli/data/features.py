@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias, TypeVar, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,12 @@ InputKind = Literal["numeric", "boolean", "categorical", "date", "time"]
 PERIODS = {"year": 365.2425 * DAY, "week": 7 * DAY, "day": DAY}
 """Cycles of dates and times of day: seconds of a period."""
 
+UNBOUNDED = float(np.finfo(np.float32).max)
+"""Bound of a column that has none."""
+
+BEYOND = 0.5
+"""Distance that a network may go beyond the training rows, as a share of their range."""
+
 _SHOWN_CATEGORIES = 8
 _WAVES = {"sine": np.sin, "cosine": np.cos}
 
@@ -38,9 +44,14 @@ class Scaled:
         mean: of t(y) over the training rows.
         scale: the standard deviation of t(y) over them, or 1 where all are equal.
         spelling: notation in which the column writes its numbers.
+        lowest: bound of what a network is shown of an input, or of the locations of a target's
+            components, in standardised units. A network extrapolates without limit: an impossible
+            input must not make an impossible answer.
+        highest: likewise, from above.
 
     Raises:
-        ValueError: the transform is not known, or the numbers cannot scale anything.
+        ValueError: the transform is not known, the numbers cannot scale anything, or the bounds
+            leave no number between them.
     """
 
     name: str
@@ -48,14 +59,35 @@ class Scaled:
     mean: float = 0.0
     scale: float = 1.0
     spelling: Spelling = PLAIN
+    lowest: float = -UNBOUNDED
+    highest: float = UNBOUNDED
 
     def __post_init__(self) -> None:
+        if not self.lowest <= self.highest:
+            raise ValueError(f"{quote(self.name)}: no bounds: {self.lowest} to {self.highest}")
         if self.transform not in TRANSFORMS:
             raise ValueError(f"{quote(self.name)}: no transform {self.transform!r}")
         if not (math.isfinite(self.mean) and 0 < self.scale < math.inf):
             raise ValueError(
                 f"{quote(self.name)}: cannot be scaled by {self.mean} and {self.scale}"
             )
+
+    @property
+    def range(self) -> float:
+        """Range of the training rows that the bounds follow from."""
+        return (self.highest - self.lowest) / (1 + 2 * BEYOND)
+
+    def bounded(self, values: Array) -> Self:
+        """The same, with bounds `BEYOND` the range of values of the column, (N,)."""
+        with np.errstate(all="ignore"):
+            ends = np.array([values.min(), values.max()])
+            low, high = (TRANSFORMS[self.transform].forward(ends) - self.mean) / self.scale
+            lowest, highest = low - BEYOND * (high - low), high + BEYOND * (high - low)
+        return replace(
+            self,
+            lowest=float(np.clip(lowest, -UNBOUNDED, UNBOUNDED)),
+            highest=float(np.clip(highest, -UNBOUNDED, UNBOUNDED)),
+        )
 
 
 @dataclass(frozen=True)
@@ -277,7 +309,7 @@ def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
     return cls(**values)
 
 
-_LATER = ("spelling", "cycles", "pools", "rare", "first", "last")
+_LATER = ("spelling", "lowest", "highest", "cycles", "pools", "rare", "first", "last")
 """Fields that the first models lack; their defaults mean what was done then."""
 
 _Column = TypeVar("_Column", Scaled, Input, Classes)
@@ -292,6 +324,7 @@ def _encode_numeric(column: Input, table: Table, rows: Rows, out: Encoded) -> No
     finite = np.isfinite(out[0])
     if not finite.all():
         raise fault(column, table, rows, own, ~finite)
+    np.clip(out[0], column.lowest, column.highest, out=out[0])
 
 
 def _encode_date(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
@@ -301,6 +334,7 @@ def _encode_date(column: Input, table: Table, rows: Rows, out: Encoded) -> None:
     place = 0
     if column.kind == "date":
         standardise(column, own, out[0])
+        np.clip(out[0], column.lowest, column.highest, out=out[0])
         place = 1
     for cycle in column.cycles:
         phase = 2 * np.pi / PERIODS[cycle] * np.mod(own, PERIODS[cycle])

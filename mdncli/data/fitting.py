@@ -21,6 +21,7 @@ from mdncli.data.features import (
     standardise,
 )
 from mdncli.data.naming import quote
+from mdncli.data.outliers import outliers
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
@@ -74,9 +75,7 @@ class Fit:
         elif (kind == "numeric" or spelling != PLAIN) and not categorical:
             scaled = self.fit_scaled(name, transform)
             median = self._imputation(name, np.median)
-            return Input(
-                name, transform, scaled.mean, scaled.scale, spelling, kind="numeric", **median
-            )
+            return Input(**vars(scaled), kind="numeric", **median)
         if transform != "identity":
             raise DataError(
                 f"{self.table.source}: column {quote(name)} is not numeric",
@@ -121,7 +120,9 @@ class Fit:
         if not np.isfinite(encoded).all():
             wrong = own == extremes[np.argmin(np.isfinite(encoded))]
             raise fault(column, self.table, self.used, own, wrong, target=target)
-        return column
+        if transform == "identity" and (found := outliers(training, scale)) is not None:
+            self.warnings.append(found.warning(name))
+        return column.bounded(training)
 
     def fit_classes(self, name: str, transform: str) -> Classes:
         """Collect the classes of a target column, from all its rows, so that folds agree.
@@ -227,7 +228,7 @@ class Fit:
             first=float(distinct[0]),
             last=float(distinct[-1]),
             **self._imputation(name, np.median),
-        )
+        ).bounded(training)
 
     def _categorical(self, name: str) -> Input:
         column = as_text(self.table.column(name))

@@ -48,6 +48,7 @@ class SpikeTrap:
             scale floor.
         floor: a scale floor in standardised units that makes the gain negligible; None where it
             would blur the rest of the target.
+        coarse: whether most of the rows without the commonest value share theirs, too.
     """
 
     repeated: float
@@ -58,6 +59,7 @@ class SpikeTrap:
     commonest: float
     gain: float
     floor: float | None
+    coarse: bool = True
 
     def warning(self, target: str) -> str:
         """Warning with a remedy, in a sentence."""
@@ -87,7 +89,7 @@ class SpikeTrap:
 
     @property
     def _reason(self) -> str:
-        if self.crowded > 0.5:
+        if self.coarse:
             return f"has only {self.distinct:,} different values"
         held = f"is {self.commonest:g}"
         if self.crowds > 1:
@@ -134,6 +136,10 @@ def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap
     distinct, repeats = np.unique(own, return_counts=True)
     found = resolution(own)
     crowded = float(share.sum())
+    # A single value, such as zero on days without rain, says nothing about the resolution of the
+    # others, which a scale floor fit for it would blur.
+    others = np.arange(len(counts)) != np.argmax(counts)
+    coarse = counts[others & degenerate].sum() > 0.5 * counts[others].sum()
     return SpikeTrap(
         repeated=found.repeated,
         gap=found.gap,
@@ -142,7 +148,8 @@ def spike_trap(y: ArrayLike, standardised: ArrayLike, floor: float) -> SpikeTrap
         crowds=len(share),
         commonest=float(distinct[np.argmax(repeats)]),
         gain=gain,
-        floor=_harmless(share, reach) if crowded > 0.5 else None,
+        floor=_harmless(share, reach) if coarse else None,
+        coarse=bool(coarse),
     )
 
 

@@ -190,6 +190,22 @@ class Mixture(Conditional):
         turned = None if self.correlation is None else sign[:, None] * self.correlation * sign
         return self._with_values(self.log_weights, location, abs(by) * self.scale, turned)
 
+    def bounded(self, lowest: ArrayLike, highest: ArrayLike, widest: ArrayLike) -> Self:
+        """The same with locations and scales held within bounds.
+
+        Args:
+            lowest: of the locations of each target, (D,).
+            highest: likewise.
+            widest: scale of each target, (D,).
+
+        >>> far = Mixture([[0.0]], [[[9e9]]], [[[0.1]]])
+        >>> far.bounded([-5.0], [5.0], [2.0]).mean()
+        array([[5.]])
+        """
+        low, high, wide = (np.asarray(b, np.float64)[:, None] for b in (lowest, highest, widest))
+        location, scale = np.clip(self.location, low, high), np.minimum(self.scale, wide)
+        return self._with_values(self.log_weights, location, scale, self.correlation)
+
     def conditional(self, given: Mapping[int, ArrayLike]) -> Self:
         r"""Conditional distribution of the other targets given some of them.
 

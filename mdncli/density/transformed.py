@@ -38,8 +38,8 @@ class Transformed(Conditional):
     .. math:: p(y) = p_t(t(y)) \prod_d t_d'(y_d)
 
     Densities, cdfs, quantiles and draws are exact, because every transform is increasing. Means and
-    standard deviations are closed forms for `identity`, `log` and `log1p`, and quadratures over
-    each component for the others. Where a transform does not reach every number (`sqrt`), the
+    standard deviations are closed forms for `identity`, `log`, `log1p` and `asinh`, and quadratures
+    over each component for the others. Where a transform does not reach every number (`sqrt`), the
     probability below its lower bound sits on the bound itself, where it has no density.
 
     Args:
@@ -192,11 +192,20 @@ def _log1p_moments(family: Family, location: Array, scale: Array) -> tuple[Array
     return mean - 1, variance
 
 
+def _asinh_moments(family: Family, location: Array, scale: Array) -> tuple[Array, Array]:
+    # Of a symmetric z, E sinh(m + s z) = sinh(m) M(s) with the moment-generating function M.
+    once, twice = family.log_mgf(scale), family.log_mgf(2 * scale)
+    mean = np.where(np.isinf(once), np.inf, np.sinh(location) * np.exp(once))
+    variance = np.expm1(twice) / 2 + mean**2 * np.expm1(twice - 2 * once)
+    return mean, np.where(np.isinf(twice), np.inf, variance)
+
+
 # Mean and variance of y for each component of t, all (K, N).
 _CLOSED_FORMS = {
     "identity": _identity_moments,
     "log": _log_moments,
     "log1p": _log1p_moments,
+    "asinh": _asinh_moments,
 }
 
 

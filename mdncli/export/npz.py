@@ -20,7 +20,8 @@ FORMAT = 1
 READING = (
     "import numpy, json; file = numpy.load('model.npz'); about = json.loads(str(file['about']))",
     "x: a row for each feature of each column in about['inputs'], in order: a number is "
-    "(t(value) - mean) / scale with its transform t, a missing one is fill; a truth value is 0 or "
+    "(t(value) - mean) / scale with its transform t, within lowest and highest, a missing one is "
+    "fill; a truth value is 0 or "
     "1; a category has a row for each of its categories, 1 at its own, and one more for all others "
     "where some were rare; a date is a number, its seconds since 1970, and the sine and cosine of "
     "2 pi value / period for each of its cycles (a year has 365.2425 days), a time of day only "
@@ -34,6 +35,8 @@ READING = (
     "by row; scale = floor + map(raw), divided by sqrt(1 + cap scale^2) where there is a cap",
     "background: where it is above 0, one more component has this weight in every row, with mean 0 "
     "and standard deviation 1; the others share what it leaves",
+    "bounds: locations lie within lowest and highest of their target; scales are at most a quarter "
+    "of the distance of the two, or 1 if that is more",
     "calibration: log weights / temperature, normalised again; scale * sqrt(scale_temperature)",
     "point: a Gaussian around h, with the scales in about['head']; classes: logits are h",
     "the ensemble is the equal mixture of its members; a target is standardised as a number is, so "

@@ -26,6 +26,7 @@ COARSE = {
 }
 ATOMS = {
     "days without rain": rng.gamma(1, 2, 5000) * (rng.random(5000) < 0.6),
+    "mostly days without rain": rng.gamma(1, 2, 5000) * (rng.random(5000) < 0.4),
     "capped": np.minimum(rng.normal(size=5000), 1.0),
 }
 FINE = {

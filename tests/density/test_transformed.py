@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -213,3 +214,27 @@ def test_an_ensemble_tells_one_price_from_another() -> None:
     )
     by_member = rest.base.weights.reshape(3, 2, 3).sum(axis=1)
     np.testing.assert_allclose(by_member, evidence / evidence.sum(axis=0), rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["gaussian", "laplace", "logistic"])
+@pytest.mark.parametrize(("location", "scale"), [(-2.0, 0.2), (0.0, 0.3), (5.0, 0.01)])
+def test_moments_of_asinh_for_every_family(name: str, location: float, scale: float) -> None:
+    conditional = Transformed(Mixture([[0.0]], [[[location]]], [[[scale]]], name), ["asinh"])
+    family = FAMILIES[name]
+
+    def expected(power: int, centre: float = 0.0) -> float:
+        def part(z: float) -> float:
+            away = math.sinh(location + scale * z) - centre
+            return away**power * float(np.exp(family.log_density(np.asarray(z))))
+
+        halves = [quad(part, *ends, epsrel=1e-10, limit=200)[0] for ends in ((-80, 0), (0, 80))]
+        return sum(halves)
+
+    mean = expected(1)
+    assert conditional.mean().item() == pytest.approx(mean, rel=1e-7, abs=1e-12)
+    assert conditional.std().item() == pytest.approx(math.sqrt(expected(2, mean)), rel=1e-6)
+
+
+def test_the_mean_of_asinh_is_infinite_for_heavy_tails() -> None:
+    base = Mixture([[0.0]], [[[0.0]]], [[[0.5]]], student_t(5.0))
+    assert Transformed(base, ["asinh"]).mean().item() == np.inf
