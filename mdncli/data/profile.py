@@ -99,6 +99,16 @@ class ColumnProfile:
 _ARTICLES = {"identifier": "an identifier", "free text": "free text"}
 
 
+def repeats(each: ColumnProfile) -> bool:
+    """True if a column names what its rows belong to, by its name and its few different values.
+
+    >>> table = Table.of({"patient_id": [7, 9] * 12, "y": range(24)})
+    >>> repeats(profile(table).columns["patient_id"])
+    True
+    """
+    return each.kind in ("number", "category") and bool(each.reason and _ID.search(each.name))
+
+
 @dataclass(frozen=True)
 class Profile:
     """Kinds of the columns of a table.
@@ -392,9 +402,10 @@ def _counter(name: str, values: np.ndarray, position: int) -> ColumnProfile | No
         return ColumnProfile(name, "row counter", "is the index of a data frame")
     if not telling or rows < LEAST_SHUFFLED:
         return None
-    if _ID.search(name) and 2 * (distinct := _distinct(values)) > rows > distinct:
+    if _ID.search(name) and (distinct := _distinct(values)) < rows:
         what = f"{distinct:,} different numbers in {rows:,} rows"
-        return ColumnProfile(name, "identifier", what)
+        # What repeats may say more than its name does: whose rows these are.
+        return ColumnProfile(name, "identifier" if 2 * distinct > rows else "number", what)
     if _distinct(values[:1000]) == len(values[:1000]) and _distinct(values) == rows:
         return ColumnProfile(name, "identifier", "has another value in every row")
     return None

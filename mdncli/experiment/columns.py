@@ -12,21 +12,21 @@ from mdncli.config import FileData
 from mdncli.data.encoding import Encoding
 from mdncli.data.features import Input
 from mdncli.data.naming import quote
-from mdncli.data.profile import ColumnProfile, Profile, profile
+from mdncli.data.profile import ColumnProfile, Profile, profile, repeats
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError
 from mdncli.events import Note, Warned
 
 MOST_NAMED = 4
-"""ColumnChoice named in a line; of more their number is said."""
+"""Columns named in a line; of more their number is said."""
 
 Said = Note | Warned
 
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """ColumnChoice in use.
+    """Columns in use.
 
     Args:
         table: all rows, whose texts are read as the profile says.
@@ -149,6 +149,13 @@ def notes(
         yield Note(f"{file}: left out {what}{_remedy(sound)}")
     if columns.profile is None:
         return
+    owners = [n for n in encoding.inputs if repeats(columns.profile.columns[n])]
+    if owners and data.group is None and data.splits is None and not data.columns:
+        name = owners[0]
+        yield Warned(
+            f"{file}: {quote(name)} repeats ({columns.profile.columns[name].reason}): if the rows "
+            f"of one belong together, 'data.group={name}' keeps them on one side of the split"
+        )
     used = (*encoding.inputs, *encoding.targets)
     spelled = {n: s for n, s in whole.spellings.items() if n in used and not s.cyclic}
     if spelled:
