@@ -15,7 +15,7 @@ import numpy as np
 
 from mdncli.data.column import Column
 from mdncli.data.detection import detect, is_pair, spaced_labels, without_gaps
-from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.fitting import LEAST_ROWS, MOST_CATEGORIES
 from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
 from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
@@ -365,7 +365,18 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
     reason = f"{len(present):,} categories"
     if len(present) > MOST_CATEGORIES:
         reason += f", of which the {MOST_CATEGORIES:,} most frequent are told apart"
+    elif rare := _rare(column, gaps):
+        rarest = "the rarest counts" if rare == 1 else f"the {rare:,} rarest count"
+        reason += f"; {rarest} as 'other'"
     return ColumnProfile(name, "category", reason, missing=missing)
+
+
+def _rare(column: Column, gaps: Collection[int]) -> int:
+    """Number of categories with too few rows to be told apart; 0 if there would be no others."""
+    counts = np.bincount(column.values[column.values >= 0], minlength=len(column.labels))
+    counts[list(gaps)] = 0
+    rare = int(np.count_nonzero((counts > 0) & (counts < LEAST_ROWS)))
+    return rare if np.count_nonzero(counts >= LEAST_ROWS) >= 2 else 0
 
 
 def _numeric(name: str, column: Column, position: int, missing: np.ndarray | None) -> ColumnProfile:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mdncli.data.profile import doubtful, profile
+from mdncli.data.profile import doubtful, profile, repeats
 from mdncli.data.table import Table, read
 from mdncli.errors import DataError
 
@@ -90,6 +90,27 @@ def test_a_column_is_not_used_that_has_values_only_where_the_target_has_none() -
     assert found.inputs(["y"]) == []
     assert found.columns["a"].why == "has 0 values in rows with a target"
     assert profile(table, ["a"]).inputs(["a"]) == ["b"]
+
+
+def test_rare_categories_are_counted() -> None:
+    common = ["Oslo", "Rome"] * 20
+    for rare, said in (
+        (["Bern"], "; the rarest counts as 'other'"),
+        (["Bern", "Bonn", "Bonn"], "; the 2 rarest count as 'other'"),
+        (["Bern"] * 3, ""),
+    ):
+        table = Table.of({"city": [*common, *rare]})
+        found = profile(table).columns["city"]
+        assert found.reason == f"{2 + len(set(rare))} categories{said}"
+
+
+def test_what_a_column_repeats_is_known_by_its_name() -> None:
+    numbers = np.arange(60) % 12 + 1000
+    texts = [f"P{n}" for n in numbers]
+    table = Table.of({"patient_id": numbers, "id": texts, "floor": numbers, "y": np.arange(60.0)})
+    found = profile(table).columns
+    assert [name for name, each in found.items() if repeats(each)] == ["patient_id", "id"]
+    assert found["patient_id"].reason == "12 different numbers in 60 rows"
 
 
 def test_copies() -> None:
