@@ -51,6 +51,25 @@ class Detected:
     doubt: str = ""
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """Distinct texts of a column, and what is known of it.
+
+    Args:
+        present: those that are no words for a missing value.
+        sample: some of these.
+        labels: all texts.
+        codes: index of the text of each row, (N,), -1 where missing; None if it is not known.
+        decimal_comma: whether other columns of the table write 2,5.
+    """
+
+    present: Sequence[str]
+    sample: Sequence[str]
+    labels: Sequence[str]
+    codes: np.ndarray | None
+    decimal_comma: bool
+
+
 def detect(
     labels: Sequence[str], codes: np.ndarray | None = None, *, decimal_comma: bool = False
 ) -> Detected | None:
@@ -74,11 +93,9 @@ def detect(
     present = without_gaps(labels)
     if not present:
         return None
-    sample = spaced_labels(present)
-    for found in (_numbers, _dates, _clocks):
-        if (detected := found(present, sample, labels, codes, decimal_comma)) is not None:
-            return detected
-    return None
+    texts = _Texts(present, spaced_labels(present), labels, codes, decimal_comma)
+    found = (detector(texts) for detector in (_numbers, _dates, _clocks))
+    return next((detected for detected in found if detected is not None), None)
 
 
 def is_pair(labels: Sequence[str]) -> bool:
@@ -120,15 +137,9 @@ def _fits(spelling: Spelling, labels: Sequence[str]) -> tuple[Numbers, float, st
 # ---------------------------------------------------------------------------------------- numbers
 
 
-def _numbers(
-    present: Sequence[str],
-    sample: Sequence[str],
-    labels: Sequence[str],
-    codes: np.ndarray | None,
-    decimal_comma: bool,
-) -> Detected | None:
-    found = [match for text in sample if (match := AFFIXED.fullmatch(simplified(text)))]
-    if not found or len(found) < (1 - MOST_STRAY) * len(sample):
+def _numbers(texts: _Texts) -> Detected | None:
+    found = [match for text in texts.sample if (match := AFFIXED.fullmatch(simplified(text)))]
+    if not found or len(found) < (1 - MOST_STRAY) * len(texts.sample):
         return None
     prefixes = {match["prefix"] for match in found} - {None}
     suffixes = {(match["suffix"] or "").strip() for match in found} - {""}
@@ -147,13 +158,14 @@ def _numbers(
     elif seldom and len(suffix) == 1 and suffix.isalpha():
         # 136A beside plain numbers is a house number, not in ampere.
         suffix = ""
-    if suffix and _is_time_unit(present):
+    if suffix and _is_time_unit(texts.present):
         return None
     cores = [match["core"] for match in found]
+    money = bool(prefix) or suffix in CURRENCIES
     best: tuple[float, Detected] | None = None
-    for group, decimal in _marks(cores, decimal_comma, money=bool(prefix) or suffix in CURRENCIES):
+    for group, decimal in _marks(cores, texts.decimal_comma, money=money):
         spelling = Spelling("number", prefix=prefix, suffix=suffix, group=group, decimal=decimal)
-        _, share, stray = _fits(spelling, present)
+        _, share, stray = _fits(spelling, texts.present)
         if share == 1:
             return Detected(spelling)
         if share >= 1 - MOST_STRAY and (best is None or share > best[0]):
@@ -193,15 +205,9 @@ def _marks(cores: Sequence[str], decimal_comma: bool, *, money: bool) -> Iterato
 # ----------------------------------------------------------------------------------------- dates
 
 
-def _dates(
-    present: Sequence[str],
-    sample: Sequence[str],
-    labels: Sequence[str],
-    codes: np.ndarray | None,
-    decimal_comma: bool,
-) -> Detected | None:
-    like = [text for text in sample if DATE_LIKE.fullmatch(text.strip())]
-    if len(like) < (1 - MOST_STRAY) * len(sample):
+def _dates(texts: _Texts) -> Detected | None:
+    like = [text for text in texts.sample if DATE_LIKE.fullmatch(text.strip())]
+    if len(like) < (1 - MOST_STRAY) * len(texts.sample):
         return None
     fits: list[tuple[Spelling, Numbers]] = []
     best: tuple[float, Detected] | None = None
@@ -209,14 +215,14 @@ def _dates(
         spelling = Spelling("date", layout)
         if _fits(spelling, like)[1] < 1 - MOST_STRAY:
             continue
-        values, share, stray = _fits(spelling, present)
+        values, share, stray = _fits(spelling, texts.present)
         if share == 1 and not any(np.array_equal(values, other) for _, other in fits):
             fits.append((spelling, values))
         elif share >= 1 - MOST_STRAY and (best is None or share > best[0]):
             best = share, Detected(spelling, stray)
     if not fits:
         return best[1] if best else None
-    ordered = [each for each in fits if codes is not None and _in_order(each[0], labels, codes)]
+    ordered = [each for each in fits if _in_order(each[0], texts)]
     if len(fits) > 1 and len(ordered) == 1:
         fits = ordered
     doubt = ""
@@ -241,25 +247,21 @@ def _layouts(like: Sequence[str]) -> Iterator[str]:
                 yield layout
 
 
-def _in_order(spelling: Spelling, labels: Sequence[str], codes: np.ndarray) -> bool:
-    """True if the dates of the rows, in this notation, only rise or only fall."""
-    values = np.append(spelling.read(labels)[0], np.nan)[codes]
+def _in_order(spelling: Spelling, texts: _Texts) -> bool:
+    """True if the dates of the rows, in this notation, are known to only rise or only fall."""
+    if texts.codes is None:
+        return False
+    values = np.append(spelling.read(texts.labels)[0], np.nan)[texts.codes]
     steps = np.diff(values[~np.isnan(values)])
     return len(steps) > 1 and bool((steps >= 0).all() or (steps <= 0).all())
 
 
-def _clocks(
-    present: Sequence[str],
-    sample: Sequence[str],
-    labels: Sequence[str],
-    codes: np.ndarray | None,
-    decimal_comma: bool,
-) -> Detected | None:
+def _clocks(texts: _Texts) -> Detected | None:
     best: tuple[float, Detected] | None = None
     for kind in ("time", "duration"):
-        if _fits(Spelling(kind), sample)[1] < 1 - MOST_STRAY:
+        if _fits(Spelling(kind), texts.sample)[1] < 1 - MOST_STRAY:
             continue
-        _, share, stray = _fits(Spelling(kind), present)
+        _, share, stray = _fits(Spelling(kind), texts.present)
         if share == 1:
             return Detected(Spelling(kind))
         if share >= 1 - MOST_STRAY and (best is None or share > best[0]):
