@@ -32,7 +32,7 @@ from mdncli.events import (
     TrainingStarted,
     Warned,
 )
-from mdncli.present.formats import printable
+from mdncli.present.formats import in_bytes, printable
 from mdncli.wording import counted
 
 if TYPE_CHECKING:
@@ -126,7 +126,9 @@ class Console:
             self._bar = progress, task
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
             if self._last_line:
-                self._say(f"{event.source}: read {event.done / max(event.total, 1):.0%}")
+                known, done = event.total, event.done
+                said = in_bytes(done) if known is None else f"{done / max(known, 1):.0%}"
+                self._say(f"{event.source}: read {said}")
             self._last_line = time.monotonic()
 
     def _begin(self, event: TrainingStarted) -> None:

@@ -28,11 +28,11 @@ class Warned:
 
 @dataclass(frozen=True)
 class ReadingProgress:
-    """Bytes of a file of data that have been read, about ten times a second."""
+    """Bytes of data that have been read, about ten times a second; None in total: unknown."""
 
     source: str
     done: int
-    total: int
+    total: int | None
 
 
 @dataclass(frozen=True)

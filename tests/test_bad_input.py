@@ -570,6 +570,50 @@ TABLES = {
     "column of predictions": at("x,y_mean\n1,2\n", "at.csv: has a column 'y_mean'", "rename it"),
     "nothing piped": Case(f"sample {SINE} --at - -o -", "standard input: empty; expected"),
     "noise piped": Case(f"predict {SINE} --at - -o -", "standard input:", stdin=NOISE),
+    "nothing piped to train": Case("train - --target y", "standard input: empty; pipe a table"),
+    "noise to train": Case("train - --target y", "binary data, not a text table", stdin=NOISE),
+    "text to train": Case(
+        "train - --target y",
+        "standard input:3: column 'y': 'foo' is not a number",
+        stdin=b"x,y\n" + b"1,2\n3,foo\n" + b"5,6.5\n" * 30,
+    ),
+    "too few piped": Case("train - --target y", "standard input: ", stdin=b"x,y\n1,2\n"),
+    "piped without the target": Case(
+        "train - --target z", "standard input: no column 'z'; it has", stdin=ROWS.encode()
+    ),
+    "a pipe without a target": Case("train -", "-: data.target: is missing", stdin=ROWS.encode()),
+    "another format piped": Case(
+        "train - --target y --stdin-format parquet",
+        ("standard input: holds no Parquet", "leave the option out"),
+        stdin=ROWS.encode(),
+    ),
+    "no such format of a pipe": Case(
+        "train - --target y --stdin-format xml",
+        ("--stdin-format xml: no such format", "choose from csv, jsonl, parquet"),
+    ),
+    "format of no pipe": Case(
+        "train prices.csv --target price --stdin-format csv",
+        "--stdin-format csv is for a table on standard input; name - as the table",
+    ),
+    "format of no pipe to resume": Case(
+        f"train --resume {CUT} --stdin-format csv", "--stdin-format is for a new run"
+    ),
+    "a pipe to resume": Case(f"train --resume {CUT} -", "leave out -"),
+    "a pipe and a table": Case("train - --data prices.csv --target price", "already set by -"),
+    **{
+        f"a pipe for {command.partition(' ')[0]}{more}": Case(
+            command, "only mdn train keeps a table that comes through a pipe; save it to a file"
+        )
+        for command, more in (
+            ("sweep - --target y model.mixtures=1,2", ""),
+            ("sweep --data - --target y model.mixtures=1,2", " by option"),
+            ("crossval - --target y", ""),
+            ("init - --target y", ""),
+            ("inspect -", ""),
+            ("inspect - --target y", " and a target"),
+            ("config show - --target y --resolved", ""),
+        )
+    },
     "no target to score": Case(
         f"evaluate {SINE} --data a.csv",
         "a.csv: no column 'y'; it has 'x'",

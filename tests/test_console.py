@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
+from mdncli import console
 from mdncli.console import Console
+from mdncli.events import ReadingProgress
 
 
 def test_a_message_breaks_between_words(
@@ -28,3 +30,13 @@ def test_a_message_breaks_between_words(
 def test_into_a_pipe_a_message_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     Console().error(["word " * 40])
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_long_reading_is_said_with_and_without_a_known_end(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "PLAIN_SECONDS", 0.0)
+    hear = Console()
+    for total in (8_000_000, 8_000_000, None):
+        hear(ReadingProgress("t.csv", 2_000_000, total))
+    assert capsys.readouterr().err.splitlines() == ["t.csv: read 25%", "t.csv: read 2.0 MB"]

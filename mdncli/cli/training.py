@@ -45,6 +45,10 @@ def train(
     name: Name = None,
     data: Data = None,
     target: Target = None,
+    stdin_format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Of the table of -: csv, jsonl or parquet."),
+    ] = None,
     device: Device = None,
     threads: Threads = None,
     profile: Annotated[
@@ -57,9 +61,9 @@ def train(
 ) -> Answer:
     """Train one run per config and print each run's folder.
 
-    CONFIG is a YAML file, a table (needs --target) or a built-in example,
-    such as sine. KEY=VALUE overrides any of its keys, such as
-    model.mixtures=20 train.learning_rate=1e-3.
+    CONFIG is a YAML file, a table (needs --target; - is one from a pipe) or a
+    built-in example, such as sine. KEY=VALUE overrides any of its keys, such
+    as model.mixtures=20 train.learning_rate=1e-3.
     """
     machine.take_long_turns()
     from mdncli.commands import train as command
@@ -71,9 +75,21 @@ def train(
             raise UsageError(
                 "--profile cannot be combined with --resume", hint="leave one of them out"
             )
+        if stdin_format is not None:
+            raise UsageError(
+                "--stdin-format is for a new run, not for --resume", hint="leave one of them out"
+            )
         options["seeds"] = seeds
         return command.resume(resume, items or [], options, runs_dir, hears)
-    return command.train(items or [], options, runs_dir, hears, seeds=seeds, profile=profile)
+    return command.train(
+        items or [],
+        options,
+        runs_dir,
+        hears,
+        seeds=seeds,
+        stdin_format=stdin_format,
+        profile=profile,
+    )
 
 
 @answering

@@ -82,6 +82,7 @@ def init(source: str | None, target: str | None, output: str | None, *, force: b
         raise UsageError(
             "nothing to start from", hint="name a table, or an example of mdn init --list"
         )
+    configs.refuse_stdin(source)
     path = configs.find_file(source)
     example = source if path == configs.builtin().get(source) else None
     if example is None and not configs.is_table(source):

@@ -130,6 +130,7 @@ def _document(each: Description) -> dict[str, Any]:
 
 def _data(name: str, overrides: Sequence[str], target: str | None) -> tuple[Path, FileData | None]:
     """The file of a table and, if a target is known, the section `data` of its config."""
+    configs.refuse_stdin(name)
     if configs.is_table(name) and target is None:
         if overrides:
             raise UsageError(
@@ -139,6 +140,7 @@ def _data(name: str, overrides: Sequence[str], target: str | None) -> tuple[Path
     config = configs.load(name, overrides, {"data.target": target})
     if not isinstance(config.data, FileData):
         raise UsageError(f"{clip(name)}: is no table", hint="name one, such as prices.csv")
+    configs.refuse_stdin(config.data.file)
     return config.data.file, config.data
 
 

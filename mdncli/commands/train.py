@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 
 from mdncli import config as configs
 from mdncli import experiment, interrupts
-from mdncli.config import Config
+from mdncli.config import Config, FileData, clip
+from mdncli.data.formats import STDIN, STDIN_NAME
+from mdncli.data.piped import FORMATS, Piped, receive
 from mdncli.errors import (
     ConfigError,
     InterruptedRunError,
@@ -20,11 +23,11 @@ from mdncli.errors import (
     Stopped,
     UsageError,
 )
-from mdncli.events import Listener
+from mdncli.events import Listener, Note
 from mdncli.experiment import Dataset, Outcome
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
-from mdncli.present.formats import number
+from mdncli.present.formats import in_bytes, number
 from mdncli.present.lookup import anything, find, require_own_model
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
@@ -41,6 +44,7 @@ def train(
     listener: Listener,
     *,
     seeds: str | None = None,
+    stdin_format: str | None = None,
     profile: bool = False,
 ) -> Answer:
     """Train one run for each config among `items`; all configs and data are checked first.
@@ -51,11 +55,22 @@ def train(
         runs_dir: where the run folders go.
         listener: hears how it goes.
         seeds: train each config with these seeds; `8` or `3,5,8`.
+        stdin_format: format of a table on standard input; None to find it out.
         profile: say where the time went.
     """
     watch = Profiler() if profile else None
-    with _without_resume_hint(), watch.measure("data") if watch is not None else nullcontext():
-        datasets = _datasets(items, options, listener, seeds)
+    with ExitStack() as held:
+        with _without_resume_hint(), watch.measure("data") if watch is not None else nullcontext():
+            wanted = _configs(items, options, seeds)
+            piped = held.enter_context(_piped(wanted, stdin_format, listener))
+            datasets = _datasets(wanted, piped, listener)
+        return _train(datasets, runs_dir, listener, watch)
+
+
+def _train(
+    datasets: Sequence[Dataset], runs_dir: Path, listener: Listener, watch: Profiler | None
+) -> Answer:
+    """Train one run for each dataset."""
     with interrupts.note_stop() as stop:
         if watch is not None:
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
@@ -80,10 +95,8 @@ def _add_profile(answer: Answer, watch: Profiler) -> Answer:
     )
 
 
-def _datasets(
-    items: Sequence[str], options: Mapping[str, Any], listener: Listener, seeds: str | None
-) -> list[Dataset]:
-    """The data of every run that is asked for."""
+def _configs(items: Sequence[str], options: Mapping[str, Any], seeds: str | None) -> list[Config]:
+    """The config of every run that is asked for."""
     names, overrides = configs.split_arguments(items)
     if not names and options.get("data.file") is not None:
         names, options = [options["data.file"]], {**options, "data.file": None}
@@ -98,14 +111,53 @@ def _datasets(
             faults += [fault for fault in error.faults if fault not in faults]
     if faults:
         raise ConfigError(faults)
+    return [seeded for each in loaded for seeded in _vary_seed(each, seeds)]
+
+
+def _datasets(wanted: Sequence[Config], piped: Piped | None, listener: Listener) -> list[Dataset]:
+    """The data of every run."""
     prepared: dict[str, Dataset] = {}
     datasets: list[Dataset] = []
-    for config in [seeded for each in loaded for seeded in _vary_seed(each, seeds)]:
+    for config in wanted:
         data = config.data.model_dump_json()
         if data not in prepared:
-            prepared[data] = experiment.prepare(config, listener)
+            own = piped if _is_piped(config) else None
+            prepared[data] = experiment.prepare(config, listener, piped=own)
         datasets.append(replace(prepared[data], config=config))
+    if piped is not None:
+        size, words = in_bytes(piped.size), piped.format
+        listener(
+            Note(f"{STDIN_NAME}: {size} of {words}, kept in the run folder as data{piped.suffix}")
+        )
     return datasets
+
+
+def _is_piped(config: Config) -> bool:
+    return isinstance(config.data, FileData) and config.data.file == STDIN
+
+
+def _piped(
+    wanted: Sequence[Config], form: str | None, listener: Listener
+) -> AbstractContextManager[Piped | None]:
+    """The table on standard input, if a config asks for it.
+
+    Raises:
+        UsageError: no config does though its format is given, or standard input is a terminal.
+    """
+    if form not in (None, *FORMATS):
+        raise UsageError(
+            f"--stdin-format {clip(form)}: no such format", hint=f"choose from {', '.join(FORMATS)}"
+        )
+    if not any(map(_is_piped, wanted)):
+        if form is not None:
+            raise UsageError(
+                f"--stdin-format {form} is for a table on standard input",
+                hint="name - as the table",
+            )
+        return nullcontext()
+    if sys.stdin.isatty():
+        raise UsageError("mdn train -: standard input is a terminal", hint="pipe a table into it")
+    return receive(sys.stdin.buffer, form, listener)
 
 
 def _vary_seed(config: Config, seeds: str | None) -> list[Config]:

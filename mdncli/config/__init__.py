@@ -23,8 +23,9 @@ from mdncli.config.overrides import OVERRIDE, Setting, option_setting, overlay, 
 from mdncli.config.rendering import WIDTH, commented, dump, json_schema, to_yaml
 from mdncli.config.scalars import Text, clip, escape
 from mdncli.config.schema import Config, fields
-from mdncli.config.sources import builtin, default_name, find_file, is_table
+from mdncli.config.sources import builtin, default_name, find_file, is_table, refuse_stdin
 from mdncli.config.train import Train
+from mdncli.data.formats import STDIN
 from mdncli.errors import ConfigError
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "json_schema",
     "load",
     "loads",
+    "refuse_stdin",
     "split_arguments",
     "synthetic_data",
     "to_yaml",
@@ -127,7 +129,7 @@ def load(
             found += error.faults
     found += overlay(tree, marks, settings)
     if tree.get("name") is None:
-        tree["name"] = Text(default_name(path))
+        tree["name"] = Text("stdin" if config == str(STDIN) else default_name(path))
     try:
         loaded = Config.model_validate(tree)
     except ValidationError as error:

@@ -22,6 +22,7 @@ from mdncli.config.scalars import (
     WHOLE,
     WORD,
     FilePath,
+    TablePath,
     choice_of,
     clip,
     list_like,
@@ -183,7 +184,8 @@ class FileData(Data):
     """A table from a file."""
 
     file: Annotated[
-        FilePath, Field(description="the table: .csv, .jsonl, .parquet, .xlsx, .csv.gz, ...")
+        TablePath,
+        Field(description="the table: .csv, .jsonl, .parquet, .xlsx, .csv.gz, ...; -: a pipe's"),
     ]
     inputs: Annotated[
         Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,

@@ -21,6 +21,8 @@ from typing import Annotated
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from mdncli.data.formats import STDIN
+
 WIDTH = 60
 """Longest piece of the user's own text that a message repeats."""
 
@@ -216,6 +218,17 @@ def read_path(value: object) -> Path:
     return Path(os.path.abspath(folder / Path(os.path.expanduser(text))))
 
 
+def read_table_path(value: object) -> Path:
+    """`read_path`, where `-` stands for standard input.
+
+    >>> read_table_path(Text("-")).as_posix(), read_table_path(Text("./-")).name
+    ('-', '-')
+    """
+    if isinstance(value, Text) and value.text == str(STDIN):
+        return STDIN
+    return read_path(value)
+
+
 def whole_or(*words: str) -> Callable[[object], object]:
     """Reader of a whole number or a word, such as `auto`."""
     *others, last = words
@@ -324,6 +337,7 @@ NUMBER = BeforeValidator(read_number)
 FLAG = BeforeValidator(read_flag)
 WORD = BeforeValidator(read_text)
 FilePath = Annotated[Path, BeforeValidator(read_path)]
+TablePath = Annotated[Path, BeforeValidator(read_table_path)]
 
 READERS = {int: WHOLE, float: NUMBER, bool: FLAG, str: WORD}
 """Plain type -> its reader, the last in its annotation."""

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from mdncli.config.scalars import WIDTH, clip, escape
 from mdncli.data import formats
+from mdncli.data.formats import STDIN, STDIN_NAME
 from mdncli.data.naming import similar_files
-from mdncli.errors import ConfigError
+from mdncli.errors import ConfigError, UsageError
 
 TABLES = (*formats.EVERY, *formats.COMPRESSED)
 """Suffixes of a CONFIG that is a table, for messages; all other settings have their defaults."""
@@ -39,8 +40,12 @@ def _examples() -> Path:
 
 
 def is_table(config: str) -> bool:
-    """True if a CONFIG is a table, by its suffix or, without any, by its content."""
-    if formats.names_table(config):
+    """True if a CONFIG is a table, by its suffix or, without any, by its content.
+
+    >>> is_table("-"), is_table("prices.csv.gz"), is_table("sine")
+    (True, True, False)
+    """
+    if config == str(STDIN) or formats.names_table(config):
         return True
     path = Path(config)
     try:
@@ -60,6 +65,8 @@ def find_file(config: str) -> Path:
     """
     path = Path(config)
     label = escape(config)
+    if config == str(STDIN):
+        return path
     if not config or "\0" in config:
         raise ConfigError([f"'{label}': is no path; name a YAML file, a table or a built-in"])
     if not is_table(config) and (what := _foreign(path)) is not None:
@@ -76,6 +83,22 @@ def find_file(config: str) -> Path:
     if path.is_dir():
         raise ConfigError([f"{label}: is a folder; name the YAML file in it"])
     raise ConfigError([f"{label}: {_not_found(path, examples)}"])
+
+
+def refuse_stdin(table: str | Path) -> None:
+    """Refuse a table from standard input where nothing would keep its rows.
+
+    Args:
+        table: as the command line names it, or the `data.file` of a config.
+
+    Raises:
+        UsageError: it is standard input.
+    """
+    if str(table) == str(STDIN):
+        raise UsageError(
+            f"{STDIN_NAME}: only mdn train keeps a table that comes through a pipe",
+            hint="save it to a file and name that",
+        )
 
 
 def _is_table_by_content(path: Path) -> bool:

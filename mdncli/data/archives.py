@@ -22,6 +22,7 @@ from mdncli.data.naming import quote
 from mdncli.errors import DataError
 
 _GZIP, _BZIP2, _XZ, _ZIP = b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", (b"PK\x03\x04", b"PK\x05\x06")
+_SUFFIXES = {"gzip": ".gz", "bzip2": ".bz2", "xz": ".xz", "ZIP": ".zip"}
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _DAMAGED = (
     zlib.error,
@@ -63,6 +64,11 @@ class Unpacked:
     def compressed(self) -> bool:
         """True if the file is compressed."""
         return bool(self._what)
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its compression, such as `.gz`; empty without any."""
+        return _SUFFIXES.get(self._what, "")
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill a buffer as far as the next bytes do; returns their number, 0 at the end.

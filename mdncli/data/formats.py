@@ -20,6 +20,12 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
 EVERY = (*TEXT, *JSON, *BINARY)
 
+STDIN = Path("-")
+"""The name of standard input in place of a table's path."""
+
+STDIN_NAME = "standard input"
+"""Its name in messages."""
+
 HEAD_BYTES = 4096
 """Leading bytes of a file by which its kind is told."""
 

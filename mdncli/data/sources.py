@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from mdncli.data.formats import STDIN_NAME
 from mdncli.data.naming import quote, similar_files
 from mdncli.errors import DataError
 
@@ -19,7 +20,7 @@ Source: TypeAlias = str | Path | BinaryIO
 
 def source_name(source: Source) -> str:
     """Name of a source in messages."""
-    return str(source) if isinstance(source, str | Path) else "standard input"
+    return str(source) if isinstance(source, str | Path) else STDIN_NAME
 
 
 def _open(path: str | Path) -> BinaryIO:

@@ -39,9 +39,8 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
     if not spooled:
         return np.empty(shape, dtype)
     size = math.prod([shape] if isinstance(shape, int) else shape) * np.dtype(dtype).itemsize
-    place = spool_folder()
     try:
-        with tempfile.TemporaryFile(dir=place) as file:
+        with tempfile.TemporaryFile(dir=spool_folder()) as file:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, max(1, size))
             else:
@@ -49,9 +48,14 @@ def allocate(shape: int | Sequence[int], dtype: DTypeLike, *, spooled: bool) -> 
             return np.ndarray(shape, dtype, buffer=mmap.mmap(file.fileno(), max(1, size)))
     except OSError as error:
         what = f"has no room for a temporary file of {size / 1e9:.2g} GB"
-        fault = translate_os_error(error, place, what)
-        hint = "or set TMPDIR to another folder"
-        raise RunFault(fault.message, hint=" ".join(filter(None, (fault.hint, hint)))) from None
+        raise spool_fault(error, what) from None
+
+
+def spool_fault(error: OSError, what: str) -> RunFault:
+    """Error for a temporary file that cannot be written, with a remedy."""
+    fault = translate_os_error(error, spool_folder(), what)
+    hint = "or set TMPDIR to another folder"
+    return RunFault(fault.message, hint=" ".join(filter(None, (fault.hint, hint))))
 
 
 def spool_folder() -> Path:

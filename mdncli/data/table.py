@@ -367,21 +367,27 @@ def read(
 
 
 def read_once(
-    path: str | Path, *, text: Collection[str] = (), hear: Hear = lambda done, total: None
+    path: str | Path,
+    *,
+    text: Collection[str] = (),
+    name: str | None = None,
+    hear: Hear = lambda done, total: None,
 ) -> tuple[Table, str]:
     """`read` a file and its fingerprint, see `fingerprint_file`, in one pass.
 
     Args:
         path: the file.
         text: columns to read as text even where they look like numbers.
+        name: name of the file in messages.
         hear: receives the number of bytes read.
 
     Raises:
         DataError: as `read` does; or the file changes while it is read.
     """
-    with open_source(path, str(path), functools.partial(Watched, hear=hear)) as stream:
+    name = name or source_name(path)
+    with open_source(path, name, functools.partial(Watched, hear=hear)) as stream:
         with stream.blame_change():
-            whole = _read_binary(cast(BinaryIO, stream), path, str(path), None, text)
+            whole = _read_binary(cast(BinaryIO, stream), path, name, None, text)
         return whole, stream.fingerprint()
 
 

@@ -15,6 +15,8 @@ from mdncli import store
 from mdncli.config import Config, Data, FileData, SyntheticData
 from mdncli.data import splits, table, writing
 from mdncli.data.encoding import Encoding, mask_complete, present
+from mdncli.data.formats import STDIN_NAME
+from mdncli.data.piped import Piped
 from mdncli.data.profile import doubtful
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
@@ -75,6 +77,7 @@ class Dataset:
         problem: the synthetic dataset, which knows the exact density.
         columns: the choice of a table's columns; None of other data, and of a run that is opened
             again, whose model knows its columns.
+        piped: the table that came through a pipe, of which the run's folder keeps a copy.
     """
 
     config: Config
@@ -85,6 +88,7 @@ class Dataset:
     source: str
     problem: Synthetic | None
     columns: ColumnChoice | None = None
+    piped: Piped | None = None
     derived: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
     """Cache of results that depend only on rows and split, shared by all configs on them."""
 
@@ -244,6 +248,7 @@ def load(
     listener: Listener,
     expected: Mapping[str, str] | None = None,
     encoding: Encoding | None = None,
+    piped: Piped | None = None,
 ) -> Dataset:
     """Read, check, split and encode the data of a config.
 
@@ -252,6 +257,7 @@ def load(
         listener: receives warnings about the data.
         expected: fingerprints that the data must have.
         encoding: encoding fitted before; None to fit it now.
+        piped: the table of a config whose `data.file` is standard input.
 
     Raises:
         DataError: the data cannot be used as it is, or is not the expected one.
@@ -271,8 +277,8 @@ def load(
         inputs, targets = list(problem.inputs), list(problem.targets)
     else:
         assert isinstance(data, FileData)
-        whole, fingerprint = _read(data, listener, encoding)
-        source = str(data.file)
+        whole, fingerprint = _read(data, listener, encoding, piped)
+        source = STDIN_NAME if piped is not None else str(data.file)
         if encoding is None:
             columns = choose(whole, data)
             whole, inputs = columns.table, columns.inputs
@@ -293,7 +299,7 @@ def load(
     split = _split_rows(data, whole, inputs, targets)
     if encoding is None:
         encoding = _fit_encoding(data, whole, inputs, targets, split)
-    dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem, columns)
+    dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem, columns, piped)
     if columns is not None and isinstance(data, FileData):
         for said in notes(columns, encoding, dataset.dropped, data):
             listener(said)
@@ -317,24 +323,31 @@ def resplit(dataset: Dataset, config: Config) -> Dataset:
     return replace(dataset, config=config, split=split, encoding=encoding, derived={})
 
 
-def _read(data: FileData, listener: Listener, encoding: Encoding | None) -> tuple[Table, str]:
+def _read(
+    data: FileData, listener: Listener, encoding: Encoding | None, piped: Piped | None
+) -> tuple[Table, str]:
     """The table of a file and its fingerprint, if there is memory to train on so many rows."""
-    source = str(data.file)
+    if piped is None:
+        configs.refuse_stdin(data.file)
+        path, source = data.file, str(data.file)
+    else:
+        path, source = piped.path, STDIN_NAME
     categories = [name for name, kind in data.columns.items() if kind == "category"]
     text = (*(data.categorical or ()), *categories)
     if encoding is not None:
         text = (*text, *encoding.text_columns)
     try:
         whole, fingerprint = table.read_once(
-            data.file,
+            path,
             text=text,
+            name=source,
             hear=lambda done, total: listener(ReadingProgress(source, done, total)),
         )
     finally:
         listener(ReadingEnded())
     require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
     if encoding is None and data.profile and (doubted := doubtful(whole)):
-        whole = table.read(data.file, text=(*text, *doubted))
+        whole = table.read(path, text=(*text, *doubted), name=source)
     return whole, fingerprint
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mdncli import interrupts
 from mdncli.config import Config
+from mdncli.data.piped import Piped
 from mdncli.errors import InterruptedRunError, MdnError, Stopped
 from mdncli.events import (
     Listener,
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    config: Config, listener: Listener, expected: Mapping[str, str] | None = None
+    config: Config,
+    listener: Listener,
+    expected: Mapping[str, str] | None = None,
+    piped: Piped | None = None,
 ) -> Dataset:
     """Read, check, split and encode the data of a config; nothing is created.
 
@@ -43,12 +47,13 @@ def prepare(
         config: names the data and the model.
         listener: receives warnings about both.
         expected: fingerprints that the data must have.
+        piped: the table of a config whose `data.file` is standard input.
 
     Raises:
         DataError: the data cannot be used as it is, or is not the expected one.
         UsageError: a dataset is larger than the memory, or the model is not for it.
     """
-    dataset = load(config, listener, expected)
+    dataset = load(config, listener, expected, piped=piped)
     for warning in warnings_of(resolve(config, dataset), dataset):
         listener(Warned(warning))
     return dataset

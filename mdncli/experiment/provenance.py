@@ -18,6 +18,7 @@ from typing import Any
 from mdncli import __version__, interrupts, store
 from mdncli import config as configs
 from mdncli.config import Config
+from mdncli.data.piped import Piped
 from mdncli.experiment.dataset import Dataset, write_rows
 from mdncli.experiment.recipe import Recipe
 from mdncli.store import RunFolder
@@ -26,7 +27,9 @@ from mdncli.store import RunFolder
 def begin_run(
     dataset: Dataset, root: Path, recipe: Recipe | None = None
 ) -> AbstractContextManager[RunFolder]:
-    """Create a run folder with config, provenance, recipe and synthetic rows.
+    """Create a run folder with config, provenance, recipe and the rows that no other file holds.
+
+    Those are of a synthetic dataset, or came through a pipe.
 
     A context manager: the folder is deleted again if the block fails.
 
@@ -37,7 +40,10 @@ def begin_run(
     """
 
     def fill(run: RunFolder) -> None:
-        store.write_bytes(run.config, configs.dump(dataset.config).encode())
+        config = dataset.config
+        if dataset.piped is not None:
+            config = _keep_table(dataset.piped, config, run)
+        store.write_bytes(run.config, configs.dump(config).encode())
         store.write_json(run.provenance, provenance(dataset))
         if recipe is not None:
             write_recipe(run, recipe)
@@ -45,6 +51,18 @@ def begin_run(
             write_rows(dataset, run.data)
 
     return _create_folder(root, dataset.config.name, fill)
+
+
+def _keep_table(piped: Piped, config: Config, run: RunFolder) -> Config:
+    """Copy a table that came through a pipe into a run; returns the config that names the copy.
+
+    Its path is relative to the config beside it, so that the folder may be moved.
+    """
+    path = run.table(piped.suffix)
+    store.copy_file(piped.path, path, piped.copies[-1] if piped.copies else None)
+    piped.copies.append(path)
+    data = config.data.model_copy(update={"file": Path(path.name)})
+    return config.model_copy(update={"data": data})
 
 
 def write_recipe(run: RunFolder, recipe: Recipe, *, sync: bool = True) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mdncli.wording import counted
+
 
 def number(value: float | None, digits: int = 4) -> str:
     """Format a number for a table; a dash for None.
@@ -34,6 +36,18 @@ def significant(value: float | None, digits: int = 4) -> str:
     if not -5 < exponent < 15:
         return f"{value:.{digits - 1}e}"
     return f"{value:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def in_bytes(count: int) -> str:
+    """Format a number of bytes in a suitable unit.
+
+    >>> in_bytes(1), in_bytes(9_500), in_bytes(2_345_678)
+    ('1 byte', '9.5 kB', '2.3 MB')
+    """
+    if count < 1000:
+        return counted(count, "byte")
+    power = min(len(f"{count}") - 1, 12) // 3
+    return f"{count / 1000**power:,.1f} {'kMGT'[power - 1]}B"
 
 
 def duration(seconds: float) -> str:

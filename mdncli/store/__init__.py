@@ -3,6 +3,7 @@
 from mdncli.store.addressing import Lookup, find, runs
 from mdncli.store.files import (
     FORMAT,
+    copy_file,
     errors_with_path,
     parse_json,
     plain_file,
@@ -33,6 +34,7 @@ __all__ = [
     "abandon",
     "check_removable",
     "clear",
+    "copy_file",
     "create",
     "discard",
     "errors_with_path",

@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,9 @@ Folders of all earlier numbers are read; a newer one is refused, never guessed a
 
 JSON_LIMIT = 16 << 20
 """Largest JSON document that is read; a real one has a few thousand bytes."""
+
+COPIED_BYTES = 1 << 20
+"""Bytes that are copied at once."""
 
 JSON_DEPTH = 50
 """Deepest JSON document that is read; a real one has four levels."""
@@ -119,14 +123,43 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     Raises:
         RunFault: it cannot be written; the temporary file is gone and the old file intact.
     """
+    with _replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        if sync:
+            os.fsync(file.fileno())
+
+
+def copy_file(source: Path, path: Path, twin: Path | None = None) -> None:
+    """Copy a file as `write_bytes` writes one.
+
+    Args:
+        source: the file.
+        path: of its copy.
+        twin: an earlier copy of it; where the system can, the new one is a link to that and takes
+            no room.
+
+    Raises:
+        RunFault: it cannot be written; nothing is left of it.
+    """
+    with _replacing(path) as temporary:
+        if twin is not None:
+            with contextlib.suppress(OSError):
+                os.link(twin, temporary)
+                return
+        with source.open("rb") as read, temporary.open("wb") as file:
+            shutil.copyfileobj(read, file, COPIED_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Temporary path beside a file, which replaces it after the block and is gone if that fails."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with errors_with_path(path):
         try:
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                if sync:
-                    os.fsync(file.fileno())
+            yield temporary
             os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -86,6 +86,10 @@ class RunFolder:
     def data(self) -> Path:
         return self.path / "data.csv"
 
+    def table(self, suffix: str) -> Path:
+        """A table that came through a pipe, by the suffix of its format, such as `.csv.gz`."""
+        return self.path / f"data{suffix}"
+
     @property
     def result(self) -> Path:
         return self.path / "result.json"
