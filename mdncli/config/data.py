@@ -185,7 +185,7 @@ class FileData(Data):
 
     file: Annotated[
         TablePath,
-        Field(description="the table: .csv, .jsonl, .parquet, .xlsx, .csv.gz, ...; -: a pipe's"),
+        Field(description="the table: .csv, .jsonl, .parquet, .xlsx, ...; -: standard input"),
     ]
     inputs: Annotated[
         Annotated[Names, BeforeValidator(list_like("[size, age]"))] | None,
