@@ -62,10 +62,10 @@ def german(text: str) -> str:
 
 
 TWINS: dict[str, tuple[str, dict[str, Callable[[str], str]], str]] = {
-    "currency.csv": ("price", {"price": money}, "read as numbers 'price' ($ and"),
+    "currency.csv": ("price", {"price": money}, "read as numbers 'price' ($, "),
     "thousands_target.csv": ("price", {"price": money}, "read as numbers 'price' (thousands"),
     "thousands_input.csv": ("y", {"income": money}, "read as numbers 'income' (thousands"),
-    "percent.csv": ("y", {"rate": lambda text: text.rstrip("%")}, "percent, so 25% is 25"),
+    "percent.csv": ("y", {"rate": lambda text: text.rstrip("%")}, "percent: 25% is 25"),
     "units.csv": ("y", {"dist": lambda text: text.split()[0]}, "'dist' (km)"),
     "duration.csv": ("y", {"dur": duration}, "'dur' (hours and minutes)"),
     "euro_points.csv": ("preis", {"flaeche": german, "preis": german}, "'preis' (thousands"),

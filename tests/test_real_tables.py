@@ -496,7 +496,7 @@ def test_grades_warn_and_say_so_in_the_result() -> None:
     assert trap["grade"]["repeated"] == 1.0
     assert trap["grade"]["gap"] == 1.0
     assert answer.tables[0].caption.endswith(best_of(answer))
-    remark = "grade takes few distinct values: compare NLLs only at one model.scale.floor."
+    remark = "Values of grade repeat so often that the NLL tells little: judge by CRPS"
     assert ("warning", remark) in answer.tables[1].rows
     thin = train(
         ["a.csv", *TINY, "model.scale.floor=0.001"], {"data.target": "grade"}, RUNS, ignore

@@ -44,6 +44,7 @@ class Description:
     low: float | str | None
     high: float | str | None
     examples: Sequence[str]
+    fault: str = ""
 
     @property
     def range(self) -> str:
@@ -153,7 +154,7 @@ def _described(whole: Table, seen: Profile, data: FileData | None) -> Iterator[D
     for name, each in seen.columns.items():
         column = read.column(name)
         if name in targets:
-            use, reason = "target", each.why if each.fault else ""
+            use, reason = "target", each.why if each.fault else each.reason
         elif name in inputs:
             use, reason = "input", each.reason
         elif name in exclude or (chosen is not None and each.used):
@@ -179,18 +180,30 @@ def _described(whole: Table, seen: Profile, data: FileData | None) -> Iterator[D
                     low, high = _day(low), _day(high)
         notation = "" if name not in read.spellings else each.spelling.words()
         yield Description(
-            name, each.kind, use, reason, notation, each.missing, distinct, low, high, examples
+            name,
+            each.kind,
+            use,
+            reason,
+            notation,
+            each.missing,
+            distinct,
+            low,
+            high,
+            examples,
+            each.fault or (each.reason if each.kind == "unclear" and use == "left out" else ""),
         )
 
 
 def _short(value: float) -> str:
     """Number for the table: whole ones in full, others with five digits.
 
-    >>> _short(1450.0), _short(0.123456), _short(2e20)
-    ('1,450', '0.12346', '2e+20')
+    >>> _short(1450.0), _short(51450.0), _short(0.123456), _short(2e20)
+    ('1450', '51,450', '0.12346', '2e+20')
     """
-    whole = value == int(value) and abs(value) < 10**15 if np.isfinite(value) else False
-    return f"{int(value):,}" if whole else f"{value:.5g}"
+    if not np.isfinite(value) or value != int(value) or abs(value) >= 10**15:
+        return f"{value:.5g}"
+    # A year has no comma.
+    return f"{int(value)}" if abs(value) < 10_000 else f"{int(value):,}"
 
 
 def _day(seconds: float) -> str:
@@ -200,10 +213,8 @@ def _day(seconds: float) -> str:
 def _warnings(described: Sequence[Description]) -> Iterator[str]:
     """Warnings about the columns, one sentence each."""
     for each in described:
-        if each.use == "target" and each.reason:
-            yield f"the target {clip(each.name)} {each.reason}"
-        if each.kind == "unclear" and each.use == "left out":
-            yield f"{clip(each.name)} {each.reason}"
+        if each.fault:
+            yield f"{'the target ' * (each.use == 'target')}{clip(each.name)}: {each.fault}"
 
 
 def _following(name: str, whole: Table, target: str | None) -> list[str]:

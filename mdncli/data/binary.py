@@ -355,12 +355,10 @@ def _spelled(series: pl.Series) -> pl.Series:
     zone, per_second = "", _PER_SECOND["ns"]
     if isinstance(type_, pl.Datetime):
         per_second = _PER_SECOND[type_.time_unit]
-        if type_.time_zone is not None:
-            zone = "+00:00"
-            series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        zone = "" if type_.time_zone is None else "%:z"
     fraction = "%.6f" if (series.cast(pl.Int64) % per_second != 0).any() else ""
     day = "%Y-%m-%dT" if isinstance(type_, pl.Datetime) else ""
-    return series.dt.strftime(f"{day}%H:%M:%S{fraction}") + zone
+    return series.dt.strftime(f"{day}%H:%M:%S{fraction}{zone}")
 
 
 def read_npz(stream: BinaryIO, source: str, columns: Collection[str] | None = None) -> Contents:

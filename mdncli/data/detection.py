@@ -86,7 +86,7 @@ def detect(
     >>> detect(["31.01.2024", "01.02.2024"]).spelling.layout
     '%d.%m.%Y'
     >>> detect(["1/2/2024", "3/4/2024"]).doubt
-    'holds dates that may be %d/%m/%Y or %m/%d/%Y: say which in data.columns'
+    "holds dates that may be %d/%m/%Y or %m/%d/%Y: say which, as data.columns={NAME: '%d/%m/%Y'}"
     >>> detect(["red", "blue"]) is None
     True
     """
@@ -221,15 +221,34 @@ def _dates(texts: _Texts) -> Detected | None:
         elif share >= 1 - MOST_STRAY and (best is None or share > best[0]):
             best = share, Detected(spelling, stray)
     if not fits:
-        return best[1] if best else None
+        return best[1] if best else _mixed_dates(like)
     ordered = [each for each in fits if _in_order(each[0], texts)]
     if len(fits) > 1 and len(ordered) == 1:
         fits = ordered
     doubt = ""
     if len(fits) > 1:
-        both = " or ".join(each.layout for each, _ in fits[:2])
-        doubt = f"holds dates that may be {both}: say which in data.columns"
+        first, other = (each.layout for each, _ in fits[:2])
+        both = f"{first} or {other}"
+        doubt = f"holds dates that may be {both}: say which, as data.columns={{NAME: '{first}'}}"
     return Detected(fits[0][0], doubt=doubt)
+
+
+def _mixed_dates(like: Sequence[str]) -> Detected | None:
+    """Doubt about texts that are dates, but in several notations; None where most are none."""
+    readable = np.zeros(len(like), np.bool_)
+    first: dict[str, str] = {}
+    for layout in (*DAY_LAYOUTS, *MONTH_LAYOUTS):
+        spelling = Spelling("date", layout)
+        values, known = spelling.read(like)
+        own = known & (values >= EARLIEST) & (values <= LATEST) & ~readable
+        if own.any():
+            first[layout] = like[int(np.argmax(own))]
+        readable |= own
+    if len(first) < 2 or readable.mean() < 1 - MOST_STRAY:
+        return None
+    one, other, *_ = first.values()
+    doubt = f"holds dates in several notations, such as {one} and {other}: write them in one"
+    return Detected(Spelling(), doubt=doubt)
 
 
 def _layouts(like: Sequence[str]) -> Iterator[str]:

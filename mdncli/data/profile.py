@@ -19,7 +19,7 @@ from mdncli.data.fitting import LEAST_ROWS, MOST_CATEGORIES
 from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
 from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
-from mdncli.data.spelling import EPOCHS, PLAIN, Spelling, SpellingKind
+from mdncli.data.spelling import EPOCHS, PLAIN, POINT, Spelling, SpellingKind
 from mdncli.data.table import Table
 
 LEAST_COUNTED = 6
@@ -52,6 +52,7 @@ _KEY = re.compile(
 _ID = re.compile(r"(?i:(?:^|[^a-z])(?:id|ids|uuid|guid)$)|[a-z]I[dD]s?$|^(?i:id)(?:[_\s.-]|$)")
 _TIME = re.compile(r"(?i)date|time|stamp|epoch|(?:^|[^a-z])(?:ts|dt|day|when)(?:$|[^a-z])|_at$|On$")
 _YEAR = re.compile(r"(?i)year|jahr|annee|anno|(?:^|[^a-z])(?:yr|rank|order|position)s?(?:$|[^a-z])")
+_POINTED = re.compile(r"\s*[-+]?\d+\.(\d*)\s*").fullmatch
 _TRUTHS = tuple(
     map(frozenset, (("yes", "no"), ("y", "n"), ("t", "f"), ("on", "off"), ("ja", "nein")))
 )
@@ -189,7 +190,10 @@ def profile(
     """
     asked = asked or {}
     table.require(asked)
-    comma = table.decimal_comma or any(_writes_comma(each) for each in table.contents.values())
+    columns = table.contents.values()
+    comma = table.decimal_comma or any(map(_writes_comma, columns))
+    # A table that writes 187.36 somewhere means five by 5.126, whatever another column writes.
+    comma = comma and (table.decimal_comma or not any(map(_writes_point, columns)))
     given = np.ones(table.rows, bool)
     for name in targets:
         given &= _known(table.contents[name])
@@ -215,7 +219,8 @@ def doubtful(table: Table) -> list[str]:
     In a table that writes 2,5 elsewhere, 2.381 is two thousand: a column whose every fraction has
     three digits is doubtful.
     """
-    if not table.decimal_comma and not any(map(_writes_comma, table.contents.values())):
+    columns = table.contents.values()
+    if not table.decimal_comma and not any(map(_writes_comma, columns)):
         return []
     found = []
     for name, column in table.contents.items():
@@ -240,6 +245,20 @@ def _writes_comma(column: Column) -> bool:
         return False
     other = detect(some)
     return other is not None and other.spelling.decimal == ","
+
+
+def _writes_point(column: Column) -> bool:
+    """True if a column holds a number whose point separates no thousands, beyond doubt."""
+    if column.kind == "text":
+        fractions = [match[1] for label in column.labels[:200] if (match := _POINTED(label))]
+        return any(len(fraction) != 3 for fraction in fractions)
+    if column.values.dtype.kind != "f":
+        return False
+    values = np.abs(column.values[np.isfinite(column.values)])
+    values = values[values != np.round(values)]
+    thousandths = values * 1000
+    whole = np.abs(thousandths - np.round(thousandths)) <= 1e-6 * np.maximum(1, thousandths)
+    return bool((~whole | (values < 1)).any())
 
 
 def _index(name: str) -> bool:
@@ -304,13 +323,18 @@ def _as_asked(name: str, column: Column, asked: str, comma: bool) -> ColumnProfi
         return detected or replace(plain, fault="holds no dates")
     wanted = _SPELLINGS[kind]
     found = detect(column.labels, column.values, decimal_comma=comma) if column.labels else None
-    spelling = found.spelling if found else PLAIN
+    spelling = _as_text(found.spelling) if found else PLAIN
     if {spelling.kind, wanted} == {"time", "duration"}:
         spelling = Spelling(wanted)
     if found is None or spelling.kind != wanted:
         example = f", such as {quote(column.labels[0])}" if column.labels else ""
         return replace(plain, fault=f"holds no {kind}{example}")
     return _read_all(replace(plain, spelling=spelling, fault=found.doubt), column)
+
+
+def _as_text(spelling: Spelling) -> Spelling:
+    """The notation, told from that of a column that was read as numbers."""
+    return Spelling("number", POINT) if spelling == PLAIN else spelling
 
 
 def _read_all(each: ColumnProfile, column: Column) -> ColumnProfile:
@@ -336,7 +360,8 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         return ColumnProfile(name, "truth value", "", missing=missing)
     if (found := detect(column.labels, column.values, decimal_comma=comma)) is not None:
         kind: ColumnKind = _SPELLED_KINDS[found.spelling.kind]
-        each = ColumnProfile(name, kind, found.spelling.words(), found.spelling, missing)
+        spelling = _as_text(found.spelling)
+        each = ColumnProfile(name, kind, spelling.words(), spelling, missing)
         if found.doubt:
             return replace(each, kind="unclear", fault=found.doubt, spelling=PLAIN)
         if found.stray:

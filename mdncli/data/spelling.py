@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
@@ -76,7 +77,11 @@ DAY_LAYOUTS = (
 MONTH_LAYOUTS = ("%Y-%m", "%Y/%m", "%m/%Y", "%b %Y", "%B %Y", "%b-%y")
 TIME_LAYOUTS = ("%H:%M:%S%.f", "%H:%M:%S", "%H:%M", "%I:%M:%S %p", "%I:%M %p", "%I:%M%p")
 ZONE = re.compile(r"(?:Z|[+-]\d{2}:?\d{2})$")
+_ZONE_AT_END = r"\s*(?:Z|[+-]\d{2}(?::?\d{2})?)$"
 DATE_LIKE = re.compile(r"(?=.*\d)[\w\s.,:/+\-]{6,40}")
+POINT = "point"
+"""Layout of numbers with a decimal point that stand as text beside others."""
+
 EPOCHS = {"epoch s": 1.0, "epoch ms": 1e-3, "epoch us": 1e-6, "epoch ns": 1e-9}
 """Layouts of dates that are counted from 1970: seconds of a unit."""
 
@@ -86,9 +91,11 @@ class Spelling:
     """Notation of one column.
 
     Args:
-        kind: of what is written: numbers; dates, read as seconds since 1970 in UTC or, without a
-            time zone, in the table's own time; times of day and durations, read in seconds.
-        layout: of dates, as of `strptime`, or a key of `EPOCHS`; empty otherwise.
+        kind: of what is written: numbers; dates, read as seconds since 1970 on the clock of the
+            place, whatever time zone is written behind them, since people live by that; times of
+            day and durations, read in seconds.
+        layout: of dates, as of `strptime`, or a key of `EPOCHS`; `point` of numbers with an
+            ordinary decimal point in a table that writes others otherwise; empty elsewhere.
         prefix: currency before the numbers.
         suffix: unit or currency behind them.
         group: thousands separator.
@@ -111,7 +118,8 @@ class Spelling:
     decimal: str = "."
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(SpellingKind) or (self.kind == "date") != bool(self.layout):
+        due = {"number": ("", POINT), "date": (self.layout or None,)}.get(self.kind, ("",))
+        if self.kind not in get_args(SpellingKind) or self.layout not in due:
             raise ValueError(f"not a notation: {self.kind!r}, {self.layout!r}")
         if self.group not in ("", *GROUPS) or self.decimal not in (".", ","):
             raise ValueError(f"not a notation of numbers: {self.group!r}, {self.decimal!r}")
@@ -227,20 +235,25 @@ class Spelling:
                 values = values.fill_null(_since_1970(texts, layout))
         return values
 
-    def words(self, example: str = "") -> str:
-        """Description of the notation, such as `$ and thousands separator ","`."""
+    def words(self) -> str:
+        """Description of the notation.
+
+        >>> Spelling(prefix="$", group=",").words(), Spelling("date", "%d.%m.%Y %H:%M").words()
+        ("$, thousands separator ','", 'written as 31.03.2024 14:05')
+        """
         if self.kind == "date":
-            return f"written as {self.layout}"
+            clock = ", on the clock of the place" if "%#z" in self.layout else ""
+            return f"written as {_example(self.layout)}{clock}"
         if self.kind != "number":
             return {"time": "hours:minutes", "duration": "hours and minutes"}[self.kind]
         said = [affix for affix in (self.prefix, self.suffix) if affix]
         if self.suffix == "%":
-            said[-1] = "percent, so 25% is 25"
+            said[-1] = "percent: 25% is 25"
         if self.group:
             said.append(f"thousands separator {self.group!r}")
         if self.decimal == ",":
             said.append("decimal comma")
-        return " and ".join(said) or "plain"
+        return ", ".join(said) or "decimal point"
 
     @classmethod
     def from_json(cls, document: object) -> Self:
@@ -262,6 +275,9 @@ class Spelling:
 
 PLAIN = Spelling()
 
+_MOMENT = datetime(2024, 3, 31, 14, 5)
+"""Moment by which the layout of dates is shown."""
+
 _ISO = (
     "%Y-%m-%d",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -269,6 +285,13 @@ _ISO = (
     "%Y-%m-%dT%H:%M:%S%.f%#z",
     "%Y-%m-%d %H:%M:%S%.f%#z",
 )
+
+
+def _example(layout: str) -> str:
+    """A date in a layout, for people."""
+    if layout in EPOCHS:
+        return f"{layout.split()[1]} since 1970"
+    return _MOMENT.strftime(layout.replace("%.f", "").replace("%#z", "+01:00"))
 
 
 def simplified(text: str) -> str:
@@ -283,16 +306,14 @@ def _since_1970(texts: pl.Series, layout: str) -> pl.Series:
     if layout in MONTH_LAYOUTS:
         texts, layout = "01 " + texts, f"%d {layout}"
     if "%#z" in layout:
-        # Polars wants minutes after the hours of an offset, and no letter.
-        texts = texts.str.replace(r"Z$", "+00:00").str.replace(r"([+-]\d{2})$", "$1:00")
-        layout = layout.replace("%#z", "%z")
+        # The hour of the place tells more than that of Greenwich, summer and winter.
+        texts = texts.str.replace(_ZONE_AT_END, "")
+        layout = layout.replace("%#z", "").rstrip()
     if "%H" in layout or "%I" in layout:
         try:
             moments = texts.str.strptime(pl.Datetime("us"), layout, strict=False)
         except pl.exceptions.PolarsError:
             return pl.Series("", [None] * len(texts), pl.Float64)
-        if getattr(moments.dtype, "time_zone", None):
-            moments = moments.dt.replace_time_zone(None)
     else:
         try:
             moments = texts.str.strptime(pl.Date, layout, strict=False).cast(pl.Datetime("us"))

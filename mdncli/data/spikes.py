@@ -63,21 +63,20 @@ class SpikeTrap:
 
     def warning(self, target: str) -> str:
         """Warning with a remedy, in a sentence."""
-        remedy = "and look at RMSE and coverage"
+        remedy = "judge by CRPS and coverage, and compare NLLs only at one model.scale.floor"
         if self.floor is not None:
-            remedy = f"and set model.scale.floor={self.floor:g} to prevent it"
+            remedy = f"set model.scale.floor={self.floor:g} to prevent it"
         gain = f"by up to {self.gain:.1f} nats" if math.isfinite(self.gain) else "without limit"
         return (
-            f"target {target!r} {self._reason}: degenerate components can lower its NLL {gain} "
-            f"and predict no better; compare NLLs only at one scale floor, {remedy}"
-            f"{self._classes}"
+            f"target {target!r} {self._reason}: very narrow components there can lower its NLL "
+            f"{gain} without better predictions; {remedy}{self._classes}"
         )
 
     def remark(self, target: str, floor: float) -> str:
         """Note that a scale floor removes the gain, in a sentence."""
         return (
             f"target {target!r} {self._reason}: the smallest scale is {floor:g} standard "
-            "deviations, so that degenerate components do not lower its NLL (set "
+            "deviations, so that very narrow components do not lower its NLL (set "
             f"model.scale.floor to change it){self._classes}"
         )
 

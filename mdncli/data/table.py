@@ -234,7 +234,10 @@ class Table:
             return DataError(f"{self.source}: column {quote(name)} was read as text")
         row, column = int(wrong[0]), self.column(name)
         value = quote(column.labels[column.values[row]])
-        due = "neither true nor false" if truths else _DUE[self._spelling(name).kind]
+        spelling = self._spelling(name)
+        due = "neither true nor false" if truths else _DUE[spelling.kind]
+        if spelling != PLAIN and not truths:
+            due += f", as the other rows have it ({spelling.words()})"
         return DataError(f"{self.place(row, name)}: {value} is {due}")
 
     def read_as(
@@ -299,7 +302,7 @@ class Table:
 
 _DUE = {
     "number": "not a number",
-    "date": "not a date as in the other rows",
+    "date": "not a date",
     "time": "not a time of day",
     "duration": "not a duration",
 }

@@ -150,8 +150,10 @@ def _bounds(
         times = _times(data.order, data, whole)
         _require_complete(whole, data.order, np.isnan(times) & used, "order")
         times = np.where(used, times, -np.inf)
-        where = f" of column {quote(data.order)}"
-        found = replace(found, times=times, unit="different value", where=where)
+        unit, where = "different value", f" of column {quote(data.order)}"
+        if data.group is not None:
+            unit, where = "group", f"{found.where}, in the order of their latest rows"
+        found = replace(found, times=times, unit=unit, where=where)
     return found, together
 
 
@@ -189,7 +191,9 @@ def _times(name: str, data: FileData, whole: Table) -> NDArray[np.float64]:
         raise DataError(
             f"{whole.source}: column {quote(name)} gives rows no order: "
             f"{each.fault or 'it holds neither numbers nor dates'}",
-            hint="correct it, or say its kind in data.columns",
+            hint=""
+            if each.fault and "data.columns" in each.fault
+            else "correct it, or say its kind in data.columns",
         )
     return read.numbers(name)
 

@@ -63,7 +63,8 @@ def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if traps := ", ".join(map(str, mapping_of(result.get("spike_trap")))):
         yield (
             WARNING,
-            f"{traps} takes few distinct values: compare NLLs only at one model.scale.floor.",
+            f"Values of {traps} repeat so often that the NLL tells little: judge by CRPS and "
+            "coverage, and compare NLLs only at one model.scale.floor.",
         )
 
 
@@ -100,7 +101,7 @@ def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             f"validation NLL is {number(abs(gap))} {side} that of the training rows",
         )
     if traps := ", ".join(map(str, mapping_of(result.get("spike_trap")))):
-        yield "few distinct values", f"{traps}: compare NLLs only at one model.scale.floor"
+        yield "repeated values", f"{traps}: compare NLLs only at one model.scale.floor"
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, float | None]:
@@ -151,7 +152,7 @@ def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:
         return OK, text
     text = f"Validation is {number(gap)} worse than training"
     if gain is not None and gain > 0:
-        text += f", {gap / gain:.0%} of what the inputs bring there"
+        text += f", where the inputs bring {number(gain)}"
     if gap >= GAP and (gain is None or gap > LOST * gain):
         return WARNING, (
             f"{text}: overfitting; try more rows, a larger train.weight_decay or a smaller "

@@ -157,7 +157,7 @@ def test_texts_of_every_notation_are_described() -> None:
     shown = {
         line.partition("  # ")[0].strip(): line.partition("  # ")[2] for line in lines("a.csv", "y")
     }
-    assert shown["- price"].startswith("numbers from 1000 to 1200 ($ and thousands")
+    assert shown["- price"].startswith("numbers from 1000 to 1200 ($, thousands")
     assert shown["- sold"] == "dates from 2024-01-01 to 2024-12-28"
 
 

@@ -41,23 +41,23 @@ def shown(*items: str, target: str | None = None) -> dict[str, Sequence[str]]:
 def test_each_column_has_its_kind_range_and_use() -> None:
     assert shown(target="price") == {
         "customer_id": (
-            *("identifier", "60", "0", "900 to 1,313"),
+            *("identifier", "60", "0", "900 to 1313"),
             "left out: has another value in every row",
         ),
-        "sold": ("date", "60", "0", "2024-01-01 to 2024-12-24", "input: written as %Y-%m-%d"),
+        "sold": ("date", "60", "0", "2024-01-01 to 2024-12-24", "input: written as 2024-03-31"),
         "size": ("number", "50", "0", "20 to 69", "input: km"),
         "city": ("category", "2", "15", "Oslo, Rome", "input: 2 categories"),
         "where": (
             *("unclear", "60", "0", "46.0, 7.0, ..."),
             "left out: holds two numbers in a cell, such as '46.0, 7.0'",
         ),
-        "price": ("number", "60", "0", "1000.5 to 1177.5", "target"),
+        "price": ("number", "60", "0", "1000.5 to 1177.5", "target: $, thousands separator ','"),
     }
 
 
 def test_without_a_target_every_column_is_looked_at() -> None:
     answer = inspect(["homes.csv"], None, None, force=False)
-    assert shown()["price"][-1] == "input: $ and thousands separator ','"
+    assert shown()["price"][-1] == "input: $, thousands separator ','"
     assert answer.following == [
         "mdn train homes.csv --target price",
         "mdn init homes.csv --target price",
@@ -77,10 +77,10 @@ def test_the_document_has_numbers_for_programs() -> None:
     document = inspect(["homes.csv"], "price", None, force=False).document
     assert (document["rows"], document["files"]) == (ROWS, [])
     columns = {each["name"]: each for each in document["columns"]}
-    assert columns["price"]["notation"] == "$ and thousands separator ','"
+    assert columns["price"]["notation"] == "$, thousands separator ','"
     assert (columns["price"]["low"], columns["price"]["high"]) == (1000.5, 1177.5)
     assert (columns["city"]["missing"], columns["city"]["examples"]) == (15, ["Oslo", "Rome"])
-    assert document["warnings"] == ["where holds two numbers in a cell, such as '46.0, 7.0'"]
+    assert document["warnings"] == ["where: holds two numbers in a cell, such as '46.0, 7.0'"]
 
 
 def test_a_config_is_inspected_with_its_table() -> None:

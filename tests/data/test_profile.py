@@ -92,6 +92,44 @@ def test_a_column_is_not_used_that_has_values_only_where_the_target_has_none() -
     assert profile(table, ["a"]).inputs(["a"]) == ["b"]
 
 
+@pytest.mark.parametrize(
+    ("rows", "value", "near", "target"),
+    [
+        ("5.125,73;187.36", 5125.73, None, 187.36),
+        ("51,26;187.36", 51.26, None, 187.36),
+        ("5.125,73;5.126;187.36", 5125.73, 5.126, 187.36),
+        ("5.125,73;5.126;9.368", 5125.73, 5126.0, 9368.0),
+    ],
+)
+def test_points_beside_decimal_commas(
+    tmp_path: Any, rows: str, value: float, near: float | None, target: float
+) -> None:
+    names = "v;y" if near is None else "v;near;y"
+    path = tmp_path / "t.csv"
+    path.write_text(f"{names}\n" + f"{rows}\n" * 20)
+    table = read(path)
+    table = read(path, text=doubtful(table)) if doubtful(table) else table
+    found = profile(table, ["y"])
+    whole = table.read_as(found.spellings(table.columns), {})
+    assert whole.numbers("v")[0] == value
+    assert whole.numbers("y")[0] == target
+    if near is not None:
+        assert whole.numbers("near")[0] == near
+
+
+def test_dates_in_several_notations_are_said() -> None:
+    for when in (
+        ["04/18/2021", "26/05/2021", "01/02/2021"],
+        ["20210418", "26.05.21", "2021-05-01"],
+    ):
+        found = profile(Table.of({"when": when * 20})).columns["when"]
+        assert found.kind == "unclear"
+        assert found.fault.startswith("holds dates in several notations, such as ")
+    assert (
+        profile(Table.of({"x": ["1.2.3", "4.5.6", "10.11.12x"] * 20})).columns["x"].kind != "date"
+    )
+
+
 def test_rare_categories_are_counted() -> None:
     common = ["Oslo", "Rome"] * 20
     for rare, said in (
@@ -157,7 +195,7 @@ ASKED: dict[str, tuple[Any, str, str, str]] = {
         ["1/2/2024"] * 59 + ["x"],
         "%m/%d/%Y",
         "date",
-        "'x' is not written as %m/%d/%Y",
+        "'x' is not written as 03/31/2024",
     ),
     "texts as dates": (["a", "b"] * 30, "date", "date", "holds no date, such as 'a'"),
     "texts as numbers": (["a", "b"] * 30, "number", "number", "holds no number, such as 'a'"),

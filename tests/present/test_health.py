@@ -29,7 +29,7 @@ def result(train: float, validation: float, baseline: float | None = 2.0, **heal
         (result(1.0, 1.5), "overfitting; try more rows"),
         (result(1.0, 1.5, None), "overfitting; try more rows"),
         (result(1.0, 1.0, at_floor=0.2), "At 20% of the rows"),
-        ({**result(1.0, 1.0), "spike_trap": {"price": {}}}, "price takes few distinct values"),
+        ({**result(1.0, 1.0), "spike_trap": {"price": {}}}, "Values of price repeat so often"),
     ],
 )
 def test_what_is_wrong_is_a_warning_that_says_what_to_do(given: dict, said: str) -> None:
