@@ -84,9 +84,9 @@ def inspect(items: Sequence[str], target: str | None, output: str | None, *, for
         free(Path(output), force=force)
     path, data = _data(names[0], overrides, target)
     whole = table.read(path)
-    if again := doubtful(whole):
-        whole = table.read(path, text=again)
     targets = () if data is None else data.target
+    if again := doubtful(whole, path, targets):
+        whole = table.read(path, text=again)
     whole.require(targets)
     asked = {} if data is None else {**dict.fromkeys(data.categorical or (), "category")}
     asked |= {} if data is None else dict(data.columns)

@@ -8,8 +8,9 @@ fitted comes from training rows only.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from mdncli.data.kinds import ASKED_KINDS, USED_KINDS, ColumnKind
 from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
 from mdncli.data.spelling import EPOCHS, PLAIN, POINT, Spelling, SpellingKind
-from mdncli.data.table import Table
+from mdncli.data.table import Table, scan
 
 LEAST_COUNTED = 6
 """Fewest rows that a counter without a telling name must count."""
@@ -213,8 +214,46 @@ def profile(
     return Profile(table.source, found, asked)
 
 
-def doubtful(table: Table) -> list[str]:
-    """Columns of numbers to be read again as text, whose points may separate thousands.
+def doubtful(table: Table, path: Path, targets: Collection[str] = ()) -> list[str]:
+    """Columns of numbers to be read again as text.
+
+    Args:
+        table: as it was read.
+        path: the file that it was read from.
+        targets: columns to predict, which are no codes.
+    """
+    return [*_pointed(table), *(name for name in _padded(table, path) if name not in targets)]
+
+
+def _padded(table: Table, path: Path) -> list[str]:
+    """Columns of whole numbers written with leading zeros, such as 02134, in the first rows."""
+    whole = [name for name, column in table.contents.items() if _integral(column)]
+    if table.lines is None or not whole:
+        return []
+    first = next(scan(path, columns=whole, text=whole))
+    texts = {name: first.column(name) for name in whole}
+    return [name for name, each in texts.items() if _is_code(without_gaps(each.labels))]
+
+
+def _integral(column: Column) -> bool:
+    if column.kind != "numeric":
+        return False
+    some = column.values[:1000]
+    return column.values.dtype.kind == "i" or bool((some == np.round(some))[~np.isnan(some)].all())
+
+
+def _is_code(labels: Sequence[str]) -> bool:
+    """True if texts are digits of one length, some of which begin with zero."""
+    return (
+        len({*map(len, labels)}) == 1
+        and len(labels[0]) > 1
+        and all(label.isdecimal() for label in labels)
+        and any(label[0] == "0" for label in labels)
+    )
+
+
+def _pointed(table: Table) -> list[str]:
+    """Columns of numbers whose points may separate thousands.
 
     In a table that writes 2,5 elsewhere, 2.381 is two thousand: a column whose every fraction has
     three digits is doubtful.
@@ -358,7 +397,9 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         return ColumnProfile(name, "empty", "has no value", missing=missing)
     if len(present) <= 4 and {label.lower() for label in present} in _TRUTHS:
         return ColumnProfile(name, "truth value", "", missing=missing)
-    if (found := detect(column.labels, column.values, decimal_comma=comma)) is not None:
+    code = _is_code(present)
+    found = None if code else detect(column.labels, column.values, decimal_comma=comma)
+    if found is not None:
         kind: ColumnKind = _SPELLED_KINDS[found.spelling.kind]
         spelling = _as_text(found.spelling)
         each = ColumnProfile(name, kind, spelling.words(), spelling, missing)
@@ -383,13 +424,18 @@ def _text(name: str, column: Column, comma: bool) -> ColumnProfile:
         what = f"{len(present):,} different texts in {rows:,} rows"
         return ColumnProfile(name, kind, what, missing=missing)
     values, known = PLAIN.read(column.labels)
-    if 2 * int(np.count_nonzero(np.append(~np.isnan(values), False)[column.values])) > rows:
+    if (
+        not code
+        and 2 * int(np.count_nonzero(np.append(~np.isnan(values), False)[column.values])) > rows
+    ):
         stray = column.labels[int(np.argmin(known))]
         fault = f"{quote(stray)} is no number"
         return ColumnProfile(name, "number", missing=missing, fault=fault, stray=stray)
     reason = f"{len(present):,} categories"
     if len(present) > MOST_CATEGORIES:
         reason += f", of which the {MOST_CATEGORIES:,} most frequent are told apart"
+    elif code:
+        reason += ", codes with leading zeros"
     elif rare := _rare(column, gaps):
         rarest = "the rarest counts" if rare == 1 else f"the {rare:,} rarest count"
         reason += f"; {rarest} as 'other'"

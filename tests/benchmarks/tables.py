@@ -125,12 +125,13 @@ answer = {}
 
 _PROFILE = """
 import time
+from pathlib import Path
 from mdncli.data import table
 from mdncli.data.profile import doubtful, profile
 start = time.perf_counter()
 whole = table.read(job["path"])
 reading = time.perf_counter() - start
-doubtful(whole)
+doubtful(whole, Path(job["path"]))
 profile(whole, ["c0"])
 answer = {"reading": reading, "profiled": time.perf_counter() - start}
 """

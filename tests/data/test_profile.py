@@ -108,13 +108,28 @@ def test_points_beside_decimal_commas(
     path = tmp_path / "t.csv"
     path.write_text(f"{names}\n" + f"{rows}\n" * 20)
     table = read(path)
-    table = read(path, text=doubtful(table)) if doubtful(table) else table
+    if again := doubtful(table, path):
+        table = read(path, text=again)
     found = profile(table, ["y"])
     whole = table.read_as(found.spellings(table.columns), {})
     assert whole.numbers("v")[0] == value
     assert whole.numbers("y")[0] == target
     if near is not None:
         assert whole.numbers("near")[0] == near
+
+
+def test_codes_with_leading_zeros_are_categories(tmp_path: Any) -> None:
+    rows = [f"0213{i % 7},{i:03},{i % 5}," + ("" if i % 9 else "07") for i in range(80)]
+    path = tmp_path / "t.csv"
+    path.write_text("zip,number,rooms,gate\n" + "\n".join(rows) + "\n")
+    table = read(path)
+    assert doubtful(table, path) == ["zip", "number", "gate"]
+    assert doubtful(table, path, ["number"]) == ["zip", "gate"]
+    found = profile(read(path, text=["zip", "number", "gate"])).columns
+    assert found["zip"].kind == "category"
+    assert found["zip"].reason == "7 categories, codes with leading zeros"
+    assert found["number"].kind == "identifier"
+    assert found["rooms"].kind == "number"
 
 
 def test_dates_in_several_notations_are_said() -> None:
@@ -241,4 +256,4 @@ def test_the_only_input_may_count() -> None:
 def test_points_that_may_be_thousands(tmp_path: Any, text: str, names: Sequence[str]) -> None:
     path = tmp_path / "a.csv"
     path.write_text(text)
-    assert doubtful(read(path)) == names
+    assert doubtful(read(path), path) == names
