@@ -75,8 +75,23 @@ def release(values: NDArray[Any]) -> None:
     >>> values
     array([1, 2, 3])
     """
+    base = _memory(values)
+    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        base.madvise(mmap.MADV_DONTNEED)
+
+
+def is_spooled(values: NDArray[Any]) -> bool:
+    """True if an array is in a file.
+
+    >>> [is_spooled(allocate(3, "i8", spooled=spooled)[1:]) for spooled in (True, False)]
+    [True, False]
+    """
+    return isinstance(_memory(values), mmap.mmap)
+
+
+def _memory(values: NDArray[Any]) -> object:
+    """The object that owns the memory of an array."""
     base: object = values
     while isinstance(base, np.ndarray):
         base = base.base
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+    return base

@@ -33,7 +33,7 @@ from mdncli.data.sources import (
     source_name,
 )
 from mdncli.data.spelling import PLAIN, Spelling
-from mdncli.data.spool import release
+from mdncli.data.spool import is_spooled, release
 from mdncli.data.watching import Hear, Watched
 from mdncli.data.writing import Columns, SeparatedRows, open_appender, write
 from mdncli.density.arrays import Rows
@@ -202,8 +202,13 @@ class Table:
 
     def release(self) -> None:
         """Free cached pages of columns in files; see `spool`."""
-        for column in self.contents.values():
-            release(column.values)
+        for values in self._spooled:
+            release(values)
+
+    @functools.cached_property
+    def _spooled(self) -> list[NDArray[Any]]:
+        # Found once: a wide table is released after each of its columns.
+        return [column.values for column in self.contents.values() if is_spooled(column.values)]
 
     def write(self, path: str | Path) -> None:
         """Write all columns to a file; see `write`."""
