@@ -21,7 +21,7 @@ from mdncli.errors import DataError
 Lines = range | NDArray[np.int64]
 """The line of the file on which each row begins, counted from 1."""
 
-_ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none")
+_ABSENT = ("na", "n/a", "#n/a", "nan", "null", "none", "<na>")
 MISSING = tuple(
     dict.fromkeys(
         ["", "-", ".", "?", "NaN"]
@@ -44,8 +44,11 @@ _QUOTED_OR_BLANKS = re.compile(rb'("[^"]*+")|[ \t]++')
 _BLANK_AT_END = re.compile(rb"^ | $", re.MULTILINE)
 _SEPARATOR_LINE = re.compile(r"\"?sep=([^\w\s\"]|[\t ])\1*+\"?[ \t]*+\n")
 _COMMENTS_BEFORE = re.compile(r"(?:[ \t]*+\n|#[^\n]*+\n)*+")
-# A quoted field, or a line that begins with the mark of a comment.
-QUOTED_OR_COMMENT = re.compile(rb'(?<![^,;\t| \n])"(?:[^"]|"")*+"?|^(#[^\n]*+\n?)', re.MULTILINE)
+# A quoted field, or a line that begins with the mark of a comment and not with a gap of Excel's.
+QUOTED_OR_COMMENT = re.compile(
+    rb'(?<![^,;\t| \n])"(?:[^"]|"")*+"?|^(?!#[Nn]/[Aa](?:[,;\t|\n]|\Z))(#[^\n]*+\n?)',
+    re.MULTILINE,
+)
 
 TITLE_LINES = 20
 """Most lines of a title or a description above the header."""

@@ -20,7 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mdncli.data import binary, delimited, table
+from mdncli.data import binary, delimited, spool, table
+from mdncli.data.column import Column
 from mdncli.data.table import Table
 from mdncli.errors import DataError, RunFault, UsageError
 
@@ -101,6 +102,9 @@ HASHES = {
     "a header below a comment as wide": ("#m, s\nx,n\n1,2\n", ["1"], [3]),
     "names of text alone": ("#t,u\na,b\n", ["a"], [2]),
     "years as names": ("# of Oslo\nx,2020\n1,2\n", ["1"], [3]),
+    "a gap": ("x,n\n#N/A,1\n#n/a,2\n3,3\n# end\n", ["", "", "3"], [2, 3, 4]),
+    "a gap of one column": ("x\n1\n#N/A\n2\n#N/A", ["1", "", "2", ""], [2, 3, 4, 5]),
+    "a sentence on gaps": ("x,n\n#N/A is a gap\n1,1\n", ["1"], [3]),
     "all lines": ("#x,n\n#1,2\n", ["#1"], [2]),
     "one column": ("# of Oslo\nx\n1\n#\n2\n", ["1", "2"], [3, 5]),
     "one column, its name marked": ("#x\n1\n2\n", ["1", "2"], [2, 3]),
@@ -749,3 +753,13 @@ table.write(sys.stderr, {"x": [1.5, 2.5]})
 assert not {"polars", "scipy", "torch", "pandas"} & sys.modules.keys()
 """
     subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_only_columns_in_files_are_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of thousands of columns is released thousands of times."""
+    spooled = spool.allocate(3, np.float64, spooled=True)
+    contents = {"x": Column.of(np.arange(3.0)), "y": Column("numeric", spooled)}
+    released: list[np.ndarray] = []
+    monkeypatch.setattr(table, "release", released.append)
+    Table(contents).release()
+    assert [values is spooled for values in released] == [True]
