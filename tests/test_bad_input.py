@@ -351,6 +351,37 @@ TABLES = {
     "input absent": table(ROWS, "t.csv: no column 'z'; it has", more="data.inputs=z"),
     "category absent": table(ROWS, "t.csv: no column 'z'", more="data.categorical=z"),
     "1e300": table(ROWS + "1e300,3\n", "t.csv:32: column 'x': 1e+300 is too far", "correct it"),
+    "1e301": table(
+        ROWS + "1e301,3\n", "t.csv:32: column 'x': 1e+301 is too far from 0", "a power of ten"
+    ),
+    "1e71 as target": table(
+        ROWS + "1,1e71\n", "t.csv:32: column 'y': 1e+71 is too far from 0", "a power of ten"
+    ),
+    "1e71 as target, unprofiled": table(
+        ROWS + "1,-1e71\n", "t.csv:32: column 'y': -1e+71", more="data.profile=false"
+    ),
+    "1e71 as target, and infinity": table(
+        ROWS + "1,1e71\n1,inf\n", "t.csv:32: column 'y': 1e+71", more="data.missing=drop"
+    ),
+    "denormal numbers": table(
+        "x,y\n" + "".join(f"{i}e-320,{i}\n" for i in range(30)),
+        ("t.csv: column 'x': all its numbers are within 2.9e-319 of each other", "multiply"),
+    ),
+    "denormal target": table(
+        "x,y\n" + "".join(f"{i},{i}e-72\n" for i in range(30)),
+        ("t.csv: column 'y': all its numbers are within 2.9e-71 of each other", "multiply"),
+    ),
+    "negative zero": table(
+        "x,y\n" + "".join(f"{i},{'-' * (i % 2)}0.0\n" for i in range(30)),
+        "t.csv: target 'y' is 0 in every row, so there is nothing to learn",
+    ),
+    "inputs all constant": table(
+        "x,z,y\n" + "".join(f"1,2,{i}\n" for i in range(30)),
+        "t.csv: no column is left as input: 'x' (is 1 in every row), 'z' (is 2 in every row)",
+    ),
+    "prose of one line": table(
+        "It was the best of times.\n" * 30, "t.csv: no column 'y'; it has 'It was"
+    ),
     "1e300 as target": table(ROWS + "1,1e300\n", "t.csv:32: column 'y': 1e+300 is too far"),
     "beyond numbers": table(
         "x,y\n" + "1.7e308,1\n-1.7e308,2\n" * 20, "column 'x' spans more than numbers can"

@@ -457,7 +457,7 @@ def _numeric(name: str, column: Column, position: int, missing: np.ndarray | Non
         return ColumnProfile(name, "empty", "has no value")
     low, high = values.min(), values.max()
     if low == high and len(column) > 1 and rows == len(column):
-        return ColumnProfile(name, "constant", f"is {float(low):g} in every row")
+        return ColumnProfile(name, "constant", f"is {float(low) + 0.0:g} in every row")
     if column.kind == "boolean":
         return ColumnProfile(name, "truth value")
     if values.dtype.kind != "i":

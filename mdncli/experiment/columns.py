@@ -21,6 +21,13 @@ from mdncli.events import Note, Warned
 MOST_NAMED = 4
 """Columns named in a line; of more their number is said."""
 
+TARGET_REACH = 1e70
+"""Largest number of a target, and the inverse of its least range: a standard error of a squared
+error sums fourth powers."""
+
+INPUT_REACH = 1e300
+"""The same of an input, whose range has a margin in figures."""
+
 Said = Note | Warned
 
 
@@ -58,6 +65,7 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
         others = [n for n in whole.columns if n not in (*targets, *exclude)]
         inputs = others if data.inputs is None else list(data.inputs)
         _require_some(whole, inputs, data, ())
+        _require_magnitudes(whole, inputs, targets)
         return ColumnChoice(whole, inputs)
     asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
     seen = profile(whole, targets, asked)
@@ -77,7 +85,9 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     kinds = {name: seen.columns[name].kind for name in used}
     words = {name: () for name in used if whole.column(name).kind == "text"}
     spellings = {n: s for n, s in seen.spellings(used).items() if kinds[n] != "category"}
-    return ColumnChoice(whole.read_as(spellings, words), inputs, left_out, seen)
+    read = whole.read_as(spellings, words)
+    _require_magnitudes(read, inputs, targets)
+    return ColumnChoice(read, inputs, left_out, seen)
 
 
 def _require_some(
@@ -119,6 +129,37 @@ def _require_target(whole: Table, name: str, seen: Profile, data: FileData) -> N
         )
     if each.fault and each.kind == "unclear":
         raise DataError(f"{place}: {each.fault}", hint="write one number in a cell, in one unit")
+
+
+def _require_magnitudes(whole: Table, inputs: Sequence[str], targets: Sequence[str]) -> None:
+    """Refuse numbers so large, or so close to each other, that arithmetic on them overflows.
+
+    Raises:
+        DataError: a column holds such numbers.
+    """
+    reaches = dict.fromkeys(inputs, INPUT_REACH) | dict.fromkeys(targets, TARGET_REACH)
+    for name, reach in reaches.items():
+        values = whole.column(name).values
+        if values.dtype.kind != "f":
+            continue
+        # These make no copy, and pass over missing values.
+        low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        if not np.isfinite([low, high]).all():
+            values = np.where(np.isfinite(values), values, np.nan)
+            low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        if max(-low, high) > reach:
+            row = int(np.flatnonzero(abs(values) > reach)[0])
+            raise DataError(
+                f"{whole.place(row, name)}: {values[row]:g} is too far from 0 to compute with",
+                hint="correct it, or divide the column by a power of ten",
+            )
+        if 0 < high - low < 1 / reach:
+            raise DataError(
+                f"{whole.source}: column {quote(name)}: all its numbers are within "
+                f"{high - low:.2g} of each other, too close to compute with",
+                hint="multiply the column by a power of ten",
+            )
+        whole.release()
 
 
 def notes(

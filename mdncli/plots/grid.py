@@ -29,4 +29,6 @@ def cell_density(conditional: Conditional, edges: np.ndarray) -> np.ndarray:
         (N, M, D), per unit of the target.
     """
     cdf = conditional.cdf(np.broadcast_to(edges, (conditional.rows, *edges.shape)))
-    return np.maximum(np.diff(cdf, axis=1), 0.0) / np.diff(edges, axis=0)
+    mass, width = np.maximum(np.diff(cdf, axis=1), 0.0), np.diff(edges, axis=0)
+    # Between edges that are one double, as at 1e15, there is no mass.
+    return np.divide(mass, width, out=np.zeros_like(mass), where=width > 0)
