@@ -21,7 +21,7 @@ from mdncli.data.features import (
     standardise,
 )
 from mdncli.data.naming import quote
-from mdncli.data.outliers import outliers
+from mdncli.data.outliers import Outliers, outliers
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
@@ -120,8 +120,8 @@ class Fit:
         if not np.isfinite(encoded).all():
             wrong = own == extremes[np.argmin(np.isfinite(encoded))]
             raise fault(column, self.table, self.used, own, wrong, target=target)
-        if transform == "identity" and (found := outliers(training, scale)) is not None:
-            self.warnings.append(found.warning(name))
+        if transform == "identity" and (found := outliers(training, scale, extremes)):
+            self._warn_outlying(name, own, found)
         return column.bounded(training)
 
     def fit_classes(self, name: str, transform: str) -> Classes:
@@ -277,6 +277,14 @@ class Fit:
             pools=True,
             rare=tuple(column.labels[code] for code in rare),
         )
+
+    def _warn_outlying(self, name: str, own: Array, found: Outliers) -> None:
+        """Warn of outlying values among those of the rows in use, (N,)."""
+        outlying = found.mask(own)
+        farthest = int(np.nanargmax(np.abs(own - (found.low + found.high) / 2)))
+        row = int(np.arange(self.table.rows)[self.used][farthest])
+        first = f"such as {own[farthest]:.6g} {self.table.position(row)}"
+        self.warnings.append(found.warning(name, int(outlying.sum()), len(own), first))
 
     def _warn_constant(self, name: str, value: str) -> None:
         self.warnings.append(f"column {quote(name)} is {value} in every training row")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mdncli.data.naming import quote
 from mdncli.density.arrays import Array
@@ -39,65 +40,74 @@ class Outliers:
     """Values of a column that carry its spread.
 
     Args:
-        count: number of outlying values.
-        of: number of all values.
-        farthest: the one farthest from the median.
-        std: standard deviation of all values.
-        middle: that of the middle half, as if it were a Gaussian's.
-        transform: key of `TRANSFORMS` that brings them near the others; None if none does.
+        low: the values below this are outlying.
+        high: the values above this are.
+        std: standard deviation of all training values.
+        middle: that of their middle half, as if it were a Gaussian's.
+        transform: key of `TRANSFORMS` that brings the others near; None if none does.
     """
 
-    count: int
-    of: int
-    farthest: float
+    low: float
+    high: float
     std: float
     middle: float
     transform: str | None
 
-    def warning(self, name: str) -> str:
-        """Warning with a remedy, in a sentence."""
-        verb, such = ("lies", "it") if self.count == 1 else ("lie", "them")
+    def mask(self, values: Array) -> NDArray[np.bool_]:
+        """Mask of outlying values, (N,)."""
+        return (values < self.low) | (values > self.high)
+
+    def warning(self, name: str, count: int, of: int, first: str) -> str:
+        """Warning with a remedy, in a sentence.
+
+        Args:
+            name: the column.
+            count: number of outlying values among the rows in use.
+            of: number of the rows in use.
+            first: one of the values, and its place.
+        """
         remedy = ""
         if self.transform is not None:
-            remedy = f", or set 'data.transform={{{name}: {self.transform}}}'"
+            remedy = f", or if they are right set 'data.transform={{{name}: {self.transform}}}'"
+        verb, such = ("lies", "its row") if count == 1 else ("lie", "such rows")
         return (
-            f"column {quote(name)}: {self.count:,} of {self.of:,} training values, such as "
-            f"{self.farthest:.6g}, {verb} far from all others; its standard deviation is "
-            f"{self.std:.3g}, that of the rest about {self.middle:.3g}: correct {such}{remedy}"
+            f"column {quote(name)}: {count:,} of {of:,} values, {first}, {verb} far from all "
+            f"others: the standard deviation is {self.std:.3g}, that of the rest about "
+            f"{self.middle:.3g}; correct or leave out {such}{remedy}"
         )
 
 
-def outliers(values: Array, std: float) -> Outliers | None:
+def outliers(values: Array, std: float, ends: Array | None = None) -> Outliers | None:
     """Find out whether a few values carry the standard deviation of a column.
 
     Args:
         values: of the training rows, without missing ones, (N,).
         std: their standard deviation.
+        ends: least and greatest value of all rows in use, which a transform must know, too.
 
     >>> few = np.append(np.linspace(0.0, 1.0, 999), 1e6)
     >>> found = outliers(few, few.std())
-    >>> found.count, found.farthest, found.transform
-    (1, 1000000.0, 'log1p')
+    >>> int(found.mask(few).sum()), found.transform
+    (1, 'log1p')
     >>> outliers(few[:-1], few[:-1].std())
     """
     some = values[:: math.ceil(len(values) / SIFTED)]
-    low, median, high = np.quantile(some, [0.25, 0.5, 0.75])
-    middle = float(high - low) / 1.349
+    lower, median, upper = np.quantile(some, [0.25, 0.5, 0.75])
+    middle = float(upper - lower) / 1.349
     if not middle or not std > LEAST_RATIO * middle:
         return None
-    distance = np.abs(values - median)
-    count = int(np.count_nonzero(distance > FAR * middle))
-    if not 0 < count <= MOST * len(values):
+    low, high = float(median) - FAR * middle, float(median) + FAR * middle
+    found = Outliers(low, high, std, middle, None)
+    if not 0 < np.count_nonzero(found.mask(values)) <= MOST * len(values):
         return None
-    farthest = float(values[np.argmax(distance)])
-    return Outliers(count, len(values), farthest, std, middle, _remedy(values))
+    return replace(found, transform=_remedy(values, values if ends is None else ends))
 
 
-def _remedy(values: Array) -> str | None:
+def _remedy(values: Array, ends: Array) -> str | None:
     """The first transform under which the outlying values do not carry the spread."""
     for name in REMEDIES:
         transform = TRANSFORMS[name]
-        if transform.mask_outside(values, target=True).any():
+        if transform.mask_outside(ends, target=True).any():
             continue
         shown = transform.forward(values)
         low, high = np.quantile(shown, [0.25, 0.75])

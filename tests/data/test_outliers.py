@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from mdncli.data.encoding import Encoding
 from mdncli.data.outliers import outliers
+from mdncli.data.table import Table
 
 rng = np.random.default_rng(5)
 BULK = rng.normal(10.0, 1.0, 1990)
@@ -25,17 +27,21 @@ def test_columns_without_outlying_values(name: str) -> None:
     assert outliers(QUIET[name], float(QUIET[name].std())) is None
 
 
-def test_outlying_values_are_counted_and_the_largest_is_named() -> None:
+def test_outlying_values_are_counted_and_the_farthest_is_named() -> None:
     values = np.append(BULK, FAR)
     found = outliers(values, float(values.std()))
     assert found is not None
     distance = np.abs(values - np.median(values))
-    assert found.count == int((distance > 20 * found.middle).sum()) == 10
-    assert found.farthest == values[np.argmax(distance)]
+    assert (found.mask(values) == (distance > 20 * found.middle)).all()
     assert found.middle == pytest.approx(1.0, abs=0.1)
-    assert found.transform == "asinh"
-    assert "10 of 2,000 training values" in found.warning("y")
-    assert "set 'data.transform={y: asinh}'" in found.warning("y")
+    table = Table.of({"x": np.arange(2000.0), "y": values}, source="t.npz")
+    training = np.arange(0, 2000, 3)
+    (warning,) = Encoding.fit(table, ["x"], ["y"], training).warnings
+    row = int(np.argmax(distance))
+    assert f"10 of 2,000 values, such as {values[row]:.6g} in row {row + 1}, lie far" in warning
+    assert "correct or leave out such rows, or if they are right set" in warning
+    assert "'data.transform={y: asinh}'" in warning
+    assert not Encoding.fit(table, ["x"], ["y"], training, transform={"y": "asinh"}).warnings
 
 
 @pytest.mark.parametrize(
@@ -51,4 +57,5 @@ def test_the_remedy_brings_them_near_the_others(values: np.ndarray, transform: s
     found = outliers(values, float(values.std()))
     assert found is not None
     assert found.transform == transform
-    assert ("data.transform" in found.warning("y")) == (transform is not None)
+    said = found.warning("y", 1, 2000, "such as 1e+09 on line 7")
+    assert ("data.transform" in said) == (transform is not None)
