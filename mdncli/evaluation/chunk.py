@@ -26,6 +26,7 @@ class Chunk:
         variance: of an ensemble, its aleatoric and its epistemic part, (N, D) each.
         unit: of each target, for scores of several together, (D,); 1 by default.
         rng: of scores that draw; a stream of its own by default.
+        weights: of each row, in any unit, (N,); None where all rows count alike.
     """
 
     predicted: Distribution
@@ -34,6 +35,7 @@ class Chunk:
     variance: tuple[np.ndarray, np.ndarray] | None = None
     unit: np.ndarray | None = None
     rng: np.random.Generator | None = None
+    weights: np.ndarray | None = None
 
     @property
     def density(self) -> Conditional:

@@ -47,7 +47,7 @@ def evaluate(chunks: Iterable[Chunk], shares: np.ndarray | None = None) -> dict[
         if shares is not None:
             with np.errstate(divide="ignore"):
                 guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
-            reference.add(Chunk(guess, chunk.y))
+            reference.add(Chunk(guess, chunk.y, weights=chunk.weights))
     figures, errors = map(_add_aliases, scores.all_targets())
     result: dict[str, Any] = {"rows": scores.rows, **figures, "reference": None, "se": errors}
     if shares is not None:

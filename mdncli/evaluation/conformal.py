@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mdncli.calibration import Calibration, scores
+from mdncli.data.weights import mean, nonzero
 from mdncli.errors import UsageError
 from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import share_error
@@ -22,14 +23,16 @@ def coverage(
         `rows`, and of `central` intervals and of `regions` for each level `claims`, their nominal
         mass, `coverage` and its standard error `se`; for several targets under `targets`.
     """
-    found = []
+    found, given = [], []
     for chunk in chunks:
         found.append(scores(chunk.density, chunk.y))
-    central, regions = (np.concatenate(each, axis=1) for each in zip(*found, strict=True))
+        given += [] if chunk.weights is None else [chunk.weights]
+    some, weights = nonzero(np.concatenate(given) if given else None)
+    central, regions = (np.concatenate(each, axis=1)[:, some] for each in zip(*found, strict=True))
     rows = central.shape[1]
     each = {
         name: {
-            kind: _levels(calibration, kind, d, own[d])
+            kind: _levels(calibration, kind, d, own[d], weights)
             for kind, own in (("central", central), ("regions", regions))
         }
         for d, name in enumerate(targets)
@@ -38,7 +41,11 @@ def coverage(
 
 
 def _levels(
-    calibration: Calibration, kind: str, target: int, own: np.ndarray
+    calibration: Calibration,
+    kind: str,
+    target: int,
+    own: np.ndarray,
+    weights: np.ndarray | None,
 ) -> dict[str, dict[str, float]]:
     result = {}
     for mass in LEVELS:
@@ -47,6 +54,9 @@ def _levels(
         except UsageError:
             continue  # too few rows for this mass
         inside = own <= claims
-        figures = {"coverage": float(np.mean(inside)), "se": float(share_error(inside))}
+        figures = {
+            "coverage": mean(inside, weights),
+            "se": float(share_error(inside, weights)),
+        }
         result[f"{mass:g}"] = {"claims": claims, **figures}
     return result

@@ -33,7 +33,8 @@ def evaluate(
     its PIT `F(y|x)` lies within c/2 of one half; `pit_ks` is the Kolmogorov-Smirnov distance
     between the PITs and the uniform distribution. `crps` is the mean continuous ranked probability
     score, `pinball` the mean of the quantile losses at the ends of the intervals and the median;
-    both have the target's own unit.
+    both have the target's own unit. Where rows have weights, they weigh in every mean and share and
+    in the distribution of the PITs.
 
     Args:
         chunks: the rows, in any number of pieces; peak memory follows the largest one.
@@ -53,7 +54,7 @@ def evaluate(
     for chunk in chunks:
         for name, alike in (references or {}).items():
             everywhere = alike[np.zeros(len(chunk.y), np.intp)]
-            unknowing[name].add(Chunk(everywhere, chunk.y))
+            unknowing[name].add(Chunk(everywhere, chunk.y, weights=chunk.weights))
         scores.add(replace(chunk, unit=unit, rng=rng))
     result = {"rows": scores.rows, **_document(scores, targets)}
     if unknowing:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mdncli.data.weights import OptionalWeights
+from mdncli.data.weights import mean as mean_over_rows
 from mdncli.density.arrays import Array
 from mdncli.density.mixture import Mixture
 
@@ -19,22 +21,33 @@ _MOST_ROUNDS = 100
 _ENOUGH = 1e-5
 
 
-def gaussian(y: Array) -> Mixture:
+def gaussian(y: Array, weights: OptionalWeights = None) -> Mixture:
     """One Gaussian with the mean and the standard deviation of each target of y (n, D).
 
     Where all values are equal but for rounding, a billionth of their size stands for the latter.
+    The rows may have weights, (n,).
 
     >>> one = gaussian(np.array([[1.0], [3.0]]))
     >>> one.mean(), one.std()
     (array([[2.]]), array([[1.]]))
     """
-    mean, std = y.mean(axis=0), y.std(axis=0)
+    mean, std = _moments(y, weights)
     equal = std <= 4 * np.spacing(np.abs(mean))
     std = np.where(equal, 1e-9 * np.where(mean == 0, 1.0, np.abs(mean)), std)
     return Mixture(np.zeros((1, 1)), mean[None, :, None], std[None, :, None])
 
 
-def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:
+def _moments(y: Array, weights: OptionalWeights) -> tuple[Array, Array]:
+    """Mean and standard deviation of each target, (D,)."""
+    if weights is None:
+        return y.mean(axis=0), y.std(axis=0)
+    mean = np.average(y, axis=0, weights=weights)
+    return mean, np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
+
+
+def mixture(
+    y: Array, floor: float, rng: np.random.Generator, weights: OptionalWeights = None
+) -> Mixture:
     """Gaussian components of diagonal covariance, fitted by expectation maximisation.
 
     Dempster, Laird and Rubin 1977, "Maximum likelihood from incomplete data via the EM algorithm".
@@ -43,6 +56,7 @@ def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:
         y: standardised targets, (n, D).
         floor: the least scale.
         rng: draws the rows for the initial locations.
+        weights: of the rows, (n,), relative to their mean; None where they count alike.
 
     Returns:
         A mixture of one row.
@@ -56,24 +70,31 @@ def mixture(y: Array, floor: float, rng: np.random.Generator) -> Mixture:
     count = max(1, min(MIXTURES, len(y) // _ROWS_EACH))
     order = np.argsort(y[:, 0]) if y.shape[1] == 1 else rng.permutation(len(y))
     # Initial locations: at even ranks of a single target, at random rows of several.
-    at = ((np.arange(count) + 0.5) / count * len(y)).astype(np.intp)
-    location, weights = y[order[at]], np.full(count, 1 / count)
-    scale = np.full(location.shape, max(floor, 1 / count)) * np.maximum(y.std(axis=0), floor)
+    at = (np.arange(count) + 0.5) / count * len(y)
+    if weights is None:
+        at = at.astype(np.intp)
+    else:
+        at = np.searchsorted(np.cumsum(weights[order]), at, "right").clip(max=len(y) - 1)
+    location, share = y[order[at]], np.full(count, 1 / count)
+    spread = np.maximum(_moments(y, weights)[1], floor)
+    scale = np.full(location.shape, max(floor, 1 / count)) * spread
     best = -np.inf
     for _ in range(_MOST_ROUNDS):
         z = (y[:, None] - location) / scale
-        joint = np.log(weights) - np.log(scale).sum(axis=1) - 0.5 * (z**2).sum(axis=2)
+        joint = np.log(share) - np.log(scale).sum(axis=1) - 0.5 * (z**2).sum(axis=2)
         peak = joint.max(axis=1, keepdims=True)
         shares = np.exp(joint - peak)
         total = shares.sum(axis=1, keepdims=True)
         shares /= total
-        reached = float(np.mean(np.log(total) + peak))
+        reached = mean_over_rows((np.log(total) + peak)[:, 0], weights)
         if reached < best + _ENOUGH:
             break
         best = reached
+        if weights is not None:
+            shares *= weights[:, None]
         held = shares.sum(axis=0) + 1e-12
-        weights = held / held.sum()
+        share = held / held.sum()
         location = shares.T @ y / held[:, None]
         square = shares.T @ y**2 / held[:, None] - location**2
         scale = np.sqrt(np.maximum(square, floor**2))
-    return Mixture(np.log(weights)[:, None], location[..., None], scale[..., None])
+    return Mixture(np.log(share)[:, None], location[..., None], scale[..., None])

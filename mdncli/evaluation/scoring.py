@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mdncli.data.weights import nonzero
 from mdncli.evaluation import Metric
 from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import SUMMARIES
@@ -23,11 +24,16 @@ class Scores:
         self.metrics = metrics
         self._functions = {name: metric.load() for name, metric in metrics.items()}
         self._pieces: dict[str, list[np.ndarray]] = {name: [] for name in metrics}
+        self._weights: list[np.ndarray] = []
         self.rows = 0
 
     def add(self, chunk: Chunk) -> None:
-        """Score the next rows."""
-        self.rows += len(chunk.y)
+        """Score the next rows; a row of weight 0 does not count."""
+        if chunk.weights is None:
+            self.rows += len(chunk.y)
+        else:
+            self.rows += int(np.count_nonzero(chunk.weights))
+            self._weights.append(chunk.weights)
         for name, function in self._functions.items():
             if (scores := function(chunk)) is not None:
                 self._pieces[name].append(scores)
@@ -64,7 +70,10 @@ class Scores:
         errors: dict[str, Any],
     ) -> None:
         summary = SUMMARIES[metric.summary]
-        for found, value in ((figures, summary.figure(scores)), (errors, summary.error(scores))):
+        rows, weights = nonzero(np.concatenate(self._weights) if self._weights else None)
+        scores = scores[rows]
+        values = summary.figure(scores, weights), summary.error(scores, weights)
+        for found, value in zip((figures, errors), values, strict=True):
             *above, last = name.split(".")
             for key in above:
                 found = found.setdefault(key, {})

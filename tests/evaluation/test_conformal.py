@@ -35,3 +35,19 @@ def test_levels_that_too_few_rows_can_promise_are_left_out() -> None:
     few = np.linspace(0.1, 0.9, 9)[None]
     found = coverage([Chunk(too_bold(3), np.zeros((3, 1)))], Calibration(1, 1, 9, few, few), ["y"])
     assert [*found["central"]] == ["0.5", "0.8", "0.9"]
+
+
+def test_coverage_is_that_of_repeated_rows() -> None:
+    rng = np.random.default_rng(1)
+    y, counts = rng.normal(size=(40, 1)), rng.integers(0, 4, 40)
+    own = [np.sort(each, axis=1) for each in scores(too_bold(100), rng.normal(size=(100, 1)))]
+    calibration, rows = Calibration(1.0, 1.0, 100, *own), int(counts.sum())
+    pieces = [
+        Chunk(too_bold(20), y[part], weights=counts[part].astype(float))
+        for part in (slice(0, 20), slice(20, 40))
+    ]
+    found = coverage(pieces, calibration, ["y"])
+    repeated = coverage([Chunk(too_bold(rows), np.repeat(y, counts, 0))], calibration, ["y"])
+    assert found["rows"] == np.count_nonzero(counts)
+    for mass, one in found["regions"].items():
+        assert one["coverage"] == pytest.approx(repeated["regions"][mass]["coverage"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from mdncli.data.weights import relative
 from mdncli.density.mixture import Mixture
 from mdncli.evaluation import reference
 
@@ -53,3 +54,24 @@ def test_one_gaussian_of_equal_values_is_narrow_and_finite(value: float) -> None
     one = reference.gaussian(np.full((7, 1), value))
     assert 0 < one.std()[0, 0] <= 1e-9 * max(abs(value), 1.0)
     assert np.isfinite(one.log_prob([[[value]]])).all()
+
+
+@pytest.mark.parametrize("targets", [1, 2])
+def test_whole_weights_make_the_fits_of_repeated_rows(targets: int) -> None:
+    rng = np.random.default_rng(3)
+    y, counts = rng.normal(size=(400, targets)), rng.integers(1, 5, 400)
+    y[:150] += 4.0
+    counts[0] += (7 - counts.sum()) % 20  # so that no even rank lies between two rows
+    weights, repeated = relative(counts.astype(float)), np.repeat(y, counts, axis=0)
+    one, other = reference.gaussian(y, weights), reference.gaussian(repeated)
+    np.testing.assert_allclose(one.mean(), other.mean())
+    np.testing.assert_allclose(one.std(), other.std())
+    one = reference.mixture(y, 1e-3, np.random.default_rng(0), weights)
+    other = reference.mixture(repeated, 1e-3, np.random.default_rng(0))
+    if targets == 1:  # of several targets random rows are the first locations
+        np.testing.assert_allclose(one.weights, other.weights, rtol=1e-6)
+        np.testing.assert_allclose(one.location, other.location, rtol=1e-6)
+        np.testing.assert_allclose(one.scale, other.scale, rtol=1e-6)
+    rows = np.zeros(len(repeated), np.intp)
+    reached = [each[rows].log_prob(repeated).mean() for each in (one, other)]
+    assert reached[0] == pytest.approx(reached[1], abs=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from scipy.integrate import cumulative_trapezoid, trapezoid
 from scipy.stats import kstest, norm
 
+from mdncli.data.weights import relative
 from mdncli.density.categorical import Categorical
 from mdncli.density.mixture import Mixture
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, metrics
@@ -248,11 +250,111 @@ def test_the_standard_error_is_that_of_the_jackknife(
         scores = scores[..., 0]
     if registry[name].summary == "distance to uniform":  # of which a sample says little
         rng = np.random.default_rng(0)
-        spread = np.std([summary.figure(rng.random(ROWS)) for _ in range(2000)])
+        spread = np.std([summary.figure(rng.random(ROWS), None) for _ in range(2000)])
     else:
-        left = np.stack([summary.figure(np.delete(scores, row, 0)) for row in range(len(scores))])
+        left = np.stack(
+            [summary.figure(np.delete(scores, row, 0), None) for row in range(len(scores))]
+        )
         spread = np.sqrt((len(left) - 1) * np.var(left, axis=0))
-    assert summary.error(scores) == pytest.approx(spread, rel=0.1)
+    assert summary.error(scores, None) == pytest.approx(spread, rel=0.1)
+
+
+WEIGHTS = np.random.default_rng(4).integers(1, 5, ROWS)
+
+
+def scores_of(registry: Mapping[str, Metric], name: str, chunk: Chunk) -> np.ndarray:
+    """Scores of all targets together, or of the first one."""
+    scores = registry[name].load()(chunk)
+    assert scores is not None
+    return scores[..., 0] if registry is METRICS and registry[name].scope != "rows" else scores
+
+
+@pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
+def test_whole_weights_make_the_figure_of_repeated_rows(
+    registry: Mapping[str, Metric], name: str, numbers: Chunk, classes: Chunk
+) -> None:
+    summary = SUMMARIES[registry[name].summary]
+    scores = scores_of(registry, name, classes if registry is CLASS_METRICS else numbers)
+    weighted = summary.figure(scores, relative(WEIGHTS.astype(float)))
+    repeated = summary.figure(np.repeat(scores, WEIGHTS, axis=0), None)
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
+def test_the_standard_error_with_weights_is_that_of_the_jackknife(
+    registry: Mapping[str, Metric], name: str, numbers: Chunk, classes: Chunk
+) -> None:
+    summary = SUMMARIES[registry[name].summary]
+    scores = scores_of(registry, name, classes if registry is CLASS_METRICS else numbers)
+    weights = relative(WEIGHTS.astype(float))
+    if registry[name].summary == "distance to uniform":
+        rng = np.random.default_rng(0)
+        drawn = [summary.figure(rng.random(ROWS), weights) for _ in range(2000)]
+        spread = np.std(drawn)
+    else:
+        assert weights is not None
+        left = np.stack(
+            [
+                summary.figure(np.delete(scores, row, 0), np.delete(weights, row))
+                for row in range(ROWS)
+            ]
+        )
+        spread = np.sqrt((ROWS - 1) * np.var(left, axis=0))
+    assert summary.error(scores, weights) == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)
+def test_formulas_with_equal_weights_are_those_without(
+    registry: Mapping[str, Metric], name: str, numbers: Chunk, classes: Chunk
+) -> None:
+    summary = SUMMARIES[registry[name].summary]
+    scores = scores_of(registry, name, classes if registry is CLASS_METRICS else numbers)
+    for function in (summary.figure, summary.error):
+        np.testing.assert_allclose(
+            function(scores, np.ones(ROWS)), function(scores, None), rtol=1e-12, atol=1e-15
+        )
+
+
+def weighted(chunk: Chunk, weights: np.ndarray) -> Chunk:
+    return replace(chunk, weights=weights)
+
+
+def test_equal_weights_change_no_bit(numbers: Chunk, classes: Chunk) -> None:
+    equal = np.full(ROWS, 0.1)
+    names, alike = ["a", "b"], {"same": mixtures(0.0)[:1]}
+    plain = metrics.evaluate([numbers], names, alike)
+    assert metrics.evaluate([weighted(numbers, equal)], names, alike) == plain
+    shares = np.array([0.5, 0.2, 0.3])
+    plain = classification.evaluate([classes], shares)
+    assert classification.evaluate([weighted(classes, equal)], shares) == plain
+
+
+def test_rows_of_weight_0_are_as_rows_that_are_not_there(classes: Chunk) -> None:
+    weights = np.where(np.arange(ROWS) < 60, 1.0 + np.arange(ROWS) % 3, 0.0)
+    shares = np.array([0.5, 0.2, 0.3])
+    some = Chunk(classes.classes[:60], classes.y[:60], weights=weights[:60])
+    chunk = Chunk(classes.predicted, classes.y, weights=weights)
+    found = classification.evaluate([chunk], shares)
+    assert found == classification.evaluate([some], shares)
+    assert found["rows"] == 60
+
+
+def test_references_are_scored_with_the_weights_too(numbers: Chunk, classes: Chunk) -> None:
+    alike = mixtures(0.0)[:1]
+    found = metrics.evaluate(
+        [weighted(numbers, WEIGHTS.astype(float))], ["a", "b"], {"same": alike}
+    )
+    rows = np.repeat(np.arange(ROWS), WEIGHTS)
+    repeated = Chunk(numbers.density[rows], numbers.y[rows])
+    expected = metrics.evaluate([repeated], ["a", "b"], {"same": alike})
+    own, other = found["reference"]["same"], expected["reference"]["same"]
+    assert own["nll"] == pytest.approx(other["nll"])
+    assert own["targets"]["b"]["crps"] == pytest.approx(other["targets"]["b"]["crps"])
+    assert own["se"]["nll"] != pytest.approx(other["se"]["nll"], rel=0.05)
+    shares = np.array([0.5, 0.2, 0.3])
+    one = classification.evaluate([weighted(classes, WEIGHTS.astype(float))], shares)
+    two = classification.evaluate([Chunk(classes.classes[rows], classes.y[rows])], shares)
+    assert one["reference"]["class_shares"] == pytest.approx(two["reference"]["class_shares"])
 
 
 @pytest.mark.parametrize(("registry", "name"), EVERY, ids=IDS)

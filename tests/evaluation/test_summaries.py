@@ -42,3 +42,18 @@ def test_gaps_of_one_bin_cancel_and_those_of_two_do_not() -> None:
     right, wrong = (0.75, 1.0), (0.75, 0.0)
     assert calibration_error(np.array([right, right, right, wrong]), bins=10) == 0.0
     assert calibration_error(np.array([(0.55, 1.0), (0.45, 0.0)]), bins=10) == pytest.approx(0.45)
+
+
+def test_weighted_errors_have_their_closed_forms() -> None:
+    scores, weights = np.array([2.0, 4.0, 9.0]), np.array([0.5, 0.5, 2.0])
+    mean = (0.5 * 2 + 0.5 * 4 + 2 * 9) / 3
+    root = np.sqrt(0.25 * (2 - mean) ** 2 + 0.25 * (4 - mean) ** 2 + 4 * (9 - mean) ** 2) / 3
+    assert standard_error(scores, weights) == pytest.approx(np.sqrt(3 / 2) * root)
+    assert root_mean_error(scores, weights) == pytest.approx(
+        np.sqrt(3 / 2) * root / (2 * np.sqrt(mean))
+    )
+    covered = np.array([[True], [False], [True]])
+    share = 2.5 / 3
+    root = np.sqrt(0.25 * (1 - share) ** 2 + 0.25 * share**2 + 4 * (1 - share) ** 2) / 3
+    assert share_error(covered, weights) == pytest.approx([root])
+    assert math.isnan(standard_error(np.array([2.0]), np.array([1.0])))
