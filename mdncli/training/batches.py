@@ -126,7 +126,9 @@ class Batches:
     """Batches of replicas with equal padded batch sizes.
 
     Rows are padded by repeating a real row with weight 0, so that every row of every array is
-    treated by the same vector instructions.
+    treated by the same vector instructions. A row's weight in the mean over a batch is its own, of
+    mean 1 over all rows, divided by the number of rows in the batch, which leaves the gradient
+    unbiased.
 
     Args:
         data: per replica, the training inputs (d, n) and targets (D, n).
@@ -135,6 +137,7 @@ class Batches:
         blocks: number of blocks that a batch is cut into.
         length: rows of a block, padding included.
         device: where the batches go.
+        weights: per replica, the weights of its rows (1, n), or None where all count alike.
         static: whether a batch must lie in the same memory in every step.
     """
 
@@ -146,6 +149,7 @@ class Batches:
         blocks: int,
         length: int,
         device: torch.device,
+        weights: Sequence[Tensor | None] = (),
         *,
         static: bool = False,
     ) -> None:
@@ -162,12 +166,19 @@ class Batches:
             torch.empty(self._steps, count, array.shape[0], rows, device=device)
             for array in data[0]
         )
-        self._cursor = Cursor([self._x, self._y]) if static and not self._full else None
-        where = (self._x, self._y) if self._cursor is None else self._cursor.now
-        weight = torch.zeros(count, 1, rows)
+        share = torch.zeros(count, 1, rows)
         for index, order in enumerate(orders):
-            weight[index, :, : order.batch] = 1 / order.batch
-        weight = weight.to(device)
+            share[index, :, : order.batch] = 1 / order.batch
+        self._share = share.to(device)
+        gathered = [self._x, self._y]
+        self._weights, self._weight = weights, None
+        if any(own is not None for own in weights):
+            self._weight = torch.empty(self._steps, count, 1, rows, device=device)
+            gathered.append(self._weight)
+        self._cursor = Cursor(gathered) if static and not self._full else None
+        where = gathered if self._cursor is None else self._cursor.now
+        if self._weight is None:
+            where = [*where, self._share.expand(len(where[0]), -1, -1, -1)]
         cuts = [slice(start, start + length) for start in range(0, rows, length)]
         # Views are made once: cutting a tensor costs as much as adding two small ones.
         self._views = [
@@ -175,7 +186,7 @@ class Batches:
                 [(x[group, :, cut], y[group, None, :, cut], weight[group, :, cut]) for cut in cuts]
                 for group in groups
             ]
-            for x, y in zip(*where, strict=True)
+            for x, y, weight in zip(*where, strict=True)
         ]
 
     def seek(self, step: int) -> None:
@@ -206,6 +217,9 @@ class Batches:
             )
             self._x[:, lo:hi] = _gather_rows(x, chosen)
             self._y[:, lo:hi] = _gather_rows(y, chosen)
+            if self._weight is not None:
+                own, share = self._weights[lo], self._share[lo:hi]
+                self._weight[:, lo:hi] = share if own is None else _gather_rows(own, chosen) * share
 
 
 def _gather_rows(source: Tensor, rows: Tensor) -> Tensor:
@@ -237,13 +251,20 @@ def padded_blocks(total: int, largest: int) -> tuple[int, int]:
     return -(-total // length), length
 
 
-def all_rows(x: Tensor, y: Tensor, blocks: int, length: int) -> list[BatchBlock]:
-    """All rows of a dataset, (d, n) and (D, n), as blocks for any replica, weighted for a mean."""
+def all_rows(
+    x: Tensor, y: Tensor, blocks: int, length: int, weights: Tensor | None = None
+) -> list[BatchBlock]:
+    """All rows of a dataset, (d, n) and (D, n), as blocks for any replica, weighted for a mean.
+
+    The rows may have weights of mean 1, (1, n).
+    """
     rows = x.shape[1]
     whole: list[BatchBlock] = []
     for start in range(0, blocks * length, length):
         index = torch.arange(start, start + length, device=x.device)
         weight = torch.where(index < rows, 1 / rows, 0.0)
         index.clamp_(max=rows - 1)
+        if weights is not None:
+            weight *= weights[0, index]
         whole.append((x[:, index][None], y[None, None, :, index], weight[None, None]))
     return whole

@@ -59,12 +59,16 @@ class DeviceDatasets:
     Attributes:
         training: for each dataset, inputs (d, n) and targets (D, n).
         validation: likewise.
+        training_weights: for each dataset, the weights of its rows (1, n), if they have any.
+        validation_weights: likewise.
     """
 
     def __init__(self, data: Sequence[TrainingData], device: torch.device) -> None:
         self.device = device
         self.training = [(self._put(d.x_train), self._put(d.y_train)) for d in data]
         self.validation = [(self._put(d.x_validation), self._put(d.y_validation)) for d in data]
+        self.training_weights = [self._put_weights(d.w_train) for d in data]
+        self.validation_weights = [self._put_weights(d.w_validation) for d in data]
 
     def _put(self, values: NDArray[np.float32]) -> Tensor:
         with warnings.catch_warnings():
@@ -72,6 +76,9 @@ class DeviceDatasets:
             warnings.simplefilter("ignore", UserWarning)
             tensor = torch.from_numpy(values)
         return tensor.to(self.device)
+
+    def _put_weights(self, values: NDArray[np.float32] | None) -> Tensor | None:
+        return None if values is None else self._put(values)
 
     def blocks(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """Number of blocks that a replica's batch is cut into, and their length."""
@@ -248,13 +255,16 @@ class Engine:
         for lo, hi in equal_runs(cuts):
             members = self._replicas[lo:hi]
             sources = [data.training[replica.data] for replica in members]
+            weights = [data.training_weights[replica.data] for replica in members]
             orders = [
                 RowOrder(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
             tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._weights, self._keys)
             parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
-            batches = Batches(sources, orders, parts, *cuts[lo], self._device, static=self._static)
+            batches = Batches(
+                sources, orders, parts, *cuts[lo], self._device, weights, static=self._static
+            )
             groups.append((batches, tiles))
         return groups
 
@@ -264,10 +274,11 @@ class Engine:
         """Replicas that share validation rows, cut into tiles, with those rows."""
         validations: list[tuple[_Tile, list[BatchBlock]]] = []
         for lo, hi in equal_runs([replica.data for replica in self._replicas]):
-            x, y = data.validation[self._replicas[lo].data]
+            number = self._replicas[lo].data
+            x, y = data.validation[number]
             if x.shape[1]:
                 blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS[self._device.type])
-                rows = all_rows(x, y, blocks, length)
+                rows = all_rows(x, y, blocks, length, data.validation_weights[number])
                 tiles = self._make_tiles(lo, hi, length, arena, self._validated)
                 validations += [(tile, rows) for tile in tiles]
         return validations

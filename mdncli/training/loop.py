@@ -339,7 +339,9 @@ def _needed_bytes(
 ) -> int:
     """An upper bound on what a stack takes."""
     rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
-    return stack_bytes(plan, [StackShare(1, *rows[r.data], r.data) for r in replicas], device)
+    weighted = [each.w_train is not None for each in data]
+    shares = [StackShare(1, *rows[r.data], r.data, weighted[r.data]) for r in replicas]
+    return stack_bytes(plan, shares, device)
 
 
 def _advance(engine: Engine) -> None:

@@ -37,12 +37,14 @@ class StackShare:
         rows: number of training rows.
         validation_rows: number of validation rows.
         data: key of the dataset, equal for runs that share it.
+        weighted: whether its rows have weights.
     """
 
     replicas: int
     rows: int
     validation_rows: int
     data: Hashable
+    weighted: bool = False
 
 
 def stack_bytes(plan: StackPlan, shares: Sequence[StackShare], device: str = "cpu") -> int:
@@ -63,7 +65,7 @@ def stack_bytes(plan: StackPlan, shares: Sequence[StackShare], device: str = "cp
     """
     network, head = plan.network, plan.head
     replicas = sum(share.replicas for share in shares)
-    features = network.inputs + head.targets
+    features = network.inputs + head.targets + any(share.weighted for share in shares)
     block = engine.BLOCK_ROWS[device]
     cuts = [
         batches.padded_blocks(batches.rows_per_step(share.rows, plan.batch_size), block)

@@ -28,12 +28,16 @@ class TrainingData:
         y_train: targets, (D, n).
         x_validation: inputs, (d, m); m may be 0, then the last weights count as the best.
         y_validation: targets, (D, m).
+        w_train: weights of the rows in the loss, of mean 1, (1, n); None where all count alike.
+        w_validation: likewise, (1, m).
     """
 
     x_train: Single
     y_train: Single
     x_validation: Single
     y_validation: Single
+    w_train: Single | None = None
+    w_validation: Single | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mdncli.training import batches as batches_module
-from mdncli.training.batches import Batches, RowOrder, padded_blocks
+from mdncli.training.batches import Batches, RowOrder, all_rows, padded_blocks
 from mdncli.training.plan import Replica
 
 
@@ -86,6 +86,45 @@ def test_batches_carry_their_rows_with_weights_that_make_a_mean(batch):
             np.testing.assert_array_equal(seen_x[:, :count], x[:, expected])
             np.testing.assert_array_equal(seen_y[:, :count], y[:, expected])
             np.testing.assert_allclose(weight[0], [1 / count] * count + [0] * (128 - count))
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("batch", [None, 50])
+def test_batches_carry_the_weights_of_their_rows(batch, static):
+    rows, blocks, length = 100, 2, 64
+    x = torch.arange(1.0 * rows).view(1, rows)
+    own = torch.linspace(0, 2, rows).view(1, rows)
+    replicas = [Replica(seed=0), Replica(seed=1)]
+    orders = [RowOrder(replica, rows, batch) for replica in replicas]
+    sources = [(x, -x), (x.clone(), x)]
+    batches = Batches(
+        sources,
+        orders,
+        [slice(0, 2)],
+        blocks,
+        length,
+        torch.device("cpu"),
+        [own, None],
+        static=static,
+    )
+    for step in (0, 1, 70):
+        batches.seek(step)
+        (cut,) = batches.blocks()
+        weight = torch.cat([block[2] for block in cut], 2)[:, 0]
+        for r, expected in enumerate((own[0], torch.ones(rows))):
+            seen = order_rows(replicas[r], rows, batch, step)
+            share = torch.full((len(seen),), 1 / len(seen))
+            np.testing.assert_array_equal(weight[r, : len(seen)], share * expected[seen])
+            assert not weight[r, len(seen) :].any()
+
+
+def test_all_rows_carry_their_weights():
+    x, weights = torch.arange(70.0).view(1, 70), torch.linspace(0, 2, 70).view(1, 70)
+    cut = all_rows(x, x, 2, 64, weights)
+    weight = torch.cat([block[2] for block in cut], 2).ravel()
+    torch.testing.assert_close(weight[:70], weights[0] / 70)
+    assert not weight[70:].any()
+    assert weight.sum().item() == pytest.approx(1.0)
 
 
 def order_rows(replica: Replica, rows: int, batch: int | None, step: int) -> np.ndarray:

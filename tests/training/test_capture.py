@@ -27,7 +27,14 @@ def some_data(seed: int, rows: int) -> TrainingData:
     return TrainingData(x[:, :rows], y[:, :rows], x[:, rows:], y[:, rows:])
 
 
-DATA = [some_data(0, 1000), some_data(1, 1010), some_data(2, 40)]
+def weighted(data: TrainingData) -> TrainingData:
+    rng = np.random.default_rng(0)
+    weights = [rng.uniform(0, 2, (1, y.shape[1])) for y in (data.y_train, data.y_validation)]
+    own, held_out = ((each / each.mean()).astype("f4") for each in weights)
+    return replace(data, w_train=own, w_validation=held_out)
+
+
+DATA = [some_data(0, 1000), weighted(some_data(1, 1010)), some_data(2, 40)]
 REPLICAS = [
     Replica(
         data=index % 3,

@@ -465,3 +465,101 @@ def test_the_moving_average_of_the_weights_is_validated():
     assert nll[state["best.step"][0] - 1] == min(nll) == state["best.nll"][0]
     raw = forward(plan.network, stack.best(), data.x_validation)[0]
     assert min(nll) == pytest.approx(-plan.head(raw).log_prob(data.y_validation.T).mean(), abs=1e-5)
+
+
+# ---------------------------------------------------------------------------------- row weights
+
+
+def counted_rows(seed: int, rows: int, targets: int = 1):
+    """Rows with whole numbers as weights, and the same rows repeated so many times."""
+    data, rng = some_data(seed, rows, targets=targets), np.random.default_rng(seed)
+    counts = [rng.integers(1, 5, y.shape[1]) for y in (data.y_train, data.y_validation)]
+    own, held_out = ((each / each.mean())[None].astype("f4") for each in counts)
+    repeated = TrainingData(
+        *(np.repeat(values, counts[0], axis=1) for values in (data.x_train, data.y_train)),
+        *(
+            np.repeat(values, counts[1], axis=1)
+            for values in (data.x_validation, data.y_validation)
+        ),
+    )
+    return replace(data, w_train=own, w_validation=held_out), repeated
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        a_plan(batch_size=None, optimizer="sgd"),
+        a_plan(batch_size=None, gradient_clip=0.5, loss="crps"),
+        a_plan(batch_size=None, head=PointHead(2), targets=2, loss="squared"),
+        a_plan(batch_size=None, head=PointHead(1, "laplace"), loss="absolute"),
+    ],
+    ids=["nll", "crps", "squared", "absolute"],
+)
+def test_whole_weights_train_as_repeated_rows(plan):
+    weighted, repeated = counted_rows(5, 300, plan.head.targets)
+    replicas = [Replica(seed=1, learning_rate=1e-3)]
+    begun = Stack(plan, [weighted], replicas).state()
+    state, said = finish(Stack(plan, [weighted], replicas, state=begun))
+    other, told = finish(Stack(plan, [repeated], replicas, state=begun))
+    np.testing.assert_allclose(state["weights"], other["weights"], rtol=1e-3, atol=2e-4)
+    assert (state["weights"] != begun["weights"]).any()
+    for one, two in zip(said[0], told[0], strict=True):
+        assert one == pytest.approx(two, rel=1e-4, abs=1e-4)
+
+
+def test_a_step_follows_the_gradient_of_the_weighted_mean():
+    weighted, _ = counted_rows(6, 200)
+    plan = a_plan(batch_size=None, optimizer="sgd", momentum=0.0, steps=1)
+    replicas = [Replica(seed=1, learning_rate=1.0)]
+    stack = Stack(plan, [weighted], replicas)
+    named = {name: values[0] for name, values in stack.best().items()}
+    state, _ = finish(stack)
+    after = Layout(plan.network).by_name(state["weights"])
+
+    raised = {
+        name: torch.tensor(v, dtype=torch.float64).requires_grad_() for name, v in named.items()
+    }
+    x, y, w = (
+        torch.tensor(v, dtype=torch.float64)
+        for v in (weighted.x_train, weighted.y_train, weighted.w_train)
+    )
+    hidden = raised["0.weight"] @ x + raised["0.bias"][:, None]
+    raw = raised["1.weight"] @ torch.nn.functional.silu(hidden) + raised["1.bias"][:, None]
+    logits, location, scale = raw.view(3, 3, -1)
+    scale = plan.head.scale_floor + torch.nn.functional.softplus(scale)
+    joint = torch.log_softmax(logits, 0) + torch.distributions.Normal(location, scale).log_prob(y)
+    (-(w[0] * torch.logsumexp(joint, 0)).sum() / w.sum()).backward()
+    for name, before in named.items():
+        step = before - after[name][0]
+        np.testing.assert_allclose(step, raised[name].grad, rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+def test_weights_of_1_change_no_bit_and_weighted_neighbours_none_either():
+    plain = [some_data(seed, 300) for seed in (7, 8)]
+    ones = [np.ones((1, each.shape[1]), "f4") for each in (plain[0].y_train, plain[0].y_validation)]
+    same = replace(plain[0], w_train=ones[0], w_validation=ones[1])
+    plan, replicas = a_plan(), [Replica(data=0, seed=1), Replica(data=1, seed=2)]
+    state, said = finish(Stack(plan, plain, replicas))
+    other, told = finish(Stack(plan, [same, plain[1]], replicas))
+    assert_same(state, other)
+    assert said == told
+    weighted = counted_rows(7, 300)[0]
+    beside, heard = finish(Stack(plan, [weighted, plain[1]], replicas))
+    assert heard[1] == said[1]
+    assert heard[0] != said[0]
+    for name, values in state.items():
+        np.testing.assert_array_equal(values[1], beside[name][1], err_msg=name)
+    alone, _ = finish(Stack(plan, [weighted], [Replica(data=0, seed=1)]))
+    np.testing.assert_array_equal(alone["weights"][0], beside["weights"][0])
+
+
+def test_batches_of_weighted_rows_learn_the_weighted_mean():
+    y = np.concatenate([np.zeros(150), np.ones(150)])[None].astype("f4")
+    weights = np.where(y == 1, 1.5, 0.5).astype("f4")
+    x = np.zeros((1, 300), "f4")
+    data = TrainingData(x, y, x, y, weights, weights)
+    plan = a_plan(hidden=(), head=PointHead(1), steps=600, batch_size=30, averaging=0.99)
+    replica = Replica(seed=1, learning_rate=0.01, schedule="cosine")
+    stack = Stack(plan, [data], [replica])
+    finish(stack)
+    assert stack.best()["0.bias"].item() == pytest.approx(0.75, abs=0.02)
