@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from mdncli.data.weights import mean
 from mdncli.density.arrays import Array
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
@@ -113,7 +114,9 @@ class Calibration:
         return cls(temperature, scale, int(about["rows"]), *scores)
 
 
-def fit_temperatures(members: Sequence[Member], y: Array, factors: int = 1) -> tuple[float, float]:
+def fit_temperatures(
+    members: Sequence[Member], y: Array, factors: int = 1, weights: Array | None = None
+) -> tuple[float, float]:
     """The temperatures of weights and of scales with the least NLL of the ensemble.
 
     Args:
@@ -121,6 +124,7 @@ def fit_temperatures(members: Sequence[Member], y: Array, factors: int = 1) -> t
             networks of the first.
         y: what was observed, in the members' units, (N, D).
         factors: number of factors of the density, of D / factors targets each.
+        weights: of the rows in the NLL, (N,); None where they count alike.
 
     Returns:
         Both; 1 where there is nothing to temper.
@@ -134,8 +138,8 @@ def fit_temperatures(members: Sequence[Member], y: Array, factors: int = 1) -> t
     def both(logs: Array) -> tuple[float, float]:
         value = np.zeros(2)
         value[free] = logs.clip(-math.log(_FURTHEST), math.log(_FURTHEST))
-        weights, scale = np.exp(value).tolist()
-        return weights, scale
+        weight, scale = np.exp(value).tolist()
+        return weight, scale
 
     def nll(logs: Array) -> float:
         tempered = _apply_temperatures(members, *both(logs))
@@ -145,7 +149,7 @@ def fit_temperatures(members: Sequence[Member], y: Array, factors: int = 1) -> t
             some = tempered[factor * each : (factor + 1) * each]
             folded = kind.fold(some)  # pyright: ignore[reportArgumentType]
             log_prob += folded.log_prob(own)
-        return float(-np.mean(log_prob.clip(-1e6)))
+        return -mean(log_prob.clip(-1e6), weights)
 
     start = np.zeros(sum(free))
     simplex = np.vstack([start, 0.3 * np.eye(len(start))])

@@ -149,3 +149,41 @@ def test_fitting_imports_no_torch(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["components"]["learned"]
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
+def test_a_mixture_of_weighted_rows_is_that_of_repeated_ones(covariance: str) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[-3.0, 0.0], [2.0, 2.0], [3.0, -4.0]])
+    which = rng.choice(3, size=400, p=[0.5, 0.3, 0.2])
+    y = (centres[which] + rng.normal(size=(400, 2)) * [0.5, 0.8]).T.astype(np.float32)
+    counts = np.where(which == 0, 1, 3) + rng.integers(0, 2, 400)
+    head = Head(3, 2, covariance=covariance, scale_map="exp", scale_floor=0.0)
+    network = Network(0, (), "silu", head.outputs)
+
+    def fitted(y: np.ndarray, weights: np.ndarray | None) -> Mixture:
+        rng = np.random.default_rng(1)
+        found = baselines.gaussian_mixture(head, network, y, rng, weights=weights)
+        assert found.converged
+        return head(found.parameters["0.bias"].T)
+
+    one = fitted(y, counts / counts.mean())
+    other = fitted(np.repeat(y, counts, axis=1), None)
+    order, same = (np.argsort(each.location[:, 0, 0]) for each in (one, other))
+    np.testing.assert_allclose(one.weights[order], other.weights[same], atol=2e-3)
+    np.testing.assert_allclose(one.location[order], other.location[same], atol=5e-3)
+    rows = np.zeros(400, np.intp)
+    np.testing.assert_allclose(one[rows].log_prob(y.T), other[rows].log_prob(y.T), atol=0.02)
+    plain = fitted(y, None)
+    assert abs(plain.weights - other.weights).max() > 0.05
+
+
+def test_a_weighted_component_of_one_value_is_kept_wide_or_refused() -> None:
+    head = Head(2, 1, scale_map="exp", scale_floor=0.0)
+    network = Network(0, (), "silu", head.outputs)
+    y = np.concatenate([np.zeros(50), np.ones(50)])[None].astype(np.float32)
+    weights = np.linspace(0.5, 1.5, 100)
+    found = baselines.gaussian_mixture(
+        head, network, y, np.random.default_rng(0), floor=0.05, weights=weights
+    )
+    np.testing.assert_allclose(head(found.parameters["0.bias"].T).scale, 0.05, rtol=1e-6)

@@ -181,3 +181,12 @@ def test_too_few_rows_are_noticed_before_training(
     words = ("train", "sine", "data.rows=500", "data.validation=0.02", "train.calibrate=true")
     assert "10 validation rows are too few to calibrate on" in said(capsys, *words, code=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_temperatures_of_weighted_rows_are_those_of_repeated_ones() -> None:
+    truth, rng = mixture(300), np.random.default_rng(1)
+    y, counts = 1.5 * truth.sample(rng)[:, 0], rng.integers(1, 5, 300)
+    rows = np.repeat(np.arange(300), counts)
+    found = fit_temperatures([truth], y, weights=counts / counts.mean())
+    assert found == pytest.approx(fit_temperatures([truth[rows]], y[rows]), rel=2e-3)
+    assert found != pytest.approx(fit_temperatures([truth], y), rel=2e-3)

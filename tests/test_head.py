@@ -9,7 +9,8 @@ import pytest
 from scipy.stats import kstest, multivariate_normal, norm
 
 from mdncli.density.families import FAMILIES
-from mdncli.head import COVARIANCES, SCALE_MAPS, Head, PointHead
+from mdncli.head import COVARIANCES, SCALE_MAPS, ClassHead, Head, PointHead
+from mdncli.head.background import background_weight
 
 
 def test_raw_outputs_are_logits_then_locations_then_scales():
@@ -210,3 +211,31 @@ def test_the_first_mixture_survives_a_constant_target():
     bias = head.initial_bias(np.zeros((2, 50), np.float32), np.random.default_rng(0))
     assert np.isfinite(bias).all()
     assert np.isfinite(head(bias[:, None]).log_prob(np.zeros((1, 2)))).all()
+
+
+def test_what_is_fitted_with_weights_is_that_of_repeated_rows():
+    rng = np.random.default_rng(2)
+    counts = rng.integers(1, 5, 400)
+    weights = counts / counts.mean()
+    raw, y = rng.normal(size=(2, 3, 400)), rng.normal(size=(3, 400))
+
+    def held_out(rows):
+        return lambda: [(raw[:, :, rows].astype(np.float32), y[:, rows].astype(np.float32))]
+
+    every, repeated = np.arange(400), np.repeat(np.arange(400), counts)
+    one = PointHead(3).fit(held_out(every), weights)
+    assert one.scale == pytest.approx(PointHead(3).fit(held_out(repeated)).scale, rel=1e-6)
+    ratio = rng.normal(size=2 * 400)
+    found = background_weight(ratio, np.tile(weights, 2))
+    again = background_weight(np.repeat(ratio, np.tile(counts, 2)))
+    # The prior outliers are divided by the number of rows, which is not that of repeated ones.
+    assert found == pytest.approx(again, rel=0.01)
+    head = Head(1, 1, scale_map="exp", scale_floor=0.0)
+    small = raw.astype(np.float32), y[:1].astype(np.float32)
+    assert head.fit(lambda: [small] * 2, weights).background == pytest.approx(
+        head.fit(lambda: [tuple(np.repeat(each, counts, -1) for each in small)] * 2).background,
+        rel=0.01,
+    )
+    assert head.fit(lambda: [small], np.ones(400)) == head.fit(lambda: [small])
+    classes = ClassHead(2)
+    assert classes.fit(lambda: [small], weights) is classes

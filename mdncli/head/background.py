@@ -19,7 +19,7 @@ _BISECTIONS = 64
 """Halvings that take the log odds from an interval of width 700 to the last bit."""
 
 
-def background_weight(log_ratio: Array) -> float:
+def background_weight(log_ratio: Array, weights: Array | None = None) -> float:
     r"""Maximum a posteriori weight of a background component.
 
     Of n rows with densities p of the model and g of the background alone, it solves
@@ -32,6 +32,7 @@ def background_weight(log_ratio: Array) -> float:
 
     Args:
         log_ratio: log p - log g of every row, (n,); -inf where the model gives no density.
+        weights: of the rows in the sum, of mean 1, (n,); None where they count alike.
 
     >>> well_predicted = np.full(1000, 3.0)
     >>> round(background_weight(well_predicted), 6)
@@ -44,6 +45,8 @@ def background_weight(log_ratio: Array) -> float:
     for _ in range(_BISECTIONS):
         odds = (low + high) / 2
         outlier = 1 / (1 + np.exp(np.clip(log_ratio - odds, -700, 700)))
+        if weights is not None:
+            outlier *= weights
         weight = 1 / (1 + math.exp(-odds))
         more = (prior + outlier.sum()) / (prior + len(log_ratio)) > weight
         low, high = (odds, high) if more else (low, odds)

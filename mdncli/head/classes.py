@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.categorical import Categorical
 from mdncli.head.base import HeldOut
 
@@ -65,6 +66,6 @@ class ClassHead:
         count = np.bincount(y[0].astype(np.intp), minlength=self.classes) + 0.5
         return np.log(count / count.sum()).astype(np.float32)
 
-    def fit(self, held_out: HeldOut) -> Self:
+    def fit(self, held_out: HeldOut, weights: Array | None = None) -> Self:
         """The head unchanged: there is nothing to fit after training."""
         return self

@@ -218,11 +218,15 @@ class Head:
         parts = (np.zeros(k), location.ravel(), self.raw_scale(scale), off_diagonal)
         return np.concatenate(parts).astype(np.float32)
 
-    def fit(self, held_out: HeldOut) -> Self:
+    def fit(self, held_out: HeldOut, weights: Array | None = None) -> Self:
         """Head with the background weight fitted to held-out rows.
 
         See `mdncli.head.background.background_weight`, with the ensemble's equally weighted
         mixture as the model.
+
+        Args:
+            held_out: gives the predictions.
+            weights: of the rows, of mean 1, (n,); None where they count alike.
         """
         plain = replace(self, background=0.0)
         ratios: list[Array] = []
@@ -234,4 +238,6 @@ class Head:
             wide = Mixture(alone[:, 0] * 0, alone, alone + 1 / self.density.std, self.density)
             ratios.append(ensemble - wide.log_prob(y))
         ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
-        return replace(self, background=background_weight(ratio))
+        if weights is not None:
+            weights = np.tile(weights, len(ratios))
+        return replace(self, background=background_weight(ratio, weights))

@@ -10,6 +10,7 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.density.arrays import Array
 from mdncli.density.families import Family, family_of
 from mdncli.density.mixture import Mixture
 from mdncli.head.base import HeldOut
@@ -91,10 +92,17 @@ class PointHead:
         """Best constant predictions of standardised training targets (D, n)."""
         return (y.mean(axis=1) if self.power == 2 else np.median(y, axis=1)).astype(np.float32)
 
-    def fit(self, held_out: HeldOut) -> Self:
-        """The Gaussian head with the root mean square residuals of all networks as its scales."""
+    def fit(self, held_out: HeldOut, weights: Array | None = None) -> Self:
+        """The Gaussian head with the root mean square residuals of all networks as its scales.
+
+        Args:
+            held_out: gives the predictions.
+            weights: of the rows, of mean 1, (n,); None where they count alike.
+        """
         ((raw, y),) = held_out()
-        errors = raw.astype(np.float64) - y
-        size = np.sqrt(np.mean(errors**2, axis=(0, 2)))
+        squares = (raw.astype(np.float64) - y) ** 2
+        if weights is not None:
+            squares *= weights
+        size = np.sqrt(np.mean(squares, axis=(0, 2)))
         lowest = max(self.scale_floor, 1e-9)
         return replace(self, family="gaussian", scale=tuple(np.maximum(size, lowest).tolist()))
