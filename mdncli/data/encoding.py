@@ -66,6 +66,7 @@ class Encoding:
         input_columns: the d_in input columns; together they make d features.
         target_columns: the D target columns; classes stand alone.
         warnings: warnings about the columns, found while fitting.
+        weight: the column of row weights, of which only the notation matters; None without one.
 
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
     >>> encoding = Encoding.fit(table, ["size", "city"], ["price"], np.array([0, 1]))
@@ -81,6 +82,7 @@ class Encoding:
     input_columns: tuple[Input, ...]
     target_columns: tuple[Target, ...]
     warnings: tuple[str, ...] = ()
+    weight: Scaled | None = None
 
     @classmethod
     def fit(
@@ -94,6 +96,7 @@ class Encoding:
         transform: Mapping[str, str] | None = None,
         missing: Missing = "error",
         task: Task | None = None,
+        weight: str | None = None,
     ) -> Self:
         """Fit the encoding to the training rows of a table, and check all its rows.
 
@@ -108,6 +111,7 @@ class Encoding:
                 `mask_complete` are used; `impute` replaces those of inputs, and assumes that rows
                 without a target are not used.
             task: kind of task; None means classification for a target of text or truth values.
+            weight: column of row weights, if there is one; nothing is fitted to it.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -136,7 +140,10 @@ class Encoding:
             else fit.fit_scaled(name, transform.get(name, "identity"), target=True)
             for name in targets
         )
-        return cls(input_columns, target_columns, tuple(fit.warnings))
+        weighs = None
+        if weight is not None:
+            weighs = Scaled(weight, spelling=table.spellings.get(weight, PLAIN))
+        return cls(input_columns, target_columns, tuple(fit.warnings), weighs)
 
     @property
     def inputs(self) -> list[str]:
@@ -175,11 +182,17 @@ class Encoding:
         return len(self.feature_names)
 
     @property
+    def _columns(self) -> tuple[Target, ...]:
+        """Every column that is read: inputs, targets and weights."""
+        weight = () if self.weight is None else (self.weight,)
+        return (*self.input_columns, *self.target_columns, *weight)
+
+    @property
     def text_columns(self) -> list[str]:
         """The columns that `table.read` and `table.scan` are to read as text."""
         return [
             column.name
-            for column in (*self.input_columns, *self.target_columns)
+            for column in self._columns
             if (isinstance(column, Classes) and column.kind == "text")
             or (isinstance(column, Input) and column.kind == "categorical")
             or (isinstance(column, Scaled) and column.spelling != PLAIN)
@@ -191,8 +204,7 @@ class Encoding:
         Raises:
             DataError: a column of dates holds numbers.
         """
-        every = (*self.input_columns, *self.target_columns)
-        spellings = {c.name: c.spelling for c in every if isinstance(c, Scaled)}
+        spellings = {c.name: c.spelling for c in self._columns if isinstance(c, Scaled)}
         own = {name: each for name, each in spellings.items() if each != PLAIN}
         categories = {c.name: c.categories for c in self.input_columns if c.kind == "categorical"}
         categories |= {c.name: c.labels for c in self.target_columns if isinstance(c, Classes)}
@@ -322,6 +334,16 @@ class Encoding:
                 raise fault(column, table, rows, own, wrong, target=True)
         return values, encoded
 
+    def weights(self, table: Table, rows: Rows = _EVERY) -> Array | None:
+        """Weights of a table's rows, (N,), as written; None without the column of weights.
+
+        Raises:
+            DataError: it holds text.
+        """
+        if self.weight is None or self.weight.name not in table.contents:
+            return None
+        return self.understood(table).numbers(self.weight.name, rows)
+
     def known_targets(self, table: Table) -> Array:
         """Targets of a table's rows in their own units, (N, D), NaN where missing.
 
@@ -382,6 +404,7 @@ class Encoding:
         return {
             "inputs": [asdict(column) for column in self.input_columns],
             "targets": [asdict(column) for column in self.target_columns],
+            **({} if self.weight is None else {"weight": asdict(self.weight)}),
         }
 
     @classmethod
@@ -397,16 +420,19 @@ class Encoding:
                 from_json(Classes, part) if "labels" in part else from_json(Scaled, part)
                 for part in document["targets"]
             )
+            weight = document.get("weight")
+            weight = None if weight is None else from_json(Scaled, weight)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an encoding: {error}") from None
         if not targets:
             raise ValueError("an encoding without targets")
-        names = [column.name for column in (*inputs, *targets)]
+        weighing = () if weight is None else (weight,)
+        names = [column.name for column in (*inputs, *targets, *weighing)]
         if len(targets) > 1 and any(isinstance(column, Classes) for column in targets):
             raise ValueError("an encoding of classes with other targets beside them")
         if len(set(names)) < len(names):
             raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
-        return cls(inputs, targets)
+        return cls(inputs, targets, weight=weight)
 
 
 def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mdncli.data import table
 from mdncli.data.naming import quote
 from mdncli.data.streams import stream
+from mdncli.data.weights import require_some
 from mdncli.errors import DataError
 from mdncli.wording import counted
 
@@ -52,6 +53,8 @@ class Split:
             test rows are a share, too, and of the others where they are given.
         later: number of rows in no subset because they are later than the test rows of a fold.
         together: whether rows that are equal in all columns are in one subset.
+        weightless: number of rows in no subset because they would train or validate with a weight
+            of 0.
     """
 
     train: RowNumbers
@@ -60,6 +63,7 @@ class Split:
     share: float = 0.0
     later: int = 0
     together: bool = False
+    weightless: int = 0
 
     def __iter__(self) -> Iterator[RowNumbers]:
         return iter((self.train, self.validation, self.test))
@@ -109,6 +113,31 @@ class Split:
                 )
         _require(len(subsets[0]), source, "without the rows that miss a value")
         return replace(self, train=subsets[0], validation=subsets[1], test=subsets[2])
+
+    def without_weightless(self, weights: NDArray[np.float64], source: str, name: str) -> Split:
+        """The split without training and validation rows of weight 0, which count for nothing.
+
+        Test rows of weight 0 stay: they are predicted like the others.
+
+        Args:
+            weights: of each row of the table, (N,).
+            source: name of the table in messages.
+            name: column of the weights.
+
+        Raises:
+            DataError: every row of a subset has a weight of 0, or too few training rows are left.
+
+        >>> split = Split(np.array([0, 1, 2]), np.array([3, 4]), np.array([5, 6]))
+        >>> left = split.without_weightless(np.array([1, 2, 0, 0, 1, 0, 1.0]), "t.csv", "w")
+        >>> [rows.tolist() for rows in left], left.weightless
+        ([[0, 1], [4], [5, 6]], 2)
+        """
+        for rows, what in zip(self, ("training", "validation", "test"), strict=True):
+            require_some(weights[rows], source, name, f"{what} row")
+        train, validation = (rows[weights[rows] > 0] for rows in (self.train, self.validation))
+        _require(len(train), source, "with a weight above 0")
+        weightless = len(self.train) + len(self.validation) - len(train) - len(validation)
+        return replace(self, train=train, validation=validation, weightless=weightless)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mdncli.data import table
 from mdncli.data.encoding import Encoding, mask_complete, resolution
 from mdncli.data.fitting import MOST_CATEGORIES
+from mdncli.data.spelling import Spelling
 from mdncli.data.table import Table
 from mdncli.density.categorical import Categorical
 from mdncli.density.mixture import Mixture
@@ -651,3 +652,28 @@ def test_how_finely_a_target_was_recorded():
     assert resolution([1, 1, 2, 5]) == (0.5, 1.0)
     assert resolution([3.0, 3.0]) == (1.0, math.inf)
     assert resolution([0.3, 0.1 + 0.2, 0.4]).gap == pytest.approx(0.1)
+
+
+def test_weights_are_read_in_the_notation_of_the_training_data() -> None:
+    spelled = {"w": Spelling(group=",")}
+    texts = {"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0], "w": ["1,000", "250", "2,500"]}
+    table = Table.of(texts).read_as(spelled, {})
+    encoding = Encoding.fit(table, ["x"], ["y"], np.arange(3), weight="w")
+    assert encoding.inputs == ["x"]
+    assert encoding.text_columns == ["w"]
+    again = Encoding.from_json(json.loads(json.dumps(encoding.to_json())))
+    assert again == encoding
+    found = again.weights(Table.of(texts), np.array([0, 2]))
+    assert found is not None
+    assert found.tolist() == [1000.0, 2500.0]
+    assert again.weights(Table.of({"x": [1.0]})) is None
+    plain = Encoding.fit(table, ["x"], ["y"], np.arange(3))
+    assert plain.weights(table) is None
+    assert "weight" not in plain.to_json()
+
+
+def test_a_column_that_is_weight_and_input_is_no_encoding() -> None:
+    table = Table.of({"x": [1.0, 2.0, 4.0], "y": [1.0, 3.0, 2.0]})
+    document = Encoding.fit(table, ["x"], ["y"], np.arange(3)).to_json()
+    with pytest.raises(ValueError, match="columns of one name"):
+        Encoding.from_json({**document, "weight": document["targets"][0]})

@@ -282,3 +282,26 @@ def test_too_few_times():
         splits.by_share(6, None, 0.2, 0, "t", bounds)
     with pytest.raises(DataError, match=r"^t: 2 different values cannot make 2 folds and"):
         splits.by_fold(6, 2, 0, None, 0, "t", bounds)
+
+
+def test_rows_of_weight_0_are_tested_only():
+    split = Split(np.array([0, 1, 2, 3]), np.array([4, 5]), np.array([6, 7]), 0.2)
+    weights = np.array([1.0, 2, 0, 3, 0, 1, 0, 1])
+    left = split.without_weightless(weights, "t.csv", "w")
+    assert [rows.tolist() for rows in left] == [[0, 1, 3], [5], [6, 7]]
+    assert (left.weightless, left.share) == (2, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([0, 0, 0, 1, 1], "3 training rows, all of weight 0"),
+        ([1, 1, 1, 0, 1], "1 validation row, all of weight 0"),
+        ([1, 1, 1, 1, 0], "1 test row, all of weight 0"),
+        ([0, 1, 0, 1, 1], "too few rows: 1 left to train on with a weight above 0"),
+    ],
+)
+def test_a_part_without_weight_is_refused(weights, message):
+    split = Split(np.array([0, 1, 2]), np.array([3]), np.array([4]))
+    with pytest.raises(DataError, match=message):
+        split.without_weightless(np.array(weights, float), "t.csv", "w")
