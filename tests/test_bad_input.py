@@ -576,6 +576,66 @@ TABLES = {
         "choose 2 to 3",
         more="data.order=g data.folds=5",
     ),
+    "unknown weight": table(ROWS, "t.csv: no column 'w'; it has 'x', 'y'", more="data.weight=w"),
+    "weight of the target": table(
+        ROWS, "data.weight=y: names 'y', which is the target; name another", more="data.weight=y"
+    ),
+    "weight that is an input": table(
+        "x,w,y\n" + "".join(f"{i},{i},{i * i}\n" for i in range(30)),
+        "data.inputs=[x,w]: names 'w', which is data.weight and no input; remove it",
+        more="data.weight=w data.inputs=[x,w]",
+    ),
+    "transform of the weight": table(
+        "x,w,y\n" + "".join(f"{i},{i},{i * i}\n" for i in range(30)),
+        "data.transform.w=log: data.transform: names 'w', which is data.weight and no input",
+        more="data.weight=w data.transform.w=log",
+    ),
+    "weight of categories": table(
+        "x,w,y\n" + "".join(f"{i},{i},{i * i}\n" for i in range(30)),
+        "data.columns: calls 'w' a category, and data.weight is a number; remove it",
+        more="data.weight=w data.columns.w=category",
+    ),
+    "gaps in the weight": table(
+        "x,w,y\n" + "".join(f"{i},{'' if i in (7, 9) else i},{i * i}\n" for i in range(30)),
+        "t.csv:9: column 'w': the weight is missing; a weight is a number of at least 0",
+        more="data.weight=w",
+    ),
+    "negative weight": table(
+        "x,w,y\n" + "".join(f"{i},{i - 4},{i * i}\n" for i in range(30)),
+        "t.csv:2: column 'w': -4 is no weight; a weight is a number of at least 0",
+        more="data.weight=w",
+    ),
+    "infinite weight": table(
+        "x,w,y\n" + "".join(f"{i},{'inf' if i == 5 else i},{i * i}\n" for i in range(30)),
+        "t.csv:7: column 'w': inf is no weight; a weight is a number of at least 0",
+        more="data.weight=w",
+    ),
+    "weight of text": table(
+        "x,w,y\n" + "".join(f"{i},{'heavy' if i == 5 else i},{i * i}\n" for i in range(30)),
+        "t.csv:7: column 'w': 'heavy' is not a number, and it is in data.weight; correct it",
+        more="data.weight=w",
+    ),
+    "weights that are dates": table(
+        "x,w,y\n" + "".join(f"{i},{f'2020-01-{i + 1:02}'},{i * i}\n" for i in range(30)),
+        "t.csv:2: column 'w': '2020-01-01' is not a number, and it is in data.weight",
+        more="data.weight=w",
+    ),
+    "weights all 0": table(
+        "x,w,y\n" + "".join(f"{i},{0},{i * i}\n" for i in range(30)),
+        "t.csv: column 'w': ",
+        "training rows, all of weight 0; correct the weights, split in another way, or leave",
+        more="data.weight=w",
+    ),
+    "test rows of weight 0": table(
+        "x,w,y\n" + "".join(f"{i},{int(i < 25)},{i * i}\n" for i in range(30)),
+        "t.csv: column 'w': ",
+        "test rows, all of weight 0; correct the weights",
+        more="data.weight=w data.order=x",
+    ),
+    "weight of a synthetic dataset": Case(
+        "train sine data.weight=w",
+        "data.weight=w: unknown key; it goes with data.file, not with a dataset",
+    ),
     "no such treatment of copies": table(
         ROWS, "data.copies=both: must be one of auto, together, apart", more="data.copies=both"
     ),

@@ -256,6 +256,13 @@ class FileData(Data):
             "tested, and each fold is predicted from the rows before it"
         ),
     ] = None
+    weight: Annotated[
+        Annotated[str, Field(min_length=1), WORD] | None,
+        Field(
+            description="column of row weights, numbers of at least 0: relative importance in "
+            "training, in choices made on validation rows and in scores; never an input"
+        ),
+    ] = None
     copies: Annotated[
         Literal["auto", "together", "apart"],
         WORD,
@@ -296,7 +303,7 @@ class FileData(Data):
             for key, names in (("inputs", inputs), ("target", self.target)):
                 if name in names:
                     raise faults_at(exclude=f"names '{clip(name)}', which is in data.{key}, too")
-        for key, name in (("group", self.group), ("order", self.order)):
+        for key, name in (("group", self.group), ("order", self.order), ("weight", self.weight)):
             if name in self.target:
                 what = f"names '{clip(str(name))}', which is the target; name another column"
                 raise faults_at(**{key: what})
@@ -306,6 +313,23 @@ class FileData(Data):
         if both := [name for name in self.transform if name in categorical]:
             what = f"names '{clip(both[0])}', which is categorical; only numbers can be transformed"
             raise faults_at(transform=what)
+        return self
+
+    @model_validator(mode="after")
+    def _weight_is_a_weight_only(self) -> Self:
+        if (name := self.weight) is None:
+            return self
+        for key, names in (
+            ("inputs", self.inputs or ()),
+            ("categorical", self.categorical or ()),
+            ("transform", self.transform),
+        ):
+            if name in names:
+                what = f"names '{clip(name)}', which is data.weight and no input; remove it"
+                raise faults_at(**{key: what})
+        if (kind := self.columns.get(name)) not in (None, "number", "exclude"):
+            what = f"calls '{clip(name)}' a {clip(kind)}, and data.weight is a number; remove it"
+            raise faults_at(columns=what)
         return self
 
     @model_validator(mode="after")

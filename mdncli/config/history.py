@@ -21,6 +21,7 @@ ADDED: dict[int, dict[str, Tree]] = {
         "data.profile": Text("false"),
         "data.group": None,
         "data.order": None,
+        "data.weight": None,
         "data.copies": Text("apart"),
     },
 }

@@ -60,7 +60,10 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     """
     targets = list(data.target)
     whole.require([*(data.inputs or ()), *targets, *(data.exclude or ())])
-    exclude = [*(data.exclude or ()), *([] if data.group is None else [data.group])]
+    if data.weight is not None:
+        whole.require([data.weight])
+    weight = [] if data.weight is None else [data.weight]
+    exclude = [*(data.exclude or ()), *([] if data.group is None else [data.group]), *weight]
     if not data.profile:
         others = [n for n in whole.columns if n not in (*targets, *exclude)]
         inputs = others if data.inputs is None else list(data.inputs)
@@ -81,7 +84,9 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
             )
     for name in targets:
         _require_target(whole, name, seen, data)
-    used = [*inputs, *targets]
+    for name in weight:
+        _require_weight(whole, seen.columns[name])
+    used = [*inputs, *targets, *weight]
     kinds = {name: seen.columns[name].kind for name in used}
     words = {name: () for name in used if whole.column(name).kind == "text"}
     spellings = {n: s for n, s in seen.spellings(used).items() if kinds[n] != "category"}
@@ -162,6 +167,29 @@ def _require_magnitudes(whole: Table, inputs: Sequence[str], targets: Sequence[s
         whole.release()
 
 
+def _require_weight(whole: Table, each: ColumnProfile) -> None:
+    """Refuse row weights that are no numbers.
+
+    Raises:
+        DataError: a text is no number; its place is named.
+    """
+    column = whole.column(each.name)
+    if column.kind != "text":
+        return
+    numbers = each.spelling.kind == "number" and each.spelling != PLAIN
+    read = whole.read_as({each.name: each.spelling} if numbers else {}, {})
+    if not read.spells_numbers(each.name).all():
+        raise DataError(
+            f"{read.not_a_number(each.name).message}, and it is in data.weight",
+            hint="correct it, or name another column",
+        )
+    if each.fault:
+        raise DataError(
+            f"{whole.source}: column {quote(each.name)}: {each.fault}, and it is in data.weight",
+            hint="write one number in a cell, in one unit",
+        )
+
+
 def notes(
     columns: ColumnChoice, encoding: Encoding, dropped: int, data: FileData
 ) -> Iterator[Said]:
@@ -197,7 +225,7 @@ def notes(
             f"{file}: {quote(name)} repeats ({columns.profile.columns[name].reason}): if the rows "
             f"of one belong together, 'data.group={name}' keeps them on one side of the split"
         )
-    used = (*encoding.inputs, *encoding.targets)
+    used = (*encoding.inputs, *encoding.targets, data.weight)
     spelled = {n: s for n, s in whole.spellings.items() if n in used and not s.cyclic}
     if spelled:
         what = _named([f"{quote(name)} ({each.words()})" for name, each in spelled.items()])

@@ -23,6 +23,7 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
+from mdncli.data.weights import mean, nonzero
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
@@ -95,7 +96,8 @@ class Dataset:
     @property
     def dropped(self) -> int:
         """Number of rows in no subset of the split because of missing values."""
-        return self.table.rows - sum(map(len, self.split)) - self.split.later
+        split = self.split
+        return self.table.rows - sum(map(len, split)) - split.later - split.weightless
 
     @property
     def inputs(self) -> list[str]:
@@ -133,6 +135,14 @@ class Dataset:
         """The targets of some rows, (n, D), in their own units."""
         return self.encoding.target_values(self.table, rows)
 
+    def weighed(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Those of some rows that count, and their weights divided by their mean, (n,) each.
+
+        The weights are None where all rows count alike; a row of weight 0 does not count.
+        """
+        some, weights = nonzero(self.encoding.weights(self.table, rows))
+        return rows[some], weights
+
     def exact(self, chosen: Table) -> Distribution | None:
         """The exact density at the rows of a table, where it is known."""
         problem = self.problem
@@ -169,16 +179,19 @@ class Dataset:
                     baseline: Distribution = Categorical(np.log(self.class_shares())[:, None])
             else:
                 baseline = unconditional(self, floor)[0]["mixture"]
-            log_prob = baseline.log_prob(
-                self.y(select_spaced(self.split.test, BASELINE_ROWS))[None]
-            )
-            self.derived["baseline_nll", floor] = float(-np.mean(log_prob))
+            rows, weights = self.weighed(select_spaced(self.split.test, BASELINE_ROWS))
+            log_prob = baseline.log_prob(self.y(rows)[None])
+            if weights is None:
+                self.derived["baseline_nll", floor] = float(-np.mean(log_prob))
+            else:
+                self.derived["baseline_nll", floor] = -mean(log_prob.ravel(), weights)
         return self.derived["baseline_nll", floor]
 
     def class_shares(self) -> np.ndarray:
         """The shares of the classes among the training rows, (C,)."""
-        codes = self.y(self.split.train)[:, 0].astype(np.intp)
-        return np.bincount(codes, minlength=len(self.classes)) / len(codes)
+        rows, weights = self.weighed(self.split.train)
+        codes = self.y(rows)[:, 0].astype(np.intp)
+        return np.bincount(codes, weights, minlength=len(self.classes)) / len(codes)
 
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
@@ -203,12 +216,13 @@ def unconditional(dataset: Dataset, floor: float) -> tuple[dict[str, Conditional
         dataset: the rows.
         floor: the smallest scale of a component, in standardised units.
     """
-    rows = select_spaced(dataset.split.train, REFERENCE_ROWS)
+    rows, weights = dataset.weighed(select_spaced(dataset.split.train, REFERENCE_ROWS))
     own = dataset.y(rows)
     encoding = dataset.encoding
     standardised = encoding.encode_targets(dataset.table, rows).T.astype(np.float64)
-    alike = reference.gaussian(own)
-    mixture = reference.mixture(standardised, max(floor, 1e-3), np.random.default_rng(0))
+    alike = reference.gaussian(own, weights)
+    rng = np.random.default_rng(0)
+    mixture = reference.mixture(standardised, max(floor, 1e-3), rng, weights)
     decoded = encoding.decode(mixture)
     assert isinstance(decoded, Conditional)
     return {"gaussian": alike, "mixture": decoded}, alike.std()[0]
@@ -240,7 +254,8 @@ def predicted_chunks(
         piece = chosen[rows]
         variance = predictor.variance_parts(piece) if parts else None
         y = predictor.encoding.target_values(piece)
-        yield Chunk(predicted, y, exact(piece), variance)
+        weights = predictor.encoding.weights(piece)
+        yield Chunk(predicted, y, exact(piece), variance, weights=weights)
 
 
 def load(
@@ -285,7 +300,8 @@ def load(
         else:
             whole, inputs = encoding.understood(whole), encoding.inputs
         targets = list(data.target)
-    whole.require([*inputs, *targets])
+    weight = [data.weight] if isinstance(data, FileData) and data.weight is not None else []
+    whole.require([*inputs, *targets, *weight])
     fingerprints = {"data": fingerprint}
     if isinstance(data, FileData) and data.splits is not None:
         fingerprints["splits"] = table.fingerprint_file(data.splits)
@@ -419,6 +435,7 @@ def _fit_encoding(
         transform=data.transform,
         missing=data.treatment,
         task=data.asked_task,
+        weight=data.weight,
     )
 
 

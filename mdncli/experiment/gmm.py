@@ -44,7 +44,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
         listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored_text(dataset)}"))
     listener(RunBegun(run.path, 0))
     try:
-        rows = select_spaced(dataset.split.train, FITTED_ROWS)
+        rows, weights = dataset.weighed(select_spaced(dataset.split.train, FITTED_ROWS))
         with interrupts.allow_stop():
             fitted = baselines.gaussian_mixture(
                 head,
@@ -52,6 +52,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
                 dataset.encoding.encode_targets(dataset.table, rows),
                 stream(dataset.config.seed, "init"),
                 floor=recipe.scale_floor,
+                weights=weights,
             )
         trained = time.monotonic() - started
         if not fitted.converged:

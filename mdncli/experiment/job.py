@@ -143,13 +143,17 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
 
     split = dataset.split
     encoded = [_encode_rows(dataset, rows) for rows in (split.train, split.validation)]
+    weights = [dataset.weighed(rows)[1] for rows in (split.train, split.validation)]
+    w_train, w_validation = (None if w is None else w.astype(np.float32)[None] for w in weights)
     return [
         TrainingData(
             *(
                 values
                 for x, y in encoded
                 for values in (whole.inputs_of(x, y, factor), whole.targets_of(y, factor))
-            )
+            ),
+            w_train=w_train,
+            w_validation=w_validation,
         )
         for factor in range(whole.factors)
     ]

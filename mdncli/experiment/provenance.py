@@ -127,7 +127,7 @@ def _create_folder(root: Path, name: str, fill: Callable[[RunFolder], None]) -> 
 
 def provenance(dataset: Dataset) -> dict[str, Any]:
     """Provenance of a run: command, versions, data and fingerprints."""
-    config, split = dataset.config, dataset.split
+    config, split, weight = dataset.config, dataset.split, dataset.encoding.weight
     return {
         **_origin(config.name),
         "seed": config.seed,
@@ -138,6 +138,7 @@ def provenance(dataset: Dataset) -> dict[str, Any]:
             "inputs": dataset.inputs,
             "targets": dataset.targets,
             "classes": list(dataset.classes) or None,
+            **({} if weight is None else {"weight": weight.name}),
         },
         "fingerprints": dataset.fingerprints,
         "split": {

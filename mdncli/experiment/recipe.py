@@ -64,7 +64,7 @@ class Role:
 
     Args:
         name: of the column.
-        role: `input` or `target`.
+        role: `input`, `target` or `weight`.
         kind: `numeric`, `categorical`, `boolean`, `classes` or another word of the encoding.
         transform: of a numeric column; None for others.
     """
@@ -514,6 +514,8 @@ def _roles(dataset: Dataset) -> Iterator[Role]:
         for column in columns:
             kind = getattr(column, "kind", "numeric")
             yield Role(column.name, role, kind, getattr(column, "transform", None))
+    if encoding.weight is not None:
+        yield Role(encoding.weight.name, "weight", "numeric", None)
 
 
 # ------------------------------------------------------------------------- what does not go along

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mdncli import store
+from mdncli.data.weights import mean
 from mdncli.density.mixture import Mixture
 from mdncli.errors import (
     DivergedError,
@@ -241,7 +242,9 @@ def write_model_and_result(
         "name": dataset.config.name,
         "status": "completed",
         "started": about["started"],
-        "data": {key: about["data"][key] for key in ("source", "targets")},
+        "data": {
+            k: about["data"][k] for k in ("source", "targets", "weight") if k in about["data"]
+        },
         "fingerprints": about["fingerprints"],
         "epochs": course.epochs,
         "steps": course.steps,
@@ -311,7 +314,8 @@ def _nll(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> float | No
     """Mean NLL of some rows, in the target's own units; None of no rows."""
     if not len(rows):
         return None
-    return float(-np.mean(log_prob(dataset, predictor, rows)))
+    rows, weights = dataset.weighed(rows)
+    return -mean(log_prob(dataset, predictor, rows), weights)
 
 
 def _ranges(dataset: Dataset) -> dict[str, tuple[float, float]]:

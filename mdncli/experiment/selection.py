@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from mdncli.calibration import Calibration, fit_temperatures, scores
+from mdncli.data.weights import mean
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
+from mdncli.evaluation.summaries import standard_error
 from mdncli.experiment.dataset import Dataset, predicted_chunks, select_spaced
 from mdncli.experiment.recipe import Recipe
 from mdncli.head import AnyHead, Head
@@ -71,7 +73,7 @@ def _join_counts(counts: Mapping[int, float]) -> str:
     return ", ".join(map(str, counts))
 
 
-def choose(nll: Mapping[int, np.ndarray]) -> Choice:
+def choose(nll: Mapping[int, np.ndarray], weights: np.ndarray | None = None) -> Choice:
     """Choose the smallest count whose NLL is within one standard error of the best.
 
     The error is that of the mean difference between the two on the same rows (the one-standard-
@@ -79,19 +81,27 @@ def choose(nll: Mapping[int, np.ndarray]) -> Choice:
 
     Args:
         nll: count of components -> the NLL of every validation row, (n,).
+        weights: of the rows, (n,); None where they count alike.
 
     >>> rows = np.linspace(0, 1, 100)
     >>> choose({1: rows + 0.3, 2: rows + 0.001 * (-1) ** np.arange(100), 5: rows}).mixtures
     2
     """
-    means = {count: float(each.mean()) for count, each in nll.items()}
+    means = {count: mean(each, weights) for count, each in nll.items()}
     best = min(means, key=means.__getitem__)
     for count in sorted(nll):
         difference = nll[count] - nll[best]
-        error = float(difference.std(ddof=1) / len(difference) ** 0.5) if len(difference) > 1 else 0
+        error = _error(difference, weights) if len(difference) > 1 else 0
         if means[count] - means[best] <= error or count == best:
             return Choice(count, means, best, error)
     raise AssertionError("the best count is as good as itself")
+
+
+def _error(difference: np.ndarray, weights: np.ndarray | None) -> float:
+    """Standard error of a mean difference."""
+    if weights is not None:
+        return standard_error(difference, weights)
+    return float(difference.std(ddof=1) / len(difference) ** 0.5)
 
 
 def cut_to_components(
@@ -129,7 +139,9 @@ def choose_components(
     if len(model.counts) < 2 or model.kind != "mdn" or dataset.classes:
         return None
     rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
-    return choose({count: -log_prob(dataset, each, rows) for count, each in predictors.items()})
+    rows, weights = dataset.weighed(rows)
+    nll = {count: -log_prob(dataset, each, rows) for count, each in predictors.items()}
+    return choose(nll, weights)
 
 
 def fit_head(
@@ -144,22 +156,24 @@ def fit_head(
         head: of all of them while they trained.
         parameters: of the networks, by name, each with a leading R.
     """
+    split = dataset.split
+    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    rows, weights = dataset.weighed(rows)
 
     def validation() -> list[tuple[np.ndarray, np.ndarray]]:
-        return _outputs_and_targets(dataset, recipe, network, parameters)
+        return _outputs_and_targets(dataset, recipe, network, parameters, rows)
 
     asked = recipe.config.model.background
     if isinstance(head, Head) and not isinstance(asked, str):
         return replace(head, background=asked)
-    return head.fit(validation)
+    return head.fit(validation, weights)
 
 
 def _outputs_and_targets(
-    dataset: Dataset, recipe: Recipe, network: Network, parameters: Parameters
+    dataset: Dataset, recipe: Recipe, network: Network, parameters: Parameters, rows: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Raw outputs and standardised targets of each factor: of validation rows, if there are any."""
-    split, encoding = dataset.split, dataset.encoding
-    rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
+    """Raw outputs and standardised targets of each factor at some rows."""
+    encoding = dataset.encoding
     x = encoding.encode_inputs(dataset.table, rows)
     y = encoding.encode_targets(dataset.table, rows)
     whole = recipe.factorisation
@@ -194,7 +208,8 @@ def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
     """Calibrate a predictor on validation rows, never on test rows.
 
     Temperatures are fitted to every other validation row, conformal scores computed on the rest, so
-    that the two are independent.
+    that the two are independent. Weights of rows weigh in the temperatures; conformal scores count
+    alike, as their guarantee is for rows that could be swapped.
 
     Raises:
         DataError: there are too few validation rows.
@@ -202,13 +217,13 @@ def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
     require_calibratable(dataset)
     rows = dataset.split.validation
     plain = replace(predictor, calibration=None)
-    fitted = select_spaced(rows[::2], TEMPERED_ROWS)
+    fitted, row_weights = dataset.weighed(select_spaced(rows[::2], TEMPERED_ROWS))
     if plain.classes:
         y = dataset.y(fitted)
     else:
         y = dataset.encoding.encode_targets(dataset.table, fitted).T.astype(np.float64)
     members, factors = plain.members(dataset.table[fitted]), plain.factorisation.factors
-    weights, scale = fit_temperatures(members, y, factors)
+    weights, scale = fit_temperatures(members, y, factors, row_weights)
     empty = np.zeros((0, 0))
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:

@@ -18,6 +18,7 @@ from mdncli.data.profile import profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.splits import FREE, Bounds, Split
 from mdncli.data.table import Table
+from mdncli.data.weights import checked
 from mdncli.errors import DataError
 from mdncli.events import Note, Warned
 from mdncli.wording import counted
@@ -41,7 +42,8 @@ SUSPICIOUS = 10
 def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndarray) -> Split:
     """Split the rows of a table.
 
-    Without groups and order, training copies of validation rows validate, too.
+    Without groups and order, training copies of validation rows validate, too. Rows of weight 0
+    neither train nor validate.
 
     Args:
         data: the config.
@@ -50,7 +52,8 @@ def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndar
         used: mask of the rows that are split, (N,).
 
     Raises:
-        DataError: the split is impossible, or a column that it needs is absent or has gaps.
+        DataError: the split is impossible, a column that it needs is absent or has gaps, or a
+            weight is none.
     """
     share, source = data.validation_share, whole.source
     bounds, together = _bounds(data, whole, names, used)
@@ -70,7 +73,10 @@ def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndar
         split = replace(split, train=train, validation=validation, test=test)
     if bounds.free and whole.rows <= COMPARED_ROWS:
         split = split.without_duplicates(lambda rows: _hash_rows(whole, names, rows))
-    return replace(split, together=together)
+    split = replace(split, together=together)
+    if data.weight is None:
+        return split
+    return split.without_weightless(checked(whole, data.weight, used), source, data.weight)
 
 
 def notes(
@@ -89,6 +95,11 @@ def notes(
     yield from _copy_notes(data, whole, split, [*encoding.inputs, *encoding.targets])
     if data.order is not None and len(split.test):
         yield _order_note(data.order, data, whole, split)
+    if split.weightless:
+        yield Note(
+            f"{Path(whole.source).name}: {counted(split.weightless, 'row')} of weight 0 by "
+            f"{quote(str(data.weight))} neither train nor validate"
+        )
     if data.group is None and data.order is None and data.splits is None and len(split.test):
         dates = [column.name for column in encoding.input_columns if column.kind == "date"]
         if dates:

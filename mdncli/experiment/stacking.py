@@ -145,4 +145,8 @@ def _shares(dataset: Dataset, recipe: Recipe) -> list[StackShare]:
     split, members = dataset.split, recipe.config.model.networks
     factors = recipe.factorisation.factors
     rows = len(split.train), len(split.validation)
-    return [StackShare(members, *rows, (id(dataset.table), factor)) for factor in range(factors)]
+    weighted = dataset.encoding.weight is not None
+    return [
+        StackShare(members, *rows, (id(dataset.table), factor), weighted)
+        for factor in range(factors)
+    ]

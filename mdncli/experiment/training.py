@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -302,13 +303,30 @@ def _offsets(dataset: Dataset) -> tuple[float, float]:
     """Offsets from a standardised NLL to own units, of training and of validation rows."""
     train, validation = (
         -math.fsum(
-            len(part) / len(rows) * float(np.mean(dataset.encoding.log_jacobian(dataset.y(part))))
-            for part in np.array_split(rows, max(1, -(-len(rows) // PIECE_ROWS)))
+            len(part) / len(rows) * _mean_log_jacobian(dataset, part, weights)
+            for part, weights in _pieces(*dataset.weighed(rows))
             if len(part)
         )
         for rows in (dataset.split.train, dataset.split.validation)
     )
     return train, validation
+
+
+def _pieces(
+    rows: np.ndarray, weights: np.ndarray | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Pieces of bounded size of some rows and their weights."""
+    count = max(1, -(-len(rows) // PIECE_ROWS))
+    if weights is None:
+        yield from zip(np.array_split(rows, count), itertools.repeat(None))
+    else:
+        yield from zip(*(np.array_split(each, count) for each in (rows, weights)), strict=True)
+
+
+def _mean_log_jacobian(dataset: Dataset, rows: np.ndarray, weights: np.ndarray | None) -> float:
+    """Mean over rows of the log-Jacobian, times the weight of each."""
+    each = dataset.encoding.log_jacobian(dataset.y(rows))
+    return float(np.mean(each if weights is None else weights * each))
 
 
 @dataclass(frozen=True)

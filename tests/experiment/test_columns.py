@@ -164,3 +164,24 @@ def test_configs_are_checked(override: str, message: str) -> None:
     with pytest.raises(ConfigError) as error:
         prepared(override)
     assert message in str(error.value)
+
+
+def test_weights_are_no_input_and_are_read_like_any_number() -> None:
+    amounts = [f"{1 + row % 7},{row:03}.5 kg" for row in range(ROWS)]
+    write({"x": TABLE["price"], "w": amounts, "y": [*map(str, range(ROWS))]}, "w.csv")
+    dataset, said = prepared("data.weight=w", path="w.csv")
+    assert dataset.inputs == ["x"]
+    assert any("read as numbers" in each and "'w' (" in each for each in map(str, said))
+    recipe = experiment.resolve(dataset.config, dataset)
+    assert not recipe.left_out
+    assert [(each.name, each.role) for each in recipe.columns] == [
+        *(("x", "input"), ("y", "target"), ("w", "weight"))
+    ]
+    rows = dataset.split.train
+    weights = dataset.encoding.weights(dataset.table, rows)
+    assert weights is not None
+    np.testing.assert_array_equal(weights, (1 + rows % 7) * 1000 + rows + 0.5)
+    kept, relative = dataset.weighed(rows)
+    assert relative is not None
+    np.testing.assert_array_equal(kept, rows)
+    np.testing.assert_allclose(relative, weights / weights.mean())

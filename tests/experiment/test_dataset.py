@@ -194,3 +194,41 @@ def test_an_open_run_keeps_the_encoding_it_was_trained_with(
     assert json.loads(json.dumps(again.encoding.to_json())) == stored
     run.model.unlink()
     assert experiment.reopen(run).encoding.to_json() == again.encoding.to_json()
+
+
+def test_rows_of_weight_0_are_not_counted_as_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "w.csv"
+    lines = [f"{i},{i % 5 - 1 if i % 5 else ''},{i % 3}" for i in range(90)]
+    path.write_text("\n".join(["x,y,w", *lines]) + "\n")
+    rows = table_of(path, "y", "data.weight=w")
+    train, validated, tested = (rows.table.numbers("w", part) for part in rows.split)
+    assert train.all()
+    assert validated.all()
+    assert not tested.all()
+    assert rows.dropped == 90 // 5
+    counted, weights = rows.weighed(rows.split.test)
+    assert weights is not None
+    assert len(counted) == len(weights) == np.count_nonzero(tested)
+    assert rows.weighed(counted[rows.table.numbers("w", counted) == 1])[1] is None
+
+
+def test_baselines_are_fitted_and_scored_with_weights(table: Path) -> None:
+    rows = table_of(table, "kind", "data.weight=days", "data.inputs=[heating]")
+    days = rows.table.numbers("days")
+    own = rows.y(rows.split.train)[:, 0]
+    weights = days[rows.split.train]
+    shares = [weights[own == code].sum() / weights.sum() for code in (0, 1)]
+    assert rows.class_shares() == pytest.approx(shares)
+    tested, weights = rows.y(rows.split.test)[:, 0].astype(int), days[rows.split.test]
+    expected = -np.average(np.log(shares)[tested], weights=weights)
+    assert rows.baseline_nll(0.01) == pytest.approx(expected)
+
+    rows = table_of(table, "price", "data.weight=days", "data.inputs=[area]")
+    found, std = dataset.unconditional(rows, 0.01)
+    own, weights = rows.y(rows.split.train), days[rows.split.train]
+    mean = np.average(own, axis=0, weights=weights)
+    assert found["gaussian"].mean()[0] == pytest.approx(mean)
+    assert std == pytest.approx(np.sqrt(np.average((own - mean) ** 2, axis=0, weights=weights)))
+    losses = -found["mixture"].log_prob(rows.y(rows.split.test)[None]).ravel()
+    expected = np.average(losses, weights=days[rows.split.test])
+    assert rows.baseline_nll(0.01) == pytest.approx(expected)

@@ -82,3 +82,8 @@ def test_a_trial_begins_in_the_folder_it_is_given(small: Dataset, tmp_path: Path
     assert about["trial"] == {"id": "7"}
     assert about["fingerprints"] == small.fingerprints
     assert sorted(run.files()) == ["config.yaml", "recipe.json", "run.json", "status.json"]
+
+
+def test_a_run_says_by_which_column_its_rows_are_weighed(table: Path) -> None:
+    assert provenance(table_of(table, "price", "data.weight=days"))["data"]["weight"] == "days"
+    assert "weight" not in provenance(table_of(table, "price"))["data"]

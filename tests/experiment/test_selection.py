@@ -156,3 +156,22 @@ def test_too_few_rows_are_refused() -> None:
     require_calibratable(dataset_of("sine-forward", "data.rows=100"))
     with pytest.raises(DataError, match="19 validation rows are too few"):
         require_calibratable(dataset_of("sine-forward", "data.rows=100", "data.validation=0.19"))
+
+
+def test_a_choice_with_weights_has_the_means_of_repeated_rows() -> None:
+    rng = np.random.default_rng(0)
+    nll = {count: rng.normal(size=80) + 0.1 / count for count in (1, 2, 5)}
+    counts = rng.integers(1, 5, 80)
+    found = choose(nll, counts / counts.mean())
+    repeated = choose({count: np.repeat(each, counts) for count, each in nll.items()})
+    assert found.nll == pytest.approx(repeated.nll)
+    assert found.best == repeated.best
+    difference = nll[found.mixtures] - nll[found.best]
+    if found.mixtures != found.best:
+        error = np.sqrt(
+            np.sum(counts**2 * (difference - np.average(difference, weights=counts)) ** 2)
+        )
+        assert found.error == pytest.approx(error / counts.sum() * np.sqrt(80 / 79))
+    same = choose(nll, np.ones(80))
+    assert same.mixtures == choose(nll).mixtures
+    assert same.error == pytest.approx(choose(nll).error)
