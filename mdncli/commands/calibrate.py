@@ -10,7 +10,9 @@ import numpy as np
 
 from mdncli import interrupts
 from mdncli import predictor as predictors
+from mdncli.data.weights import mean
 from mdncli.errors import UsageError
+from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Listener
 from mdncli.experiment import Dataset
 from mdncli.predictor import Predictor
@@ -40,7 +42,8 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         losses = [_losses(dataset, each) for each in (replace(found, calibration=None), found)]
         interrupts.ignore_signals()
         found.save(run)
-    before, after = (float(each.mean()) if len(each) else None for each in losses)
+    weights = dataset.weighed(dataset.split.test)[1]
+    before, after = (mean(each, weights) if len(each) else None for each in losses)
     document = {
         "run": str(run.path),
         **calibration.to_json(),
@@ -60,7 +63,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         ("NLL on test rows after", number(after)),
     ]
     verdict, text = _verdict(
-        losses[0], losses[1], f"mdn calibrate {shlex.quote(str(run.path))} --undo"
+        losses[0], losses[1], f"mdn calibrate {shlex.quote(str(run.path))} --undo", weights
     )
     return Answer(
         document=replace_non_finite(document),
@@ -71,7 +74,9 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
     )
 
 
-def _verdict(before: np.ndarray, after: np.ndarray, undo: str) -> tuple[str, str]:
+def _verdict(
+    before: np.ndarray, after: np.ndarray, undo: str, weights: np.ndarray | None = None
+) -> tuple[str, str]:
     """Verdict on the NLL of each test row, and the advice that follows.
 
     A mean difference of less than two standard errors may be chance.
@@ -88,8 +93,11 @@ def _verdict(before: np.ndarray, after: np.ndarray, undo: str) -> tuple[str, str
             f"{undo} removes the calibration."
         )
     gains = before - after
-    gain, error = float(gains.mean()), float(gains.std(ddof=min(1, len(gains) - 1)))
-    error /= len(gains) ** 0.5
+    gain = mean(gains, weights)
+    if weights is None:
+        error = float(gains.std(ddof=min(1, len(gains) - 1))) / len(gains) ** 0.5
+    else:
+        error = standard_error(gains, weights)
     way = "lower" if gain >= 0 else "higher"
     found = f"NLL on test rows is {number(abs(gain))} ± {number(error)} {way}"
     if abs(gain) < 2 * error or gain == 0:
@@ -105,7 +113,7 @@ def _verdict(before: np.ndarray, after: np.ndarray, undo: str) -> tuple[str, str
 
 
 def _losses(dataset: Dataset, predictor: Predictor) -> np.ndarray:
-    """Negative log density of each test row, (N,)."""
-    chunks = dataset.chunks(predictor, dataset.split.test)
+    """Negative log density of each test row that counts, (N,)."""
+    chunks = dataset.chunks(predictor, dataset.weighed(dataset.split.test)[0])
     each = [-chunk.predicted.log_prob(chunk.y) for chunk in chunks]
     return np.concatenate(each) if each else np.empty(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,7 +14,10 @@ import numpy as np
 
 from mdncli import predictor as predictors
 from mdncli.data import table
+from mdncli.data.encoding import Encoding
+from mdncli.data.naming import quote
 from mdncli.data.table import Table
+from mdncli.data.weights import checked, require_some, valid
 from mdncli.errors import DataError, MdnError
 from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, conformal
 from mdncli.evaluation.metrics import Chunk
@@ -57,7 +61,7 @@ def evaluate(
                 f"{run.path}: has no test rows",
                 hint="name a table with --data",
             )
-        rows = "test rows"
+        rows, scored = "test rows", dataset.table
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
             assert dataset is not None
@@ -72,13 +76,15 @@ def evaluate(
         for line in unfamiliar.lines():
             listener(Note(line))
         dataset = _dataset(run, listener)
-        rows = f"rows of {data}"
+        rows, scored = f"rows of {data}", given
 
         def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
             chosen = given if most is None else given[select_spaced(np.arange(given.rows), most)]
             return predicted_chunks(by, chosen, parts=True)
 
-    targets = list(predictor.encoding.targets)
+    targets, weight = list(predictor.encoding.targets), predictor.encoding.weight
+    if weight is not None and weight.name in scored.contents:
+        rows += f", weighted by {quote(weight.name)}"
 
     def score(by: Predictor) -> dict[str, Any]:
         if by.classes:
@@ -137,10 +143,15 @@ def _rows(
 
     encoding = predictor.encoding
     names = [*encoding.inputs, *encoding.targets]
-    read = table.read(data, columns=names, text=encoding.text_columns)
-    rows, missing = encoding.understood(read), missing_of(run)
+    rows, missing = encoding.understood(_read(data, encoding, names)), missing_of(run)
+    weights = encoding.weights(rows)
+    if encoding.weight is not None and weights is None:
+        name = quote(encoding.weight.name)
+        listener(Note(f"{data}: lacks the run's weights, column {name}: its rows count alike"))
     if skip_invalid:
         kept = encoding.encodable(rows, targets=True)
+        if weights is not None:
+            kept &= valid(weights)
         if not kept.any():
             raise DataError(f"{data}: no row can be scored", hint="correct some")
     elif missing == "drop":
@@ -152,6 +163,11 @@ def _rows(
     elif error := gaps(encoding, [rows], targets=True):
         raise error
     else:
+        kept = np.ones(rows.rows, np.bool_)
+    if encoding.weight is not None and weights is not None:
+        weights = checked(rows, encoding.weight.name, kept)
+        require_some(weights[kept], str(data), encoding.weight.name)
+    if kept.all():
         return rows
     tally = InvalidRows()
     tally.add(rows, kept)
@@ -161,6 +177,15 @@ def _rows(
         left_out = f"left out {tally.aside:,} of {tally.rows:,} rows for missing values"
         listener(Note(f"{data}: {left_out}"))
     return rows[kept]
+
+
+def _read(data: Path, encoding: Encoding, names: Sequence[str]) -> Table:
+    """Read some columns of a table, and its weights if the run has such and the table, too."""
+    if encoding.weight is not None:
+        with contextlib.suppress(DataError):
+            weighted = [*names, encoding.weight.name]
+            return table.read(data, columns=weighted, text=encoding.text_columns)
+    return table.read(data, columns=names, text=encoding.text_columns)
 
 
 def _class_lines(result: dict[str, Any], rows: str) -> list[TextTable]:

@@ -10,7 +10,7 @@ from typing import Any
 from mdncli import store
 from mdncli.errors import UsageError
 from mdncli.evaluation import METRICS
-from mdncli.events import Listener
+from mdncli.events import Listener, Warned
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, shortened
 from mdncli.present.lookup import find
@@ -54,6 +54,8 @@ def ranking_answer(
 ) -> Answer:
     """Answer with the trials of a sweep, or groups, best first; those without a value last."""
     trials = trials_of(asked, runs_dir, listener)
+    if len({trial.weight for trial in trials}) > 1:
+        listener(Warned("these trials weigh rows differently: compare those of one data.weight"))
     groups = ranked(asked, trials)
     if asked.group_by is None:
         return _each_trial(trials, groups, asked.by, as_csv=as_csv)

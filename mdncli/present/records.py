@@ -78,11 +78,20 @@ class Record:
         return text_of(mapping_of(self.about.get("fingerprints")).get("data"))
 
     @property
-    def problem(self) -> tuple[str, str] | None:
-        """Identity of data and targets: only NLLs of runs with equal ones are comparable."""
+    def problem(self) -> tuple[str, str, str | None] | None:
+        """Identity of data, targets and row weights.
+
+        Only NLLs of runs with equal ones are comparable.
+        """
         if self.fingerprint is None:
             return None
-        return self.fingerprint, repr(mapping_of(self.about.get("data")).get("targets"))
+        targets = repr(mapping_of(self.about.get("data")).get("targets"))
+        return self.fingerprint, targets, self.weight
+
+    @property
+    def weight(self) -> str | None:
+        """Column of its row weights, if it has one."""
+        return text_of(mapping_of(self.about.get("data")).get("weight"))
 
     def figure(self, key: str) -> float | None:
         """A number in its result."""

@@ -66,7 +66,9 @@ def compare(
     differing = differences(configs)
     problems = {record.problem for record in records}
     same_data = len(problems) == 1 and None not in problems
-    if not same_data:
+    if not same_data and len({problem and problem[:2] for problem in problems}) == 1:
+        listener(Warned("these runs weigh rows differently: their NLLs cannot be compared"))
+    elif not same_data:
         listener(Warned("these runs learned from different data: their NLLs cannot be compared"))
     elif OF_SPLIT & set(differing):
         listener(Warned("these runs validate and test on different rows of the same data"))
