@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -66,6 +66,8 @@ class Encoding:
         input_columns: the d_in input columns; together they make d features.
         target_columns: the D target columns; classes stand alone.
         warnings: warnings about the columns, found while fitting.
+        outlying: targets of which a few values carry the spread, found while fitting, and the
+            number of these values.
         weight: the column of row weights, of which only the notation matters; None without one.
 
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
@@ -83,6 +85,7 @@ class Encoding:
     target_columns: tuple[Target, ...]
     warnings: tuple[str, ...] = ()
     weight: Scaled | None = None
+    outlying: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -143,7 +146,8 @@ class Encoding:
         weighs = None
         if weight is not None:
             weighs = Scaled(weight, spelling=table.spellings.get(weight, PLAIN))
-        return cls(input_columns, target_columns, tuple(fit.warnings), weighs)
+        outlying = {name: count for name, count in fit.outlying.items() if name in targets}
+        return cls(input_columns, target_columns, tuple(fit.warnings), weighs, outlying)
 
     @property
     def inputs(self) -> list[str]:
@@ -405,6 +409,7 @@ class Encoding:
             "inputs": [asdict(column) for column in self.input_columns],
             "targets": [asdict(column) for column in self.target_columns],
             **({} if self.weight is None else {"weight": asdict(self.weight)}),
+            **({"outlying": dict(self.outlying)} if self.outlying else {}),
         }
 
     @classmethod
@@ -422,6 +427,7 @@ class Encoding:
             )
             weight = document.get("weight")
             weight = None if weight is None else from_json(Scaled, weight)
+            outlying = {str(n): int(count) for n, count in document.get("outlying", {}).items()}
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an encoding: {error}") from None
         if not targets:
@@ -432,7 +438,7 @@ class Encoding:
             raise ValueError("an encoding of classes with other targets beside them")
         if len(set(names)) < len(names):
             raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
-        return cls(inputs, targets, weight=weight)
+        return cls(inputs, targets, weight=weight, outlying=outlying)
 
 
 def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:

@@ -53,6 +53,7 @@ class Fit:
         used: all rows that are in use; their values are checked.
         imputes: whether inputs may miss values.
         warnings: collects warnings for the user.
+        outlying: collects the columns of which a few values carry the spread, with their number.
     """
 
     table: Table
@@ -60,6 +61,7 @@ class Fit:
     used: Rows
     imputes: bool
     warnings: list[str] = field(default_factory=list)
+    outlying: dict[str, int] = field(default_factory=dict)
 
     def fit_input(self, name: str, categorical: bool, transform: str) -> Input:
         """Fit the encoder of an input column.
@@ -284,7 +286,8 @@ class Fit:
         farthest = int(np.nanargmax(np.abs(own - (found.low + found.high) / 2)))
         row = int(np.arange(self.table.rows)[self.used][farthest])
         first = f"such as {own[farthest]:.6g} {self.table.position(row)}"
-        self.warnings.append(found.warning(name, int(outlying.sum()), len(own), first))
+        count = self.outlying[name] = int(outlying.sum())
+        self.warnings.append(found.warning(name, count, len(own), first))
 
     def _warn_constant(self, name: str, value: str) -> None:
         self.warnings.append(f"column {quote(name)} is {value} in every training row")

@@ -23,13 +23,14 @@ from mdncli.data.splits import Split
 from mdncli.data.streams import stream
 from mdncli.data.synthetic.base import Synthetic
 from mdncli.data.table import Table
-from mdncli.data.weights import mean, nonzero
+from mdncli.data.weights import OptionalWeights, mean, nonzero
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, MdnError, RunFault
 from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
+from mdncli.evaluation.summaries import standard_error
 from mdncli.events import (
     Listener,
     ReadingEnded,
@@ -164,28 +165,49 @@ class Dataset:
     def baseline_nll(self, floor: float) -> float | None:
         """The mean NLL of a baseline that ignores the inputs; None without test rows or inputs.
 
-        For numeric targets it is the mixture fitted by `unconditional`; for classes, their shares
-        of the training rows. It is infinite if a test row has a class that no training row has. It
-        is measured on at most `BASELINE_ROWS` test rows, evenly spaced.
+        It is measured on at most `BASELINE_ROWS` test rows, evenly spaced, and is infinite if one
+        has a class that no training row has.
 
         Args:
             floor: the smallest scale of a component, in standardised units.
         """
+        if (scored := self._baseline(floor)) is None:
+            return None
+        _, log_prob, weights = scored
+        return -mean(log_prob, weights)
+
+    def gain_error(self, floor: float, log_prob: np.ndarray) -> float | None:
+        """Standard error of the difference of a model's mean NLL from the baseline's.
+
+        Args:
+            floor: as of `baseline_nll`.
+            log_prob: log density of the model at all test rows that count, (n,).
+        """
+        if (scored := self._baseline(floor)) is None:
+            return None
+        rows, baseline, weights = scored
+        own = log_prob[np.isin(self.weighed(self.split.test)[0], rows)]
+        with np.errstate(invalid="ignore"):
+            return standard_error(own - baseline, weights)
+
+    def _baseline(self, floor: float) -> tuple[np.ndarray, np.ndarray, OptionalWeights] | None:
+        """Test rows, the baseline's log density and the weights of them; None without either.
+
+        For numeric targets it is the mixture fitted by `unconditional`; for classes, their shares
+        of the training rows.
+        """
         if not len(self.split.test) or not self.inputs:
             return None
-        if ("baseline_nll", floor) not in self.derived:
+        if ("baseline", floor) not in self.derived:
             if self.classes:
                 with np.errstate(divide="ignore"):
                     baseline: Distribution = Categorical(np.log(self.class_shares())[:, None])
             else:
                 baseline = unconditional(self, floor)[0]["mixture"]
             rows, weights = self.weighed(select_spaced(self.split.test, BASELINE_ROWS))
-            log_prob = baseline.log_prob(self.y(rows)[None])
-            if weights is None:
-                self.derived["baseline_nll", floor] = float(-np.mean(log_prob))
-            else:
-                self.derived["baseline_nll", floor] = -mean(log_prob.ravel(), weights)
-        return self.derived["baseline_nll", floor]
+            log_prob = baseline.log_prob(self.y(rows)[None]).ravel()
+            self.derived["baseline", floor] = rows, log_prob, weights
+        return self.derived["baseline", floor]
 
     def class_shares(self) -> np.ndarray:
         """The shares of the classes among the training rows, (C,)."""

@@ -89,6 +89,8 @@ def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, 
         "exact_nll": None,
         "excess_nll": None,
         "baseline_nll": None,
+        "gain_se": None,
+        "outlying": None,
         "background": None,
         "effective_components": None,
         "components": None,
@@ -227,10 +229,12 @@ def write_model_and_result(
     if dataset.config.train.calibrate:
         predictor = calibrate(dataset, predictor)
     predictor.save(run, recipe.to_json())
+    test, weights = dataset.weighed(dataset.split.test)
+    tested = log_prob(dataset, predictor, test) if len(test) else np.empty(0)
     nll = {
         "train": _nll(dataset, predictor, select_spaced(dataset.split.train, SCORED_ROWS)),
         "validation": _nll(dataset, predictor, dataset.split.validation),
-        "test": _nll(dataset, predictor, dataset.split.test),
+        "test": -mean(tested, weights) if len(test) else None,
     }
     exact = dataset.exact_nll
     about = run.read_json(run.provenance)
@@ -255,6 +259,8 @@ def write_model_and_result(
         "exact_nll": exact,
         "excess_nll": None if exact is None or nll["test"] is None else nll["test"] - exact,
         "baseline_nll": replace_non_finite(dataset.baseline_nll(recipe.scale_floor)),
+        "gain_se": replace_non_finite(dataset.gain_error(recipe.scale_floor, tested)),
+        "outlying": dataset.encoding.outlying or None,
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),

@@ -131,13 +131,27 @@ def _usefulness(result: Mapping[str, Any]) -> tuple[str, str] | None:
     baseline, test = number_of(result.get("baseline_nll")), _nll(result, "test")
     if baseline is None or test is None:
         return None
-    gain = baseline - test
+    gain, error = baseline - test, number_of(result.get("gain_se"))
+    way = f"{'below' if gain > 0 else 'above'} the baseline"
+    found = f"NLL is {number(abs(gain))} {way}"
+    if error is not None:
+        found = f"NLL is {number(abs(gain))} ± {number(error)} {way}"
+    few = ", ".join(map(str, mapping_of(result.get("outlying"))))
+    if few and gain < 2 * (error or 0.0):
+        return WARNING, (
+            f"{found}: a few values carry the spread of {few}, and the model sees little else; "
+            "correct them first."
+        )
+    if error is not None and abs(gain) < 2 * error:
+        return WARNING, (
+            f"{found}, within its noise: it is not clear whether the inputs help; more rows "
+            "would tell."
+        )
     if gain <= 0:
         return WARNING, (
-            f"NLL is {number(-gain)} above the baseline: the inputs did not help;"
-            " add inputs that bear on the target, or more rows."
+            f"{found}: the inputs did not help; add inputs that bear on the target, or more rows."
         )
-    return OK, f"The inputs help: NLL is {number(gain)} below the baseline."
+    return OK, f"The inputs help: {found}."
 
 
 def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdncli import experiment
+from mdncli import predictor as predictors
 from mdncli.present.health import OK, WARNING, remarks, verdicts
+from mdncli.store import RunFolder
 from tests.conftest import Here
 
 
@@ -26,6 +29,10 @@ def result(train: float, validation: float, baseline: float | None = 2.0, **heal
     ("given", "said"),
     [
         (result(1.0, 2.1), "did not help"),
+        ({**result(1.0, 2.1), "gain_se": 0.02}, "0.1000 ± 0.0200 above the baseline: the inputs"),
+        ({**result(1.0, 2.1), "gain_se": 0.09}, "0.1000 ± 0.0900 above the baseline, within its"),
+        ({**result(1.0, 1.9), "gain_se": 0.09}, "0.1000 ± 0.0900 below the baseline, within its"),
+        ({**result(1.0, 2.1), "outlying": {"price": 3}}, "a few values carry the spread of price"),
         (result(1.0, 1.5), "overfitting; try more rows"),
         (result(1.0, 1.5, None), "overfitting; try more rows"),
         (result(1.0, 1.0, at_floor=0.2), "At 20% of the rows"),
@@ -46,11 +53,21 @@ def test_a_damaged_result_has_none(damaged: dict) -> None:
     assert [*verdicts(damaged), *remarks(damaged)] == []
 
 
-def test_the_baseline_is_the_mixture_that_evaluate_compares_with(here: Here) -> None:
+def test_the_baseline_is_the_mixture_that_evaluate_compares_with(
+    here: Here, tmp_path: Path
+) -> None:
     done = here("train", "sine", "data.rows=400", "train.steps=20", "model.hidden=4", "--json")
     trained = json.loads(done.out)
     scored = json.loads(here("evaluate", trained["run"], "--json").out)
     assert trained["baseline_nll"] == pytest.approx(scored["reference"]["mixture"]["nll"])
+    run = RunFolder(tmp_path / trained["run"])
+    dataset, model = experiment.reopen(run), predictors.load(run)
+    at = dataset.table[dataset.split.test]
+    y = dataset.y(dataset.split.test)
+    mixture = experiment.unconditional(dataset, 1e-3)[0]["mixture"]
+    gains = model.predict(at).log_prob(y).ravel() - mixture.log_prob(y[None]).ravel()
+    error = gains.std(ddof=1) / len(gains) ** 0.5
+    assert trained["gain_se"] == pytest.approx(error, rel=1e-6)
 
 
 def test_the_baseline_of_classes_is_their_shares(here: Here, tmp_path: Path) -> None:
