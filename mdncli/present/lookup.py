@@ -103,7 +103,7 @@ def _flaw(run: RunFolder) -> str:
         case "completed" if has_model(run):
             return "is an ordinary run"
         case "completed" if record.about.get("folds"):
-            return "is a cross-validation: see its folds/"
+            return "is a cross-validation: its runs are in folds/, its figures in plots/"
         case "completed" if record.about.get("runs"):
             return "holds figures of others"
         case "completed" if record.nll["train"] is None:

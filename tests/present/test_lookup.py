@@ -50,7 +50,7 @@ def test_only_a_run_is_continued_by_train(here: Here, make_run: MakeRun) -> None
     for command in (("train", "--resume"), ("plot",)):
         refused = here(*command, crossed.id)
         assert refused.code == 5
-        assert f"{crossed.id}: is a cross-validation: see its folds/; " in refused.err
+        assert f"{crossed.id}: is a cross-validation: its runs are in folds/, its figures in plots/; " in refused.err
 
 
 @pytest.mark.parametrize("command", ["sample", "predict", "evaluate", "calibrate"])
@@ -63,7 +63,7 @@ def test_a_folder_of_other_models_says_where_they_are(
     drawn = make_run("drawn", nll=None, hours=2, runs=["a", "b"])
     for named, why in (
         (sweep, f"is a sweep: its best trial is {sweep.id}/@best"),
-        (crossed, "is a cross-validation: see its folds/"),
+        (crossed, "is a cross-validation: its runs are in folds/, its figures in plots/"),
         (drawn, "holds figures of others"),
     ):
         refused = here(command, named.id)
