@@ -137,7 +137,7 @@ class Dataset:
         return self.encoding.target_values(self.table, rows)
 
     def weighed(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Those of some rows that count, and their weights divided by their mean, (n,) each.
+        """Select the rows that count, with their weights divided by their mean, (n,) each.
 
         The weights are None where all rows count alike; a row of weight 0 does not count.
         """

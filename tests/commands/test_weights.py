@@ -223,7 +223,7 @@ def test_weights_of_another_table_are_checked(
 
 
 def test_folds_are_scored_with_weights(here: Here, drawn: dict[str, np.ndarray]) -> None:
-    done = here("crossval", "t.csv", "--target", "y", *SMALL, *WEIGHTED, "--folds", "3", "--json")
+    done = here("crossval", "t.csv", "--target", "y", *SMALL, *WEIGHTED, "--folds", "2", "--json")
     for fold in scores(done)["folds"]:
         own = scores(here("evaluate", fold["run"], "--json"))
         for name in ("nll", "rmse", "mae", "crps"):
