@@ -168,6 +168,7 @@ def test_a_weighted_run_is_continued_to_the_same_bits(
     roles = {each["name"]: each["role"] for each in run.read_json(run.recipe)["columns"]}
     assert roles == {"x": "input", "y": "target", "w": "weight"}
     assert here("runs", "verify", run.id).code == 0
+    assert "y given x, rows weighted by w" in here("runs", "show", run.id).out
 
 
 def test_rows_of_weight_0_are_as_good_as_absent_but_are_predicted(

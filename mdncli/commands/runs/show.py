@@ -171,7 +171,8 @@ def _subject(run: RunFolder, record: Record) -> Facts:
     inputs = mapping_of(provenance.get("data")).get("inputs")
     if isinstance(inputs, list) and isinstance(targets, list):
         given = f" given {', '.join(map(str, inputs))}" if inputs else ", no inputs"
-        yield "columns", f"{', '.join(map(str, targets))}{given}"
+        weighted = f", rows weighted by {record.weight}" if record.weight else ""
+        yield "columns", f"{', '.join(map(str, targets))}{given}{weighted}"
     try:
         model = config_of(run).model
     except MdnError:
