@@ -365,11 +365,13 @@ TABLES = {
     ),
     "denormal numbers": table(
         "x,y\n" + "".join(f"{i}e-320,{i}\n" for i in range(30)),
-        ("t.csv: column 'x': all its numbers are within 2.9e-319 of each other", "multiply"),
+        "t.csv: column 'x': all its numbers are within 2.9e-319 of each other",
+        "multiply the column",
     ),
     "denormal target": table(
         "x,y\n" + "".join(f"{i},{i}e-72\n" for i in range(30)),
-        ("t.csv: column 'y': all its numbers are within 2.9e-71 of each other", "multiply"),
+        "t.csv: column 'y': all its numbers are within 2.9e-71 of each other",
+        "multiply the column",
     ),
     "negative zero": table(
         "x,y\n" + "".join(f"{i},{'-' * (i % 2)}0.0\n" for i in range(30)),

@@ -26,7 +26,7 @@ TARGET_REACH = 1e70
 error sums fourth powers."""
 
 INPUT_REACH = 1e300
-"""The same of an input, whose range has a margin in figures."""
+"""Largest number of an input, and the inverse of its least range: figures have a margin."""
 
 Said = Note | Warned
 
@@ -152,16 +152,20 @@ def _require_magnitudes(whole: Table, inputs: Sequence[str], targets: Sequence[s
         if not np.isfinite([low, high]).all():
             values = np.where(np.isfinite(values), values, np.nan)
             low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+        with np.errstate(over="ignore"):
+            spread = high - low
+        if spread == np.inf:
+            continue  # as the encoding will say
         if max(-low, high) > reach:
             row = int(np.flatnonzero(abs(values) > reach)[0])
             raise DataError(
                 f"{whole.place(row, name)}: {values[row]:g} is too far from 0 to compute with",
                 hint="correct it, or divide the column by a power of ten",
             )
-        if 0 < high - low < 1 / reach:
+        if 0 < spread < 1 / reach:
             raise DataError(
                 f"{whole.source}: column {quote(name)}: all its numbers are within "
-                f"{high - low:.2g} of each other, too close to compute with",
+                f"{spread:.2g} of each other, too close to compute with",
                 hint="multiply the column by a power of ten",
             )
         whole.release()
