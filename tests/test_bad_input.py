@@ -1208,7 +1208,10 @@ FINE = {
     "a run by its name": Case("sample sine -o -", "x,draw,y"),
     "latest says what it passes over": Case(
         "sample -o -",
-        (f"(passed over {GENERATED}, which holds generated data only; {CUT}, which was"),
+        (
+            f"(passed over newer ones: {GENERATED}, which holds generated data only; "
+            f"{CUT}, which was"
+        ),
     ),
     "leftovers": Case(
         DRAW,

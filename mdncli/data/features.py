@@ -78,7 +78,7 @@ class Scaled:
         return (self.highest - self.lowest) / (1 + 2 * BEYOND)
 
     def bounded(self, values: Array) -> Self:
-        """The same, with bounds `BEYOND` the range of values of the column, (N,)."""
+        """Copy with bounds `BEYOND` the range of values of the column, (N,)."""
         with np.errstate(all="ignore"):
             ends = np.array([values.min(), values.max()])
             low, high = (TRANSFORMS[self.transform].forward(ends) - self.mean) / self.scale

@@ -125,9 +125,9 @@ class Spelling:
             raise ValueError(f"not a notation of numbers: {self.group!r}, {self.decimal!r}")
 
     @property
-    def plain(self) -> bool:
-        """True for ordinary numbers."""
-        return self == Spelling()
+    def pointed(self) -> bool:
+        """True for ordinary numbers, be they read as such or as text."""
+        return self in (Spelling(), Spelling("number", POINT))
 
     @property
     def cyclic(self) -> bool:

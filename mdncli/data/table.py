@@ -241,7 +241,7 @@ class Table:
         value = quote(column.labels[column.values[row]])
         spelling = self._spelling(name)
         due = "neither true nor false" if truths else _DUE[spelling.kind]
-        if spelling != PLAIN and not truths:
+        if not (truths or spelling.pointed):
             due += f", as the other rows have it ({spelling.words()})"
         return DataError(f"{self.place(row, name)}: {value} is {due}")
 

@@ -191,7 +191,7 @@ class Mixture(Conditional):
         return self._with_values(self.log_weights, location, abs(by) * self.scale, turned)
 
     def bounded(self, lowest: ArrayLike, highest: ArrayLike, widest: ArrayLike) -> Self:
-        """The same with locations and scales held within bounds.
+        """Mixture with locations and scales held within bounds.
 
         Args:
             lowest: of the locations of each target, (D,).

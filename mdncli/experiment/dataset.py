@@ -384,7 +384,7 @@ def _read(
     finally:
         listener(ReadingEnded())
     require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
-    if encoding is None and data.profile and (doubted := doubtful(whole, data.file, data.target)):
+    if encoding is None and data.profile and (doubted := doubtful(whole, path, data.target)):
         whole = table.read(path, text=(*text, *doubted), name=source)
     return whole, fingerprint
 

@@ -56,7 +56,7 @@ def test_what_was_decided_is_said_in_a_line_each() -> None:
         "homes.csv: left out 'size' (mixes the units km and m); correct it to use it",
         "homes.csv: left out 'id' (has another value in every row), 'where' (free text: 60 "
         "different texts in 60 rows); to use one, say what it is: 'data.columns={id: category}'",
-        "homes.csv: read as numbers 'price' ($ and thousands separator ',')",
+        "homes.csv: read as numbers 'price' ($, thousands separator ',')",
         "homes.csv: read as dates 'sold' (trend)",
         "homes.csv: filled in missing values of 'city' 20: a number by its median, marked by an "
         "indicator; a text is a category of its own",
@@ -147,7 +147,7 @@ def test_a_target_of_one_value_is_refused() -> None:
 
 def test_a_stray_text_in_a_target_is_named() -> None:
     write({"x": TABLE["price"], "y": [*(f"${i}.50" for i in range(ROWS - 1)), "call"]}, "a.csv")
-    with pytest.raises(DataError, match=r"a.csv:61: column 'y': 'call' is not a number; correct"):
+    with pytest.raises(DataError, match=r"a.csv:61: column 'y': 'call' is not a number, as the"):
         prepared(path="a.csv")
 
 

@@ -50,7 +50,10 @@ def test_only_a_run_is_continued_by_train(here: Here, make_run: MakeRun) -> None
     for command in (("train", "--resume"), ("plot",)):
         refused = here(*command, crossed.id)
         assert refused.code == 5
-        assert f"{crossed.id}: is a cross-validation: its runs are in folds/, its figures in plots/; " in refused.err
+        assert (
+            f"{crossed.id}: is a cross-validation: its runs are in folds/, its figures in plots/; "
+            in refused.err
+        )
 
 
 @pytest.mark.parametrize("command", ["sample", "predict", "evaluate", "calibrate"])

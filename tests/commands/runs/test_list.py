@@ -56,7 +56,7 @@ def test_the_newest_run_is_last_in_every_form(here: Here, make_run: MakeRun) -> 
         "time",
         "age",
     ]
-    assert [line.split()[0] for line in table[1:]] == [Path(r["run"]).name for r in document]
+    assert [line.split()[0] for line in table[1:4]] == [Path(r["run"]).name for r in document]
     assert [row["nll"] for row in rows_of(ok(here("runs", "list", "--csv")))] == [
         "0.5",
         "1.5",
