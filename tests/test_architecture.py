@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -13,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import mdncli
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
@@ -144,6 +148,18 @@ def test_training_imports_what_it_uses_and_torch_last(
     )
     assert done.returncode == 0, done.stderr
     assert {*done.stderr.splitlines()[-1].split("|")} & {*HEAVY, "rich"} == loaded
+
+
+def test_no_name_of_a_package_is_that_of_a_module_in_it() -> None:
+    for each in pkgutil.walk_packages(mdncli.__path__, "mdncli."):
+        if not each.ispkg:
+            continue
+        package = importlib.import_module(each.name)
+        within = {module.name for module in pkgutil.iter_modules(package.__path__)}
+        names = getattr(package, "__all__", ())
+        assert not within & set(names), package.__name__
+        for name in names:
+            assert hasattr(package, name), f"{package.__name__}.{name}"
 
 
 def test_the_picture_shows_the_rooms_of_the_contract() -> None:

@@ -377,9 +377,9 @@ TABLES = {
         "x,y\n" + "".join(f"{i},{'-' * (i % 2)}0.0\n" for i in range(30)),
         "t.csv: target 'y' is 0 in every row, so there is nothing to learn",
     ),
-    "inputs all constant": table(
-        "x,z,y\n" + "".join(f"1,2,{i}\n" for i in range(30)),
-        "t.csv: no column is left as input: 'x' (is 1 in every row), 'z' (is 2 in every row)",
+    "inputs all constant or faulty": table(
+        "x,z,y\n" + "".join(f"1,{'a' * (not i)}2,{i}\n" for i in range(30)),
+        "t.csv: no column is left as input: 'x' (is 1 in every row), 'z' (",
     ),
     "prose of one line": table(
         "It was the best of times.\n" * 30, "t.csv: no column 'y'; it has 'It was"

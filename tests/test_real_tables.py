@@ -234,7 +234,7 @@ def test_rows_with_gaps_are_dropped_and_counted() -> None:
     assert [len(part) for part in dataset.split][1:] == [
         round(share * len(full)) for share in (0.15, 0.2)
     ]
-    assert experiment.provenance(dataset)["data"]["dropped"] == lost
+    assert experiment.provenance_of(dataset)["data"]["dropped"] == lost
 
 
 def test_no_row_that_chooses_the_best_step_has_a_copy_that_trains() -> None:

@@ -147,7 +147,7 @@ def test_networks_of_a_chain_stop_one_by_one_and_resume_to_the_same_bits(tmp_pat
         experiment.train([prepared], tmp_path / "parts", ignore, after(10))
     (run,) = store.runs(tmp_path / "parts")
     assert len(run.history()) < len(whole.run.history())
-    resumed = experiment.resume(run, None, ignore)
+    resumed = experiment.resume_run(run, None, ignore)
     assert resumed.run.model.read_bytes() == whole.run.model.read_bytes()
     one, two = (
         [{**record, "seconds": None} for record in each.run.history()] for each in (whole, resumed)

@@ -300,7 +300,9 @@ def _comment(text: str, indent: str = "") -> list[str]:
 
 
 def _inputs(whole: Table, draft: Draft) -> Iterator[str]:
-    if len(draft.inputs) > MOST_DESCRIBED:
+    if not draft.inputs:
+        yield from _line("  inputs: []", "no column tells rows apart")
+    elif len(draft.inputs) > MOST_DESCRIBED:
         yield f"  inputs: {to_yaml(tuple(draft.inputs))}"
     else:
         yield "  inputs:"

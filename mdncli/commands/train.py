@@ -213,7 +213,7 @@ def resume(
         with _without_resume_hint():
             changed = experiment.config_of(run, overrides, options)
     with _without_resume_hint(), interrupts.note_stop() as stop:
-        outcome = experiment.resume(run, changed, listener, stop)
+        outcome = experiment.resume_run(run, changed, listener, stop)
     if outcome.trained:
         return _answer([outcome])
     # An old file is no place to look for all that a summary is made of.

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     )
     from mdncli.experiment.gmm import require_rows
     from mdncli.experiment.launch import prepare, settle, train
-    from mdncli.experiment.provenance import begin_collection, begin_run, provenance
+    from mdncli.experiment.provenance import begin_collection, begin_run, provenance_of
     from mdncli.experiment.pruning import Bars, best_until
     from mdncli.experiment.recipe import Recipe, expected_model, recorded_recipe, resolve
     from mdncli.experiment.recorded import read_recipe
     from mdncli.experiment.result import Outcome
-    from mdncli.experiment.resume import resume
+    from mdncli.experiment.resume import resume_run
     from mdncli.experiment.selection import calibrate
     from mdncli.experiment.stacking import Shape, shape_of
     from mdncli.experiment.training import Stop
@@ -63,14 +63,14 @@ __all__ = [
     "mask_usable",
     "predicted_chunks",
     "prepare",
-    "provenance",
+    "provenance_of",
     "read_recipe",
     "recorded_recipe",
     "reopen",
     "require_rows",
     "resolve",
     "resplit",
-    "resume",
+    "resume_run",
     "select_spaced",
     "settle",
     "shape_of",
@@ -101,14 +101,14 @@ _HOMES = {
     "mask_usable": "dataset",
     "predicted_chunks": "dataset",
     "prepare": "launch",
-    "provenance": "provenance",
+    "provenance_of": "provenance",
     "read_recipe": "recorded",
     "recorded_recipe": "recipe",
     "reopen": "dataset",
     "require_rows": "gmm",
     "resolve": "recipe",
     "resplit": "dataset",
-    "resume": "resume",
+    "resume_run": "resume",
     "select_spaced": "dataset",
     "settle": "launch",
     "shape_of": "stacking",

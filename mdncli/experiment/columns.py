@@ -12,7 +12,7 @@ from mdncli.config import FileData
 from mdncli.data.encoding import Encoding
 from mdncli.data.features import Input
 from mdncli.data.naming import quote
-from mdncli.data.profile import ColumnProfile, Profile, profile, repeats
+from mdncli.data.profile import ColumnProfile, Profile, profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError
@@ -56,7 +56,8 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
         data: the config; columns that it names are used whatever they look like.
 
     Raises:
-        DataError: a named column is absent or cannot be used, or no column is left.
+        DataError: a named column is absent or cannot be used, or no column is left that could be
+            an input; where the others hold a single value, the targets are learned alone.
     """
     targets = list(data.target)
     whole.require([*(data.inputs or ()), *targets, *(data.exclude or ())])
@@ -99,6 +100,9 @@ def _require_some(
     whole: Table, inputs: Sequence[str], data: FileData, left_out: Sequence[ColumnProfile]
 ) -> None:
     if data.inputs is not None or inputs:
+        return
+    nothing = all(each.kind in ("constant", "empty") and not each.fault for each in left_out)
+    if left_out and nothing and not whole.passed_over:
         return
     said = [f"{quote(each.name)} ({each.why})" for each in left_out]
     said += [f"{quote(name)} (holds {kind})" for name, kind in whole.passed_over.items()]
@@ -219,16 +223,16 @@ def notes(
     sound = [each for each in columns.left_out if not each.fault]
     if data.inputs is None and (sound or passed_over):
         what = _named([*(f"{quote(each.name)} ({each.why})" for each in sound), *passed_over])
-        yield Note(f"{file}: left out {what}{_remedy(sound)}")
+        if encoding.inputs:
+            yield Note(f"{file}: left out {what}{_remedy(sound)}")
+        else:
+            alone = _named([quote(name) for name in encoding.targets])
+            yield Warned(
+                f"{file}: no column tells rows apart, so the distribution of {alone} is learned "
+                f"alone: left out {what}"
+            )
     if columns.profile is None:
         return
-    owners = [n for n in encoding.inputs if repeats(columns.profile.columns[n])]
-    if owners and data.group is None and data.splits is None and not data.columns:
-        name = owners[0]
-        yield Warned(
-            f"{file}: {quote(name)} repeats ({columns.profile.columns[name].reason}): if the rows "
-            f"of one belong together, 'data.group={name}' keeps them on one side of the split"
-        )
     used = (*encoding.inputs, *encoding.targets, data.weight)
     spelled = {n: s for n, s in whole.spellings.items() if n in used and not s.cyclic}
     if spelled:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from mdncli.data import splits, table, writing
 from mdncli.data.encoding import Encoding, mask_complete, present
 from mdncli.data.formats import STDIN_NAME
 from mdncli.data.piped import Piped
-from mdncli.data.profile import doubtful
 from mdncli.data.spikes import SpikeTrap, spike_trap
 from mdncli.data.splits import Split
 from mdncli.data.streams import stream
@@ -39,10 +38,12 @@ from mdncli.events import (
     ignore,
 )
 from mdncli.experiment import splitting
-from mdncli.experiment.columns import ColumnChoice, choose, notes
 from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
+
+if TYPE_CHECKING:
+    from mdncli.experiment.columns import ColumnChoice
 
 BYTES_PER_ROW = 64
 """Peak bytes per row of a file, beside its values, while it is split, fitted and shuffled;
@@ -317,6 +318,9 @@ def load(
         whole, fingerprint = _read(data, listener, encoding, piped)
         source = STDIN_NAME if piped is not None else str(data.file)
         if encoding is None:
+            # A run that is opened again need not wait for this import: its model knows its columns.
+            from mdncli.experiment.columns import choose
+
             columns = choose(whole, data)
             whole, inputs = columns.table, columns.inputs
         else:
@@ -339,9 +343,11 @@ def load(
         encoding = _fit_encoding(data, whole, inputs, targets, split)
     dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem, columns, piped)
     if columns is not None and isinstance(data, FileData):
+        from mdncli.experiment.columns import notes
+
         for said in notes(columns, encoding, dataset.dropped, data):
             listener(said)
-        for said in splitting.notes(data, whole, split, encoding):
+        for said in splitting.notes(data, columns, split, encoding):
             listener(said)
     for warning in dataset.encoding.warnings:
         listener(Warned(warning))
@@ -384,8 +390,11 @@ def _read(
     finally:
         listener(ReadingEnded())
     require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
-    if encoding is None and data.profile and (doubted := doubtful(whole, path, data.target)):
-        whole = table.read(path, text=(*text, *doubted), name=source)
+    if encoding is None and data.profile:
+        from mdncli.data.profile import doubtful
+
+        if doubted := doubtful(whole, path, data.target):
+            whole = table.read(path, text=(*text, *doubted), name=source)
     return whole, fingerprint
 
 

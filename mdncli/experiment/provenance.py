@@ -44,7 +44,7 @@ def begin_run(
         if dataset.piped is not None:
             config = _keep_table(dataset.piped, config, run)
         store.write_bytes(run.config, configs.dump(config).encode())
-        store.write_json(run.provenance, provenance(dataset))
+        store.write_json(run.provenance, provenance_of(dataset))
         if recipe is not None:
             write_recipe(run, recipe)
         if dataset.problem is not None:
@@ -83,7 +83,7 @@ def begin_trial(dataset: Dataset, run: RunFolder, about: Mapping[str, Any], reci
         recipe: decisions about it.
     """
     store.write_bytes(run.config, configs.dump(dataset.config).encode(), sync=False)
-    store.write_json(run.provenance, {**provenance(dataset), **about}, sync=False)
+    store.write_json(run.provenance, {**provenance_of(dataset), **about}, sync=False)
     write_recipe(run, recipe, sync=False)
     run.write_status("running", 0)
 
@@ -125,7 +125,7 @@ def _create_folder(root: Path, name: str, fill: Callable[[RunFolder], None]) -> 
         held.pop_all()
 
 
-def provenance(dataset: Dataset) -> dict[str, Any]:
+def provenance_of(dataset: Dataset) -> dict[str, Any]:
     """Provenance of a run: command, versions, data and fingerprints."""
     config, split, weight = dataset.config, dataset.split, dataset.encoding.weight
     return {

@@ -22,7 +22,7 @@ from mdncli.experiment.training import Stop
 from mdncli.store import RunFolder
 
 
-def resume(
+def resume_run(
     run: RunFolder, overrides: Config | None, listener: Listener, stop: Stop = lambda: None
 ) -> Outcome:
     """Continue a run from its last checkpoint, bit for bit; a complete one is unchanged.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from mdncli.data import splits
 from mdncli.data.encoding import Encoding, resolution
 from mdncli.data.layout import MISSING
 from mdncli.data.naming import quote
-from mdncli.data.profile import profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.splits import FREE, Bounds, Split
 from mdncli.data.table import Table
@@ -22,6 +22,10 @@ from mdncli.data.weights import checked
 from mdncli.errors import DataError
 from mdncli.events import Note, Warned
 from mdncli.wording import counted
+
+if TYPE_CHECKING:
+    from mdncli.data.profile import Profile
+    from mdncli.experiment.columns import ColumnChoice
 
 COMPARED_ROWS = 200_000
 """Most rows among which copies are searched unasked; among more they matter little."""
@@ -80,18 +84,21 @@ def split_rows(data: FileData, whole: Table, names: Sequence[str], used: np.ndar
 
 
 def notes(
-    data: FileData, whole: Table, split: Split, encoding: Encoding
+    data: FileData, columns: ColumnChoice, split: Split, encoding: Encoding
 ) -> Iterator[Note | Warned]:
     """Notes on the split of a table's rows.
 
     Args:
         data: the config.
-        whole: all rows.
-        split: of them.
+        columns: the columns in use.
+        split: of their rows.
         encoding: of the columns in use.
     """
+    whole = columns.table
     if data.group is not None:
         yield from _group_notes(data.group, data, whole, split)
+    elif columns.profile is not None and data.splits is None and not data.columns:
+        yield from _owner_note(columns.profile, whole, encoding)
     yield from _copy_notes(data, whole, split, [*encoding.inputs, *encoding.targets])
     if data.order is not None and len(split.test):
         yield _order_note(data.order, data, whole, split)
@@ -124,6 +131,19 @@ def _group_notes(name: str, data: FileData, whole: Table, split: Split) -> Itera
         yield Warned(
             f"{file}: {count:,} of {counted(len(tested), 'tested group')} of {quote(name)} also "
             f"have training rows by {data.splits.name}, so scores may be too good"
+        )
+
+
+def _owner_note(seen: Profile, whole: Table, encoding: Encoding) -> Iterator[Warned]:
+    from mdncli.data.profile import repeats
+
+    owners = [name for name in encoding.inputs if repeats(seen.columns[name])]
+    if owners:
+        name = owners[0]
+        yield Warned(
+            f"{Path(whole.source).name}: {quote(name)} repeats ({seen.columns[name].reason}): if "
+            f"the rows of one belong together, 'data.group={name}' keeps them on one side of the "
+            "split"
         )
 
 
@@ -196,6 +216,8 @@ def _times(name: str, data: FileData, whole: Table) -> NDArray[np.float64]:
     if column.kind != "text" or name in whole.spellings:
         return whole.numbers(name)
     asked = {key: kind for key, kind in data.columns.items() if key == name and kind != "exclude"}
+    from mdncli.data.profile import profile
+
     each = profile(replace(whole, contents={name: column}), asked=asked).columns[name]
     read = whole.read_as({} if each.spelling == PLAIN else {name: each.spelling}, {})
     if each.fault or not read.spells_numbers(name).all():

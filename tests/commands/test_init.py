@@ -16,7 +16,7 @@ from mdncli import config, experiment
 from mdncli.commands.init import examples, init
 from mdncli.config import FileData
 from mdncli.errors import ConfigError, DataError, UsageError
-from mdncli.events import Event, Warned
+from mdncli.events import Event, Warned, ignore
 
 ROWS = 200
 rng = np.random.default_rng(0)
@@ -275,6 +275,14 @@ def test_nothing_is_replaced_unasked() -> None:
     assert Path("sine.yaml").read_text().startswith("# mdn train sine.yaml\n")
 
 
+def test_without_a_column_to_predict_from_the_target_is_learned_alone() -> None:
+    write("alone.csv", {"x": [1] * 30, "y": rng.normal(size=30)})
+    init("alone.csv", "y", "alone.yaml", force=False)
+    assert "  inputs: []  " in Path("alone.yaml").read_text()
+    dataset = experiment.prepare(config.load("alone.yaml"), ignore)
+    assert dataset.inputs == []
+
+
 BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (
         ("a.csv", None, None),
@@ -287,7 +295,7 @@ BAD: list[tuple[tuple[str, str | None, str | None], type[Exception], str]] = [
     (
         ("b.csv", "y", None),
         DataError,
-        r"no column is left as input: 'x' .is 1 in every row",
+        r"no column is left as input: 'x' .'oops' is no number",
     ),
     (("none.csv", "y", None), ConfigError, "none.csv: no such file; name a YAML file"),
     (("sin", None, None), ConfigError, "did you mean sine?"),
@@ -312,7 +320,7 @@ def test_bad_input_writes_nothing(
     Path("empty.csv").touch()
     text = rng.choice(["a", "b"], 30)
     write("a.csv", {"x": rng.normal(size=30), "text": text, "const": [1] * 30, "y": range(30)})
-    write("b.csv", {"x": [1] * 30, "y": rng.normal(size=30)})
+    write("b.csv", {"x": ["oops", *range(29)], "y": rng.normal(size=30)})
     before = set(Path().iterdir())
     with pytest.raises(kind, match=said) as caught:
         init(*arguments, force=True)

@@ -11,6 +11,8 @@ import pytest
 
 from mdncli import config as configs
 from mdncli import experiment
+from mdncli import predictor as predictors
+from mdncli.data.table import Table
 from mdncli.errors import ConfigError, DataError
 from mdncli.events import Note, Warned
 
@@ -63,6 +65,26 @@ def test_what_was_decided_is_said_in_a_line_each() -> None:
         "homes.csv: rows are split at random, so the model has seen the future of rows it is "
         "tested on; to test the latest rows instead, set 'data.order=sold'",
     ]
+
+
+def test_where_no_column_tells_rows_apart_the_target_is_learned_alone() -> None:
+    y = [f"{value:.3f}" for value in rng.normal(5, 2, ROWS)]
+    write({"x": ["1"] * ROWS, "note": [""] * ROWS, "y": y})
+    dataset, events = prepared("train.steps=20", "model.ensemble=1")
+    assert dataset.inputs == []
+    assert [each.text for each in events if isinstance(each, Note | Warned)] == [
+        "homes.csv: no column tells rows apart, so the distribution of 'y' is learned alone: left "
+        "out 'x' (is 1 in every row), 'note' (has no value)"
+    ]
+    (outcome,) = experiment.train([dataset], Path("runs"), lambda event: None)
+    assert outcome.error is None
+    fresh = Table.of({"x": [7.0, 1.0], "note": [3.0, 4.0]})
+    ((_, predicted),) = predictors.load(outcome.run).chunks(fresh)
+    means = predicted.mean()[:, 0]
+    assert means[0] == means[1]
+    assert abs(means[0] - 5) < 2
+    settled, _ = experiment.settle(dataset.config, dataset)
+    assert experiment.prepare(settled, lambda event: None).inputs == []
 
 
 def test_the_recipe_names_what_was_left_out_and_is_recalled() -> None:

@@ -12,7 +12,7 @@ import pytest
 from mdncli import __version__, experiment, store
 from mdncli import config as configs
 from mdncli.data import table as tables
-from mdncli.experiment import Dataset, provenance
+from mdncli.experiment import Dataset, provenance_of
 from mdncli.experiment.provenance import begin_trial
 from mdncli.store import RunFolder
 from tests.experiment.small import table_of
@@ -20,7 +20,7 @@ from tests.experiment.small import table_of
 
 def test_a_run_says_what_it_came_from(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["mdn", "train", "a b.yaml", os.fsdecode(b"\xff")])
-    about = provenance(small)
+    about = provenance_of(small)
     assert about.keys() == {
         *("format", "name", "started", "command", "versions", "git", "host", "platform"),
         *("seed", "data", "fingerprints", "split"),
@@ -37,8 +37,8 @@ def test_a_run_says_what_it_came_from(small: Dataset, monkeypatch: pytest.Monkey
 
 def test_fingerprints_are_those_of_the_rows(small: Dataset, table: Path) -> None:
     rows = np.stack([small.table.numbers(name) for name in ("x", "y")])
-    assert provenance(small)["fingerprints"] == {"data": tables.fingerprint_arrays(rows)}
-    classes = provenance(table_of(table, "kind"))
+    assert provenance_of(small)["fingerprints"] == {"data": tables.fingerprint_arrays(rows)}
+    classes = provenance_of(table_of(table, "kind"))
     assert classes["fingerprints"] == {"data": tables.fingerprint_file(table)}
     assert classes["data"]["classes"] == ["a", "b"]
     assert classes["data"]["source"] == str(table)
@@ -85,5 +85,5 @@ def test_a_trial_begins_in_the_folder_it_is_given(small: Dataset, tmp_path: Path
 
 
 def test_a_run_says_by_which_column_its_rows_are_weighed(table: Path) -> None:
-    assert provenance(table_of(table, "price", "data.weight=days"))["data"]["weight"] == "days"
-    assert "weight" not in provenance(table_of(table, "price"))["data"]
+    assert provenance_of(table_of(table, "price", "data.weight=days"))["data"]["weight"] == "days"
+    assert "weight" not in provenance_of(table_of(table, "price"))["data"]

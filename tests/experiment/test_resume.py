@@ -46,7 +46,7 @@ def test_a_stopped_run_ends_with_the_same_bits(
     run = stopped_early(small, tmp_path)
     assert len(run.history()) < len(once_finished.run.history())
     heard: list[Event] = []
-    outcome = experiment.resume(run, None, heard.append)
+    outcome = experiment.resume_run(run, None, heard.append)
     (started,) = (event for event in heard if isinstance(event, TrainingStarted))
     assert 0 < started.step < 20
     assert outcome.trained
@@ -56,7 +56,7 @@ def test_a_stopped_run_ends_with_the_same_bits(
 def test_a_complete_run_is_left_as_it_is(finished: RunFolder, once_finished: Outcome) -> None:
     before = {path.name: path.stat().st_mtime_ns for path in finished.path.iterdir()}
     heard: list[Event] = []
-    outcome = experiment.resume(finished, None, heard.append)
+    outcome = experiment.resume_run(finished, None, heard.append)
     assert not outcome.trained
     assert outcome.result == {**once_finished.result, "run": str(finished.path)}
     assert [type(event) for event in heard] == [Note]
@@ -65,13 +65,13 @@ def test_a_complete_run_is_left_as_it_is(finished: RunFolder, once_finished: Out
 
 def test_a_lost_model_comes_back(finished: RunFolder, once_finished: Outcome) -> None:
     finished.model.write_bytes(b"damaged")
-    experiment.resume(finished, None, ignore)
+    experiment.resume_run(finished, None, ignore)
     assert finished.model.read_bytes() == once_finished.run.model.read_bytes()
 
 
 def test_more_steps_are_more_steps(finished: RunFolder) -> None:
     longer = experiment.config_of(finished, ["train.steps=30"])
-    outcome = experiment.resume(finished, longer, ignore)
+    outcome = experiment.resume_run(finished, longer, ignore)
     assert outcome.result["steps"] == 30
     assert [each["step"] for each in finished.history()][-1] == 30
     assert experiment.config_of(finished) == longer
@@ -87,7 +87,7 @@ def test_a_changed_model_is_refused(finished: RunFolder, checkpoint: bool) -> No
     assert "hidden: [3]" in text
     finished.config.write_text(text.replace("hidden: [3]", "hidden: [4]"))
     with pytest.raises(ResumeRefusedError, match=r"config\.yaml: has changed since"):
-        experiment.resume(finished, None, ignore)
+        experiment.resume_run(finished, None, ignore)
     assert not finished.model.exists()
 
 
@@ -95,13 +95,13 @@ def test_changed_data_are_refused(table: Path, tmp_path: Path) -> None:
     run = stopped_early(table_of(table, "price"), tmp_path / "runs")
     write_table(table, 121)
     with pytest.raises(ResumeRefusedError, match=r"t\.csv: has changed since"):
-        experiment.resume(run, None, ignore)
+        experiment.resume_run(run, None, ignore)
 
 
 def test_a_run_in_use_is_left_alone(small: Dataset, tmp_path: Path) -> None:
     run = stopped_early(small, tmp_path)
     with run.locked(), pytest.raises(RunLockedError):
-        experiment.resume(run, None, ignore)
+        experiment.resume_run(run, None, ignore)
     assert run.state() == "interrupted"
 
 
@@ -110,7 +110,7 @@ def test_generated_data_are_nothing_to_continue(finished: RunFolder) -> None:
     del result["nll"]
     finished.result.write_text(json.dumps(result))
     with pytest.raises(UsageError, match="holds generated data and no training"):
-        experiment.resume(finished, None, ignore)
+        experiment.resume_run(finished, None, ignore)
 
 
 def test_a_run_that_forgot_its_origin_is_damaged_before_it_trains(
@@ -121,7 +121,7 @@ def test_a_run_that_forgot_its_origin_is_damaged_before_it_trains(
     del about["started"]
     run.provenance.write_text(json.dumps(about))
     with pytest.raises(RunFault, match="does not say when and on what"):
-        experiment.resume(run, None, ignore)
+        experiment.resume_run(run, None, ignore)
 
 
 def test_a_fitted_mixture_is_fitted_again(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_fitted_mixture_is_fitted_again(tmp_path: Path) -> None:
     (outcome,) = experiment.train([rows], tmp_path, ignore)
     model = outcome.run.model.read_bytes()
     outcome.run.model.unlink()
-    assert experiment.resume(outcome.run, None, ignore).trained
+    assert experiment.resume_run(outcome.run, None, ignore).trained
     assert outcome.run.model.read_bytes() == model
 
 
