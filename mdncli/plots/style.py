@@ -147,12 +147,17 @@ def apply_style(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 def png(figure: Figure) -> bytes:
     """The figure as a PNG image; the same figure gives the same bytes."""
-    with matplotlib.rc_context(_SETTINGS), warnings.catch_warnings():
-        if not _has_all_glyphs(figure):
-            # Characters that the font lacks are drawn as boxes, without a warning.
-            warnings.simplefilter("ignore", UserWarning)
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
+    image = io.BytesIO()
+    with matplotlib.rc_context(_SETTINGS):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            figure.savefig(image, format="png", dpi=DPI, metadata={"Software": None})
+        # Characters that the font lacks are drawn as boxes, without a warning. To look for them is
+        # slow, as all texts are made once more, and done only if there was a warning.
+        boxes = bool(heard) and not _has_all_glyphs(figure)
+    for each in heard:
+        if not (boxes and issubclass(each.category, UserWarning)):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     return image.getvalue()
 
 
