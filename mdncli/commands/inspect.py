@@ -16,6 +16,7 @@ from mdncli.data.profile import Profile, doubtful, profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
+from mdncli.experiment.columns import inputs_of
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
 from mdncli.present.table import TextTable
@@ -85,7 +86,8 @@ def inspect(items: Sequence[str], target: str | None, output: str | None, *, for
     path, data = _data(names[0], overrides, target)
     whole = table.read(path)
     targets = () if data is None else data.target
-    if again := doubtful(whole, path, targets):
+    profiled = data is None or data.profile
+    if profiled and (again := doubtful(whole, path, targets)):
         whole = table.read(path, text=again)
     whole.require(targets)
     asked = {} if data is None else {**dict.fromkeys(data.categorical or (), "category")}
@@ -149,14 +151,24 @@ def _described(whole: Table, seen: Profile, data: FileData | None) -> Iterator[D
     targets = () if data is None else data.target
     exclude = () if data is None else data.exclude or ()
     chosen = None if data is None else data.inputs
-    inputs = seen.inputs(targets, exclude) if chosen is None else list(chosen)
+    profiled = data is None or data.profile
+    if data is None:
+        inputs = seen.inputs(targets)
+    else:
+        inputs = inputs_of(whole, seen if profiled else None, data)
     read = whole.read_as(seen.spellings(whole.columns), dict.fromkeys(whole.columns, ()))
     for name, each in seen.columns.items():
         column = read.column(name)
         if name in targets:
             use, reason = "target", each.why if each.fault else each.reason
         elif name in inputs:
-            use, reason = "input", each.reason
+            use, reason = (
+                "input",
+                each.reason if profiled else "by data.profile=false, as it is read",
+            )
+        elif data is not None and name in (data.group, data.weight):
+            kept = "keeps its rows on one side of the split"
+            use, reason = ("group", kept) if name == data.group else ("weight", "weighs the rows")
         elif name in exclude or (chosen is not None and each.used):
             use, reason = "left out", "by the config"
         else:

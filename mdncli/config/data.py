@@ -273,6 +273,16 @@ class FileData(Data):
     ] = "auto"
 
     @property
+    def never_inputs(self) -> tuple[str, ...]:
+        """Columns that are no inputs unless `inputs` names them: excluded ones, group and weight.
+
+        >>> FileData(file="t.csv", target=("y",), exclude=("a",), weight="w").never_inputs
+        ('a', 'w')
+        """
+        others = (self.group, self.weight)
+        return (*(self.exclude or ()), *(name for name in others if name is not None))
+
+    @property
     def asked_copies(self) -> Literal["together", "apart"] | None:
         """Treatment of copies in the split; None to decide it by the rows."""
         return None if self.copies == "auto" else self.copies

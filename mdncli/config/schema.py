@@ -52,7 +52,7 @@ class Config(Section):
         classes = isinstance(self.data, FileData) and self.data.task == "classification"
         if (
             kind in ("mlp", "linear")
-            and loss in ("nll", "crps", "mixed")
+            and loss not in ("auto", "squared", "absolute")
             and not (classes and loss == "nll")
         ):
             what = f"{loss} is for the model.kind mdn; for {kind} write squared or absolute"

@@ -64,17 +64,17 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     if data.weight is not None:
         whole.require([data.weight])
     weight = [] if data.weight is None else [data.weight]
-    exclude = [*(data.exclude or ()), *([] if data.group is None else [data.group]), *weight]
     if not data.profile:
-        others = [n for n in whole.columns if n not in (*targets, *exclude)]
-        inputs = others if data.inputs is None else list(data.inputs)
+        inputs = inputs_of(whole, None, data)
         _require_some(whole, inputs, data, ())
         _require_magnitudes(whole, inputs, targets)
         return ColumnChoice(whole, inputs)
     asked = {**dict.fromkeys(data.categorical or (), "category"), **data.columns}
     seen = profile(whole, targets, asked)
-    inputs = seen.inputs(targets, exclude) if data.inputs is None else list(data.inputs)
-    left_out = seen.left_out(inputs, targets, exclude) if data.inputs is None else []
+    inputs = inputs_of(whole, seen, data)
+    left_out: list[ColumnProfile] = []
+    if data.inputs is None:
+        left_out = seen.left_out(inputs, targets, data.never_inputs)
     _require_some(whole, inputs, data, left_out)
     named = [name for name, kind in data.columns.items() if kind != "exclude"]
     for name in (*(data.inputs or ()), *named):
@@ -94,6 +94,22 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     read = whole.read_as(spellings, words)
     _require_magnitudes(read, inputs, targets)
     return ColumnChoice(read, inputs, left_out, seen)
+
+
+def inputs_of(whole: Table, seen: Profile | None, data: FileData) -> list[str]:
+    """Columns to predict from, in order.
+
+    Args:
+        whole: the table.
+        seen: its profile; None where it is taken as it is read.
+        data: the config, which may name them.
+    """
+    if data.inputs is not None:
+        return list(data.inputs)
+    targets, never = data.target, data.never_inputs
+    if seen is not None:
+        return seen.inputs(targets, never)
+    return [name for name in whole.columns if name not in (*targets, *never)]
 
 
 def _require_some(

@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mdncli import config as configs
+from mdncli import experiment
 from mdncli.commands.inspect import inspect
+from mdncli.config import FileData
 from mdncli.errors import ConfigError, DataError, UsageError
+from mdncli.events import ignore
 
 ROWS = 60
 rng = np.random.default_rng(0)
@@ -30,6 +34,38 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = [",".join(row) for row in zip(*TABLE.values(), strict=True)]
     Path("homes.csv").write_text("\n".join([",".join(TABLE), *lines]) + "\n")
     return tmp_path
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("data.group=site",),
+        ("data.weight=size",),
+        ("data.group=site", "data.weight=size", "data.exclude=[sold]"),
+        ("data.inputs=[city,site]", "data.group=site"),
+        ("data.columns={where: category, size: exclude}",),
+        ("data.categorical=[where]",),
+        ("data.profile=false", "data.columns={}"),
+        ("data.order=sold",),
+    ],
+)
+def test_the_inputs_are_those_that_a_training_uses(overrides: tuple[str, ...]) -> None:
+    target = "y" if "data.profile=false" in overrides else "price"
+    lines = Path("homes.csv").read_text().splitlines()
+    more = ["y,site", *(f"{i % 7 + 0.37 * i % 3:.2f},{i // 6}" for i in range(ROWS))]
+    Path("homes.csv").write_text("".join(f"{a},{b}\n" for a, b in zip(lines, more, strict=True)))
+    config = configs.load("homes.csv", overrides, {"data.target": target})
+    trained = experiment.prepare(config, ignore).inputs
+    rows = shown(*overrides, target=target)
+    uses = {name: row[-1].partition(":")[0] for name, row in rows.items()}
+    assert [name for name, use in uses.items() if use == "input"] == sorted(
+        trained, key=[*uses].index
+    )
+    assert isinstance(config.data, FileData)
+    if config.data.inputs is None:
+        for name, use in ((config.data.group, "group"), (config.data.weight, "weight")):
+            assert name is None or uses[name] == use
 
 
 def shown(*items: str, target: str | None = None) -> dict[str, Sequence[str]]:

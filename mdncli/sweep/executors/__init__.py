@@ -1,7 +1,8 @@
 """Executors: ways to train the stacks of a sweep, by name, listed without importing any.
 
 A new one is one file with a subclass of `base.Executor` that is made from a `base.ExecutorContext`,
-and one line in `EXECUTORS`; the contract test then covers it.
+and one line in `EXECUTORS`; the contract test then covers it. `mdncli.sweep.session` chooses among
+them.
 """
 
 from __future__ import annotations
