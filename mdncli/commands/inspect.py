@@ -16,7 +16,7 @@ from mdncli.data.profile import Profile, doubtful, profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
-from mdncli.experiment.columns import inputs_of
+from mdncli.experiment.columns import inputs_of, require_named
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
 from mdncli.present.table import TextTable
@@ -89,7 +89,8 @@ def inspect(items: Sequence[str], target: str | None, output: str | None, *, for
     profiled = data is None or data.profile
     if profiled and (again := doubtful(whole, path, targets)):
         whole = table.read(path, text=again)
-    whole.require(targets)
+    if data is not None:
+        require_named(whole, data)
     asked = {} if data is None else {**dict.fromkeys(data.categorical or (), "category")}
     asked |= {} if data is None else dict(data.columns)
     seen = profile(whole, targets, asked)
@@ -162,10 +163,7 @@ def _described(whole: Table, seen: Profile, data: FileData | None) -> Iterator[D
         if name in targets:
             use, reason = "target", each.why if each.fault else each.reason
         elif name in inputs:
-            use, reason = (
-                "input",
-                each.reason if profiled else "by data.profile=false, as it is read",
-            )
+            use, reason = "input", each.reason if profiled else "as it is read"
         elif data is not None and name in (data.group, data.weight):
             kept = "keeps its rows on one side of the split"
             use, reason = ("group", kept) if name == data.group else ("weight", "weighs the rows")

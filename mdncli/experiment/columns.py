@@ -59,10 +59,8 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
         DataError: a named column is absent or cannot be used, or no column is left that could be
             an input; where the others hold a single value, the targets are learned alone.
     """
+    require_named(whole, data)
     targets = list(data.target)
-    whole.require([*(data.inputs or ()), *targets, *(data.exclude or ())])
-    if data.weight is not None:
-        whole.require([data.weight])
     weight = [] if data.weight is None else [data.weight]
     if not data.profile:
         inputs = inputs_of(whole, None, data)
@@ -94,6 +92,16 @@ def choose(whole: Table, data: FileData) -> ColumnChoice:
     read = whole.read_as(spellings, words)
     _require_magnitudes(read, inputs, targets)
     return ColumnChoice(read, inputs, left_out, seen)
+
+
+def require_named(whole: Table, data: FileData) -> None:
+    """Refuse a table that lacks a column of the config.
+
+    Raises:
+        DataError: it does.
+    """
+    order = () if data.order is None else (data.order,)
+    whole.require([*(data.inputs or ()), *data.target, *data.never_inputs, *order])
 
 
 def inputs_of(whole: Table, seen: Profile | None, data: FileData) -> list[str]:
@@ -242,9 +250,9 @@ def notes(
         if encoding.inputs:
             yield Note(f"{file}: left out {what}{_remedy(sound)}")
         else:
-            alone = _named([quote(name) for name in encoding.targets])
+            targets = _named([quote(name) for name in encoding.targets])
             yield Warned(
-                f"{file}: no column tells rows apart, so the distribution of {alone} is learned "
+                f"{file}: no column tells rows apart, so the distribution of {targets} is learned "
                 f"alone: left out {what}"
             )
     if columns.profile is None:

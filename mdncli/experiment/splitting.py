@@ -216,6 +216,7 @@ def _times(name: str, data: FileData, whole: Table) -> NDArray[np.float64]:
     if column.kind != "text" or name in whole.spellings:
         return whole.numbers(name)
     asked = {key: kind for key, kind in data.columns.items() if key == name and kind != "exclude"}
+    # Few runs need it, so that the others need not wait for this import.
     from mdncli.data.profile import profile
 
     each = profile(replace(whole, contents={name: column}), asked=asked).columns[name]

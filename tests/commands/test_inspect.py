@@ -68,6 +68,12 @@ def test_the_inputs_are_those_that_a_training_uses(overrides: tuple[str, ...]) -
             assert name is None or uses[name] == use
 
 
+@pytest.mark.parametrize("key", ["group", "weight", "order", "inputs", "exclude"])
+def test_a_column_that_the_config_names_must_be_there(key: str) -> None:
+    with pytest.raises(DataError, match="no column 'town'"):
+        shown(f"data.{key}=town", target="price")
+
+
 def shown(*items: str, target: str | None = None) -> dict[str, Sequence[str]]:
     """The row of each column in the table on the screen, without its name."""
     (table,) = inspect(["homes.csv", *items], target, None, force=False).tables
