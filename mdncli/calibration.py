@@ -115,7 +115,11 @@ class Calibration:
 
 
 def fit_temperatures(
-    members: Sequence[Member], y: Array, factors: int = 1, weights: Array | None = None
+    members: Sequence[Member],
+    y: Array,
+    factors: int = 1,
+    weights: Array | None = None,
+    shares: Sequence[float] | None = None,
 ) -> tuple[float, float]:
     """The temperatures of weights and of scales with the least NLL of the ensemble.
 
@@ -125,6 +129,7 @@ def fit_temperatures(
         y: what was observed, in the members' units, (N, D).
         factors: number of factors of the density, of D / factors targets each.
         weights: of the rows in the NLL, (N,); None where they count alike.
+        shares: weights of the members in the density; None where they count alike.
 
     Returns:
         Both; 1 where there is nothing to temper.
@@ -147,7 +152,8 @@ def fit_temperatures(
         log_prob = np.zeros(len(y))
         for factor, own in enumerate(np.split(y, factors, axis=1)):
             some = tempered[factor * each : (factor + 1) * each]
-            folded = kind.fold(some)  # pyright: ignore[reportArgumentType]
+            own_shares = None if shares is None else shares[factor * each : (factor + 1) * each]
+            folded = kind.fold(some, own_shares)  # pyright: ignore[reportArgumentType]
             log_prob += folded.log_prob(own)
         return -mean(log_prob.clip(-1e6), weights)
 

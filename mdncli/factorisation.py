@@ -59,13 +59,18 @@ class Factorisation:
         """Number of inputs of a network for other targets."""
         return self.targets - 1 if self.name == "chain" else 0
 
-    def inputs_of(self, x: Single, y: Single, factor: int) -> Single:
-        """Inputs of a network: features (d, n), and targets (D', n) with D' >= factor."""
+    def inputs_of(self, x: Single, y: Single, factor: int, codes: int = 0) -> Single:
+        """Inputs of a network: features (d, n), and targets (D', n) with D' >= factor.
+
+        The last features may be `codes` of numbers: they are the last of all inputs, too.
+        """
         if not self.target_inputs:
             return x
         inputs = np.zeros((len(x) + self.target_inputs, x.shape[1]), np.float32)
-        inputs[: len(x)] = x
-        inputs[len(x) : len(x) + factor] = y[:factor]
+        plain = len(x) - codes
+        inputs[:plain] = x[:plain]
+        inputs[plain : plain + factor] = y[:factor]
+        inputs[plain + self.target_inputs :] = x[plain:]
         return inputs
 
     def targets_of(self, y: Single, factor: int) -> Single:

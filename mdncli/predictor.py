@@ -11,7 +11,7 @@ import numpy as np
 
 from mdncli.calibration import Calibration
 from mdncli.data.encoding import Encoding
-from mdncli.data.features import UNBOUNDED
+from mdncli.data.features import UNBOUNDED, Scaled
 from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
@@ -46,6 +46,8 @@ class Predictor:
         seed: the run's seed, from which the default sampling seed derives.
         calibration: temperatures and scores fitted to validation rows after training; predictions
             use them.
+        weights: of the networks in the density, ordered as `parameters`; those of each factor sum
+            to 1. None where they count alike.
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -59,6 +61,7 @@ class Predictor:
     ranges: Mapping[str, tuple[float, float]]
     seed: int
     calibration: Calibration | None = None
+    weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         encoding, whole = self.encoding, self.factorisation
@@ -79,15 +82,29 @@ class Predictor:
             and self.ranges.keys() == numeric
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
+            and (self.weights is None or self._has_weights())
             and (self.calibration is None or len(self.calibration.central) in (0, whole.targets))
         )
         if not fits:
             raise ValueError("the parts of a predictor do not fit")
 
+    def _has_weights(self) -> bool:
+        """True if there is a weight for every network, and those of each factor sum to 1."""
+        weights = np.array(self.weights, np.float64)
+        if weights.shape != (self.size,) or not (weights > 0).all():
+            return False
+        sums = weights.reshape(self.factorisation.factors, -1).sum(axis=1)
+        return bool(np.allclose(sums, 1.0, atol=1e-6))
+
     @property
     def size(self) -> int:
         """The number of networks."""
         return len(next(iter(self.parameters.values())))
+
+    @property
+    def members_each(self) -> int:
+        """Number of networks of each factor of the density: the members of the ensemble."""
+        return self.size // self.factorisation.factors
 
     @property
     def components(self) -> int:
@@ -116,14 +133,18 @@ class Predictor:
         return [
             mixture
             for factor in range(whole.factors)
-            for mixture in self._predict_factor(factor, whole.inputs_of(x, known, factor), table)
+            for mixture in self._predict_factor(factor, self._inputs_of(x, known, factor), table)
         ]
+
+    def _inputs_of(self, x: np.ndarray, known: np.ndarray, factor: int) -> np.ndarray:
+        """Inputs of the networks of one factor."""
+        return self.factorisation.inputs_of(x, known, factor, self.encoding.codes)
 
     def _predict_factor(
         self, factor: int, x: np.ndarray, table: Table | None = None
     ) -> Sequence[Any]:
         """Predictions of the networks of one factor of the density at inputs x; see `members`."""
-        members = self.size // self.factorisation.factors
+        members = self.members_each
         own = slice(factor * members, (factor + 1) * members)
         parameters = {name: array[own] for name, array in self.parameters.items()}
         with np.errstate(over="ignore", invalid="ignore"):
@@ -134,14 +155,25 @@ class Predictor:
                 for each in found:
                     if isinstance(each, Mixture):
                         _require_finite(each.scale.sum(axis=(0, 1)), table)
-        return [self._bounded(each, factor) for each in found]
+        return [self._with_bounds(each, factor) for each in found]
 
-    def _bounded(self, predicted: Any, factor: int) -> Any:
-        """Prediction of one factor with its components near the training targets."""
+    def _with_bounds(self, predicted: Any, factor: int) -> Any:
+        """Prediction of one factor with its components near the training targets.
+
+        The component of the rows far from all others joins it.
+        """
         if not isinstance(predicted, Mixture):
             return predicted
         each = self.factorisation.targets_each
-        columns = self.encoding.scaled_targets[factor * each : (factor + 1) * each]
+        own = slice(factor * each, (factor + 1) * each)
+        near = self._bounded(predicted, self.encoding.scaled_targets[own])
+        apart = self.encoding.apart
+        if apart is None:
+            return near
+        far = apart.of(own)
+        return near.joined_by(far.share, far.location, far.scale)
+
+    def _bounded(self, predicted: Mixture, columns: Sequence[Scaled]) -> Mixture:
         if all(column.highest == UNBOUNDED for column in columns):
             return predicted
         lowest = [column.lowest for column in columns]
@@ -166,29 +198,38 @@ class Predictor:
             UsageError: a temperature is not usable; a class has no scale.
         """
 
-        def folded(members: Sequence[Any]) -> Any:
+        def folded(members: Sequence[Any], weights: Sequence[float] | None) -> Any:
             members = self._apply_calibration(members)
             if (temperature, scale_temperature) != (1.0, 1.0):
                 members = [
                     m.tempered(weights=temperature, scale=scale_temperature) for m in members
                 ]
-            return type(members[0]).fold(members)
+            return type(members[0]).fold(members, weights)
 
         return self._join_factors(table, folded)
 
     def _apply_calibration(self, members: Sequence[Any]) -> Sequence[Any]:
         return members if self.calibration is None else self.calibration.apply_temperatures(members)
 
-    def _join_factors(self, table: Table, one: Callable[[Sequence[Any]], Any]) -> Distribution:
+    def weights_of(self, factor: int) -> tuple[float, ...] | None:
+        """Weights of the members in one factor of the density; None where they count alike."""
+        members = self.members_each
+        return None if self.weights is None else self.weights[factor * members :][:members]
+
+    def _join_factors(
+        self, table: Table, one: Callable[[Sequence[Any], Sequence[float] | None], Any]
+    ) -> Distribution:
         """Joint distributions of all targets; `one` combines the members of each factor."""
         x, whole = self.encoding.encode_inputs(table), self.factorisation
         nothing = np.zeros((0, x.shape[1]), np.float32)
-        first = one(self._predict_factor(0, whole.inputs_of(x, nothing, 0), table))
+        found = self._predict_factor(0, self._inputs_of(x, nothing, 0), table)
+        first = one(found, self.weights_of(0))
         if whole.name == "joint":
             return self.encoding.decode(first)
         if whole.name == "independent":
             others = [
-                one(self._predict_factor(factor, x, table)) for factor in range(1, whole.factors)
+                one(self._predict_factor(factor, x, table), self.weights_of(factor))
+                for factor in range(1, whole.factors)
             ]
             return self.encoding.decode(Product([first, *others]))
 
@@ -197,7 +238,8 @@ class Predictor:
                 return first[rows]
             # Clipped against overflow: so extreme a value has no density already.
             known = np.nan_to_num(before.T).clip(-_FARTHEST, _FARTHEST).astype(np.float32)
-            return one(self._predict_factor(factor, whole.inputs_of(x[:, rows], known, factor)))
+            found = self._predict_factor(factor, self._inputs_of(x[:, rows], known, factor))
+            return one(found, self.weights_of(factor))
 
         return self.encoding.decode(Chain(table.rows, whole.targets, follow))
 
@@ -207,10 +249,15 @@ class Predictor:
         See `mdncli.density.scores.variance_parts`. Classes have no variance.
         """
         members = [
-            self._join_factors(table, lambda every, at=at: self._apply_calibration(every)[at])
-            for at in range(self.size // self.factorisation.factors)
+            self._join_factors(table, lambda every, _, at=at: self._apply_calibration(every)[at])
+            for at in range(self.members_each)
         ]
-        return variance_parts([member for member in members if isinstance(member, Conditional)])
+        kept = [member for member in members if isinstance(member, Conditional)]
+        if self.weights is None:
+            return variance_parts(kept)
+        whole = self.factorisation
+        factors = [target // whole.targets_each for target in range(whole.targets)]
+        return variance_parts(kept, np.stack([self.weights_of(f) or () for f in factors], axis=1))
 
     def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Distribution]]:
         """`predict` in pieces of bounded size: (rows, their distributions)."""
@@ -235,6 +282,8 @@ class Predictor:
             "ranges": {name: list(pair) for name, pair in self.ranges.items()},
             "seed": self.seed,
         }
+        if self.weights is not None:
+            about["weights"] = list(self.weights)
         arrays = dict(self.parameters)
         if self.calibration is not None:
             about["calibration"] = self.calibration.to_json()
@@ -274,6 +323,7 @@ def load(run: RunFolder) -> Predictor:
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},
             seed=int(about["seed"]),
             calibration=calibration,
+            weights=None if about.get("weights") is None else tuple(map(float, about["weights"])),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise broken from None

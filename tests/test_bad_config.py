@@ -297,6 +297,28 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
             ":1: train.threads: must be a whole number or auto, got 'two'",
         ],
     ),
+    "embedding that is a list": (
+        "model:\n  embedding: [piecewise, 16]\n",
+        [
+            ":2: model.embedding: must be auto, none or a mapping such as {kind: piecewise, "
+            "bins: 16}, got a list"
+        ],
+    ),
+    "unknown embedding": (
+        "model:\n  embedding: fourier\n",
+        [":2: model.embedding: must be one of auto, none, piecewise, got 'fourier'"],
+    ),
+    "unknown kind of embedding": (
+        "model:\n  embedding:\n    kind: piecewice\n",
+        [
+            ":3: model.embedding.kind: must be one of auto, none, piecewise, got 'piecewice'; "
+            "did you mean piecewise?"
+        ],
+    ),
+    "bins and shares of no codes": (
+        "model:\n  embedding:\n    kind: none\n    bins: 8\n",
+        [":4: model.embedding.bins: is for codes, and the kind is none; remove it"],
+    ),
     # --- values out of range
     "zero mixtures": ("model: {mixtures: 0}\n", [":1: model.mixtures: must be at least 1, got 0"]),
     "many mixtures": (
@@ -647,7 +669,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, residual, "
             "mixtures, family, degrees_of_freedom, covariance, targets, scale, background, "
-            "ensemble"
+            "embedding, ensemble, weighting"
         ],
     ),
     "wrong type": (
@@ -681,6 +703,82 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "a score of another family": (
         ["model.family=laplace", "train.loss=mixed"],
         ["train.loss=mixed: mixed is for the family gaussian; with laplace write nll"],
+    ),
+    "a share of no codes": (
+        ["model.embedding.kind=none", "model.embedding.share=0.5"],
+        ["model.embedding.share=0.5: is for codes, and the kind is none; remove it"],
+    ),
+    "one bin": (
+        ["model.embedding.bins=1"],
+        ["model.embedding.bins=1: must be at least 2, got 1"],
+    ),
+    "more bins than rows": (
+        ["model.embedding.bins=1e6"],
+        ["model.embedding.bins=1e6: must be at most 1,000, got 1e6"],
+    ),
+    "bins that are no number": (
+        ["model.embedding.bins=many"],
+        ["model.embedding.bins=many: must be a whole number or auto, got 'many'"],
+    ),
+    "bins that are null": (
+        ["model.embedding.bins=null"],
+        [
+            "model.embedding.bins=null: must be a whole number or auto, got null; leave it out for "
+            "its default"
+        ],
+    ),
+    "a share that is null": (
+        ["model.embedding={kind: piecewise, share: null}"],
+        [
+            "model.embedding={kind: piecewise, share: null}: model.embedding.share: must be a "
+            "number or auto, got null; leave it out for its default"
+        ],
+    ),
+    "a share above 1": (
+        ["model.embedding.share=1.5"],
+        ["model.embedding.share=1.5: must be at most 1, got 1.5"],
+    ),
+    "a share below 0": (
+        ["model.embedding.share=-0.5"],
+        ["model.embedding.share=-0.5: must be above 0, got -0.5"],
+    ),
+    "a share of no network": (
+        ["model.embedding.share=0.3", "model.ensemble=3"],
+        [
+            "model.embedding.share=0.3: none of the 3 networks sees codes then; write at least "
+            "0.334, or model.embedding=none"
+        ],
+    ),
+    "a share of one network": (
+        ["model.embedding.share=0.5", "model.ensemble=1"],
+        [
+            "model.embedding.share=0.5: the one network does not see codes then; write at least "
+            "1, or model.embedding=none"
+        ],
+    ),
+    "unknown weighting": (
+        ["model.weighting=best"],
+        ["model.weighting=best: must be one of auto, equal, validation, got 'best'"],
+    ),
+    "no patience": (
+        ["train.patience=0"],
+        ["train.patience=0: must be at least 1, got 0"],
+    ),
+    "patience that is no number": (
+        ["train.patience=long"],
+        ["train.patience=long: must be a whole number or auto, got 'long'"],
+    ),
+    "half a validation": (
+        ["train.patience=2.5"],
+        ["train.patience=2.5: must be a whole number or auto, got 2.5"],
+    ),
+    "balance that is no truth": (
+        ["train.balance=often"],
+        ["train.balance=often: must be true or false, got 'often'"],
+    ),
+    "balance of another loss": (
+        ["train.balance=true", "train.loss=crps"],
+        ["train.balance=true: true is for the train.loss nll; with crps write false or remove it"],
     ),
     "a background that is all": (
         ["model.background=1"],

@@ -212,8 +212,16 @@ YAML = {
     ),
     "wide network": config(
         "model: {hidden: [30000, 30000], ensemble: 1}\n",
-        "model.hidden: 900,990,030 weights in training need about 86.5 GB, and 8.0 GB are free",
+        "model.hidden: 901,470,030 weights in training need about 86.5 GB, and 8.0 GB are free",
         "use fewer or narrower layers",
+    ),
+    "unknown embedding": Case(
+        "train sine model.embedding=fourier",
+        "model.embedding=fourier: must be one of auto, none, piecewise, got 'fourier'",
+    ),
+    "codes that no network sees": Case(
+        "sweep sine model.ensemble=1 model.embedding.share=0.25,1",
+        ("model.embedding.share=0.25: the one network does not see codes then", "at least 1"),
     ),
     "long dataset": config(
         "data: {rows: 1e8}\ntrain: {batch_size: full}\n",

@@ -169,6 +169,7 @@ def test_a_key_that_came_later_means_what_it_meant_then(
     copy = copied(1, tmp_path)
     meanings = {"train.averaging": "0.5", "data.task": "regression", "model.scale.floor": "0.25"}
     later = {key: Text(meaning) for key, meaning in meanings.items()}
+    own = history.ADDED
     for name in ("complete", "table"):
         run = RunFolder(copy / name)
         before = experiment.config_of(run)
@@ -176,13 +177,15 @@ def test_a_key_that_came_later_means_what_it_meant_then(
         lines = run.config.read_text().splitlines(keepends=True)
         kept = [line for line in lines if line.strip().partition(":")[0] not in gone]
         run.config.write_text("".join(kept))
-        monkeypatch.setattr(history, "ADDED", {2: later, 3: {"train.averaging": Text("0.1")}})
+        monkeypatch.setattr(
+            history, "ADDED", {**own, 2: later, 3: {"train.averaging": Text("0.1")}}
+        )
         then = experiment.config_of(run)
         assert (before.train.averaging, then.train.averaging) == (0.98, 0.5)
         assert (before.model.scale.floor, then.model.scale.floor) == ("auto", 0.25)
         if name == "table":
             assert then.data.model_dump()["task"] == "regression"
-        monkeypatch.setattr(history, "ADDED", {1: later})
+        monkeypatch.setattr(history, "ADDED", {**own, 1: later})
         assert experiment.config_of(run) == before
 
 

@@ -21,6 +21,7 @@ from mdncli.commands.plot import plot
 from mdncli.commands.sample import SampleRequest, sample
 from mdncli.commands.train import train
 from mdncli.data import splits, table
+from mdncli.data.codes import LEAST_ROWS
 from mdncli.errors import DataError, UsageError
 from mdncli.events import Event, Note, Warned, ignore
 from mdncli.present.answer import Answer
@@ -306,7 +307,10 @@ def test_codes_keep_their_zeros_when_they_are_categories() -> None:
     columns["zone"] = [("7", "007", "11")[i % 3] for i in range(ROWS)]
     Path("a.csv").write_text(delimited(columns))
     as_numbers, _ = dataset_of("a.csv")
-    assert as_numbers.encoding.features == 1 + 4 + 1 + 1
+    area, _, _, zone = as_numbers.encoding.input_columns
+    assert (area.name, zone.name, len(zone.codes)) == ("Fläche", "zone", 0)  # of 7 and 11 alone
+    assert len(area.codes) == len(as_numbers.split.train) // LEAST_ROWS
+    assert as_numbers.encoding.features == 1 + 4 + 1 + 1 + len(area.codes)
     dataset, _ = dataset_of("a.csv", "data.categorical=[zone]")
     assert dataset.encoding.input_columns[-1].categories == ("007", "11", "7")
     run, _ = run_of("a.csv", "data.categorical=[zone]")
@@ -316,6 +320,19 @@ def test_codes_keep_their_zeros_when_they_are_categories() -> None:
     assert zones == ["007", "7"]
     full = evaluate(str(run.path), Path("a.csv"), RUNS, ignore)
     assert full.document["rows"] == ROWS
+
+
+def test_numbers_far_beyond_the_training_rows_have_finite_predictions() -> None:
+    Path("a.csv").write_text(delimited(flats(gaps=False)))
+    run, _ = run_of("a.csv")
+    model = predictor.load(run)
+    assert model.encoding.codes > 2
+    rows = [f"{area},Oslo,true,11" for area in ("1e30", "-1e30", "3e5", "-3e5")]
+    Path("far.csv").write_text("\n".join(["Fläche,city,balcony,zone", *rows, ""]))
+    predicted = model.predict(table.read(Path("far.csv")))
+    assert np.isfinite(predicted.mean()).all()
+    # Beyond its bounds a number is shown as at them.
+    assert np.unique(predicted.mean(), axis=0).shape == (2, 1)
 
 
 def test_a_misspelt_category_is_guessed() -> None:
@@ -368,8 +385,14 @@ def test_the_nll_of_a_log_target_is_in_its_own_units() -> None:
             for m in model.members(chosen)
         ]
         # p(price) = p(z) dz/dprice, and z = (log price - mean) / scale.
-        density = np.exp(members).mean(axis=0) / (column.scale * price)
+        # Each member has the weight that the validation rows gave it.
+        assert model.weights is not None
+        assert sum(model.weights) == pytest.approx(1.0)
+        density = np.array(model.weights) @ np.exp(members) / (column.scale * price)
         assert result["nll"][part] == pytest.approx(-np.log(density).mean(), rel=1e-9)
+        if part == "validation":
+            alike = np.exp(members).mean(axis=0) / (column.scale * price)
+            assert np.log(density).mean() > np.log(alike).mean()
     assert evaluate(str(run.path), None, RUNS, ignore).document["nll"] == pytest.approx(
         result["nll"]["test"], rel=1e-12
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from mdncli.commands.predict import PredictRequest, predict
 from mdncli.commands.runs.verify import verify
 from mdncli.commands.sample import SampleRequest, sample
 from mdncli.data import table
+from mdncli.data.codes import Codes
 from mdncli.errors import InterruptedRunError, UsageError
 from mdncli.events import ignore
 from mdncli.experiment import Dataset, Outcome
@@ -54,6 +56,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return dict(zip(FACTORISATIONS, zip(datasets, outcomes, strict=True), strict=True))
 
 
+def codes_by_hand(codes: Codes, z: np.ndarray) -> list[np.ndarray]:
+    """The codes of standardised numbers, one bin after another."""
+    bins = zip(pairwise(codes.edges), codes.means, codes.scales, strict=True)
+    return [(((z - a) / (b - a)).clip(0, 1) - mean) / scale for (a, b), mean, scale in bins]
+
+
 def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.ndarray:
     """Log density of D targets given one input, from the weights, one number after another."""
     columns = model.encoding.target_columns
@@ -69,17 +77,26 @@ def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.nd
     for d in range(count):
         told = np.zeros((count - 1, len(x)))
         told[:d] = t[:d]
-        seen = np.vstack([(x - inputs.mean) / inputs.scale, *(told if way == "chain" else [])])
-        members = []
+        z = (x - inputs.mean) / inputs.scale
+        numbers = np.vstack([z, *(told if way == "chain" else [])])
+        members, shares = [], []
         for at in (2 * d, 2 * d + 1):
+            # Codes come last; the first network of each target does not see them.
+            codes = np.stack(codes_by_hand(inputs.codes, z))
+            seen = np.vstack([numbers, codes if at % 2 else np.zeros_like(codes)])
             w0, b0, w1, b1 = (
                 model.parameters[f"{n}"][at] for n in ("0.weight", "0.bias", "1.weight", "1.bias")
             )
             logits, location, raw = np.split(w1 @ np.tanh(w0 @ seen + b0[:, None]) + b1[:, None], 3)
             scale = 1e-3 + np.log1p(np.exp(raw))
             parts = logits - logsumexp(logits, axis=0) + norm.logpdf(t[d], location, scale)
+            if not at % 2:
+                assert not w0[:, len(numbers) :].any()
+            assert model.weights is not None
             members.append(logsumexp(parts, axis=0))
-        total = total + logsumexp(members, axis=0) - np.log(2)
+            shares.append(model.weights[at])
+        assert sum(shares) == pytest.approx(1)
+        total = total + logsumexp(members, axis=0, b=np.array(shares)[:, None])
     return total
 
 

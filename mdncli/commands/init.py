@@ -281,7 +281,8 @@ def _lines(whole: Table, draft: Draft, dataset: Dataset, file: Path) -> Iterator
     if not dataset.classes:
         yield from _line(f"  mixtures: {config.model.mixtures}", "number of components")
     yield from _line(
-        f"  ensemble: {config.model.ensemble}", "number of networks, whose densities are averaged"
+        f"  ensemble: {config.model.ensemble}",
+        "number of networks; the density is their weighted mean",
     )
     yield from _spikes(traps, len(data.target))
     yield "train:"

@@ -123,7 +123,7 @@ def _datasets(wanted: Sequence[Config], piped: Piped | None, listener: Listener)
         if data not in prepared:
             own = piped if _is_piped(config) else None
             prepared[data] = experiment.prepare(config, listener, piped=own)
-        datasets.append(replace(prepared[data], config=config))
+        datasets.append(experiment.with_config(prepared[data], config))
     if piped is not None:
         size, words = in_bytes(piped.size), piped.format
         listener(

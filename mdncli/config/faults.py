@@ -106,7 +106,9 @@ def _describe(detail: Any, key: Key, value: Tree, schema: Fields, mark: Mark) ->
         case "model_type" | "dict_type":
             return f"must be a section of keys, got {format_value(value)}"
         case "literal_error":
-            return choice_of(plain_text(value), words_of(schema[tuple(map(str, key))]))
+            # A word may stand for a section: the choice is that of the key inside.
+            inner = schema.get(tuple(map(str, detail["loc"])))
+            return choice_of(plain_text(value), words_of(inner or schema[tuple(map(str, key))]))
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal" as kind:
             words, bound = _BOUNDS[kind]
             return f"must be {words} {_format_bound(context[bound])}, got {format_value(value)}"

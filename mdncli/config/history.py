@@ -24,6 +24,12 @@ ADDED: dict[int, dict[str, Tree]] = {
         "data.weight": None,
         "data.copies": Text("apart"),
     },
+    4: {
+        "model.embedding": Text("none"),
+        "model.weighting": Text("equal"),
+        "train.patience": None,
+        "train.balance": Text("false"),
+    },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.
 

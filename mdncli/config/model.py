@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -11,11 +12,13 @@ from mdncli.config.scalars import (
     NUMBER,
     WHOLE,
     WORD,
+    Text,
     each_or,
     flag_or,
     list_like,
     number_or,
     whole_or,
+    wrong_kind,
 )
 from mdncli.config.section import Positive, Section, faults_at
 
@@ -57,6 +60,73 @@ class Scale(Section):
             "target; null: no limit"
         ),
     ] = None
+
+
+BINS = 16
+"""Bins of `model.embedding.bins: auto`."""
+
+
+class Embedding(Section):
+    """Features of a number beside the number itself."""
+
+    kind: Annotated[
+        Literal["auto", "none", "piecewise"],
+        WORD,
+        Field(
+            description="piecewise: codes that each tell where in one bin a number lies, so that "
+            "every part of its range has a slope of its own; none: the number alone; "
+            "auto: piecewise, but for linear none"
+        ),
+    ] = "auto"
+    bins: Annotated[
+        Annotated[
+            Annotated[int, Field(ge=2, le=1000)] | Literal["auto"],
+            BeforeValidator(whole_or("auto")),
+        ]
+        | None,
+        Field(
+            description=f"most bins of a number, at quantiles of the training rows; auto: {BINS}"
+        ),
+    ] = "auto"
+    share: Annotated[
+        Annotated[
+            Annotated[float, Field(gt=0, le=1)] | Literal["auto"],
+            BeforeValidator(number_or("auto")),
+        ]
+        | None,
+        Field(
+            description="share of the networks that see the codes; the others see numbers alone, "
+            "which fits smooth functions; auto: 0.5"
+        ),
+    ] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_alone(cls, section: object) -> object:
+        """Let a word stand for its kind."""
+        if section is None or isinstance(section, dict | Embedding):
+            return section
+        if isinstance(section, Text | str):
+            return {"kind": section}
+        raise wrong_kind("auto, none or a mapping such as {kind: piecewise, bins: 16}", section)
+
+    @property
+    def is_asked_for(self) -> bool:
+        """True if codes are asked for, by their kind or by a setting of theirs."""
+        given = (self.bins, self.share) != ("auto", "auto")
+        return self.kind == "piecewise" or (self.kind == "auto" and given)
+
+    @model_validator(mode="after")
+    def _only_codes_have_bins(self) -> Self:
+        for key, due in (("bins", "a whole number"), ("share", "a number")):
+            value = getattr(self, key)
+            if self.kind == "none" and value not in ("auto", None):
+                raise faults_at(**{key: "is for codes, and the kind is none; remove it"})
+            # A resolved config without codes has null here.
+            if self.kind != "none" and value is None:
+                what = f"must be {due} or auto, got null; leave it out for its default"
+                raise faults_at(**{key: what})
+        return self
 
 
 class Model(Section):
@@ -139,11 +209,22 @@ class Model(Section):
             "auto, validation: chosen by the validation rows; 0: none"
         ),
     ] = "auto"
+    embedding: Annotated[
+        Embedding, Field(description="features of a number beside the number itself")
+    ] = Embedding()
     ensemble: Annotated[
         int,
-        Field(ge=1, le=1000, description="number of networks, whose densities are averaged"),
+        Field(ge=1, le=1000, description="number of networks; the density is their weighted mean"),
         WHOLE,
-    ] = 5
+    ] = 8
+    weighting: Annotated[
+        Literal["auto", "equal", "validation"],
+        WORD,
+        Field(
+            description="weights of the networks of an ensemble; validation: by the likelihood of "
+            "the validation rows; equal: all alike; auto: validation"
+        ),
+    ] = "auto"
 
     @property
     def counts(self) -> tuple[int, ...]:
@@ -155,6 +236,19 @@ class Model(Section):
         if self.mixtures == "auto":
             return COUNTS if self.kind == "mdn" else (1,)
         return self.mixtures if isinstance(self.mixtures, tuple) else (self.mixtures,)
+
+    @property
+    def bins(self) -> int:
+        """Most bins of a number; 0 without codes.
+
+        >>> Model().bins, Model(kind="linear").bins
+        (16, 0)
+        """
+        asked = self.embedding
+        alone = self.kind == "gmm" or (self.kind == "linear" and not asked.is_asked_for)
+        if asked.kind == "none" or alone:
+            return 0
+        return asked.bins if isinstance(asked.bins, int) else BINS
 
     @property
     def networks(self) -> int:
@@ -182,6 +276,17 @@ class Model(Section):
         if self.covariance == "full" and self.family != "gaussian":
             what = f"full is for the family gaussian; with {self.family} write diagonal"
             raise faults_at(covariance=what)
+        return self
+
+    @model_validator(mode="after")
+    def _some_network_sees_the_codes(self) -> Self:
+        share, members = self.embedding.share, self.ensemble
+        if self.bins and isinstance(share, float) and share * members < 1 - 1e-9:
+            least = math.ceil(1000 / members) / 1000
+            none = "the one network" if members == 1 else f"none of the {members} networks"
+            sees = "does not see" if members == 1 else "sees"
+            what = f"{none} {sees} codes then; write at least {least:g}, or model.embedding=none"
+            raise faults_at(**{"embedding.share": what})
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,9 @@ class Config(Section):
         if kind == "mdn" and loss in ("crps", "mixed") and self.model.family != "gaussian":
             what = f"{loss} is for the family gaussian; with {self.model.family} write nll"
             raise faults_at(**{"train.loss": what})
+        if self.train.balance is True and loss in ("crps", "mixed"):
+            what = f"true is for the train.loss nll; with {loss} write false or remove it"
+            raise faults_at(**{"train.balance": what})
         return self
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from mdncli.config.scalars import FLAG, NUMBER, WHOLE, WORD, each_or, number_or, whole_or
+from mdncli.config.scalars import FLAG, NUMBER, WHOLE, WORD, each_or, flag_or, number_or, whole_or
 from mdncli.config.section import LONGEST, Count, Positive, Section, faults_at
 
 
@@ -57,6 +57,14 @@ class Train(Section):
         Field(
             description="for mdn: nll, crps or mixed (nll + crps); for mlp and linear: squared or "
             "absolute; auto: nll for mdn, squared for the others"
+        ),
+    ] = "auto"
+    balance: Annotated[
+        bool | Literal["auto"],
+        BeforeValidator(flag_or("auto")),
+        Field(
+            description="with the loss nll of an mdn: also reduce the errors of the predicted "
+            "means, so that no row is given up by a wide scale; auto: true"
         ),
     ] = "auto"
     optimizer: Annotated[
@@ -118,11 +126,12 @@ class Train(Section):
         ),
     ] = Noise()
     patience: Annotated[
-        Count | None,
+        CountOrAuto | None,
         Field(
-            description="validations without improvement before training stops early; null: never"
+            description="validations without improvement after which a network stops early; "
+            "auto: 30% of them all, at least 20; null: never"
         ),
-    ] = None
+    ] = "auto"
     validate_every: Annotated[
         CountOrAuto,
         Field(description="steps between validations; auto: about one pass over the training rows"),

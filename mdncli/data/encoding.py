@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -49,11 +49,45 @@ Task = Literal["regression", "classification"]
 
 _EVERY = slice(None)
 
+MOST_CODES = 512
+"""Most codes of all numbers of a table: more would make the first layer outgrow the others."""
+
 TILE = 1 << 14
 """Rows encoded at once, so that intermediate results stay in cache."""
 
 # Tiles of a file kept in memory.
 _TILES_HELD = 16
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Component of the training rows whose target lies far from all others.
+
+    Networks do not learn from these rows: a handful of them would widen every component. They are
+    predicted by a component that is the same for all rows.
+
+    Args:
+        share: share of such rows.
+        location: mean of their standardised targets, (D,).
+        scale: root mean square of these, (D,).
+
+    Raises:
+        ValueError: this is no component.
+    """
+
+    share: float
+    location: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        numbers = (*self.location, *self.scale)
+        fits = len(self.location) == len(self.scale) > 0 and all(map(math.isfinite, numbers))
+        if not (fits and 0 < self.share < 1 and min(self.scale) > 0):
+            raise ValueError(f"not a component of rows apart: {self}")
+
+    def of(self, targets: slice) -> Self:
+        """The component of some of the targets."""
+        return replace(self, location=self.location[targets], scale=self.scale[targets])
 
 
 @dataclass(frozen=True)
@@ -69,6 +103,7 @@ class Encoding:
         outlying: targets of which a few values carry the spread, found while fitting, and the
             number of these values.
         weight: the column of row weights, of which only the notation matters; None without one.
+        apart: component of the rows whose target lies far from all others; None without such rows.
 
     >>> table = Table.of({"size": [1.0, 3.0, 8.0], "city": ["b", "a", "b"], "price": [2.0, 4, 9]})
     >>> encoding = Encoding.fit(table, ["size", "city"], ["price"], np.array([0, 1]))
@@ -86,6 +121,7 @@ class Encoding:
     warnings: tuple[str, ...] = ()
     weight: Scaled | None = None
     outlying: Mapping[str, int] = field(default_factory=dict)
+    apart: Apart | None = None
 
     @classmethod
     def fit(
@@ -100,6 +136,7 @@ class Encoding:
         missing: Missing = "error",
         task: Task | None = None,
         weight: str | None = None,
+        bins: int = 0,
     ) -> Self:
         """Fit the encoding to the training rows of a table, and check all its rows.
 
@@ -115,6 +152,7 @@ class Encoding:
                 without a target are not used.
             task: kind of task; None means classification for a target of text or truth values.
             weight: column of row weights, if there is one; nothing is fitted to it.
+            bins: most bins of the codes of each number, fewer of many columns; 0 for no codes.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -133,6 +171,8 @@ class Encoding:
             if missing == "impute" and not (known := present(table, targets)).all():
                 used = known
         fit = Fit(table, rows, used, missing == "impute")
+        numbers = sum(fit.is_number(name) for name in inputs if name not in categorical)
+        fit = replace(fit, bins=min(bins, MOST_CODES // max(1, numbers)))
         input_columns = tuple(
             fit.fit_input(name, name in categorical, transform.get(name, "identity"))
             for name in inputs
@@ -140,14 +180,36 @@ class Encoding:
         target_columns = tuple(
             fit.fit_classes(name, transform.get(name, "identity"))
             if classifies
-            else fit.fit_scaled(name, transform.get(name, "identity"), target=True)
+            else fit.fit_scaled(name, transform.get(name, "identity"), Scaled)
             for name in targets
         )
         weighs = None
         if weight is not None:
             weighs = Scaled(weight, spelling=table.spellings.get(weight, PLAIN))
         outlying = {name: count for name, count in fit.outlying.items() if name in targets}
-        return cls(input_columns, target_columns, tuple(fit.warnings), weighs, outlying)
+        found = cls(input_columns, target_columns, tuple(fit.warnings), weighs, outlying)
+        if not outlying:
+            return found
+        own, y = found._targets(found.understood(table), rows)
+        far = found.mask_apart(y)
+        if not far.any():
+            return found
+        columns = found.scaled_targets
+        shift, factor = (np.array([getattr(c, n) for c in columns]) for n in ("mean", "scale"))
+        z = (own[far] - shift) / factor
+        location, scale = z.mean(axis=0), np.sqrt(np.mean(z**2, axis=0))
+        ends = tuple(location.tolist()), tuple(np.maximum(scale, 1.0).tolist())
+        return replace(found, apart=Apart(float(far.mean()), *ends))
+
+    def mask_apart(self, y: NDArray[Any]) -> NDArray[np.bool_]:
+        """Mask of rows whose standardised targets (D, N) lie far from all others, (N,)."""
+        if self.classes:
+            return np.zeros(y.shape[1], np.bool_)
+        low, high = (
+            np.array([getattr(column, end) for column in self.scaled_targets])[:, None]
+            for end in ("low", "high")
+        )
+        return np.logical_or.reduce((y < low) | (y > high))
 
     @property
     def inputs(self) -> list[str]:
@@ -178,12 +240,18 @@ class Encoding:
     @property
     def feature_names(self) -> list[str]:
         """Names for the d features, in the order of the encoded array."""
-        return [feature for column in self.input_columns for feature in column.features]
+        plain = [feature for column in self.input_columns for feature in column.features]
+        return [*plain, *(name for column in self.input_columns for name in column.code_features)]
 
     @property
     def features(self) -> int:
         """The number of features, d."""
         return len(self.feature_names)
+
+    @property
+    def codes(self) -> int:
+        """The number of features that are codes of numbers, the last of all."""
+        return sum(len(column.codes) for column in self.input_columns)
 
     @property
     def _columns(self) -> tuple[Target, ...]:
@@ -284,10 +352,14 @@ class Encoding:
         return self._tile_by_tile(table, rows, len(self.target_columns), encode_tile, out)
 
     def _encode_tile(self, table: Table, tile: NDArray[np.intp], out: Encoded) -> None:
-        start = 0
+        start, coded = 0, len(out) - self.codes
         for column in self.input_columns:
             stop = start + len(column.features)
             encode(column, table, tile, out[start:stop])
+            if count := len(column.codes):
+                # Of the number as the network is shown it.
+                column.codes.encode(out[start].astype(np.float64), out[coded : coded + count])
+                coded += count
             start = stop
 
     def _tile_by_tile(
@@ -410,6 +482,7 @@ class Encoding:
             "targets": [asdict(column) for column in self.target_columns],
             **({} if self.weight is None else {"weight": asdict(self.weight)}),
             **({"outlying": dict(self.outlying)} if self.outlying else {}),
+            **({} if self.apart is None else {"apart": asdict(self.apart)}),
         }
 
     @classmethod
@@ -428,6 +501,10 @@ class Encoding:
             weight = document.get("weight")
             weight = None if weight is None else from_json(Scaled, weight)
             outlying = {str(n): int(count) for n, count in document.get("outlying", {}).items()}
+            apart = document.get("apart")
+            if apart is not None:
+                ends = (tuple(map(float, apart[name])) for name in ("location", "scale"))
+                apart = Apart(float(apart["share"]), *ends)
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not an encoding: {error}") from None
         if not targets:
@@ -438,7 +515,9 @@ class Encoding:
             raise ValueError("an encoding of classes with other targets beside them")
         if len(set(names)) < len(names):
             raise ValueError(f"an encoding with columns of one name: {', '.join(names)}")
-        return cls(inputs, targets, weight=weight, outlying=outlying)
+        if apart is not None and len(apart.scale) != len(targets):
+            raise ValueError("an encoding with a component of other targets")
+        return cls(inputs, targets, weight=weight, outlying=outlying, apart=apart)
 
 
 def mask_complete(table: Table, names: Collection[str]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.data.codes import NO_CODES, Codes
 from mdncli.data.column import Column, Kind
 from mdncli.data.naming import quote
 from mdncli.data.spelling import DAY, PLAIN, Spelling
@@ -30,6 +31,9 @@ UNBOUNDED = float(np.finfo(np.float32).max)
 BEYOND = 0.5
 """Distance that a network may go beyond the training rows, as a share of their range."""
 
+FARTHEST = 1e15
+"""Largest standardised target that lies far from all others."""
+
 _SHOWN_CATEGORIES = 8
 _WAVES = {"sine": np.sin, "cosine": np.cos}
 
@@ -48,6 +52,11 @@ class Scaled:
             components, in standardised units. A network extrapolates without limit: an impossible
             input must not make an impossible answer.
         highest: likewise, from above.
+        low: standardised value below which a number lies far from all others. Of such an input
+            only the logarithm of the distance is shown, so that it neither squeezes the others
+            together nor is cut off; rows of such a target are predicted by a component of their
+            own, see `mdncli.data.encoding.Apart`.
+        high: likewise, above which.
 
     Raises:
         ValueError: the transform is not known, the numbers cannot scale anything, or the bounds
@@ -61,8 +70,12 @@ class Scaled:
     spelling: Spelling = PLAIN
     lowest: float = -UNBOUNDED
     highest: float = UNBOUNDED
+    low: float = -UNBOUNDED
+    high: float = UNBOUNDED
 
     def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(f"{quote(self.name)}: nothing between {self.low} and {self.high}")
         if not self.lowest <= self.highest:
             raise ValueError(f"{quote(self.name)}: no bounds: {self.lowest} to {self.highest}")
         if self.transform not in TRANSFORMS:
@@ -77,11 +90,23 @@ class Scaled:
         """Range of the training rows that the bounds follow from."""
         return (self.highest - self.lowest) / (1 + 2 * BEYOND)
 
+    def compress(self, values: Array) -> Array:
+        """Standardised values as a network is shown them, but for their bounds; in place.
+
+        Networks do not learn from targets far from all others, whose squares must not overflow.
+        """
+        if self.high < UNBOUNDED:
+            finite = np.isfinite(values)
+            np.clip(values, -FARTHEST, FARTHEST, out=values, where=finite)
+        return values
+
     def bounded(self, values: Array) -> Self:
         """Copy with bounds `BEYOND` the range of values of the column, (N,)."""
         with np.errstate(all="ignore"):
             ends = np.array([values.min(), values.max()])
-            low, high = (TRANSFORMS[self.transform].forward(ends) - self.mean) / self.scale
+            low, high = self.compress(
+                (TRANSFORMS[self.transform].forward(ends) - self.mean) / self.scale
+            )
             lowest, highest = low - BEYOND * (high - low), high + BEYOND * (high - low)
         return replace(
             self,
@@ -108,6 +133,7 @@ class Input(Scaled):
         pools: whether any other text is accepted, as one of the rare categories.
         first: earliest training row of dates, in seconds since 1970.
         last: latest training row of dates.
+        codes: further features of a number, of its standardised value.
         rare: texts of too few training rows for a feature each. They share one, after the others;
             without any of them another text has none.
     """
@@ -123,6 +149,7 @@ class Input(Scaled):
     rare: tuple[str, ...] = ()
     first: float = 0.0
     last: float = 0.0
+    codes: Codes = NO_CODES
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,9 +158,18 @@ class Input(Scaled):
         if self.kind not in get_args(InputKind) or not math.isfinite(self.fill):
             raise ValueError(f"{quote(self.name)}: not an input: {self.kind!r}, {self.fill}")
 
+    def compress(self, values: Array) -> Array:
+        for beyond, end, sign in (
+            (values > self.high, self.high, 1),
+            (values < self.low, self.low, -1),
+        ):
+            if abs(end) < UNBOUNDED and beyond.any():
+                values[beyond] = end + sign * np.log1p(sign * (values[beyond] - end))
+        return values
+
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the features of this column."""
+        """Names of the features of this column, without its codes."""
         own = (self.name,)
         if self.kind == "categorical":
             own = tuple(f"{self.name}={category}" for category in self.categories)
@@ -142,6 +178,11 @@ class Input(Scaled):
             waves = [f"{self.name} {cycle} {wave}" for cycle in self.cycles for wave in _WAVES]
             own = (*own[self.kind == "time" :], *waves)
         return (*own, f"{self.name} missing") if self.indicator else own
+
+    @property
+    def code_features(self) -> tuple[str, ...]:
+        """Names of the codes of this column, which follow the features of all columns."""
+        return tuple(f"{self.name} part {number}" for number in range(1, len(self.codes) + 1))
 
 
 @dataclass(frozen=True)
@@ -250,11 +291,11 @@ def unknown(column: Input, table: Table) -> NDArray[np.bool_]:
 
 
 def standardise(column: Scaled, own: Array, out: Encoded) -> None:
-    """Write (t(y) - mean) / scale; not finite where that overflows single precision."""
+    """Write (t(y) - mean) / scale, compressed; not finite where it overflows single precision."""
     with np.errstate(all="ignore"):
         centred = TRANSFORMS[column.transform].forward(own) - column.mean
         centred /= column.scale
-        out[:] = centred
+        out[:] = column.compress(centred)
 
 
 def fault(
@@ -300,8 +341,8 @@ def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
         value = part[field.name]
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             value = tuple(value)
-        elif isinstance(field.default, Spelling):
-            value = Spelling.from_json(value)
+        elif isinstance(field.default, Spelling | Codes) and isinstance(value, Mapping):
+            value = type(field.default).from_json(value)
         wanted = str if field.name == "name" else type(field.default)
         if type(value) is not wanted:
             raise ValueError(f"{field.name}: {value!r} is not a {wanted.__name__}")
@@ -309,7 +350,19 @@ def from_json(cls: type[_Column], part: Mapping[str, Any]) -> _Column:
     return cls(**values)
 
 
-_LATER = ("spelling", "lowest", "highest", "cycles", "pools", "rare", "first", "last")
+_LATER = (
+    "spelling",
+    "lowest",
+    "highest",
+    "cycles",
+    "pools",
+    "rare",
+    "first",
+    "last",
+    "codes",
+    "low",
+    "high",
+)
 """Fields that the first models lack; their defaults mean what was done then."""
 
 _Column = TypeVar("_Column", Scaled, Input, Classes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mdncli.data.codes import Codes
 from mdncli.data.column import Column
 from mdncli.data.features import (
     PERIODS,
@@ -21,7 +22,7 @@ from mdncli.data.features import (
     standardise,
 )
 from mdncli.data.naming import quote
-from mdncli.data.outliers import Outliers, outliers
+from mdncli.data.outliers import SIFTED, Outliers, outliers
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.density.arrays import Array, Rows
@@ -40,7 +41,15 @@ SHORTEST_SPAN = {"year": PERIODS["year"], "week": 2 * PERIODS["week"], "day": 2 
 MOST_SPACING = 0.5
 """Largest typical distance of two dates, as a share of a period, that still shows its cycle."""
 
+FAR_INPUTS = "networks are shown only the logarithm of how far away they are"
+"""Treatment of the values of an input that lie far from all others."""
+
+FAR_TARGETS = "networks do not learn from such rows, one component for all rows predicts them"
+"""Treatment of rows whose target lies far from all others."""
+
 _NAMED_COLUMNS = 5
+
+_Column = TypeVar("_Column", Scaled, Input)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Fit:
         training: numbers of the training rows.
         used: all rows that are in use; their values are checked.
         imputes: whether inputs may miss values.
+        bins: most bins of the codes of a number; 0 for no codes.
         warnings: collects warnings for the user.
         outlying: collects the columns of which a few values carry the spread, with their number.
     """
@@ -60,8 +70,15 @@ class Fit:
     training: NDArray[np.int64]
     used: Rows
     imputes: bool
+    bins: int = 0
     warnings: list[str] = field(default_factory=list)
     outlying: dict[str, int] = field(default_factory=dict)
+
+    def is_number(self, name: str) -> bool:
+        """True if a column that is no category is shown as a number, of which there are codes."""
+        spelling = self.table.spellings.get(name, PLAIN)
+        numeric = self.table.column(name).kind == "numeric" or spelling != PLAIN
+        return numeric and not spelling.cyclic
 
     def fit_input(self, name: str, categorical: bool, transform: str) -> Input:
         """Fit the encoder of an input column.
@@ -75,9 +92,11 @@ class Fit:
             if transform == "identity":
                 return self._date(name)
         elif (kind == "numeric" or spelling != PLAIN) and not categorical:
-            scaled = self.fit_scaled(name, transform)
-            median = self._imputation(name, np.median)
-            return Input(**vars(scaled), kind="numeric", **median)
+            column = self.fit_scaled(name, transform, Input)
+            shown = np.empty(len(training := self._training(name)), np.float32)
+            standardise(column, training, shown)
+            codes = Codes.fit(shown.astype(np.float64), self.bins)
+            return replace(column, codes=codes, **self._imputation(name, np.median))
         if transform != "identity":
             raise DataError(
                 f"{self.table.source}: column {quote(name)} is not numeric",
@@ -92,8 +111,13 @@ class Fit:
             refuse_stray_text(self.table, name)
         return self._categorical(name)
 
-    def fit_scaled(self, name: str, transform: str, *, target: bool = False) -> Scaled:
+    def fit_scaled(self, name: str, transform: str, cls: type[_Column]) -> _Column:
         """Fit the scaling of a numeric column.
+
+        Args:
+            name: the column.
+            transform: a key of `TRANSFORMS`.
+            cls: `Input`, or `Scaled` for a target.
 
         Raises:
             DataError: a value cannot be transformed or is too large, or no training row has one.
@@ -103,8 +127,9 @@ class Fit:
                 f"{self.table.source}: column {quote(name)}: no transform {transform!r}",
                 hint=f"choose from {', '.join(TRANSFORMS)}",
             )
+        target = cls is Scaled
         training = self._training(name)
-        column = Scaled(name, transform, spelling=self.table.spellings.get(name, PLAIN))
+        column = cls(name, transform, spelling=self.table.spellings.get(name, PLAIN))
         own = self.table.numbers(name, self.used)
         # Transforms are increasing, so checking the extremes is enough.
         extremes = np.array([np.fmin.reduce(own), np.fmax.reduce(own)])
@@ -112,19 +137,33 @@ class Fit:
         if outside(extremes, target=target).any():
             wrong = outside(own, target=target) & ~np.isnan(own)
             raise fault(column, self.table, self.used, own, wrong, target=target)
-        mean, scale = self._moments(name, TRANSFORMS[transform].forward(training))
+        near, shown = training, TRANSFORMS[transform].forward(training)
+        mean, scale = self._moments(name, shown)
+        found = core = None
+        if transform == "identity":
+            found = outliers(training, scale, extremes)
+        if not target and (core := _core(shown)) is not None:
+            mean, scale = self._moments(name, shown.clip(*core))
+        elif target and found is not None:
+            core = found.low, found.high
+            near = training[(training >= found.low) & (training <= found.high)]
+            mean, scale = self._moments(name, near)
         self.table.release()
         if not scale:
             self._warn_constant(name, f"{training[0]:g}")
         column = replace(column, mean=mean, scale=scale or 1.0)
+        if core is not None:
+            low, high = ((end - mean) / column.scale for end in core)
+            column = replace(column, low=low, high=high)
         encoded = np.empty(2, np.float32)
         standardise(column, extremes, encoded)
         if not np.isfinite(encoded).all():
             wrong = own == extremes[np.argmin(np.isfinite(encoded))]
             raise fault(column, self.table, self.used, own, wrong, target=target)
-        if transform == "identity" and (found := outliers(training, scale, extremes)):
-            self._warn_outlying(name, own, found)
-        return column.bounded(training)
+        if found is not None:
+            treatment = FAR_TARGETS if target else FAR_INPUTS if core is not None else ""
+            self._warn_outlying(name, own, found, treatment)
+        return column.bounded(near)
 
     def fit_classes(self, name: str, transform: str) -> Classes:
         """Collect the classes of a target column, from all its rows, so that folds agree.
@@ -280,17 +319,31 @@ class Fit:
             rare=tuple(column.labels[code] for code in rare),
         )
 
-    def _warn_outlying(self, name: str, own: Array, found: Outliers) -> None:
-        """Warn of outlying values among those of the rows in use, (N,)."""
+    def _warn_outlying(self, name: str, own: Array, found: Outliers, treatment: str) -> None:
+        """Warn of outlying values among those of the rows in use, (N,), and of their treatment."""
         outlying = found.mask(own)
         farthest = int(np.nanargmax(np.abs(own - (found.low + found.high) / 2)))
         row = int(np.arange(self.table.rows)[self.used][farthest])
         first = f"such as {own[farthest]:.6g} {self.table.position(row)}"
         count = self.outlying[name] = int(outlying.sum())
-        self.warnings.append(found.warning(name, count, len(own), first))
+        self.warnings.append(found.warning(name, count, len(own), first, treatment))
 
     def _warn_constant(self, name: str, value: str) -> None:
         self.warnings.append(f"column {quote(name)} is {value} in every training row")
+
+
+def _core(values: Array) -> tuple[float, float] | None:
+    """Bounds of all values but those far from the others; None where no value is beyond them.
+
+    They lie, on either side, as far beyond the middle 95% of the values as these span.
+    """
+    some = values[:: math.ceil(len(values) / SIFTED)]
+    low, high = (float(end) for end in np.quantile(some, [0.025, 0.975]))
+    span = high - low
+    low, high = low - span, high + span
+    if not 0 < span < math.inf or (values.min() >= low and values.max() <= high):
+        return None
+    return (low, high) if math.isfinite(high - low) else None
 
 
 def _shows(distinct: Array, cycle: str) -> bool:

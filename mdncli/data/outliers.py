@@ -57,7 +57,7 @@ class Outliers:
         """Mask of outlying values, (N,)."""
         return (values < self.low) | (values > self.high)
 
-    def warning(self, name: str, count: int, of: int, first: str) -> str:
+    def warning(self, name: str, count: int, of: int, first: str, treatment: str = "") -> str:
         """Warning with a remedy, in a sentence.
 
         Args:
@@ -65,15 +65,16 @@ class Outliers:
             count: number of outlying values among the rows in use.
             of: number of the rows in use.
             first: one of the values, and its place.
+            treatment: what is done with them unless something is changed, if anything.
         """
-        remedy = ""
+        treatment, remedy = f"{treatment}; " if treatment else "", ""
         if self.transform is not None:
             remedy = f", or if they are right set 'data.transform={{{name}: {self.transform}}}'"
         verb, such = ("lies", "its row") if count == 1 else ("lie", "such rows")
         return (
             f"column {quote(name)}: {count:,} of {of:,} values, {first}, {verb} far from all "
             f"others: the standard deviation is {self.std:.3g}, that of the rest about "
-            f"{self.middle:.3g}; correct or leave out {such}{remedy}"
+            f"{self.middle:.3g}; {treatment}correct or leave out {such}{remedy}"
         )
 
 

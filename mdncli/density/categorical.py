@@ -123,13 +123,14 @@ class Categorical(Distribution):
         return type(self)(self.log_probabilities, labels)
 
     @classmethod
-    def fold(cls, members: Sequence[Self]) -> Self:
-        r"""Equal-weight ensemble: the mean of its members' probabilities.
+    def fold(cls, members: Sequence[Self], weights: Sequence[float] | None = None) -> Self:
+        r"""Ensemble: the weighted mean of its members' probabilities.
 
-        .. math:: p = \tfrac1M \sum_m p_m
+        .. math:: p = \sum_m w_m p_m
 
         Args:
             members: M distributions of the same rows and classes.
+            weights: of the members, which sum to 1, (M,); None for 1 / M each.
 
         Raises:
             ValueError: there are no members, or they differ in rows or classes.
@@ -142,7 +143,10 @@ class Categorical(Distribution):
             raise ValueError("members of an ensemble must share rows and classes")
         if len(members) == 1:
             return members[0]
-        together = np.logaddexp.reduce([member.log_probabilities for member in members])
+        shares = np.zeros(len(members)) if weights is None else np.log(weights)
+        together = np.logaddexp.reduce(
+            [m.log_probabilities + s for m, s in zip(members, shares, strict=True)]
+        )
         return cls(together, members[0].labels)
 
     @classmethod

@@ -190,6 +190,32 @@ class Mixture(Conditional):
         turned = None if self.correlation is None else sign[:, None] * self.correlation * sign
         return self._with_values(self.log_weights, location, abs(by) * self.scale, turned)
 
+    def joined_by(self, share: float, location: ArrayLike, std: ArrayLike) -> Self:
+        """Mixture with one more component, the same for every row and without correlation.
+
+        Args:
+            share: its weight.
+            location: (D,).
+            std: its standard deviations, (D,).
+        """
+        shape = (1, self.targets, self.rows)
+        center = np.broadcast_to(np.asarray(location, np.float64)[:, None], shape)
+        spread = np.asarray(std, np.float64)[:, None] / self.family.std
+        correlation = None
+        if self.correlation is not None:
+            alone = np.broadcast_to(
+                np.eye(self.targets)[:, :, None], (1, *self.correlation.shape[1:])
+            )
+            correlation = np.concatenate([self.correlation, alone])
+        return self._with_values(
+            np.concatenate(
+                [self.log_weights + math.log1p(-share), np.full((1, self.rows), math.log(share))]
+            ),
+            np.concatenate([self.location, center]),
+            np.concatenate([self.scale, np.broadcast_to(spread, shape)]),
+            correlation,
+        )
+
     def bounded(self, lowest: ArrayLike, highest: ArrayLike, widest: ArrayLike) -> Self:
         """Mixture with locations and scales held within bounds.
 
@@ -252,13 +278,14 @@ class Mixture(Conditional):
         return self._with_values(log_weights, location, scale, correlation)
 
     @classmethod
-    def fold(cls, members: Sequence[Mixture]) -> Mixture:
-        r"""Equal-weight mixture of the members of an ensemble, with the components of all.
+    def fold(cls, members: Sequence[Mixture], weights: Sequence[float] | None = None) -> Mixture:
+        r"""Mixture of the members of an ensemble, with the components of all.
 
-        .. math:: p(y) = \tfrac1M \sum_m p_m(y)
+        .. math:: p(y) = \sum_m w_m p_m(y)
 
         Args:
             members: M mixtures of the same rows, targets and family.
+            weights: of the members, which sum to 1, (M,); None for 1 / M each.
 
         Raises:
             ValueError: there are no members, or they differ in family, rows, targets or in whether
@@ -267,9 +294,9 @@ class Mixture(Conditional):
         if len({(m.family, m.rows, m.targets, m.correlation is None) for m in members}) != 1:
             raise ValueError("members of an ensemble must share family, rows and targets")
         correlations = [m.correlation for m in members if m.correlation is not None]
-        share = math.log(len(members))
+        shares = np.log(np.full(len(members), 1 / len(members)) if weights is None else weights)
         return members[0]._with_values(
-            np.concatenate([m.log_weights - share for m in members]),
+            np.concatenate([m.log_weights + s for m, s in zip(members, shares, strict=True)]),
             np.concatenate([m.location for m in members]),
             np.concatenate([m.scale for m in members]),
             np.concatenate(correlations) if correlations else None,

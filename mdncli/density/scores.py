@@ -146,14 +146,15 @@ def energy_score(
     return Estimate(value, error)
 
 
-def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
-    r"""Variance of an equal-weight ensemble in two parts, by the law of total variance.
+def variance_parts(members: Sequence[Batch], weights: Array | None = None) -> tuple[Array, Array]:
+    r"""Variance of an ensemble in two parts, by the law of total variance.
 
-    .. math:: \mathrm{Var}\,Y = \tfrac1M \sum_m \mathrm{Var}_m Y
-              + \tfrac1M \sum_m (E_m Y - E\,Y)^2
+    .. math:: \mathrm{Var}\,Y = \sum_m w_m \mathrm{Var}_m Y
+              + \sum_m w_m (E_m Y - E\,Y)^2
 
     Args:
         members: M distributions of the same rows.
+        weights: of the members for each target, which sum to 1, (M, D); None for 1 / M each.
 
     Returns:
         The aleatoric part (noise in the data) and the epistemic part (disagreement of the
@@ -162,7 +163,11 @@ def variance_parts(members: Sequence[Batch]) -> tuple[Array, Array]:
     means = np.stack([member.mean() for member in members])
     inner = np.stack([member.std() for member in members]) ** 2
     with np.errstate(invalid="ignore"):
-        return inner.mean(axis=0), means.var(axis=0)
+        if weights is None:
+            return inner.mean(axis=0), means.var(axis=0)
+        share = weights[:, None]
+        away = means - (share * means).sum(axis=0)
+        return (share * inner).sum(axis=0), (share * away**2).sum(axis=0)
 
 
 def _mean(draws: Array) -> tuple[Array, Array]:

@@ -78,9 +78,7 @@ METRICS: dict[str, Metric] = {
     "mae": Metric(f"{_NUMBERS}:absolute_error", "MAE", "target"),
     "crps": Metric(f"{_NUMBERS}:crps", "CRPS", "target", referred=True),
     "pinball": Metric(f"{_NUMBERS}:pinball", "pinball loss", "target", averaged=False),
-    "coverage": Metric(
-        f"{_NUMBERS}:covered", "coverage", "", "share", scope="levels", averaged=False
-    ),
+    "coverage": Metric(f"{_NUMBERS}:covered", "coverage", "", "share", scope="levels"),
     "width": Metric(f"{_NUMBERS}:width", "width", "target", scope="levels", averaged=False),
     "variance.aleatoric": Metric(
         f"{_NUMBERS}:aleatoric", "std. deviation, noise in the data", "target²", averaged=False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         resplit,
         select_spaced,
         unconditional,
+        with_config,
         write_rows,
     )
     from mdncli.experiment.gmm import require_rows
@@ -77,6 +78,7 @@ __all__ = [
     "train",
     "train_assigned",
     "unconditional",
+    "with_config",
     "write_rows",
 ]
 
@@ -115,6 +117,7 @@ _HOMES = {
     "train": "launch",
     "train_assigned": "trials",
     "unconditional": "dataset",
+    "with_config": "dataset",
     "write_rows": "dataset",
 }
 """Name -> module of this package that holds it."""

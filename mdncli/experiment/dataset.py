@@ -340,7 +340,7 @@ def load(
             )
     split = _split_rows(data, whole, inputs, targets)
     if encoding is None:
-        encoding = _fit_encoding(data, whole, inputs, targets, split)
+        encoding = _fit_encoding(config, whole, inputs, targets, split)
     dataset = Dataset(config, whole, split, encoding, fingerprints, source, problem, columns, piped)
     if columns is not None and isinstance(data, FileData):
         from mdncli.experiment.columns import notes
@@ -354,6 +354,22 @@ def load(
     return dataset
 
 
+def with_config(dataset: Dataset, config: Config) -> Dataset:
+    """The rows for another config of the same data, encoded for its model.
+
+    Args:
+        dataset: the rows.
+        config: differs from the dataset's own in anything but the data.
+    """
+    if config.model.bins == dataset.config.model.bins:
+        return replace(dataset, config=config)
+    key = "encoding", config.model.bins
+    if key not in dataset.derived:
+        rows = dataset.table, dataset.inputs, dataset.targets
+        dataset.derived[key] = _fit_encoding(config, *rows, dataset.split)
+    return replace(dataset, config=config, encoding=dataset.derived[key])
+
+
 def resplit(dataset: Dataset, config: Config) -> Dataset:
     """Split the rows by another config, and fit the encoding to its training rows.
 
@@ -361,9 +377,9 @@ def resplit(dataset: Dataset, config: Config) -> Dataset:
         dataset: the rows.
         config: differs from the dataset's own only in the split of the rows.
     """
-    columns = config.data, dataset.table, dataset.inputs, dataset.targets
-    split = _split_rows(*columns)
-    encoding = _fit_encoding(*columns, split)
+    columns = dataset.table, dataset.inputs, dataset.targets
+    split = _split_rows(config.data, *columns)
+    encoding = _fit_encoding(config, *columns, split)
     return replace(dataset, config=config, split=split, encoding=encoding, derived={})
 
 
@@ -453,10 +469,13 @@ def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str])
 
 
 def _fit_encoding(
-    data: Data, whole: Table, inputs: list[str], targets: list[str], split: Split
+    config: Config, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
+    data, bins = config.data, config.model.bins
     if not isinstance(data, FileData):
-        return Encoding.fit(whole, inputs, targets, split.train, transform=data.transform)
+        return Encoding.fit(
+            whole, inputs, targets, split.train, transform=data.transform, bins=bins
+        )
     return Encoding.fit(
         whole,
         inputs,
@@ -467,6 +486,7 @@ def _fit_encoding(
         missing=data.treatment,
         task=data.asked_task,
         weight=data.weight,
+        bins=bins,
     )
 
 

@@ -91,6 +91,17 @@ class Job:
         return self.history[-1]["epoch"] if self.history else 0
 
 
+def sees_codes(recipe: Recipe, member: int) -> bool:
+    """True if a member of the ensemble sees the codes of numbers.
+
+    Those that do are spread evenly among the others, as weight decay falls from member to member.
+    """
+    share = recipe.config.model.embedding.share
+    if not isinstance(share, float):
+        return False
+    return math.floor((member + 1) * share + 1e-9) > math.floor(member * share + 1e-9)
+
+
 def replicas_of(job: Job, data: int) -> list[Replica]:
     """Replicas for the networks of a run, one factor of the density after another.
 
@@ -103,18 +114,20 @@ def replicas_of(job: Job, data: int) -> list[Replica]:
     from mdncli.training.plan import Replica
 
     training, model = job.recipe.config.train, job.recipe.config.model
-    members, counts = model.ensemble, model.counts
+    members, counts, patience = model.ensemble, model.counts, training.patience
+    assert not isinstance(patience, str)
     return [
         Replica(
             data=data + factor,
             seed=job.config.seed,
             member=factor * members + member,
+            codes=sees_codes(job.recipe, member),
             mixtures=count if len(counts) > 1 else None,
             learning_rate=training.learning_rate,
             weight_decay=job.recipe.weight_decay(member),
             schedule=training.schedule,
             warmup=training.warmup,
-            patience=training.patience,
+            patience=patience,
             dropout=training.dropout,
             noise_inputs=training.noise.inputs,
             # Class codes are discrete: no noise on them.
@@ -141,22 +154,34 @@ def training_data(dataset: Dataset, whole: Factorisation) -> list[TrainingData]:
     """
     from mdncli.training.plan import TrainingData
 
-    split = dataset.split
+    split, codes = dataset.split, dataset.encoding.codes
     encoded = [_encode_rows(dataset, rows) for rows in (split.train, split.validation)]
     weights = [dataset.weighed(rows)[1] for rows in (split.train, split.validation)]
-    w_train, w_validation = (None if w is None else w.astype(np.float32)[None] for w in weights)
+    w_train, w_validation = (
+        _learned(w, dataset, y) for w, (_, y) in zip(weights, encoded, strict=True)
+    )
     return [
         TrainingData(
             *(
                 values
                 for x, y in encoded
-                for values in (whole.inputs_of(x, y, factor), whole.targets_of(y, factor))
+                for values in (whole.inputs_of(x, y, factor, codes), whole.targets_of(y, factor))
             ),
             w_train=w_train,
             w_validation=w_validation,
+            codes=codes,
         )
         for factor in range(whole.factors)
     ]
+
+
+def _learned(weights: np.ndarray | None, dataset: Dataset, y: np.ndarray) -> np.ndarray | None:
+    """Weights of rows in the loss, of mean 1, (1, n): none of rows that lie apart."""
+    apart = dataset.encoding.mask_apart(y)
+    if dataset.encoding.apart is not None:
+        weights = (np.ones(y.shape[1]) if weights is None else weights) * ~apart
+        weights = weights / (weights.mean() or 1.0)
+    return None if weights is None else weights.astype(np.float32)[None]
 
 
 def _encode_rows(dataset: Dataset, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

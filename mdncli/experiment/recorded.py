@@ -9,7 +9,7 @@ from typing import Any
 from mdncli.errors import ResumeRefusedError, RunFault
 from mdncli.store import RunFolder, read_tensors
 
-LENGTH = ("train.steps", "train.validate_every")
+LENGTH = ("train.steps", "train.validate_every", "train.patience")
 """Resolved keys that depend on the length of training, which may change in a continuation."""
 
 

@@ -25,7 +25,7 @@ from mdncli.events import (
 )
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.dataset import Dataset, select_spaced
-from mdncli.experiment.job import Job
+from mdncli.experiment.job import Job, sees_codes
 from mdncli.experiment.recipe import Recipe
 from mdncli.experiment.selection import (
     Choice,
@@ -33,6 +33,7 @@ from mdncli.experiment.selection import (
     choose_components,
     cut_to_components,
     fit_head,
+    fit_weights,
     log_prob,
 )
 from mdncli.experiment.training import Training
@@ -92,6 +93,7 @@ def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, 
         "gain_se": None,
         "outlying": None,
         "background": None,
+        "members": None,
         "effective_components": None,
         "components": None,
         "health": None,
@@ -143,8 +145,13 @@ def _complete(job: Job, training: Training, listener: Listener, started: float) 
         total=training.seconds + time.monotonic() - started,
         reseeded=sum(record.get("reseeded", 0) for record in job.history),
     )
+    members = [job.member(replica) for replica in healthy[: predictor.members_each]]
+    codes = [dataset.encoding.codes > 0 and sees_codes(job.recipe, each) for each in members]
     return write_model_and_result(
-        job.run, dataset, job.recipe, predictor, course, pruned=job.pruned, choice=choice
+        *(job.run, dataset, job.recipe, predictor, course),
+        pruned=job.pruned,
+        choice=choice,
+        codes=codes,
     )
 
 
@@ -169,7 +176,10 @@ def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int])
     if len(job.recipe.config.model.counts) > 1 and isinstance(head, Head):
         network, head, parameters = cut_to_components(network, head, parameters, count)
     settled = fit_head(job.dataset, job.recipe, network, head, parameters)
-    return predictor_of(job.dataset, job.recipe, network, settled, parameters)
+    found = predictor_of(job.dataset, job.recipe, network, settled, parameters)
+    if job.recipe.config.model.weighting == "equal":
+        return found
+    return replace(found, weights=fit_weights(job.dataset, found))
 
 
 @dataclass(frozen=True)
@@ -221,10 +231,12 @@ def write_model_and_result(
     *,
     pruned: int | None = None,
     choice: Choice | None = None,
+    codes: Sequence[bool] = (),
 ) -> dict[str, Any]:
     """Write a run's model and, with its scores, the result that makes it complete.
 
-    The result records the epoch of a `pruned` run, and the `choice` of the number of components.
+    The result records the epoch of a `pruned` run, the `choice` of the number of components, and of
+    each network of an ensemble whether it sees the `codes` of numbers, with its weight.
     """
     if dataset.config.train.calibrate:
         predictor = calibrate(dataset, predictor)
@@ -261,6 +273,7 @@ def write_model_and_result(
         "baseline_nll": replace_non_finite(dataset.baseline_nll(recipe.scale_floor)),
         "gain_se": replace_non_finite(dataset.gain_error(recipe.scale_floor, tested)),
         "outlying": dataset.encoding.outlying or None,
+        "members": _members(predictor, codes),
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),
@@ -274,6 +287,16 @@ def write_model_and_result(
     store.write_json(run.result, result)
     run.write_status("completed", course.epochs)
     return {**result, "run": str(run.path)}
+
+
+def _members(predictor: Predictor, codes: Sequence[bool]) -> list[dict[str, Any]] | None:
+    """Members of an ensemble: whether each sees codes, and its weight in each factor."""
+    if not codes:
+        return None
+    factors = predictor.factorisation.factors
+    weights = predictor.weights or [1 / len(codes)] * predictor.size
+    each = np.array(weights, np.float64).reshape(factors, -1).T.tolist()
+    return [{"codes": sees, "weights": own} for sees, own in zip(codes, each, strict=True)]
 
 
 def _components(dataset: Dataset, predictor: Predictor) -> dict[str, Any] | None:
@@ -307,7 +330,8 @@ def _health(
 
 
 def _without_background(predictor: Predictor) -> Predictor:
-    """Predictor without the background component."""
+    """Predictor without the background component, and without that of rows apart."""
+    predictor = replace(predictor, encoding=replace(predictor.encoding, apart=None))
     head = predictor.head
     return (
         replace(predictor, head=replace(head, background=0.0))

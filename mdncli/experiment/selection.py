@@ -15,6 +15,7 @@ from mdncli.errors import DataError
 from mdncli.evaluation.summaries import standard_error
 from mdncli.experiment.dataset import Dataset, predicted_chunks, select_spaced
 from mdncli.experiment.recipe import Recipe
+from mdncli.experiment.weighting import member_weights
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
@@ -29,6 +30,10 @@ CONFORMAL_ROWS = 5_000
 """Most other validation rows, evenly spaced, for conformal scores."""
 
 LEAST_ROWS = 20
+
+PRIOR_ROWS = 0.5
+"""Prior pseudo-count of validation rows for each member of an ensemble: with few rows the weights
+stay nearly equal."""
 
 
 Parameters = Mapping[str, np.ndarray]
@@ -159,6 +164,10 @@ def fit_head(
     split = dataset.split
     rows = select_spaced(split.validation if len(split.validation) else split.train, SELECTION_ROWS)
     rows, weights = dataset.weighed(rows)
+    if dataset.encoding.apart is not None:
+        near = ~dataset.encoding.mask_apart(dataset.encoding.encode_targets(dataset.table, rows))
+        if near.any():
+            rows, weights = rows[near], None if weights is None else weights[near]
 
     def validation() -> list[tuple[np.ndarray, np.ndarray]]:
         return _outputs_and_targets(dataset, recipe, network, parameters, rows)
@@ -186,7 +195,7 @@ def _outputs_and_targets(
                     n: values[factor * members : (factor + 1) * members]
                     for n, values in parameters.items()
                 },
-                whole.inputs_of(x, y, factor),
+                whole.inputs_of(x, y, factor, encoding.codes),
             ),
             whole.targets_of(y, factor),
         )
@@ -202,6 +211,29 @@ def log_prob(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> np.nda
         for piece, predicted in predictor.chunks(chosen)
     ]
     return np.concatenate(scores)
+
+
+def fit_weights(dataset: Dataset, predictor: Predictor) -> tuple[float, ...] | None:
+    """Weights of the networks of each factor, by the validation rows; None where they are equal."""
+    factors, split = predictor.factorisation.factors, dataset.split
+    members = predictor.size // factors
+    if members == 1 or not len(split.validation):
+        return None
+    rows, weights = dataset.weighed(select_spaced(split.validation, SELECTION_ROWS))
+    found = predictor.members(dataset.table[rows])
+    y = dataset.encoding.encode_targets(dataset.table, rows).T.astype(np.float64)
+    if predictor.classes:
+        y = dataset.y(rows)
+    own = np.split(y, factors, axis=1)
+    shares = [
+        member_weights(
+            np.stack([each.log_prob(part) for each in found[at * members : (at + 1) * members]]),
+            PRIOR_ROWS,
+            weights,
+        )
+        for at, part in enumerate(own)
+    ]
+    return tuple(np.concatenate(shares).tolist())
 
 
 def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
@@ -223,7 +255,7 @@ def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
     else:
         y = dataset.encoding.encode_targets(dataset.table, fitted).T.astype(np.float64)
     members, factors = plain.members(dataset.table[fitted]), plain.factorisation.factors
-    weights, scale = fit_temperatures(members, y, factors, row_weights)
+    weights, scale = fit_temperatures(members, y, factors, row_weights, plain.weights)
     empty = np.zeros((0, 0))
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:

@@ -145,7 +145,7 @@ def _shares(dataset: Dataset, recipe: Recipe) -> list[StackShare]:
     split, members = dataset.split, recipe.config.model.networks
     factors = recipe.factorisation.factors
     rows = len(split.train), len(split.validation)
-    weighted = dataset.encoding.weight is not None
+    weighted = dataset.encoding.weight is not None or dataset.encoding.apart is not None
     return [
         StackShare(members, *rows, (id(dataset.table), factor), weighted)
         for factor in range(factors)

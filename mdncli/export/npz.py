@@ -14,19 +14,21 @@ from mdncli.data.writing import save_npz
 from mdncli.head import Head
 from mdncli.predictor import Predictor
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout described in `npz`, raised when its meaning changes."""
 
 READING = (
     "import numpy, json; file = numpy.load('model.npz'); about = json.loads(str(file['about']))",
-    "x: a row for each feature of each column in about['inputs'], in order: a number is "
-    "(t(value) - mean) / scale with its transform t, within lowest and highest, a missing one is "
-    "fill; a truth value is 0 or "
-    "1; a category has a row for each of its categories, 1 at its own, and one more for all others "
-    "where some were rare; a date is a number, its seconds since 1970, and the sine and cosine of "
-    "2 pi value / period for each of its cycles (a year has 365.2425 days), a time of day only "
-    "these; an indicator is one row more, 1 where the value is missing; of a chain, the "
-    "standardised targets but the last follow, 0 where they are not known yet",
+    "x: a row for each feature of each column in about['inputs'], in order: a number is z = "
+    "(t(value) - mean) / scale with its transform t; above high it is high + log(1 + z - high), "
+    "below low it is low - log(1 + low - z); then it is held within lowest and highest; a missing "
+    "one is fill; a truth value is 0 or 1; a category has a row for each of its categories, 1 at "
+    "its own, and one more for all others where some were rare; a date is a number, its seconds "
+    "since 1970, and the sine and cosine of 2 pi value / period for each of its cycles (a year "
+    "has 365.2425 days), a time of day only these; an indicator is one row more, 1 where the "
+    "value is missing; of a chain, the standardised targets but the last follow, 0 where they are "
+    "not known yet; last come the codes of all numbers, a row for each neighbouring pair of edges "
+    "a, b: (z - a) / (b - a), held within 0 and 1, minus its mean, divided by its scale",
     "each layer: h = activation(weight @ h + bias), plus the h before where about['network']"
     "['skips'] says so; the last layer has no activation. The first axis of every weight are the "
     "members of the ensemble; of targets apart, those of the first part, then those of the next",
@@ -37,9 +39,12 @@ READING = (
     "and standard deviation 1; the others share what it leaves",
     "bounds: locations lie within lowest and highest of their target; scales are at most a quarter "
     "of the distance of the two, or 1 if that is more",
+    "apart: where there is one, one more component has the weight share in every row, with this "
+    "location and this standard deviation scale; the others share what it leaves",
     "calibration: log weights / temperature, normalised again; scale * sqrt(scale_temperature)",
     "point: a Gaussian around h, with the scales in about['head']; classes: logits are h",
-    "the ensemble is the equal mixture of its members; a target is standardised as a number is, so "
+    "the ensemble is the mixture of its members, with the weights in about['weights'] if there are "
+    "some, else equal ones; a target is standardised as a number is, so "
     "that log p(y) = log p(standardised) + log t'(y) - log scale",
 )
 """Instructions from the file to a density, in order; they are in the file, too."""
@@ -51,7 +56,7 @@ def npz(predictor: Predictor) -> bytes:
     It holds `I.weight` (M, out, in) and `I.bias` (M, out) of every layer I and all M networks, in
     single precision; `conformal.central` and `conformal.regions` of a calibrated model; and
     `about`, a JSON text with the keys `format, mdncli, kind, network, head, factorisation, inputs,
-    targets, features, ranges, seed, calibration, reading`, the last of which are `READING`.
+    targets, features, ranges, seed, calibration, weights, reading`; the last are `READING`.
     """
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -65,6 +70,7 @@ def npz(predictor: Predictor) -> bytes:
         "ranges": {name: list(ends) for name, ends in predictor.ranges.items()},
         "seed": predictor.seed,
         "calibration": None,
+        "weights": predictor.weights,
         "reading": READING,
     }
     arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}

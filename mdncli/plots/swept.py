@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator
 
 from mdncli.plots import style
 from mdncli.plots.subject import History
-from mdncli.wording import counted
+from mdncli.wording import counted, section_in_words
 
 SEED = "seed"
 """Key that repeats a point rather than makes another."""
@@ -186,11 +186,15 @@ def label_of(value: Any) -> str:
 
     >>> label_of([32, 32]), label_of(0.000316228), label_of(None), label_of("a/b.csv")
     ('32-32', '0.000316', 'default', 'b.csv')
+    >>> label_of({"kind": "piecewise", "bins": "auto"})
+    'piecewise'
     """
     if isinstance(value, list):
         text = "-".join(map(label_of, value)) or "none"
     elif isinstance(value, float):
         text = style.number(value, ".3g")
+    elif isinstance(value, dict):
+        text = section_in_words(value)
     elif isinstance(value, str):
         text = value.rpartition("/")[2]
     else:

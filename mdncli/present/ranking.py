@@ -20,6 +20,7 @@ from mdncli.store.values import mapping_of
 from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, ScoredTrial, grouping_keys, rank
 from mdncli.sweep.trials import short_keys
+from mdncli.wording import section_in_words
 
 FIGURES = {
     "nll": f"validation {METRICS['nll'].heading}",
@@ -133,7 +134,7 @@ def _shown(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, list):
         return shortened("-".join(map(str, value)), LONGEST)
-    text = str(value)
+    text = section_in_words(value) if isinstance(value, dict) else str(value)
     return text if len(text) <= LONGEST or "/" not in text else f"…{text[1 - LONGEST :]}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mdncli import __version__
 from mdncli.config import Config
-from mdncli.experiment import Bars, Dataset, Shape
+from mdncli.experiment import Bars, Dataset, Shape, with_config
 from mdncli.sweep.trials import Trial
 
 LEAST_REPLICAS = 32
@@ -102,7 +102,7 @@ class Library:
         section = section_of(config)
         if section not in self._datasets:
             self._datasets[section] = self._read(config)
-        return replace(self._datasets[section], config=config)
+        return with_config(self._datasets[section], config)
 
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """`section_of` a config -> fingerprints, of all data read so far."""

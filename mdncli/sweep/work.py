@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mdncli import experiment, interrupts, store
 from mdncli.config import Config
@@ -94,7 +94,7 @@ def _dataset(one: PendingTrial) -> Dataset:
     if section not in _read:
         with interrupts.allow_stop():
             _read[section] = experiment.prepare(config, ignore, one.fingerprints)
-    dataset = replace(_read[section], config=config)
+    dataset = experiment.with_config(_read[section], config)
     experiment.require_rows(dataset)
     return dataset
 

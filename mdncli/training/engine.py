@@ -69,6 +69,7 @@ class DeviceDatasets:
         self.validation = [(self._put(d.x_validation), self._put(d.y_validation)) for d in data]
         self.training_weights = [self._put_weights(d.w_train) for d in data]
         self.validation_weights = [self._put_weights(d.w_validation) for d in data]
+        self._host = data
 
     def _put(self, values: NDArray[np.float32]) -> Tensor:
         with warnings.catch_warnings():
@@ -80,6 +81,10 @@ class DeviceDatasets:
     def _put_weights(self, values: NDArray[np.float32] | None) -> Tensor | None:
         return None if values is None else self._put(values)
 
+    def inputs_seen(self, replica: Replica) -> int:
+        """Number of inputs that a replica sees, the first ones."""
+        return self._host[replica.data].inputs_seen(replica)
+
     def blocks(self, replica: Replica, batch_size: int | None) -> tuple[int, int]:
         """Number of blocks that a replica's batch is cut into, and their length."""
         rows = self.training[replica.data][0].shape[1]
@@ -88,7 +93,12 @@ class DeviceDatasets:
     def order(self, replicas: Sequence[Replica], batch_size: int | None) -> list[int]:
         """Order of replicas in which those that can be computed together are neighbours."""
         keys = [
-            (self.blocks(replica, batch_size), replica.data, replica.has_noise)
+            (
+                self.blocks(replica, batch_size),
+                self.inputs_seen(replica),
+                replica.data,
+                replica.has_noise,
+            )
             for replica in replicas
         ]
         return sorted(range(len(replicas)), key=keys.__getitem__)
@@ -251,16 +261,19 @@ class Engine:
         """Replicas with equal padded batch sizes, cut into tiles."""
         batch_size = self._plan.batch_size
         cuts = [data.blocks(replica, batch_size) for replica in self._replicas]
+        seen = [data.inputs_seen(replica) for replica in self._replicas]
         groups: list[tuple[Batches, list[_Tile]]] = []
-        for lo, hi in equal_runs(cuts):
+        for lo, hi in equal_runs([*zip(cuts, seen, strict=True)]):
             members = self._replicas[lo:hi]
-            sources = [data.training[replica.data] for replica in members]
+            every = [data.training[replica.data] for replica in members]
+            sources = [(x[: seen[lo]], y) for x, y in every]
             weights = [data.training_weights[replica.data] for replica in members]
             orders = [
                 RowOrder(replica, x.shape[1], batch_size)
                 for replica, (x, _) in zip(members, sources, strict=True)
             ]
-            tiles = self._make_tiles(lo, hi, cuts[lo][1], arena, self._weights, self._keys)
+            length = cuts[lo][1]
+            tiles = self._make_tiles(lo, hi, seen[lo], length, arena, self._weights, self._keys)
             parts = [slice(tile.start - lo, tile.stop - lo) for tile in tiles]
             batches = Batches(
                 sources, orders, parts, *cuts[lo], self._device, weights, static=self._static
@@ -273,13 +286,15 @@ class Engine:
     ) -> list[tuple[_Tile, list[BatchBlock]]]:
         """Replicas that share validation rows, cut into tiles, with those rows."""
         validations: list[tuple[_Tile, list[BatchBlock]]] = []
-        for lo, hi in equal_runs([replica.data for replica in self._replicas]):
-            number = self._replicas[lo].data
+        sights = [(replica.data, data.inputs_seen(replica)) for replica in self._replicas]
+        for lo, hi in equal_runs(sights):
+            number, seen = sights[lo]
             x, y = data.validation[number]
+            x = x[:seen]
             if x.shape[1]:
                 blocks, length = padded_blocks(x.shape[1], BLOCK_ROWS[self._device.type])
                 rows = all_rows(x, y, blocks, length, data.validation_weights[number])
-                tiles = self._make_tiles(lo, hi, length, arena, self._validated)
+                tiles = self._make_tiles(lo, hi, seen, length, arena, self._validated)
                 validations += [(tile, rows) for tile in tiles]
         return validations
 
@@ -287,6 +302,7 @@ class Engine:
         self,
         lo: int,
         hi: int,
+        inputs: int,
         rows: int,
         arena: Arena,
         values: Tensor,
@@ -304,10 +320,12 @@ class Engine:
             if keys is not None and any(each.has_noise for each in self._replicas[start:stop]):
                 replicas, own = self._replicas[start:stop], keys.now[start:stop]
                 noise = DropoutAndNoise(
-                    replicas, own, network, self._plan.head.targets, rows, arena
+                    replicas, own, network, self._plan.head.targets, rows, arena, inputs
                 )
                 activations = noise.activations(ACTIVATIONS[network.activation])
-            trunk = Trunk(layout, weights, gradient, rows, arena, activations, self._backend)
+            trunk = Trunk(
+                layout, weights, gradient, rows, arena, activations, self._backend, inputs
+            )
             objective = bind(self._plan.loss, self._plan.head, trunk.raw, arena)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], noise))
         return tiles

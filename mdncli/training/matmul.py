@@ -29,6 +29,8 @@ class TorchLayer:
         gain: of the activation that follows; 1 for the last layer.
         in_place: whether that activation works in place.
         last: whether this is the last layer.
+        seen: number of inputs, the first ones, that the networks see; the gradients of the weights
+            of the others are 0. None for all.
     """
 
     def __init__(
@@ -41,17 +43,24 @@ class TorchLayer:
         *,
         in_place: bool,
         last: bool,
+        seen: int | None = None,
     ) -> None:
-        replicas, out, into = parameters.weight.shape
+        replicas, out, whole = parameters.weight.shape
+        into = whole if seen is None else seen
         self._arena, self._gain = arena, gain
         # With one input the products are elementwise.
         self._single_input, self._transposed = into == 1, parameters.transposed
-        self._weight, self._bias = parameters.weight, parameters.bias[:, :, None]
-        self._weight_gradient = arena.take(
-            f"weight {index}", replicas, *((into, out) if self._transposed else (out, into))
-        )
+        self._weight = parameters.weight[:, :, :into]
+        self._bias = parameters.bias[:, :, None]
+        # Of inputs that are not seen nothing is ever written: those values stay 0.
+        name = f"weight {index}" if into == whole else f"weight {index} of {into} inputs"
+        shape = (whole, out) if self._transposed else (out, whole)
+        every = arena.take(name, replicas, *shape)
+        if into < whole:
+            every.zero_()
+        self._weight_gradient = every[:, :into] if self._transposed else every[:, :, :into]
         self._bias_gradient = arena.take(f"bias {index}", replicas, out)
-        self.gradients = self._weight_gradient, self._bias_gradient
+        self.gradients = every, self._bias_gradient
         wide = [
             arena.take(f"{name} {index}", replicas, out, rows)
             for name in ("pre", "pre" if in_place else "post", "back")
@@ -82,7 +91,8 @@ class TorchLayer:
         """Write the gradients of weight and bias from `delta`, which may be overwritten."""
         torch.sum(self.delta, 2, out=self._bias_gradient)
         if self._single_input:
-            torch.sum(self.delta.mul_(inputs), 2, keepdim=True, out=self._weight_gradient)
+            into = self._weight_gradient.mT if self._transposed else self._weight_gradient
+            torch.sum(self.delta.mul_(inputs), 2, keepdim=True, out=into)
         else:
             self._multiply_delta(inputs)
 

@@ -88,6 +88,7 @@ class DropoutAndNoise:
         targets: number of targets, D.
         rows: rows of a block, an even number.
         arena: gives the buffers.
+        inputs: number of inputs that they see, the first ones; None for all.
 
     Attributes:
         masks: of each hidden layer, (R, width, rows), as the last forward pass drew them: 0 for a
@@ -102,7 +103,9 @@ class DropoutAndNoise:
         targets: int,
         rows: int,
         arena: Arena,
+        inputs: int | None = None,
     ) -> None:
+        shown = network.inputs if inputs is None else inputs
         self._source = keys
         self._keys = arena.take("keys", *keys.shape, dtype=torch.int32)
         *layers, for_inputs, for_targets = self._keys.unbind(1)
@@ -115,7 +118,7 @@ class DropoutAndNoise:
         self._inputs, self._targets = (
             _GaussianNoise(sizes, key, name, features, rows, arena) if any(sizes) else None
             for name, sizes, key, features in (
-                ("inputs", [r.noise_inputs for r in replicas], for_inputs, network.inputs),
+                ("inputs", [r.noise_inputs for r in replicas], for_inputs, shown),
                 ("targets", [r.noise_targets for r in replicas], for_targets, targets),
             )
         )

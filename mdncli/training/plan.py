@@ -30,6 +30,7 @@ class TrainingData:
         y_validation: targets, (D, m).
         w_train: weights of the rows in the loss, of mean 1, (1, n); None where all count alike.
         w_validation: likewise, (1, m).
+        codes: number of the inputs that are codes of numbers, the last of all.
     """
 
     x_train: Single
@@ -38,6 +39,11 @@ class TrainingData:
     y_validation: Single
     w_train: Single | None = None
     w_validation: Single | None = None
+    codes: int = 0
+
+    def inputs_seen(self, replica: Replica) -> int:
+        """Number of inputs that a replica sees, the first ones."""
+        return len(self.x_train) - (0 if replica.codes else self.codes)
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ class Replica:
         data: index into the stack's datasets.
         seed: the run's seed.
         member: index of the network in its run's ensemble.
+        codes: whether it sees the codes of numbers; their weights are 0 throughout if not.
         mixtures: number of the head's components in use; None for all. The others have a weight of
             0 throughout.
         learning_rate: the largest learning rate of the schedule.
@@ -64,6 +71,7 @@ class Replica:
     data: int = 0
     seed: int = 0
     member: int = 0
+    codes: bool = True
     mixtures: int | None = None
     learning_rate: float = 3e-3
     weight_decay: float = 0.0

@@ -32,7 +32,7 @@ def initial_state(
 ) -> dict[str, AnyArray]:
     """State before the first step."""
     count = len(replicas)
-    weights = np.stack([_initial_weights(plan, data[r.data].y_train, r) for r in replicas])
+    weights = np.stack([_initial_weights(plan, data[r.data], r) for r in replicas])
     return {
         "step": np.zeros(count, np.int64),
         "status": np.full(count, TRAINING),
@@ -76,12 +76,16 @@ def check_state(state: StackState, plan: StackPlan, count: int) -> None:
         raise ValueError(f"replicas of one stack must be at one step, not at {sorted(steps)}")
 
 
-def _initial_weights(
-    plan: StackPlan, targets: NDArray[np.float32], replica: Replica
-) -> NDArray[np.float32]:
+def _initial_weights(plan: StackPlan, data: TrainingData, replica: Replica) -> NDArray[np.float32]:
     """Initial parameters of a replica in flat storage, (size,)."""
     random = stream(replica.seed, "init", replica.member)
-    named = plan.network.initial(random)
+    targets, named = data.y_train, plan.network.initial(random)
+    if data.w_train is not None and not data.w_train.all():
+        targets = targets[:, data.w_train[0] > 0]
+    if (seen := data.inputs_seen(replica)) < plan.network.inputs:
+        # As of a network of only these inputs.
+        named["0.weight"][:, :seen] *= np.float32((plan.network.inputs / max(1, seen)) ** 0.5)
+        named["0.weight"][:, seen:] = 0
     weight, bias = list(named)[-2:]
     head = plan.head
     if replica.mixtures is None or not isinstance(head, Head):

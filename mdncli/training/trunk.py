@@ -28,6 +28,7 @@ class Trunk:
         arena: gives the buffers.
         activations: of each hidden layer, where they are not the network's.
         backend: matrix-multiplication backend, a key of `BACKENDS`.
+        inputs: number of inputs that they see, the first ones; None for all.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Trunk:
         arena: Arena,
         activations: Sequence[Activation] | None = None,
         backend: str = "torch",
+        inputs: int | None = None,
     ) -> None:
         network = layout.network
         activation = ACTIVATIONS[network.activation]
@@ -54,6 +56,7 @@ class Trunk:
                 gain,
                 in_place=activation.in_place,
                 last=index == last,
+                seen=None if index else inputs,
             )
             for index, (parameters, gain) in enumerate(
                 zip(layout.layers(weights), gains, strict=True)

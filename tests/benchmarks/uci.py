@@ -6,9 +6,13 @@ printed are the test scores in the target's own units, their mean and standard e
 and their median, beside the best published of 23 methods (a different one for each table and
 score). The exit code is 1 where a mean NLL is not below that.
 
-With `--splits 3` only the first three splits count, for a quick look. With `--peers` NGBoost and
-CatBoost (a Gaussian whose scale it predicts, too) are fitted to the same rows in the same run where
-they are installed. Overrides of the config may follow, to see what they would change.
+With `--splits 3` only the first three splits count, for a quick look. Overrides of the config may
+follow, to see what they would change. With `--against KEY=VALUE...` the same rows are learned by
+the config with those overrides, too. With `--peers` NGBoost, CatBoost (a Gaussian whose scale it
+predicts, too) and LightGBM (19 quantiles, which have no NLL) are fitted to the same rows in the
+same run where they are installed. Beside each of them stand the mean differences to it, each with
+the standard error of differences on the same split. `--seeds 0 1 2` repeats all of it with other
+seeds of the config.
 """
 
 from __future__ import annotations
@@ -64,8 +68,10 @@ def given(folder: Path, most: int | None) -> Given:
     return Given(folder.name, folder / "data.csv", header[-1], numbers, marks[:, :most])
 
 
-def ours(table: Given, overrides: Sequence[str], root: Path) -> tuple[np.ndarray, int, float]:
-    """Scores of every split (S, 3), the networks trained and the seconds taken."""
+def ours(
+    table: Given, overrides: Sequence[str], root: Path
+) -> tuple[np.ndarray, np.ndarray, int, float]:
+    """Scores of every split (S, 3), coverage of 90%, the networks trained and the seconds taken."""
     splits = root / f"{table.name}-splits.csv"
     names = ",".join(f"split_{i}" for i in range(table.marks.shape[1]))
     np.savetxt(splits, table.marks, "%d", ",", header=names, comments="")
@@ -78,7 +84,8 @@ def ours(table: Given, overrides: Sequence[str], root: Path) -> tuple[np.ndarray
     if answer.faults:
         print(*answer.faults, sep="\n", file=sys.stderr)
     scores = [[fold[key] for key in SCORES] for fold in document["folds"]]
-    return np.array(scores, float), document["replicas"], seconds
+    covered = [fold["coverage"]["0.9"] for fold in document["folds"]]
+    return np.array(scores, float), np.array(covered), document["replicas"], seconds
 
 
 # -------------------------------------------------------------------------------------- peers
@@ -109,31 +116,56 @@ def catboost(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(variance)
 
 
-PEERS: Mapping[str, Callable[[Rows], tuple[np.ndarray, np.ndarray]]] = {
+LEVELS = np.linspace(0.05, 0.95, 19)
+
+
+def lightgbm(rows: Rows) -> np.ndarray:
+    """Quantiles of LightGBM at the test rows, one model for each of `LEVELS`, (19, n)."""
+    from lightgbm import LGBMRegressor  # pyright: ignore[reportMissingImports]
+
+    x, y, at, _ = rows
+    models = [
+        LGBMRegressor(objective="quantile", alpha=level, verbosity=-1, n_jobs=1, random_state=0)
+        for level in LEVELS
+    ]
+    return np.sort(np.stack([model.fit(x, y).predict(at) for model in models]), axis=0)
+
+
+PEERS: Mapping[str, Callable[[Rows], Any]] = {
     "ngboost": ngboost,
     "catboost": catboost,
+    "lightgbm": lightgbm,
 }
 
 
 def theirs(table: Given, peer: str) -> tuple[np.ndarray, float]:
-    """Scores of every split (S, 3) of another tool's Gaussians, and the seconds taken."""
+    """Scores of every split (S, 3) of another tool, and the seconds taken."""
     x, y = table.numbers[:, :-1], table.numbers[:, -1]
     scores, began = [], time.perf_counter()
     for marks in table.marks.T:
         train, test = marks == 0, marks == 1
-        mean, scale = PEERS[peer]((x[train], y[train], x[test], y[test]))
-        one = Mixture(
-            np.zeros((1, test.sum())),
-            mean[None, None],
-            np.maximum(scale, 1e-9)[None, None],
-            FAMILIES["gaussian"],
-        )
+        found = PEERS[peer]((x[train], y[train], x[test], y[test]))
         own = y[test][:, None]
-        errors = mean - own[:, 0]
-        scores.append(
-            [-one.log_prob(own).mean(), np.sqrt(np.mean(errors**2)), one.crps(own).mean()]
-        )
+        scores.append(by_quantiles(found, own) if peer == "lightgbm" else by_gaussian(*found, own))
     return np.array(scores, float), time.perf_counter() - began
+
+
+def by_gaussian(mean: np.ndarray, scale: np.ndarray, own: np.ndarray) -> list[float]:
+    one = Mixture(
+        np.zeros((1, len(own))),
+        mean[None, None],
+        np.maximum(scale, 1e-9)[None, None],
+        FAMILIES["gaussian"],
+    )
+    errors = mean - own[:, 0]
+    return [-one.log_prob(own).mean(), np.sqrt(np.mean(errors**2)), one.crps(own).mean()]
+
+
+def by_quantiles(found: np.ndarray, own: np.ndarray) -> list[float]:
+    """No NLL; the mean of the quantiles as mean; the CRPS as twice their mean pinball loss."""
+    off = own[:, 0] - found
+    pinball = np.where(off > 0, LEVELS[:, None] * off, (LEVELS[:, None] - 1) * off)
+    return [np.nan, np.sqrt(np.mean((found.mean(0) - own[:, 0]) ** 2)), 2 * pinball.mean()]
 
 
 # -------------------------------------------------------------------------------------- table
@@ -156,6 +188,15 @@ def line(table: Given, by: str, scores: np.ndarray, nets: int | None, seconds: f
     return f"{parts[0]}{''.join(parts[1:])} {nets or '':>5} {seconds:8.1f}"
 
 
+def difference(by: str, mine: np.ndarray, other: np.ndarray) -> str:
+    """Mean differences to another on the same splits, with their standard errors."""
+    cells = ""
+    for values in (mine - other).T:
+        error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+        cells += f"{values.mean():+8.3f} {error:6.3f} {'':7} {'':>7}"
+    return f"{'':12} {'- ' + by:9} {'':6} {'':3}{cells}"
+
+
 def tables(folder: Path, names: Sequence[str], most: int | None) -> Iterator[Given]:
     for path in sorted(folder.iterdir()):
         if (path / "splits.csv").is_file() and (not names or path.name in names):
@@ -169,6 +210,8 @@ def main() -> int:
     parser.add_argument("items", nargs="*", metavar="TABLE or key=value")
     parser.add_argument("--splits", type=int, metavar="N", help="only the first N splits")
     parser.add_argument("--peers", action="store_true", help="beside other tools")
+    parser.add_argument("--against", nargs="+", metavar="KEY=VALUE", help="beside this config, too")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
     arguments = parser.parse_args()
     overrides = [item for item in arguments.items if "=" in item]
     names = [item for item in arguments.items if "=" not in item]
@@ -178,16 +221,37 @@ def main() -> int:
     began, above = time.perf_counter(), 0
     print(header(), flush=True)
     for table in tables(arguments.folder, names, arguments.splits):
-        with tempfile.TemporaryDirectory() as root, contextlib.chdir(root):
-            scores, nets, seconds = ours(table, overrides, Path(root))
-        print(line(table, "mdn", scores, nets, seconds), flush=True)
-        best: Any = PUBLISHED.get(table.name, (np.inf,))
-        above += not scores[:, 0].mean() < best[0]
-        for peer in peers:
-            scores, seconds = theirs(table, peer)
+        others = {peer: theirs(table, peer) for peer in peers}
+        for peer, (scores, seconds) in others.items():
             print(line(table, peer, scores, None, seconds), flush=True)
+        for seed in arguments.seeds:
+            above += not compare(table, seed, overrides, arguments.against, others)
     print(f"{time.perf_counter() - began:.0f} s in all; best: published, of 23 methods each")
     return min(above, 1)
+
+
+def compare(
+    table: Given,
+    seed: int,
+    overrides: Sequence[str],
+    against: Sequence[str] | None,
+    others: Mapping[str, tuple[np.ndarray, float]],
+) -> bool:
+    """Print the lines of one seed; True if the mean NLL is below the best published one."""
+    own = [*overrides, f"seed={seed}"]
+    configs = {"mdn": own, **({} if against is None else {"against": [*own, *against]})}
+    found: dict[str, np.ndarray] = {}
+    for by, items in configs.items():
+        with tempfile.TemporaryDirectory() as root, contextlib.chdir(root):
+            scores, covered, nets, seconds = ours(table, items, Path(root))
+        found[by] = scores
+        said = line(table, by if seed == 0 else f"{by} {seed}", scores, nets, seconds)
+        print(f"{said}  90% covers {covered.mean():.3f}", flush=True)
+    for by, scores in {**found, **{peer: scores for peer, (scores, _) in others.items()}}.items():
+        if by != "mdn":
+            print(difference(by, found["mdn"], scores), flush=True)
+    best: Any = PUBLISHED.get(table.name, (np.inf,))
+    return bool(found["mdn"][:, 0].mean() < best[0])
 
 
 if __name__ == "__main__":

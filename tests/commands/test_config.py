@@ -45,7 +45,7 @@ def test_show_is_the_config_with_every_default() -> None:
     Path("shown.yaml").write_text("\n".join(lines))
     assert config.load("shown.yaml") == config.load("sine", ["model.mixtures=7"])
     assert any(line.startswith("  mixtures: 7          ") for line in lines)
-    assert "  ensemble: 5                   # number of networks, whose densities are" in lines
+    assert "  ensemble: 5                   # number of networks; the density is their" in lines
     assert all(len(line) <= config.WIDTH for line in lines)
     assert "  device: auto                  # device to train on: auto, cpu, cuda" in lines
 

@@ -83,8 +83,9 @@ def test_training_on_mapped_rows_gives_the_same_weights(here, forced, tmp_path, 
     plain = trained(here, *arguments)
     made = forced()
     assert_equal(trained(here, *arguments), plain)
-    # The training rows, inputs and targets together, and those of validation.
-    assert [shape for shape in made if len(shape) == 2] == [(2397, 9), (153, 9)]
+    # The training rows, inputs and targets together, and those of validation: nine features and
+    # targets, and 16 codes of each of the three columns of numbers.
+    assert [shape for shape in made if len(shape) == 2] == [(2397, 9 + 48), (153, 9 + 48)]
     if suffix != "csv":  # which grows, so that more arrays are allocated
         assert made.count((ROWS,)) == (6 if suffix == "parquet" else 4)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +107,31 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
     arrays, about = read_tensors(trained / "model.safetensors")
     (source,), (target,) = about["encoding"]["inputs"], about["encoding"]["targets"]
     for row in csv.DictReader(StringIO(out)):
-        h = np.full((2, 1, 1), (float(row["x"]) - source["mean"]) / source["scale"])
+        z = (float(row["x"]) - source["mean"]) / source["scale"]
+        # Beside the number stand its codes, which the first of the two networks does not see.
+        edges, means, scales = (source["codes"][name] for name in ("edges", "means", "scales"))
+        codes = [
+            (min(max((z - low) / (high - low), 0), 1) - mean) / scale
+            for (low, high), mean, scale in zip(pairwise(edges), means, scales, strict=True)
+        ]
+        assert len(codes) > 1
+        assert not arrays["0.weight"][0, :, 1:].any()
+        assert arrays["0.weight"][1, :, 1:].any()
+        h = np.array([[z, *[0] * len(codes)], [z, *codes]])[..., None]
         for layer in range(2):
             a = arrays[f"{layer}.weight"].astype(float) @ h + arrays[f"{layer}.bias"][..., None]
             h = a / (1 + np.exp(-a))
         raw = arrays["2.weight"].astype(float) @ h + arrays["2.bias"][..., None]
         logits, location, scale = np.split(raw[..., 0], 3, axis=1)
-        weight = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).ravel() / 2
+        shares = np.array(about["weights"])
+        assert shares.shape == (2,)
+        assert shares.sum() == pytest.approx(1)
+        weight = shares[:, None] * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         scale = about["head"]["scale_floor"] + np.logaddexp(0, scale)
         # One more component is as wide as all training rows together.
         background = about["head"]["background"]
         assert 0 < background < 0.2
-        weight = np.append((1 - background) * weight, background)
+        weight = np.append((1 - background) * weight.ravel(), background)
         location = target["mean"] + target["scale"] * np.append(location, 0)
         scale = target["scale"] * np.append(scale, 1)
         mean = weight @ location

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mdncli.data import table
-from mdncli.data.encoding import Encoding, mask_complete, resolution
+from mdncli.data.encoding import MOST_CODES, Encoding, mask_complete, resolution
 from mdncli.data.fitting import MOST_CATEGORIES
 from mdncli.data.spelling import Spelling
 from mdncli.data.table import Table
@@ -625,6 +625,67 @@ def test_a_category_that_an_earlier_model_lacks_is_refused():
     message = "flats.csv:3: column 'city': the training data has no 'Pluto'; it has 'Oslo', 'Rome'"
     with pytest.raises(DataError, match=message):
         earlier.encode_inputs(new)
+
+
+# ------------------------------------------------------------------------------- codes of numbers
+
+
+def coded(columns: dict[str, list], **options) -> Encoding:
+    """Encoding with codes, of all columns but y."""
+    rows = len(columns["y"])
+    inputs = [name for name in columns if name != "y"]
+    return Encoding.fit(Table.of(columns), inputs, ["y"], np.arange(rows), bins=16, **options)
+
+
+def test_codes_follow_all_other_features_and_are_of_numbers_alone():
+    ramp = [float(i) for i in range(100)]
+    columns = {
+        "ramp": ramp,
+        "word": ["a", "b"] * 50,
+        "constant": [3.0] * 100,
+        "switch": [0.0, 5.0] * 50,
+        "three": [1.0, 2.0, 3.0, 1.0] * 25,
+        "truth": [True, False] * 50,
+        "y": ramp,
+    }
+    encoding = coded(columns)
+    own = ["ramp", "word=a", "word=b", "constant", "switch", "three", "truth"]
+    parts = [f"ramp part {i}" for i in range(1, 6)] + ["three part 1", "three part 2"]
+    assert encoding.feature_names == own + parts
+    assert encoding.codes == len(parts)
+    encoded = encoding.encode_inputs(Table.of(columns))
+    without = Encoding.fit(Table.of(columns), encoding.inputs, ["y"], np.arange(100))
+    np.testing.assert_array_equal(encoded[:7], without.encode_inputs(Table.of(columns)))
+    assert np.isfinite(encoded).all()
+
+
+def test_a_gap_of_a_coded_column_has_the_codes_of_what_fills_it():
+    values = [float(i) for i in range(99)] + [math.nan]
+    encoding = coded({"x": values, "y": [1.0, 2.0] * 50}, missing="impute")
+    assert encoding.feature_names[:2] == ["x", "x missing"]
+    median, gap = encoding.encode_inputs(Table.of({"x": [49.0, math.nan]})).T
+    np.testing.assert_array_equal(np.delete(median, 1), np.delete(gap, 1))
+    assert (median[1], gap[1]) == (0, 1)
+
+
+def test_a_coded_number_beyond_all_training_rows_is_finite():
+    ends = [float(i) for i in range(100)]
+    encoding = coded({"x": ends, "y": ends})
+    far = encoding.encode_inputs(Table.of({"x": [1e30, 99.0, 0.0, -1e30]}))
+    assert np.isfinite(far).all()
+    np.testing.assert_array_equal(far[1:, 0], far[1:, 1])
+    np.testing.assert_array_equal(far[1:, 3], far[1:, 2])
+
+
+@pytest.mark.parametrize(("numbers", "each"), [(2, 16), (64, 8), (256, 2), (257, 0), (500, 0)])
+def test_codes_of_many_columns_do_not_outgrow_the_rest_of_the_network(numbers, each):
+    random = np.random.default_rng(0)
+    columns = {f"x{i}": random.normal(size=400) for i in range(numbers)}
+    # Columns without codes take none from the others.
+    columns["word"] = np.array(["a", "b", "c", "d"] * 100)
+    encoding = coded({**columns, "y": random.normal(size=400)})
+    assert encoding.codes == numbers * each <= MOST_CODES
+    assert encoding.features == numbers + 4 + encoding.codes
 
 
 def test_rows_without_a_target_are_left_to_others():

@@ -59,3 +59,17 @@ def test_the_remedy_brings_them_near_the_others(values: np.ndarray, transform: s
     assert found.transform == transform
     said = found.warning("y", 1, 2000, "such as 1e+09 on line 7")
     assert ("data.transform" in said) == (transform is not None)
+
+
+def test_what_is_done_with_outlying_values_is_said() -> None:
+    rng = np.random.default_rng(0)
+    few, many = rng.normal(size=(2, 300))
+    few[:3], many[:12] = 1e6, 1e6
+    rows = np.arange(300)
+    columns = Table.of({"few": few, "many": many, "y": few})
+    of_few, of_many, of_target = Encoding.fit(columns, ["few", "many"], ["y"], rows).warnings
+    assert "networks are shown only the logarithm of how far away they are; correct" in of_few
+    # So many are not far from all others.
+    assert "; correct" in of_many
+    assert "networks" not in of_many
+    assert "networks do not learn from such rows, one component for all rows" in of_target

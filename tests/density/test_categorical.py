@@ -76,6 +76,10 @@ def test_an_ensemble_is_the_mean_of_probabilities(some: Categorical) -> None:
     np.testing.assert_allclose(
         both.probabilities(), (some.probabilities() + other.probabilities()) / 2
     )
+    unequal = Categorical.fold([some, other], [0.9, 0.1])
+    np.testing.assert_allclose(
+        unequal.probabilities(), 0.9 * some.probabilities() + 0.1 * other.probabilities()
+    )
     with pytest.raises(ValueError, match="share rows and classes"):
         Categorical.fold([some, Categorical(LOGITS[:3])])
     with pytest.raises(ValueError, match="share rows and classes"):

@@ -242,6 +242,10 @@ def test_the_variance_of_an_ensemble_has_two_parts() -> None:
     aleatoric, epistemic = variance_parts(members)
     np.testing.assert_allclose(aleatoric + epistemic, Mixture.fold(members).std() ** 2, rtol=1e-12)
     assert (epistemic > 0).all()
+    shares = np.array([0.8, 0.2])
+    each = np.broadcast_to(shares[:, None], (2, members[0].targets))
+    parts = variance_parts(members, each)
+    np.testing.assert_allclose(sum(parts), Mixture.fold(members, shares).std() ** 2, rtol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,25 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 
+from mdncli.density.families import FAMILIES
 from mdncli.density.mixture import Mixture
 from mdncli.errors import UsageError
 
 
 def random(
-    rows: int = 5, mixtures: int = 4, targets: int = 2, seed: int = 0, spread: float = 2.0
+    rows: int = 5,
+    mixtures: int = 4,
+    targets: int = 2,
+    seed: int = 0,
+    spread: float = 2.0,
+    family: str = "gaussian",
 ) -> Mixture:
     rng = np.random.default_rng(seed)
     return Mixture(
         rng.normal(size=(mixtures, rows)),
         spread * rng.normal(size=(mixtures, targets, rows)),
         rng.uniform(0.3, 1.5, size=(mixtures, targets, rows)),
+        family,
     )
 
 
@@ -291,6 +298,30 @@ def test_an_ensemble_folds_into_the_mean_of_its_densities() -> None:
     assert folded.mixtures == 8
     np.testing.assert_allclose(np.exp(folded.log_prob(y)), densities, rtol=1e-12)
     np.testing.assert_allclose(folded.weights.sum(axis=0), 1, rtol=1e-14)
+
+
+def test_members_of_unequal_weight_fold_into_the_weighted_mean_of_their_densities() -> None:
+    members, shares = [random(mixtures=k, seed=k) for k in (1, 3, 4)], [0.2, 0.7, 0.1]
+    folded = Mixture.fold(members, shares)
+    y = np.random.default_rng(2).normal(size=(5, 6, 2))
+    densities = np.einsum("m,mnp->np", shares, [np.exp(m.log_prob(y)) for m in members])
+    np.testing.assert_allclose(np.exp(folded.log_prob(y)), densities, rtol=1e-12)
+    np.testing.assert_allclose(folded.weights.sum(axis=0), 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("targets", [1, 2])
+def test_a_component_that_is_the_same_for_all_rows_joins(family: str, targets: int) -> None:
+    mixture = random(targets=targets, family=family)
+    location, std = np.array([40.0, -9.0])[:targets], np.array([3.0, 70.0])[:targets]
+    joined = mixture.joined_by(0.25, location, std)
+    shape = (1, targets, 5)
+    scale = np.broadcast_to(std[:, None] / mixture.family.std, shape)
+    alone = Mixture(np.zeros((1, 5)), np.broadcast_to(location[:, None], shape), scale, family)
+    y = np.random.default_rng(3).normal(size=(5, targets)) * 20
+    expected = np.logaddexp(np.log(0.75) + mixture.log_prob(y), np.log(0.25) + alone.log_prob(y))
+    np.testing.assert_allclose(joined.log_prob(y), expected, rtol=1e-12)
+    np.testing.assert_allclose(alone.std(), np.broadcast_to(std, (5, targets)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("others", [[], [random(rows=2)], [random(targets=1)]])

@@ -58,8 +58,13 @@ def test_rows_are_standardised_and_lie_features_first(small: Dataset) -> None:
     (data,) = training_data(small, Factorisation("joint", 1))
     for encoded, name in ((data.x_train, "x"), (data.y_train, "y")):
         own = small.table.numbers(name)[small.split.train]
-        np.testing.assert_allclose(encoded, (own - own.mean())[None] / own.std(), atol=1e-5)
-    assert data.x_validation.shape == data.y_validation.shape == (1, len(small.split.validation))
+        np.testing.assert_allclose(encoded[:1], (own - own.mean())[None] / own.std(), atol=1e-5)
+    validation = len(small.split.validation)
+    assert (data.x_validation.shape, data.y_validation.shape) == (
+        (1 + data.codes, validation),
+        (1, validation),
+    )
+    assert data.codes == small.encoding.codes > 1
 
 
 def test_networks_of_a_chain_are_told_the_targets_before() -> None:
@@ -69,7 +74,11 @@ def test_networks_of_a_chain_are_told_the_targets_before() -> None:
     parts = training_data(rows, Factorisation("chain", count))
     for place, part in enumerate(parts):
         np.testing.assert_array_equal(part.y_train, whole.y_train[place : place + 1])
-        told = part.x_train[len(whole.x_train) :]
+        plain = len(whole.x_train) - whole.codes
+        np.testing.assert_array_equal(part.x_train[:plain], whole.x_train[:plain])
+        np.testing.assert_array_equal(part.x_train[-part.codes :], whole.x_train[plain:])
+        told = part.x_train[plain : -part.codes]
+        assert (len(told), part.codes) == (count - 1, whole.codes)
         np.testing.assert_array_equal(told[:place], whole.y_train[:place])
         assert not told[place:].any()
 

@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
 from mdncli import config as configs
 from mdncli import experiment, store
-from mdncli.events import ignore
+from mdncli.data import writing
+from mdncli.events import Warned, ignore
 from mdncli.store import RunFolder
 from tests.experiment.small import write_table
 
@@ -22,12 +24,18 @@ ROOT = Path(__file__).parents[2]
 
 Mdn = Callable[..., Any]
 
+CODES = ("model.embedding.bins=4",)
+
 ASKED = {
     "mixture": ("sine", "data.rows=150"),
     "counts": ("sine", "data.rows=150", "model.mixtures=auto"),
     "deep": ("sine", "data.rows=150", "model.hidden=4,4,4,4", "train.epochs=3"),
     "mlp": ("sine", "data.rows=150", "model.kind=mlp"),
     "linear": ("sine", "data.rows=150", "model.kind=linear", "train.loss=absolute"),
+    "codes of a linear model": ("sine", "data.rows=150", "model.kind=linear", *CODES),
+    "codes of a gmm": ("sine", "data.rows=150", "model.kind=gmm", "model.mixtures=2", *CODES),
+    "balance of an mlp": ("sine", "data.rows=150", "model.kind=mlp", "train.balance=true"),
+    "nothing to code": ("t.csv", "--target=price", "data.inputs=[kind]"),
     "gmm": ("sine", "data.rows=150", "model.kind=gmm", "model.mixtures=2"),
     "chain": ("t.csv", "--target=price,days", "model.targets=chain"),
     "full": ("t.csv", "--target=price,days", "data.transform={price: log}"),
@@ -62,6 +70,8 @@ def test_the_settled_config_has_no_auto_and_trains_the_same_bits(
     assert shown.returncode == 0, shown.stderr
     (tmp_path / "settled.yaml").write_text(shown.stdout)
     assert "auto" not in re.sub("#.*", "", shown.stdout)
+    scored = mdn("evaluate", first, "-q")
+    assert scored.returncode == 0, scored.stderr
     again = mdn("train", "settled.yaml", "-q")
     assert (again.returncode, again.stderr) == (0, "")
     assert tensors(tmp_path / again.stdout.strip()) == tensors(first)
@@ -124,3 +134,59 @@ def test_the_settled_config_says_why(mdn: Mdn) -> None:
     above, _, _ = shown.stdout.partition("  weight_decay:")
     assert above.splitlines()[-1].startswith("  # 140 / ")
     assert yaml.safe_load(shown.stdout)["model"]["scale"]["floor"] == 0.001
+
+
+def settled_of(*words: str) -> dict[str, Any]:
+    """Value and reason of every open setting of a small training on the table."""
+    config = configs.load(words[0], [*words[1:], "model.hidden=4", "train.steps=20"])
+    return experiment.resolve(config, experiment.prepare(config, ignore)).to_json()["settled"]
+
+
+def test_codes_and_weights_are_decided_only_where_there_are_some(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv")
+    table = (str(tmp_path / "t.csv"), "data.target=price")
+    for words, kind, weighting in (
+        (("sine",), "piecewise", "validation"),
+        (("sine", "model.ensemble=1"), "piecewise", "equal"),
+        (("sine", "model.kind=linear"), "none", "validation"),
+        (("sine", "model.kind=gmm"), "none", "equal"),
+        ((*table, "data.inputs=[kind]"), "none", "validation"),
+        ((*table, "data.inputs=[]"), "none", "validation"),
+    ):
+        settled = settled_of(*words)
+        found = {key: settled[f"model.{key}"]["value"] for key in ("embedding.kind", "weighting")}
+        assert found == {"embedding.kind": kind, "weighting": weighting}, words
+        alone = "model.ensemble=1" in words
+        expected = (None, None) if kind == "none" else (16, 1.0 if alone else 0.5)
+        for key, value in zip(("bins", "share"), expected, strict=True):
+            assert settled[f"model.embedding.{key}"]["value"] == value, words
+
+
+def test_settings_that_the_table_has_no_use_for_are_named(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.csv")
+    for words, said in (
+        (
+            ("data.target=price", "data.inputs=[kind]", "model.embedding=piecewise"),
+            "model.embedding: no network sees codes: no input is a number of which enough training "
+            "rows have different values",
+        ),
+        (
+            ("data.target=kind", "train.balance=true"),
+            "train.balance: true is for numbers; classes have no means, so it is ignored",
+        ),
+        (("data.target=price", "data.inputs=[kind]"), None),
+        (("data.target=kind",), None),
+        (("data.target=price", "model.embedding=piecewise"), None),
+    ):
+        heard: list[object] = []
+        experiment.prepare(configs.load(str(tmp_path / "t.csv"), [*words]), heard.append)
+        texts = [event.text for event in heard if isinstance(event, Warned)]
+        warned = [text for text in texts if text.startswith(("model.", "train."))]
+        assert warned == ([said] if said else []), words
+
+
+def test_hundreds_of_numbers_have_no_codes(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=(258, 60))
+    writing.write(tmp_path / "t.csv", {f"x{at}": column for at, column in enumerate(values)})
+    decided = settled_of(str(tmp_path / "t.csv"), "data.target=x0")["model.embedding.kind"]
+    assert decided == {"value": "none", "reason": "codes of 257 numbers would be too many"}

@@ -143,7 +143,8 @@ def test_a_run_whose_steps_were_left_open_goes_on_for_longer(
 ) -> None:
     write_table(tmp_path / "t.csv", 160)
     words = ("t.csv", "--target=price", "model.ensemble=1", "model.hidden=4", "--threads=1", "-q")
-    run = RunFolder(tmp_path / mdn("train", *words).stdout.strip())
+    never = "train.patience=null"
+    run = RunFolder(tmp_path / mdn("train", *words, never).stdout.strip())
     assert json.loads(run.result.read_text())["steps"] == 3000
     if not changed:
         run.result.unlink()

@@ -23,6 +23,7 @@ TINY = [
     "train.steps=20",
     "model.ensemble=2",
     "model.hidden=8",
+    "model.embedding=none",
     "train.warmup=5",
 ]
 SHARE = StackShare(replicas=2, rows=210, validation_rows=45, data=0)
@@ -32,7 +33,9 @@ def tiny_bytes(runs: int) -> int:
     """Bytes that some runs of `TINY` take."""
     head = Head(10, 1)
     return stack_bytes(
-        StackPlan(Network(1, (8,), "silu", head.outputs), head, 20, 128, averaging=0.98),
+        StackPlan(
+            Network(1, (8,), "silu", head.outputs), head, 20, 128, averaging=0.98, loss="balanced"
+        ),
         [SHARE] * runs,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,21 @@ def network(file: Any, about: Any, x: np.ndarray) -> np.ndarray:
     h, last = x.astype(np.float32), len(about["network"]["hidden"])
     for layer in range(last):
         after = file[f"{layer}.weight"] @ h + file[f"{layer}.bias"][..., None]
-        after = after / (1 + np.exp(-after))  # silu
+        with np.errstate(over="ignore"):
+            after = after / (1 + np.exp(-after))  # silu
         h = after + h if about["network"]["skips"][layer] else after
     return file[f"{last}.weight"] @ h + file[f"{last}.bias"][..., None]
+
+
+def number_rows(column: Any, values: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The feature of a number and its codes, by the file's own description."""
+    z = (values - column["mean"]) / column["scale"]
+    z = np.minimum(z, column["high"] + np.log1p((z - column["high"]).clip(0)))
+    z = np.maximum(z, column["low"] - np.log1p((column["low"] - z).clip(0)))
+    z = z.clip(column["lowest"], column["highest"])
+    codes = column["codes"]
+    parts = zip(pairwise(codes["edges"]), codes["means"], codes["scales"], strict=True)
+    return z, [(((z - a) / (b - a)).clip(0, 1) - m) / s for (a, b), m, s in parts]
 
 
 def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -59,12 +72,22 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
         wide = np.zeros_like(logits[:, :1])
         log_weights = np.hstack([log_weights + np.log1p(-background), wide + np.log(background)])
         location, scale = np.hstack([location, wide]), np.hstack([scale, wide + 1])
+    (target,) = about["targets"]
+    location = location.clip(target["lowest"], target["highest"])
+    scale = scale.clip(None, max(1.0, (target["highest"] - target["lowest"]) / 4))
+    if apart := about.get("apart"):
+        far = np.zeros_like(logits[:, :1])
+        shares = np.log1p(-apart["share"]), np.log(apart["share"])
+        log_weights = np.hstack([log_weights + shares[0], far + shares[1]])
+        location = np.hstack([location, far + apart["location"][0]])
+        scale = np.hstack([scale, far + apart["scale"][0]])
     if calibration:
         log_weights = log_weights / calibration["temperature"]
         log_weights -= np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
         scale = scale * np.sqrt(calibration["scale_temperature"])
     each = log_weights - np.log(scale) - ((y - location) / scale) ** 2 / 2 - np.log(2 * np.pi) / 2
-    return np.logaddexp.reduce(each, axis=(0, 1)) - np.log(len(each))
+    shares = np.log(about["weights"] or np.full(len(each), 1 / len(each)))
+    return np.logaddexp.reduce(each + shares[:, None, None], axis=(0, 1))
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -82,10 +105,15 @@ def test_the_density_of_a_mixture(calibrated: bool, tmp_path: Path) -> None:
 
     number, text = about["inputs"]
     (target,) = about["targets"]
-    assert about["features"] == ["size", "size missing", "city=Bonn", "city=Oslo", "city=Rome"]
+    parts = [f"size part {n}" for n in range(1, len(number["codes"]["edges"]))]
+    assert len(parts) > 2
+    cities = ["city=Bonn", "city=Oslo", "city=Rome"]
+    assert about["features"] == ["size", "size missing", *cities, *parts]
+    assert about["weights"] is not None
     filled = np.array([float(v) if v else number["fill"] for v in known])
-    x = [(filled - number["mean"]) / number["scale"], np.array([not v for v in known])]
-    x += [city == category for category in text["categories"]]
+    z, codes = number_rows(number, filled)
+    x = [z, np.array([not v for v in known])]
+    x += [city == category for category in text["categories"]] + codes
     y = np.round(price, 4)
     found = log_density(file, about, np.stack(x), (np.log(y) - target["mean"]) / target["scale"])
     found += -np.log(y) - np.log(target["scale"])
@@ -102,11 +130,30 @@ def test_the_probabilities_of_classes(tmp_path: Path) -> None:
     file, about = opened(run)
     assert about["targets"][0]["labels"] == ["down", "up"]
     (column,) = about["inputs"]
-    logits = network(file, about, ((a - column["mean"]) / column["scale"])[None])
-    shares = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)).mean(axis=0)
+    z, codes = number_rows(column, a)
+    logits = network(file, about, np.stack([z, *codes]))
+    members = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))
+    shares = np.einsum("m,mcn->cn", about["weights"], members)
     own = predictor.load(run).predict(table.read(path))
     assert isinstance(own, Categorical)
     np.testing.assert_allclose(shares.T, own.probabilities(), rtol=1e-4)
+
+
+def test_rows_apart_and_inputs_far_from_all_others_are_described(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=300).round(4)
+    y = (a + 0.3 * rng.normal(size=300)).round(4)
+    a[:4] *= 1e5
+    y[5:8] *= 1e6
+    run, path = run_on(tmp_path, {"a": [*a], "y": [*y]}, "--target", "y", "model.mixtures=2")
+    file, about = opened(run)
+    (column,), (target,) = about["inputs"], about["targets"]
+    assert about["apart"]["share"] > 0
+    number, codes = number_rows(column, a)
+    z = (y - target["mean"]) / target["scale"]
+    found = log_density(file, about, np.stack([number, *codes]), z) - np.log(target["scale"])
+    own = predictor.load(run).predict(table.read(path)).log_prob(y[:, None])
+    np.testing.assert_allclose(found, own, rtol=1e-4, atol=1e-3)
 
 
 def test_correlated_targets_and_targets_apart_are_described(tmp_path: Path) -> None:
@@ -127,5 +174,10 @@ def test_correlated_targets_and_targets_apart_are_described(tmp_path: Path) -> N
     (tmp_path / "chain").mkdir()
     run, _ = run_on(tmp_path / "chain", rows, *words, "model.targets=chain")
     file, about = opened(run)
+    codes = len(about["inputs"][0]["codes"]["means"])
     assert about["factorisation"] == {"name": "chain", "targets": 2}
-    assert file["0.weight"].shape == (4, 12, 2)  # two members of each target, told of the other
+    assert file["0.weight"].shape == (
+        4,
+        12,
+        2 + codes,
+    )  # two members of each target, told of the other

@@ -65,6 +65,57 @@ def finish(stack: Stack):
     return stack.state(), said
 
 
+def coded_data(seed: int, rows: int) -> TrainingData:
+    """Data of three inputs, of which the last two are codes."""
+    data = some_data(seed, rows, inputs=3)
+    return replace(data, codes=2)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_network_without_codes_never_sees_them(optimizer: str, noise: float) -> None:
+    plan = a_plan(inputs=3, optimizer=optimizer, gradient_clip=1.0, averaging=0.9)
+    data = coded_data(0, 200)
+    replicas = [
+        Replica(seed=seed, codes=seed == 1, weight_decay=0.01, noise_inputs=noise)
+        for seed in range(3)
+    ]
+    stack = Stack(plan, [data], replicas)
+    finish(stack)
+    first = stack.best(range(3))["0.weight"]
+    assert not first[[0, 2], :, 1:].any()
+    assert first[1].all()
+    assert first[[0, 2], :, 0].all()
+    # Whatever the codes are, the network predicts as without them.
+    other = replace(data, x_train=data.x_train.copy(), x_validation=data.x_validation.copy())
+    other.x_train[1:], other.x_validation[1:] = 7.0, -3.0
+    again = Stack(plan, [other], replicas)
+    finish(again)
+    if not noise:
+        for name, values in stack.best([0, 2]).items():
+            np.testing.assert_array_equal(values, again.best([0, 2])[name])
+
+
+def test_initial_weights_are_those_of_a_network_of_the_inputs_that_it_sees() -> None:
+    data = coded_data(0, 100)
+    plan = a_plan(inputs=3, hidden=(4000,))
+    state = Stack(plan, [data], [Replica(codes=False), Replica()]).state()
+    layout = Layout(plan.network)
+    blind, seeing = layout.by_name(state["weights"])["0.weight"]
+    assert blind[:, 0].std() == pytest.approx(1.68, rel=0.05)
+    assert seeing.std() == pytest.approx(1.68 / 3**0.5, rel=0.05)
+
+
+def test_a_stack_gives_networks_with_and_without_codes_the_same_bits_as_alone() -> None:
+    plan, data = a_plan(inputs=3), coded_data(3, 150)
+    replicas = [Replica(seed=seed, codes=bool(seed % 2)) for seed in range(4)]
+    together, _ = finish(Stack(plan, [data], replicas))
+    for at, replica in enumerate(replicas):
+        alone, _ = finish(Stack(plan, [data], [replica]))
+        for name, values in alone.items():
+            np.testing.assert_array_equal(values[0], together[name][at], err_msg=name)
+
+
 def assert_same(state, other, rows: Sequence[int] | slice = slice(None)):
     assert state.keys() == other.keys()
     for name, values in state.items():

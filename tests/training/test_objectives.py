@@ -100,9 +100,9 @@ def by_autograd(name: str, head: AnyHead, raw, y, weight):
     buffer = raw.clone()
     nll = None
     if name != likelihood_of(head):
-        plain = OBJECTIVES[likelihood_of(head)].loss
+        plain = OBJECTIVES[likelihood_of(head)]
         nll = AutogradObjective(plain, head, buffer, None)
-    return evaluate(AutogradObjective(OBJECTIVES[name].loss, head, buffer, nll), buffer, y, weight)
+    return evaluate(AutogradObjective(OBJECTIVES[name], head, buffer, nll), buffer, y, weight)
 
 
 def test_every_loss_trains_some_head():

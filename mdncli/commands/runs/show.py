@@ -211,7 +211,14 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
     if (background := record.figure("background")) is not None:
         share = f"{number(100 * background, 2)}% of every prediction"
         yield "background", f"{share} is one wide component that ignores the inputs"
-    calibrated = mapping_of(read_description(run.model).get("calibration"))
+    description = read_description(run.model)
+    apart = mapping_of(mapping_of(description.get("encoding")).get("apart"))
+    if (far := number_of(apart.get("share"))) is not None:
+        share = f"{number(100 * far, 2)}% of every prediction"
+        yield "far targets", f"{share} is one component for rows whose target lies far from others"
+    if (networks := _networks(record.result or {})) is not None:
+        yield "networks", networks
+    calibrated = mapping_of(description.get("calibration"))
     if (rows := number_of(calibrated.get("rows"))) is not None:
         weights, scales = (
             number_of(calibrated.get(k)) for k in ("temperature", "scale_temperature")
@@ -224,6 +231,30 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
             ),
         )
     yield from health.remarks(record.result or {})
+
+
+def _networks(result: Mapping[str, Any]) -> str | None:
+    """Weights of the networks of an ensemble, and of those that see codes of numbers.
+
+    >>> members = [{"codes": False, "weights": [0.3]}, {"codes": True, "weights": [0.7]}]
+    >>> _networks({"members": members})
+    'weights from 0.30 to 0.70; 1 of 2 sees codes of numbers, with a weight of 0.70'
+    """
+    members = [mapping_of(member) for member in sequence_of(result.get("members"))]
+    each = [[*map(number_of, sequence_of(member.get("weights")))] for member in members]
+    known = [[weight for weight in own if weight is not None] for own in each]
+    if len(members) < 2 or not all(known):
+        return None
+    weights = [sum(own) / len(own) for own in known]
+    text = f"weights from {number(min(weights), 2)} to {number(max(weights), 2)}"
+    if max(weights) - min(weights) < 1e-9:
+        text = "all of one weight"
+    seeing = [w for member, w in zip(members, weights, strict=True) if member.get("codes") is True]
+    if not seeing:
+        return text
+    verb = "sees" if len(seeing) == 1 else "see"
+    share = f"with a weight of {number(sum(seeing), 2)}"
+    return f"{text}; {len(seeing)} of {len(members)} {verb} codes of numbers, {share}"
 
 
 def _origin(run: RunFolder) -> Facts:

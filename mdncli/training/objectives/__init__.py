@@ -20,6 +20,7 @@ from mdncli.head import AnyHead
 from mdncli.training.buffers import Arena
 from mdncli.training.objectives.absolute import ABSOLUTE
 from mdncli.training.objectives.autograd import AutogradObjective
+from mdncli.training.objectives.balanced import BALANCED
 from mdncli.training.objectives.base import BoundObjective, Objective
 from mdncli.training.objectives.cross_entropy import CROSS_ENTROPY
 from mdncli.training.objectives.crps import CRPS
@@ -32,6 +33,7 @@ OBJECTIVES: dict[str, Objective] = {
     "nll": NLL,
     "crps": CRPS,
     "mixed": MIXED,
+    "balanced": BALANCED,
     "squared": SQUARED,
     "absolute": ABSOLUTE,
     "cross_entropy": CROSS_ENTROPY,
@@ -72,4 +74,4 @@ def bind(loss: str, head: AnyHead, raw: Tensor, arena: Arena) -> BoundObjective:
         return objective.fused(head, raw, arena)
     is_nll = objective is objective_of("nll", head)
     nll = None if is_nll else bind("nll", head, raw, arena)
-    return AutogradObjective(objective.loss, head, raw, nll)
+    return AutogradObjective(objective, head, raw, nll)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from mdncli.head import AnyHead
-from mdncli.training.objectives.base import BoundObjective
+from mdncli.training.objectives.base import BoundObjective, Objective
 from mdncli.training.objectives.predictions import predict
 
 
@@ -20,7 +17,7 @@ class AutogradObjective:
     on its own raw outputs only, so does its gradient.
 
     Args:
-        loss: the function of `mdncli.training.objectives.base.Objective`.
+        objective: the loss.
         head: the head.
         raw: buffer of the raw outputs, later of their gradient, (R, P, N).
         nll: adds up the head's NLL at the same raw outputs; None where that is the loss itself.
@@ -28,12 +25,12 @@ class AutogradObjective:
 
     def __init__(
         self,
-        loss: Callable[[Any, Tensor], Tensor],
+        objective: Objective,
         head: AnyHead,
         raw: Tensor,
         nll: BoundObjective | None,
     ) -> None:
-        self._loss, self._head, self._raw, self._nll = loss, head, raw, nll
+        self._objective, self._head, self._raw, self._nll = objective, head, raw, nll
 
     def value(self, y: Tensor, weight: Tensor, total: Tensor) -> None:
         if self._nll is None:
@@ -51,4 +48,5 @@ class AutogradObjective:
 
     def _weighted_losses(self, raw: Tensor, y: Tensor, weight: Tensor) -> Tensor:
         """Weighted losses (R, N)."""
-        return self._loss(predict(self._head, raw), y[:, 0]) * weight[:, 0]
+        given = predict(self._head, raw), y[:, 0], weight[:, 0]
+        return self._objective.loss(*given[: 3 if self._objective.pools else 2]) * weight[:, 0]

@@ -48,8 +48,11 @@ class Objective:
             `mdncli.training.objectives.predictions.predict`. Every replica and every row must be
             treated by itself.
         fused: (head, raw, arena) -> value and gradient in place, of the same loss.
+        pools: whether rows are not treated by themselves; the loss then gets their weights, (R, N)
+            or (1, N), too.
     """
 
     trains: Callable[[AnyHead], bool]
-    loss: Callable[[Any, Tensor], Tensor]
+    loss: Callable[..., Tensor]
     fused: Callable[[Any, Tensor, Arena], BoundObjective] | None = None
+    pools: bool = False

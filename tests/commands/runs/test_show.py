@@ -57,3 +57,17 @@ def test_show_groups_files_and_stays_inside_the_folder(
     out = ok(here("runs", "show", run.id))
     assert "plots/ (2)" in out
     assert "secret" not in ok(here("runs", "show", run.id, "--json"))
+
+
+def test_show_names_the_weights_of_the_networks(here: Here, make_run: MakeRun) -> None:
+    members = [{"codes": at == 1, "weights": [0.2 + at / 10, 0.5 - at / 5]} for at in range(3)]
+    for named, said in (
+        (members, "weights from 0.25 to 0.35; 1 of 3 sees codes of numbers, with a weight of 0.30"),
+        ([{"codes": False, "weights": [0.5]}] * 2, "all of one weight"),
+        ([{"codes": True, "weights": [1.0]}], None),
+        (None, None),
+        ("damaged", None),
+        ([{"codes": 3}, {"weights": "x"}], None),
+    ):
+        out = ok(here("runs", "show", make_run(members=named).id))
+        assert re.findall("^networks +(.*)", out, re.MULTILINE) == ([said] if said else []), named
