@@ -19,8 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from mdncli import interrupts
+from mdncli import activity, interrupts
 from mdncli.events import (
+    Activity,
     Event,
     Note,
     ReadingEnded,
@@ -86,8 +87,11 @@ class Console:
         """Handle an event."""
         if self.quiet:
             return
-        with interrupts.postpone_stop():  # else a half-started progress bar would stay
+        with interrupts.postpone_stop() as asked:  # else a half-started progress bar would stay
             match event:
+                case Activity(text):
+                    # After a signal it may be the next one that ends the process, at once.
+                    self._doing(text if asked() is None else "")
                 case Note(text):
                     self._say(text)
                 case Warned(text):
@@ -104,6 +108,15 @@ class Console:
                     self._end()
                 case SweepProgress():
                     self._sweeping(event)
+
+    def _doing(self, text: str) -> None:
+        """Say what the command is doing, unless a progress bar does."""
+        if self._bar is not None or self._live is not None or not _live():
+            return
+        if text:
+            activity.show(printable(text))
+        else:
+            activity.erase()
 
     def _reading(self, event: ReadingProgress) -> None:
         if self._bar is not None:
@@ -122,6 +135,7 @@ class Console:
                 transient=True,
             )
             task = progress.add_task("", total=event.total, completed=event.done)
+            activity.erase()
             progress.start()
             self._bar = progress, task
         elif time.monotonic() - self._last_line >= PLAIN_SECONDS:
@@ -149,6 +163,7 @@ class Console:
         task = progress.add_task(
             "", total=event.steps, completed=event.step, epoch=0, train="–", validation="–"
         )
+        activity.erase()
         progress.start()
         self._bar = progress, task
 
@@ -176,6 +191,7 @@ class Console:
                 from rich.live import Live
 
                 self._live = Live(console=self._rich(), transient=True, auto_refresh=False)
+                activity.erase()
                 self._live.start()
             self._live.update(_sweep_table(event), refresh=True)
             return
@@ -198,6 +214,7 @@ class Console:
 
     def answer(self, answer: Answer) -> int:
         """Print an answer and return its exit code."""
+        activity.erase()
         if self.as_json:
             sys.stdout.write(_json(answer.document) + "\n")
         elif answer.lines:
@@ -219,6 +236,7 @@ class Console:
     def error(self, lines: Sequence[str]) -> None:
         """Print errors, one line each, whatever the verbosity; control characters are escaped."""
         self._end()
+        activity.erase()
         for line in lines:
             self._say(f"error: {line}")
 
@@ -229,7 +247,7 @@ class Console:
             shown.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             # A closed stderr must not turn a finished command into a failed one.
-            with contextlib.suppress(OSError, ValueError):
+            with activity.hidden(), contextlib.suppress(OSError, ValueError):
                 sys.stderr.write(line + "\n")
                 sys.stderr.flush()
 
@@ -437,7 +455,10 @@ def _sweep_table(event: SweepProgress) -> RenderableType:
         table.add_row(f"and {counted(more, 'more shape')}")
     lines = RichTable.grid()
     lines.add_row(ProgressBar(total=1.0, completed=event.share, width=40))
-    for part in _sweep_parts(event):
+    first, *rest = _sweep_parts(event)
+    if event.activity:
+        first += f": {event.activity}"
+    for part in (first, *rest):
         lines.add_row(Text(part, no_wrap=True, overflow="ellipsis"))
     return Group(table, lines)
 

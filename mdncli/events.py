@@ -27,6 +27,16 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """Start of work that may take longer than half a second, such as "reading prices.csv".
+
+    It lasts until the next event of this kind; an empty text says that output follows.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
 class ReadingProgress:
     """Bytes of data that have been read, about ten times a second; None in total: unknown."""
 
@@ -117,6 +127,7 @@ class SweepProgress:
         seconds_left: how long the rest will take; None if unknown yet.
         best: the name of the best trial so far, or nothing.
         later: trials still to be chosen, from the results of these.
+        activity: what happens before the first step of training; empty afterwards.
     """
 
     shapes: tuple[ShapeProgress, ...]
@@ -124,6 +135,7 @@ class SweepProgress:
     seconds_left: float | None
     best: str
     later: int = 0
+    activity: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,6 +146,7 @@ class SweepEnded:
 Event = (
     Note
     | Warned
+    | Activity
     | ReadingProgress
     | ReadingEnded
     | TrainingStarted

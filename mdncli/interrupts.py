@@ -39,18 +39,25 @@ class _Command:
         raised: `Stopped` has been raised.
         depth: number of nested blocks in which it is not to be raised.
         over: the command has ended.
+        on_signal: called at the first signal.
     """
 
     heard: int | None = None
     raised: bool = False
     depth: int = 0
     over: bool = False
+    on_signal: Callable[[], object] = lambda: None
 
 
 _now = _Command()
 
 
-def handle_signals(command: Callable[[], T], *, last: bool = False) -> T:
+def handle_signals(
+    command: Callable[[], T],
+    *,
+    last: bool = False,
+    on_signal: Callable[[], object] = lambda: None,
+) -> T:
     """Run a command; the first signal raises `Stopped` in it.
 
     A library may swallow that exception, as Python itself does in destructors, turn it into another
@@ -61,12 +68,14 @@ def handle_signals(command: Callable[[], T], *, last: bool = False) -> T:
         command: called without arguments.
         last: the process is to end after the command; a first signal that comes then is ignored,
             as all is done and only the answer is on its way.
+        on_signal: called at the first signal, wherever the command is, to tidy the terminal: a
+            second one ends the process without any more of it.
 
     Raises:
         Stopped: a signal has ended the command.
     """
     global _now
-    _now = now = _Command()
+    _now = now = _Command(on_signal=on_signal)
     before = {
         number: signal.getsignal(number) or signal.SIG_DFL for number in (*SIGNALS, signal.SIGALRM)
     }
@@ -161,6 +170,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     if now.heard is not None:
         return
     now.heard = number
+    now.on_signal()
     time.sleep(TWICE_SECONDS)
     for each in SIGNALS:
         signal.signal(each, signal.SIG_DFL)

@@ -76,6 +76,21 @@ def test_it_says_which_signal_it_was(send: Send, request: pytest.FixtureRequest)
     assert caught.value.signal == request.node.callspec.params["send"]
 
 
+def test_the_terminal_is_tidied_before_a_second_signal_can_come(send: Send) -> None:
+    called: list[object] = []
+
+    def command() -> None:
+        with interrupts.note_stop():
+            send()
+            called.append("work")
+            time.sleep(2 * interrupts.AGAIN_SECONDS)
+
+    interrupts.handle_signals(command, on_signal=lambda: called.append(signal.getsignal(2)))
+    handler, *rest = called
+    assert callable(handler)
+    assert rest == ["work"]
+
+
 def test_what_a_destructor_drops_comes_again(send: Send, capfd: pytest.CaptureFixture[str]) -> None:
     class Dropping:
         def __del__(self) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from mdncli import interrupts, machine
 from mdncli.errors import UsageError
+from mdncli.events import Activity
 
 if TYPE_CHECKING:
     from mdncli.console import Console
@@ -45,3 +46,10 @@ def listener(quiet: bool) -> Console:
     from mdncli.console import Console
 
     return Console(quiet=quiet)
+
+
+def starting(quiet: bool) -> Console:
+    """The listener of a command that takes a while, told so before the command is imported."""
+    hears = listener(quiet)
+    hears(Activity("starting"))
+    return hears

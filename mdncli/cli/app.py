@@ -10,7 +10,7 @@ import typer
 
 from mdncli import __version__
 from mdncli.cli import config, runs, training, use
-from mdncli.cli.answering import answering, listener
+from mdncli.cli.answering import answering, starting
 from mdncli.cli.options import (
     KEEP,
     RUNS,
@@ -100,12 +100,13 @@ def generate(
     quiet: Quiet = False,
 ) -> Answer:
     """Draw a synthetic dataset and a picture of it (default: inverse_sine)."""
+    hears = starting(quiet)
     from mdncli.commands import generate as command
 
     if list_:
         return command.datasets()
     options = {"data.seed": seed, "name": name}
-    return command.generate(items or [], options, output, runs_dir, listener(quiet), force=force)
+    return command.generate(items or [], options, output, runs_dir, hears, force=force)
 
 
 app.command(
@@ -181,11 +182,12 @@ def init(
     quiet: Quiet = False,
 ) -> Answer:
     """Write a commented config to start from, fitted to a table or copied from an example."""
+    hears = starting(quiet)
     from mdncli.commands import init as command
 
     if list_:
         return command.examples()
-    return command.init(source, target, output, force=force)
+    return command.init(source, target, output, hears, force=force)
 
 
 @app.command(
@@ -214,9 +216,10 @@ def inspect(
     row counters, identifiers, free text. data.columns overrules them, such as
     'data.columns={zip: category, ref: exclude}'.
     """
+    hears = starting(quiet)
     from mdncli.commands import inspect as command
 
-    return command.inspect(items or [], target, output, force=force)
+    return command.inspect(items or [], target, output, hears, force=force)
 
 
 app.add_typer(

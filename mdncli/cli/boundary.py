@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import typer
 
-from mdncli import interrupts
+from mdncli import activity, interrupts
 from mdncli.cli.app import app
 from mdncli.cli.options import SETTINGS
 from mdncli.errors import MdnError, Stopped, translate_os_error
@@ -32,7 +32,9 @@ def run(arguments: Sequence[str], *, last: bool = False) -> int:
     # beside one busy process a forward pass takes ten times as long as on one thread.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        return interrupts.handle_signals(lambda: _invoke(list(arguments)), last=last)
+        return interrupts.handle_signals(
+            lambda: _invoke(list(arguments)), last=last, on_signal=activity.erase
+        )
     except Stopped as stopped:
         _report(["interrupted"])
         return 128 + stopped.signal
@@ -76,6 +78,8 @@ def run(arguments: Sequence[str], *, last: bool = False) -> int:
             raise
         _report([_internal(error)])
         return 1
+    finally:
+        activity.erase()
 
 
 def _invoke(arguments: list[str]) -> int:

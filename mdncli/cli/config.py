@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mdncli.cli.answering import answering, listener
+from mdncli.cli.answering import answering, listener, starting
 from mdncli.cli.options import Config, Configs, Quiet, Target, examples
 from mdncli.present.answer import Answer
 
@@ -43,9 +43,10 @@ def show(
     With --resolved the data is read and no key is auto: each that was has its
     value and the reason for it. The printed config trains the same model.
     """
+    hears = starting(quiet) if resolved else listener(quiet)
     from mdncli.commands import config as command
 
-    return command.show(items, {"data.target": target}, listener(quiet), resolved=resolved)
+    return command.show(items, {"data.target": target}, hears, resolved=resolved)
 
 
 @app.command("schema", epilog=examples("mdn config schema", "mdn config schema > mdn.schema.json"))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mdncli import machine
-from mdncli.cli.answering import answering, listener
+from mdncli.cli.answering import answering, starting
 from mdncli.cli.options import (
     RUNS,
     ConfigIfAny,
@@ -65,11 +65,12 @@ def train(
     built-in example, such as sine. KEY=VALUE overrides any of its keys, such
     as model.mixtures=20 train.learning_rate=1e-3.
     """
+    hears = starting(quiet)
     machine.take_long_turns()
     from mdncli.commands import train as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
-    hears = with_trackers(listener(quiet), track or [])
+    hears = with_trackers(hears, track or [])
     if resume is not None:
         if profile:
             raise UsageError(
@@ -120,11 +121,12 @@ def crossval(
     others and scored on it. All folds and their ensembles train in one stack.
     Each fold is an ordinary run in the new folder's folds/.
     """
+    hears = starting(quiet)
     machine.take_long_turns()
     from mdncli.commands import crossval as command
 
     options = overrides(seed, epochs, name, data, target, device, threads)
-    hears = with_trackers(listener(quiet), track or [])
+    hears = with_trackers(hears, track or [])
     return command.crossval(items or [], options, folds, splits, runs_dir, hears)
 
 
@@ -202,6 +204,7 @@ def sweep(
     as an ordinary run in the new folder's trials/. The same command again
     continues the sweep that it began; nothing is ever trained twice.
     """
+    hears = starting(quiet)
     machine.take_long_turns()
     from mdncli.commands import sweep as command
 
@@ -226,4 +229,4 @@ def sweep(
         cluster=cluster,
         track=track or [],
     )
-    return command.sweep(items or [], options, request, runs_dir, listener(quiet))
+    return command.sweep(items or [], options, request, runs_dir, hears)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mdncli.cli.answering import answering, listener
+from mdncli.cli.answering import answering, starting
 from mdncli.cli.options import (
     RUNS,
     Force,
@@ -52,6 +52,7 @@ def sample(
     quiet: Quiet = False,
 ) -> Answer:
     """Draw from p(y given x) of a trained run; writes a table and a PNG."""
+    hears = starting(quiet)
     from mdncli.commands import sample as command
 
     request = command.SampleRequest(
@@ -65,7 +66,7 @@ def sample(
         plot=plot,
         force=force,
     )
-    return command.sample(run, request, runs_dir, listener(quiet))
+    return command.sample(run, request, runs_dir, hears)
 
 
 @answering
@@ -121,6 +122,7 @@ def predict(
     at least as often as they say (mdn calibrate).
     Without --at these are the run's test rows.
     """
+    hears = starting(quiet)
     from mdncli.commands import predict as command
 
     request = command.PredictRequest(
@@ -136,7 +138,7 @@ def predict(
         skip_invalid=skip_invalid,
         strict=strict,
     )
-    return command.predict(run, request, runs_dir, listener(quiet))
+    return command.predict(run, request, runs_dir, hears)
 
 
 @answering
@@ -159,11 +161,10 @@ def evaluate(
     known: 0 is perfect. Of classes the NLL is the log loss; accuracy, Brier score
     and calibration error stand beside those of the classes' shares.
     """
+    hears = starting(quiet)
     from mdncli.commands import evaluate as command
 
-    return command.evaluate(
-        run, data, runs_dir, listener(quiet), skip_invalid=skip_invalid, strict=strict
-    )
+    return command.evaluate(run, data, runs_dir, hears, skip_invalid=skip_invalid, strict=strict)
 
 
 @answering
@@ -181,9 +182,10 @@ def calibrate(
     intervals. Test rows stay untouched. train.calibrate=true does the same as
     soon as training ends.
     """
+    hears = starting(quiet)
     from mdncli.commands import calibrate as command
 
-    return command.calibrate(run, runs_dir, listener(quiet), undo=undo)
+    return command.calibrate(run, runs_dir, hears, undo=undo)
 
 
 @answering
@@ -208,11 +210,12 @@ def export(
     mixture and, step by step, how to evaluate it with numpy alone. Without -o
     it goes to exports/ in the run's folder.
     """
+    hears = starting(quiet)
     from mdncli.commands import export as command
 
     if list_:
         return command.exporters()
-    return command.export(run, to, output, runs_dir, listener(quiet), force=force)
+    return command.export(run, to, output, runs_dir, hears, force=force)
 
 
 @answering
@@ -239,8 +242,9 @@ def plot(
     Several runs on the same columns are drawn side by side, with the same axes,
     into a new run folder.
     """
+    hears = starting(quiet)
     from mdncli.commands import plot as command
 
     if list_:
         return command.figures()
-    return command.plot(runs or [], figure or [], runs_dir, listener(quiet), name=name)
+    return command.plot(runs or [], figure or [], runs_dir, hears, name=name)

@@ -13,7 +13,7 @@ from mdncli import predictor as predictors
 from mdncli.data.weights import mean
 from mdncli.errors import UsageError
 from mdncli.evaluation.summaries import standard_error
-from mdncli.events import Listener
+from mdncli.events import Activity, Listener
 from mdncli.experiment import Dataset
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
@@ -35,7 +35,9 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
                 raise UsageError(f"{run.path}: is not calibrated", hint="leave out --undo")
             replace(predictor, calibration=None).save(run)
             return Answer(lines=[str(run.path)], document={"run": str(run.path)})
+        listener(Activity(f"reading {run.id}"))
         dataset = reopen(run)
+        listener(Activity("calibrating on the validation rows"))
         found = calibrate(dataset, predictor)
         calibration = found.calibration
         assert calibration is not None

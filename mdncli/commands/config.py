@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from mdncli.config import dump, json_schema, load, split_arguments
 from mdncli.errors import ConfigError, UsageError
-from mdncli.events import Listener, ignore
+from mdncli.events import Activity, Listener, ignore
 from mdncli.present.answer import Answer
 
 
@@ -61,7 +61,9 @@ def show(
         return Answer(dump(config, comments=True).splitlines())
     from mdncli import experiment
 
-    settled, reasons = experiment.settle(config, experiment.prepare(config, listener))
+    dataset = experiment.prepare(config, listener)
+    listener(Activity("measuring this machine"))
+    settled, reasons = experiment.settle(config, dataset)
     return Answer(dump(settled, notes=reasons).splitlines())
 
 

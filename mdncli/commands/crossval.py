@@ -23,12 +23,13 @@ from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.evaluation.scoring import find_value
 from mdncli.evaluation.summaries import standard_error
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.experiment import Dataset, Outcome
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -83,7 +84,9 @@ def crossval(
             with experiment.begin_collection(runs_dir, base.name, about, base) as collection:
                 pass  # from here on `_discard_unbegun` decides what is left of it
             outcomes = experiment.train(datasets, collection.folds, listener, stop)
+        listener(Activity(f"scoring {counted(len(datasets), 'fold')}"))
         done = _score_folds(outcomes, datasets)
+        listener(Activity("drawing figures of all folds"))
         _draw_figures(collection, base.name, done)
         interrupts.ignore_signals()
         answer = _write_result(collection, base, outcomes, done, time.monotonic() - started)

@@ -23,7 +23,7 @@ from mdncli.evaluation import CLASS_METRICS, METRICS, Metric, classification, co
 from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.metrics import evaluate as measure
 from mdncli.evaluation.scoring import find_value
-from mdncli.events import Listener, Note, Warned
+from mdncli.events import Activity, Listener, Note, Warned
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number, significant
@@ -53,6 +53,7 @@ def evaluate(
 
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
+    listener(Activity(f"reading {run.id if data is None else data.name}"))
     if data is None:
         dataset = reopen(run)
         test = dataset.split.test
@@ -94,6 +95,7 @@ def evaluate(
         unknowing, unit = ({}, None) if dataset is None else _reference(run, dataset)
         return {"reference": None, **measure(chunks(by), targets, unknowing, unit)}
 
+    listener(Activity(f"scoring the {rows}"))
     with remedied() if data is not None else nullcontext():
         result = {"run": str(run.path), **score(predictor)}
         calibration = predictor.calibration

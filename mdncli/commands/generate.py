@@ -12,7 +12,7 @@ from mdncli.config import SyntheticData
 from mdncli.data import writing
 from mdncli.data.synthetic import DATASETS, load
 from mdncli.errors import UsageError
-from mdncli.events import Listener
+from mdncli.events import Activity, Listener
 from mdncli.experiment import Dataset
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
@@ -60,6 +60,7 @@ def generate(
     dataset = experiment.prepare(config, listener)
     # Quick to draw again: no unfinished folder is left behind.
     with experiment.begin_run(dataset, runs_dir) as run:
+        listener(Activity("drawing a figure"))
         picture = _picture(dataset, run)
         files = [_table(dataset, run, output), picture]
         store.write_json(run.result, {"format": store.FORMAT, "run": run.id, "name": config.name})

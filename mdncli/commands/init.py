@@ -22,7 +22,7 @@ from mdncli.data.encoding import present
 from mdncli.data.spikes import SpikeTrap
 from mdncli.data.table import Table
 from mdncli.errors import UsageError
-from mdncli.events import ignore
+from mdncli.events import Activity, Listener, ignore
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
 from mdncli.present.table import TextTable
@@ -65,13 +65,21 @@ def _summary(example: str) -> str:
     return re.split(r"(?<=\?)\s|\.(?:\s|$)", text)[0]
 
 
-def init(source: str | None, target: str | None, output: str | None, *, force: bool) -> Answer:
+def init(
+    source: str | None,
+    target: str | None,
+    output: str | None,
+    listener: Listener = ignore,
+    *,
+    force: bool,
+) -> Answer:
     """Write a config for a table, or a copy of a built-in example, and name the file.
 
     Args:
         source: a table or the name of an example; None is refused.
         target: the columns of a table to predict, as `--target` takes them.
         output: where to write; `-` is standard output, None a file of the source's name here.
+        listener: receives progress.
         force: whether to replace the file.
 
     Raises:
@@ -98,6 +106,7 @@ def init(source: str | None, target: str | None, output: str | None, *, force: b
     if not to_stdout:
         free(file, force=force)
     if example is None:
+        listener(Activity(f"reading {path.name}"))
         text = _config_for_table(source, target, file)
     elif target is not None:
         raise UsageError(f"--target {target}: is for a table, not for the example {example}")

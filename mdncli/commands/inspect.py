@@ -16,10 +16,12 @@ from mdncli.data.profile import Profile, doubtful, profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
+from mdncli.events import Activity, Listener, ignore
 from mdncli.experiment.columns import inputs_of, require_named
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
 from mdncli.present.table import TextTable
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from mdncli.plots.columns import Marginal
@@ -60,13 +62,21 @@ class Description:
         return " to ".join(ends)
 
 
-def inspect(items: Sequence[str], target: str | None, output: str | None, *, force: bool) -> Answer:
+def inspect(
+    items: Sequence[str],
+    target: str | None,
+    output: str | None,
+    listener: Listener = ignore,
+    *,
+    force: bool,
+) -> Answer:
     """Say what each column of a table is, and what a training would do with it.
 
     Args:
         items: a table, or a config that names one, and overrides.
         target: the columns to predict; None if that is not decided yet.
         output: a PNG with the distribution of each column; None for none.
+        listener: receives progress.
         force: whether to replace that file.
 
     Raises:
@@ -84,7 +94,9 @@ def inspect(items: Sequence[str], target: str | None, output: str | None, *, for
             raise UsageError(f"{clip(output)}: is no name of a picture", hint="let it end in .png")
         free(Path(output), force=force)
     path, data = _data(names[0], overrides, target)
+    listener(Activity(f"reading {path.name}"))
     whole = table.read(path)
+    listener(Activity(f"looking at {counted(len(whole.columns), 'column')}"))
     targets = () if data is None else data.target
     profiled = data is None or data.profile
     if profiled and (again := doubtful(whole, path, targets)):
@@ -96,6 +108,7 @@ def inspect(items: Sequence[str], target: str | None, output: str | None, *, for
     seen = profile(whole, targets, asked)
     described = [*_described(whole, seen, data)]
     if output is not None:
+        listener(Activity("drawing a figure"))
         _draw(whole, seen, described, output)
     warnings = [*_warnings(described)]
     rows = [

@@ -13,7 +13,7 @@ from mdncli import interrupts, store
 from mdncli import predictor as predictors
 from mdncli.config.schema import NAME
 from mdncli.errors import RunNotFoundError, UsageError
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.plots import FIGURES, SWEEP_FIGURES
 from mdncli.present.answer import Answer
 from mdncli.present.figures import draw
@@ -21,6 +21,7 @@ from mdncli.present.lookup import find, require_own_model
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
 from mdncli.sweep.folder import is_sweep, status_of
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from mdncli.plots.subject import Subject
@@ -63,9 +64,10 @@ def plot(
     runs = [find(reference, runs_dir, listener) for reference in references or ["@latest"]]
     _check(runs, name)
     if any(map(is_sweep, runs)):
-        return _sweep(runs, names)
+        return _sweep(runs, names, listener)
     for run in runs:
         require_own_model(run)
+    listener(Activity(_reading(runs)))
     subjects = _subjects(runs, listener)
     applying = [key for key in FIGURES if all(map(FIGURES[key].applies, subjects))]
     for figure in names:
@@ -75,6 +77,7 @@ def plot(
                 hint=f"choose from {', '.join(applying)}",
             )
     chosen = names or applying
+    listener(Activity(_drawing(chosen)))
     if len(runs) == 1:
         return _draw_figures(runs[0], subjects, chosen)
     from mdncli.experiment import begin_collection
@@ -90,7 +93,15 @@ def plot(
     return answer
 
 
-def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
+def _reading(runs: Sequence[RunFolder]) -> str:
+    return f"reading {runs[0].id}" if len(runs) == 1 else f"reading {len(runs)} runs"
+
+
+def _drawing(names: Sequence[str]) -> str:
+    return f"drawing {counted(len(names), 'figure')}"
+
+
+def _sweep(runs: Sequence[RunFolder], names: Sequence[str], listener: Listener) -> Answer:
     """The figures of a sweep: the NLL of its trials over the keys that vary."""
     from mdncli.plots.swept import SweepTrials
 
@@ -105,6 +116,7 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
             f"{run.path}: is a sweep, which has no figure {wrong[0]!r}",
             hint=f"choose from {', '.join(SWEEP_FIGURES)}, or name one of its trials",
         )
+    listener(Activity(f"reading the trials of {run.id}"))
     found = [
         (trial, status.result["trial"]["overrides"], nll)
         for trial in store.runs(run.trials)
@@ -120,6 +132,7 @@ def _sweep(runs: Sequence[RunFolder], names: Sequence[str]) -> Answer:
             f"{run.path}: the figure {wrong[0]!r} needs more keys that vary",
             hint=f"choose from {', '.join(applying)}",
         )
+    listener(Activity(_drawing(names or applying)))
     files = draw(run, SWEEP_FIGURES, names or applying, swept)
     return Answer(lines=files, document={"run": str(run.path), "files": files})
 

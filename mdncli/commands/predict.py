@@ -19,13 +19,14 @@ from mdncli import predictor as predictors
 from mdncli.calibration import Calibration
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
+from mdncli.data.formats import STDIN_NAME
 from mdncli.data.table import Columns, SeparatedRows, Table
 from mdncli.data.writing import SEPARATORS, open_extender
 from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, UsageError
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.invalid_rows import InvalidRows, gaps, missing_of, remedied
@@ -78,6 +79,8 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     if predictor.calibration is not None:
         listener(Note(_calibrated(predictor.calibration, asked)))
     tally, unfamiliar = InvalidRows(), Unfamiliar(request.strict)
+    source = run.id if request.at is None else Path(request.at).name
+    listener(Activity(f"reading {STDIN_NAME if request.at == '-' else source}"))
     given = _read_pieces(run, predictor, request, listener)
     pieces = _map_in_order(
         lambda some: _predict_piece(predictor, asked, claims, *some),
@@ -91,6 +94,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     first, rows = next(pieces, None), 0
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
+    listener(Activity("" if request.output == "-" else "predicting"))
     # No output is created before the input has proved readable.
     with (
         destination(request.output, run.predictions, "predict") as target,

@@ -12,12 +12,13 @@ import numpy as np
 
 from mdncli import predictor as predictors
 from mdncli.data import table
+from mdncli.data.formats import STDIN_NAME
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.data.writing import open_appender
 from mdncli.density.arrays import tiles
 from mdncli.errors import DataError, UsageError
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
 from mdncli.present.invalid_rows import gaps
@@ -70,6 +71,7 @@ def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Lis
         )
     every = -(-at.rows * count // MOST_PICTURED)
     pictured: dict[float, list[dict[str, np.ndarray]]] = {}
+    listener(Activity("" if request.output == "-" else "drawing samples"))
     with destination(request.output, run.samples, "sample") as target:
         with open_appender(target) as append:
             for temperature in temperatures:
@@ -145,6 +147,7 @@ def _input_rows(
             )
         return Table({}, counted=range(1, 2))
     if request.at is not None:
+        listener(Activity(f"reading {STDIN_NAME if request.at == '-' else Path(request.at).name}"))
         source = sys.stdin.buffer if request.at == "-" else request.at
         at = table.read(source, columns=encoding.inputs, text=encoding.text_columns)
         if error := gaps(encoding, [at], remedy="correct it, or leave such rows out"):
@@ -158,6 +161,7 @@ def _input_rows(
     else:
         from mdncli.experiment import reopen
 
+        listener(Activity(f"reading {run.id}"))
         dataset = reopen(run)
         if not len(dataset.split.test):
             raise DataError(f"{run.path}: has no test rows to draw at", hint="name rows with --at")
@@ -243,6 +247,7 @@ def _plot(
     from mdncli.plots.subject import PlotRows
     from mdncli.present.subjects import of_dataset
 
+    listener(Activity("drawing a figure"))
     data, subjects = of_dataset(reopen(run)), []
     for temperature, pieces in draws.items():
         x, y = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mdncli import interrupts, machine
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.present.answer import Answer
 from mdncli.present.lookup import find
 from mdncli.present.sweep import forecast_answer, sweep_answer
@@ -31,6 +31,7 @@ from mdncli.sweep.request import SweepRequest, require_valid
 from mdncli.sweep.rounds import Rounds
 from mdncli.sweep.session import Session, forecast_session, script, train, train_share
 from mdncli.sweep.stacks import Library
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -75,6 +76,7 @@ def _train_sweep(
     library = Library(partial(prepare_unchanged, folder, listener))
     if folder is None:
         assert plan is not None
+        listener(Activity(f"planning {counted(len(plan.trials), 'trial')}"))
         for trial in plan.trials:
             library.dataset(trial.config)
         if request.dry_run:

@@ -23,7 +23,7 @@ from mdncli.errors import (
     Stopped,
     UsageError,
 )
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.experiment import Dataset, Outcome
 from mdncli.present import components, health
 from mdncli.present.answer import Answer
@@ -73,6 +73,7 @@ def _train(
     """Train one run for each dataset."""
     with interrupts.note_stop() as stop:
         if watch is not None:
+            listener(Activity("importing torch"))
             import_module("mdncli.training.loop")  # which brings torch, the most of the start-up
             watch.end_start_up()
         seeded = [(dataset.config.name, dataset.config.seed) for dataset in datasets]

@@ -31,6 +31,7 @@ from mdncli.evaluation import reference
 from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import (
+    Activity,
     Listener,
     ReadingEnded,
     ReadingProgress,
@@ -41,6 +42,7 @@ from mdncli.experiment import splitting
 from mdncli.experiment.memory import require_memory
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
+from mdncli.wording import counted
 
 if TYPE_CHECKING:
     from mdncli.experiment.columns import ColumnChoice
@@ -308,6 +310,7 @@ def load(
         cells = problem.rows * len((*problem.inputs, *problem.targets))
         what = f"data.rows: {problem.rows:,} rows of {data.dataset}"
         require_memory(cells * BYTES_PER_CELL, what, "ask for fewer")
+        listener(Activity(f"drawing the rows of {data.dataset}"))
         x, y = problem.draw(stream(data.seed, "data"))
         whole = replace(problem.table(x, y), source=data.dataset)
         fingerprint = table.fingerprint_arrays(np.hstack([x, y]).T)
@@ -319,6 +322,7 @@ def load(
         source = STDIN_NAME if piped is not None else str(data.file)
         if encoding is None:
             # A run that is opened again need not wait for this import: its model knows its columns.
+            listener(Activity(f"looking at {counted(len(whole.columns), 'column')}"))
             from mdncli.experiment.columns import choose
 
             columns = choose(whole, data)
@@ -338,6 +342,7 @@ def load(
                 f"{changed}: has changed since the run was trained",
                 hint="restore it or train again",
             )
+    listener(Activity(f"splitting and encoding {counted(whole.rows, 'row')}"))
     split = _split_rows(data, whole, inputs, targets)
     if encoding is None:
         encoding = _fit_encoding(config, whole, inputs, targets, split)
@@ -396,6 +401,7 @@ def _read(
     text = (*(data.categorical or ()), *categories)
     if encoding is not None:
         text = (*text, *encoding.text_columns)
+    listener(Activity(f"reading {Path(source).name}"))
     try:
         whole, fingerprint = table.read_once(
             path,
@@ -407,6 +413,7 @@ def _read(
         listener(ReadingEnded())
     require_memory(whole.rows * BYTES_PER_ROW, f"{source}: {whole.rows:,} rows", "use fewer")
     if encoding is None and data.profile:
+        listener(Activity(f"looking at {counted(len(whole.columns), 'column')}"))
         from mdncli.data.profile import doubtful
 
         if doubted := doubtful(whole, path, data.target):

@@ -9,7 +9,7 @@ from pathlib import Path
 from mdncli import baselines, interrupts
 from mdncli.data.streams import stream
 from mdncli.errors import InterruptedRunError, MdnError, Stopped, UsageError
-from mdncli.events import Listener, Note, RunBegun, RunEnded, Warned
+from mdncli.events import Activity, Listener, Note, RunBegun, RunEnded, Warned
 from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.provenance import begin_run
 from mdncli.experiment.recipe import Recipe
@@ -43,6 +43,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     if dataset.inputs:
         listener(Note(f"model.kind gmm is one mixture for all rows: {_ignored_text(dataset)}"))
     listener(RunBegun(run.path, 0))
+    listener(Activity("fitting the mixture"))
     try:
         rows, weights = dataset.weighed(select_spaced(dataset.split.train, FITTED_ROWS))
         with interrupts.allow_stop():

@@ -13,6 +13,7 @@ from mdncli.config import Config
 from mdncli.data.piped import Piped
 from mdncli.errors import InterruptedRunError, MdnError, Stopped
 from mdncli.events import (
+    Activity,
     Listener,
     Note,
     RunEnded,
@@ -116,7 +117,7 @@ def train(
     runs = [(dataset, resolve(dataset.config, dataset)) for dataset in datasets]
     stacked = [index for index, (_, recipe) in enumerate(runs) if recipe.plan is not None]
     for index in stacked:
-        require_device(runs[index][1])
+        require_device(runs[index][1], listener)
     stacks = stacks_of(runs, stacked, listener)
     _raise_if_stopped(stop)
     traps = (trap.warning(name) for _, each in runs for name, trap in each.spike_traps.items())
@@ -180,6 +181,7 @@ def train_stack(
             training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
+        listener(Activity("scoring the model" if len(jobs) == 1 else f"scoring {len(jobs)} models"))
         timed = watch.measure("results") if watch is not None else contextlib.nullcontext()
         try:
             with timed, interrupts.allow_stop():

@@ -9,7 +9,7 @@ from mdncli import interrupts
 from mdncli import predictor as predictors
 from mdncli.config import Config
 from mdncli.errors import DataError, ResumeRefusedError, RunFault, UsageError
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.experiment.dataset import config_of, reopen, write_rows
 from mdncli.experiment.gmm import refit
 from mdncli.experiment.job import Job
@@ -47,6 +47,7 @@ def resume_run(
         if (done := _complete_result(run, overrides)) is not None:
             return _answer_complete(run, done, listener)
         run.remove_leftovers()
+        listener(Activity(f"reading {run.id}"))
         try:
             with interrupts.allow_stop():
                 dataset = reopen(run, overrides)
@@ -57,7 +58,7 @@ def resume_run(
         require_same_model(run, recipe.to_json())
         if recipe.plan is None:
             return refit(run, dataset, recipe, listener)
-        require_device(recipe)
+        require_device(recipe, listener)
         split_by_memory([(dataset, recipe)])
         if dataset.problem is not None and not run.data.exists():
             write_rows(dataset, run.data)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mdncli import machine
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note, ignore
 from mdncli.experiment.dataset import Dataset
 from mdncli.experiment.memory import memory_error
 from mdncli.experiment.recipe import Recipe, resolve
@@ -80,12 +81,18 @@ def shape_of(dataset: Dataset) -> Shape:
     )
 
 
-def require_device(recipe: Recipe) -> None:
-    """Refuse a device that this machine does not have.
+def require_device(recipe: Recipe, listener: Listener = ignore) -> None:
+    """Refuse a device that this machine does not have, once torch is imported to find out.
+
+    Args:
+        recipe: names the device.
+        listener: receives progress.
 
     Raises:
         UsageError: it has no such device.
     """
+    if "torch" not in sys.modules:
+        listener(Activity("importing torch"))
     from mdncli.training.devices import require
 
     require(recipe.device)

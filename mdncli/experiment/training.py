@@ -17,6 +17,7 @@ from mdncli.errors import (
     InterruptedRunError,
 )
 from mdncli.events import (
+    Activity,
     Listener,
     Note,
     RunBegun,
@@ -62,6 +63,7 @@ class Training:
         watch: Profiler | None = None,
         last_checkpoint: bool = True,
     ) -> None:
+        listener(Activity("preparing the training"))
         from mdncli.training.loop import Stack
 
         self.jobs = jobs

@@ -65,7 +65,7 @@ def train_assigned(
     runs = [(dataset, resolve(dataset.config, dataset)) for dataset in datasets]
     stacked = [index for index, (_, recipe) in enumerate(runs) if recipe.plan is not None]
     for index in stacked:
-        require_device(runs[index][1])
+        require_device(runs[index][1], listener)
     outcomes: dict[int, Outcome] = {}
     for index, (_, recipe) in enumerate(runs):
         if recipe.plan is None:

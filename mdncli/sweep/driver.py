@@ -11,6 +11,7 @@ from typing import Any
 
 from mdncli.errors import MdnError
 from mdncli.events import (
+    Activity,
     Event,
     Listener,
     ShapeProgress,
@@ -100,6 +101,7 @@ class Driver:
         self._running: list[TrialStack] = []
         self._shares: dict[str, float] = {}
         self._deaths: Counter[str] = Counter()
+        self._activity = ""
         self._cost = self._done_cost = 0.0
         self._began = time.monotonic()
         self._reported = self._checked = 0.0
@@ -218,6 +220,10 @@ class Driver:
 
     def hear(self, event: Event) -> None:
         """Handle events of a stack trained in this process, without forwarding them."""
+        if isinstance(event, Activity):
+            self._activity = event.text
+            self._reported = 0.0  # no further event may follow soon
+            self._report()
         if isinstance(event, TrainingProgress):
             self._shares[self._current.trials[0].trial.id] = event.step / max(event.steps, 1)
             self._report()
@@ -250,7 +256,12 @@ class Driver:
         left = elapsed * (1 - share) / share if share > 0 else None
         best = best_of(self.trials, self.tally.statuses)
         later = max(0, self._wanted - len(self.trials))
-        return SweepProgress(self._shapes(), share, left, best.name if best else "", later)
+        activity = ""
+        if self._running and not share:
+            activity = self._activity or f"starting, {elapsed:.0f} s"
+        return SweepProgress(
+            self._shapes(), share, left, best.name if best else "", later, activity
+        )
 
     def _shapes(self) -> tuple[ShapeProgress, ...]:
         running = {one.trial.id for stack in self._running for one in stack.trials}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mdncli import experiment, interrupts, machine, store
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
-from mdncli.events import Listener, Note, ignore
+from mdncli.events import Activity, Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import Driver, Tally
@@ -78,6 +78,7 @@ def forecast_session(session: Session, trials: Sequence[Trial], wanted: int) -> 
     )
     left = len(pending) + wanted - len(trials)
     workers = _workers(pending, session.request)
+    session.listener(Activity("training a few steps to estimate the time"))
     return forecast(len(trials), pending, left, session.library, workers)
 
 
@@ -107,6 +108,7 @@ def train(session: Session, stop: Stop) -> SweepResult:
         with _executor(session, driver, pending, rounds, stop) as executor:
             stacks = _stacks(session, rounds, tally, executor.workers)
             driver.run(executor, lambda: next(stacks, []))
+            session.listener(Activity("finishing the sweep"))
     except BaseException as error:
         _mark_unfinished(folder, error)
         raise

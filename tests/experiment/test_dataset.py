@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,8 @@ from mdncli.data import table as tables
 from mdncli.data.encoding import Encoding
 from mdncli.density.mixture import Mixture
 from mdncli.errors import ConfigError, DataError, RunFault, UsageError
-from mdncli.events import Event, Note, ReadingEnded, ignore
-from mdncli.experiment import Dataset, Outcome, dataset
+from mdncli.events import Activity, Event, Note, ReadingEnded, ignore
+from mdncli.experiment import Dataset, Outcome, columns, dataset, splitting
 from mdncli.predictor import load as load_predictor
 from mdncli.store import RunFolder
 from tests.experiment.small import dataset_of, table_of
@@ -90,6 +91,37 @@ def test_rows_with_gaps_are_in_no_part_and_that_is_noted(tmp_path: Path) -> None
     assert any(isinstance(event, ReadingEnded) for event in heard)
     notes = [event.text for event in heard if isinstance(event, Note)]
     assert any("left out 6 of 60 rows" in note for note in notes)
+
+
+def test_each_part_of_the_reading_is_said_before_it_begins(
+    table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[str] = []
+
+    def hear(event: Event) -> None:
+        heard.extend([event.text] if isinstance(event, Activity) else [])
+
+    def note(module: ModuleType, name: str) -> None:
+        original = getattr(module, name)
+
+        def noted(*given: Any, **options: Any) -> Any:
+            heard.append(name)
+            return original(*given, **options)
+
+        monkeypatch.setattr(module, name, noted)
+
+    note(tables, "read_once")
+    note(columns, "choose")
+    note(splitting, "split_rows")
+    rows = experiment.prepare(configs.load(str(table), (), {"data.target": "price"}), hear)
+    assert [*dict.fromkeys(heard)] == [
+        "reading t.csv",
+        "read_once",
+        f"looking at {len(tables.read(table).columns)} columns",
+        "choose",
+        f"splitting and encoding {rows.table.rows} rows",
+        "split_rows",
+    ]
 
 
 def test_columns_without_a_whole_row_are_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mdncli import config as configs
 from mdncli import experiment, predictor, store
 from mdncli.density.mixture import Mixture
 from mdncli.errors import InterruptedRunError, Stopped, UsageError
-from mdncli.events import Event, Note, RunBegun, RunEnded, ignore
+from mdncli.events import Activity, Event, Note, RunBegun, RunEnded, ignore
 from mdncli.experiment import gmm
 from tests.experiment.small import dataset_of
 
@@ -50,7 +50,7 @@ def test_one_component_has_the_moments_of_the_training_rows(tmp_path: Path) -> N
     assert component["std"]["price"] == pytest.approx(
         mean * np.sqrt(np.expm1(logs.var())), rel=1e-4
     )
-    assert [type(event) for event in heard] == [RunBegun, RunEnded]
+    assert [type(event) for event in heard] == [RunBegun, Activity, RunEnded]
     assert outcome.run.state() == "completed"
 
 

@@ -11,6 +11,7 @@ import pytest
 from mdncli import experiment, store
 from mdncli.errors import InterruptedRunError
 from mdncli.events import (
+    Activity,
     Event,
     RunBegun,
     RunMeasured,
@@ -40,11 +41,12 @@ def test_events_come_in_order(small: Dataset, tmp_path: Path) -> None:
     training = Training(jobs, heard.append, resuming=False)
     folders = [job.run.path for job in jobs]
     assert heard == [
+        Activity("preparing the training"),
         TrainingStarted(tuple(folder.name for folder in folders), 2, 20, 0),
         *(RunBegun(folder, 0) for folder in folders),
     ]
     training.drive(lambda: None)
-    later = heard[3:]
+    later = heard[4:]
     kinds = [type(event) for event in later]
     assert {*kinds} == {TrainingProgress, RunMeasured}
     assert kinds[0] is TrainingProgress

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mdncli.errors import RunFault
-from mdncli.events import Event, SweepEnded, SweepProgress, ignore
+from mdncli.events import Activity, Event, SweepEnded, SweepProgress, TrainingProgress, ignore
 from mdncli.store import RunFolder
 from mdncli.sweep.driver import MOST_DEATHS, Driver, Tally, best_of
 from mdncli.sweep.executors.base import Executor, ExecutorContext, StackResult
@@ -89,6 +89,24 @@ def test_every_place_is_used_and_every_trial_is_tallied(stack: TrialStack) -> No
     assert isinstance(heard[-1], SweepEnded)
     told = [event for event in heard if isinstance(event, SweepProgress)]
     assert told[0].shapes[0].trials == 4
+
+
+def test_what_happens_before_the_first_step_is_said(stack: TrialStack) -> None:
+    trials = [one.trial for one in stack.trials]
+    heard: list[Event] = []
+    tally = Tally(dict.fromkeys((trial.id for trial in trials), PENDING))
+    driver = Driver(trials, tally, heard.append, lambda: None)
+
+    def script(part: TrialStack) -> StackResult:
+        driver.hear(Activity("importing torch"))
+        driver.hear(TrainingProgress(1, 2, 0, None, None))
+        return completed(part)
+
+    queue = [[stack]]
+    driver.run(Scripted(script), lambda: queue.pop() if queue else [])
+    said = [event.activity for event in heard if isinstance(event, SweepProgress)]
+    assert said[:2] == ["starting, 0 s", "importing torch"]
+    assert driver.progress().activity == ""
 
 
 def test_the_best_has_the_lowest_nll_and_is_the_first_of_equals(stack: TrialStack) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import mdncli
 from mdncli import store
 from mdncli.errors import MdnError, RunFault, UsageError
-from mdncli.events import Listener, Note
+from mdncli.events import Activity, Listener, Note
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
 from mdncli.sweep import work
@@ -85,6 +85,7 @@ def connect(address: str, workers: int, listener: Listener) -> Iterator[Client]:
     logging.disable(logging.CRITICAL)
     with contextlib.ExitStack() as held, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about other versions of Dask's dependencies
+        listener(Activity(f"connecting to {address}"))
         try:
             if address == "local":
                 cluster = _call_in_thread(lambda: _start_local_cluster(workers)).result()
