@@ -7,7 +7,7 @@ turns it into one `error:` line per message. Anything else that escapes is a bug
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class MdnError(Exception):
@@ -28,9 +28,20 @@ class MdnError(Exception):
         self.hint = hint
         super().__init__(message if hint is None else f"{message}; {hint}")
 
+    def __reduce__(self) -> tuple[Callable[..., MdnError], tuple[object, ...]]:
+        # By default it would be made anew from its text alone, when a worker process sends it.
+        return _again, (type(self), self.args, self.__dict__)
+
     def lines(self) -> list[str]:
         """The error as lines to print, one per fault."""
         return [str(self)]
+
+
+def _again(kind: type[MdnError], args: tuple[object, ...], about: dict[str, object]) -> MdnError:
+    """Error as it was, in another process."""
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(about)
+    return error
 
 
 class UsageError(MdnError):

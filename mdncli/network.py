@@ -181,3 +181,12 @@ def forward(network: Network, parameters: Mapping[str, Single], x: Single) -> Si
         weight, bias = layers[-1]
         np.add(weight @ values, bias, out=raw[:, :, block])
     return raw
+
+
+def padded(network: Network, x: Single) -> Single:
+    """Inputs (d, N) with rows of zeros for the further inputs of a network.
+
+    >>> padded(Network(3, (8,), "silu", 3), np.ones((1, 2), np.float32)).tolist()
+    [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]
+    """
+    return np.pad(x, ((0, network.inputs - len(x)), (0, 0)))

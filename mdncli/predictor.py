@@ -17,10 +17,11 @@ from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 from mdncli.density.factored import Chain, Product
 from mdncli.density.mixture import Mixture
+from mdncli.density.pooling import keep_disagreement
 from mdncli.density.scores import variance_parts
 from mdncli.errors import DataError, RunFault
 from mdncli.factorisation import Factorisation
-from mdncli.head import HEADS, AnyHead
+from mdncli.head import HEADS, AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.store import RunFolder, read_tensors, remedy, write_tensors
 
@@ -48,6 +49,9 @@ class Predictor:
             use them.
         weights: of the networks in the density, ordered as `parameters`; those of each factor sum
             to 1. None where they count alike.
+        kept_disagreement: share of the members' disagreement about the mean that the density of
+            each factor keeps, above 0 and at most 1; None for all of it. See
+            `mdncli.density.pooling.keep_disagreement`.
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -62,6 +66,7 @@ class Predictor:
     seed: int
     calibration: Calibration | None = None
     weights: tuple[float, ...] | None = None
+    kept_disagreement: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         encoding, whole = self.encoding, self.factorisation
@@ -83,6 +88,7 @@ class Predictor:
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
             and (self.weights is None or self._has_weights())
+            and (self.kept_disagreement is None or self._has_kept_disagreement())
             and (self.calibration is None or len(self.calibration.central) in (0, whole.targets))
         )
         if not fits:
@@ -95,6 +101,12 @@ class Predictor:
             return False
         sums = weights.reshape(self.factorisation.factors, -1).sum(axis=1)
         return bool(np.allclose(sums, 1.0, atol=1e-6))
+
+    def _has_kept_disagreement(self) -> bool:
+        """True if there is a share for every factor, of networks that predict mixtures."""
+        kept = self.kept_disagreement or ()
+        shares = len(kept) == self.factorisation.factors and all(0 < share <= 1 for share in kept)
+        return shares and isinstance(self.head, Head)
 
     @property
     def size(self) -> int:
@@ -120,7 +132,7 @@ class Predictor:
         """Predictions of each network: a `Mixture` in standardised units, or a `Categorical`.
 
         One for each member of the ensemble if the targets are joint, else one for each member and
-        target.
+        target; moved towards the pooled mean as far as `kept_disagreement` says.
 
         Args:
             table: has all input columns and, for networks with target inputs, those too.
@@ -155,7 +167,18 @@ class Predictor:
                 for each in found:
                     if isinstance(each, Mixture):
                         _require_finite(each.scale.sum(axis=(0, 1)), table)
-        return [self._with_bounds(each, factor) for each in found]
+        return self._pooled([self._with_bounds(each, factor) for each in found], factor)
+
+    def _pooled(self, members: list[Any], factor: int) -> list[Any]:
+        """Members of one factor with the share of their disagreement that is kept.
+
+        Only the components of the networks count and move: the background component and that of the
+        rows far from all others do not depend on the inputs.
+        """
+        if self.kept_disagreement is None:
+            return members
+        share, weights = self.kept_disagreement[factor], self.weights_of(factor)
+        return keep_disagreement(members, share, weights, self.head.mixtures)
 
     def _with_bounds(self, predicted: Any, factor: int) -> Any:
         """Prediction of one factor with its components near the training targets.
@@ -259,11 +282,15 @@ class Predictor:
         factors = [target // whole.targets_each for target in range(whole.targets)]
         return variance_parts(kept, np.stack([self.weights_of(f) or () for f in factors], axis=1))
 
+    @property
+    def chunk_rows(self) -> int:
+        """Number of rows whose predictions have a bounded size together."""
+        return max(1, CHUNK_COMPONENTS // self.components)
+
     def chunks(self, table: Table, **tempering: float) -> Iterator[tuple[slice, Distribution]]:
         """`predict` in pieces of bounded size: (rows, their distributions)."""
-        size = max(1, CHUNK_COMPONENTS // self.components)
-        for start in range(0, table.rows, size):
-            rows = slice(start, min(start + size, table.rows))
+        for start in range(0, table.rows, self.chunk_rows):
+            rows = slice(start, min(start + self.chunk_rows, table.rows))
             yield rows, self.predict(table[rows], **tempering)
 
     def save(self, run: RunFolder, recipe: Mapping[str, Any] | None = None) -> None:
@@ -284,6 +311,8 @@ class Predictor:
         }
         if self.weights is not None:
             about["weights"] = list(self.weights)
+        if self.kept_disagreement is not None:
+            about["kept_disagreement"] = list(self.kept_disagreement)
         arrays = dict(self.parameters)
         if self.calibration is not None:
             about["calibration"] = self.calibration.to_json()
@@ -323,13 +352,19 @@ def load(run: RunFolder) -> Predictor:
             ranges={name: (low, high) for name, (low, high) in about["ranges"].items()},
             seed=int(about["seed"]),
             calibration=calibration,
-            weights=None if about.get("weights") is None else tuple(map(float, about["weights"])),
+            weights=_numbers(about.get("weights")),
+            kept_disagreement=_numbers(about.get("kept_disagreement")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise broken from None
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise RunFault(f"{run.model}: holds weights that are not finite", hint=hint)
     return predictor
+
+
+def _numbers(values: Any) -> tuple[float, ...] | None:
+    """Numbers from a JSON document; None where they are missing."""
+    return None if values is None else tuple(map(float, values))
 
 
 def _require_finite(total: np.ndarray, table: Table) -> None:

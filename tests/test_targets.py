@@ -31,7 +31,7 @@ from mdncli.predictor import Predictor
 from mdncli.transforms import TRANSFORMS
 
 BRIEF = (
-    "data.rows=400",
+    "data.rows=800",
     "data.validation=0.15",
     "train.steps=150",
     "train.warmup=10",
@@ -79,7 +79,7 @@ def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.nd
         told[:d] = t[:d]
         z = (x - inputs.mean) / inputs.scale
         numbers = np.vstack([z, *(told if way == "chain" else [])])
-        members, shares = [], []
+        members, shares, means = [], [], []
         for at in (2 * d, 2 * d + 1):
             # Codes come last; the first network of each target does not see them.
             codes = np.stack(codes_by_hand(inputs.codes, z))
@@ -89,14 +89,22 @@ def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.nd
             )
             logits, location, raw = np.split(w1 @ np.tanh(w0 @ seen + b0[:, None]) + b1[:, None], 3)
             scale = 1e-3 + np.log1p(np.exp(raw))
-            parts = logits - logsumexp(logits, axis=0) + norm.logpdf(t[d], location, scale)
             if not at % 2:
                 assert not w0[:, len(numbers) :].any()
             assert model.weights is not None
-            members.append(logsumexp(parts, axis=0))
+            log_weights = logits - logsumexp(logits, axis=0)
+            members.append((log_weights, location, scale))
+            means.append((np.exp(log_weights) * location).sum(axis=0))
             shares.append(model.weights[at])
         assert sum(shares) == pytest.approx(1)
-        total = total + logsumexp(members, axis=0, b=np.array(shares)[:, None])
+        # The networks move towards their common mean, as far as they are not to disagree.
+        kept = 1 if model.kept_disagreement is None else model.kept_disagreement[d]
+        moves = (1 - kept) * (np.array(shares) @ np.array(means) - np.array(means))
+        parts = [
+            logsumexp(log_weights + norm.logpdf(t[d], location + move, scale), axis=0)
+            for (log_weights, location, scale), move in zip(members, moves, strict=True)
+        ]
+        total = total + logsumexp(parts, axis=0, b=np.array(shares)[:, None])
     return total
 
 

@@ -114,7 +114,7 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the training rows.
 Data = Annotated[Path | None, typer.Option(help="A table to learn from (data.file).")]
 Target = Annotated[str | None, typer.Option(help="Column to predict (data.target).")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
-Threads = Annotated[str | None, typer.Option(help="CPU threads: auto or a number.")]
+Threads = Annotated[str | None, typer.Option(help="CPU cores to use: auto or a number.")]
 Track = Annotated[
     list[str] | None,
     typer.Option(

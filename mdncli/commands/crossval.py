@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdncli import config as configs
-from mdncli import experiment, interrupts, store
+from mdncli import experiment, interrupts, store, workers
 from mdncli import predictor as predictors
 from mdncli.config import Config, FileData
 from mdncli.data import splits
@@ -135,18 +135,21 @@ class _Fold:
 
 def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
     """Score the folds that did not fail, each on its own test rows."""
-    done = []
-    for fold, (outcome, dataset) in enumerate(zip(outcomes, datasets, strict=True)):
-        if outcome.error is None:
-            predictor = predictors.load(outcome.run)
-            chunks = dataset.chunks(predictor, dataset.split.test)
-            scores = (
-                classification.evaluate(chunks)
-                if dataset.classes
-                else measure(chunks, dataset.targets)
-            )
-            done.append(_Fold(fold, outcome.run, dataset, scores))
-    return done
+    good = [fold for fold, outcome in enumerate(outcomes) if outcome.error is None]
+
+    def score(fold: int) -> Mapping[str, Any]:
+        dataset, predictor = datasets[fold], predictors.load(outcomes[fold].run)
+        chunks = dataset.chunks(predictor, dataset.split.test)
+        if dataset.classes:
+            return classification.evaluate(chunks)
+        return measure(chunks, dataset.targets)
+
+    asked = workers.asked_cores(datasets[0].config.train.asked_threads)
+    scores = workers.share_out(score, good, asked or workers.most_workers())
+    return [
+        _Fold(fold, outcomes[fold].run, datasets[fold], found)
+        for fold, found in zip(good, scores, strict=True)
+    ]
 
 
 def _write_result(

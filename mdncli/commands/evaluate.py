@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mdncli import predictor as predictors
+from mdncli import workers
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
 from mdncli.data.naming import quote
@@ -49,7 +50,7 @@ def evaluate(
     strict: bool = False,
 ) -> Answer:
     """Score a run on its test rows, or on the rows of another table."""
-    from mdncli.experiment import predicted_chunks, reopen, select_spaced
+    from mdncli.experiment import PredictedChunks, reopen, select_spaced
 
     run = find_model(reference, runs_dir, listener)
     predictor = predictors.load(run)
@@ -64,7 +65,7 @@ def evaluate(
             )
         rows, scored = "test rows", dataset.table
 
-        def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
+        def chunks(by: Predictor, most: int | None = None) -> Sequence[Chunk]:
             assert dataset is not None
             return dataset.chunks(
                 by, test if most is None else select_spaced(test, most), parts=True
@@ -79,21 +80,23 @@ def evaluate(
         dataset = _dataset(run, listener)
         rows, scored = f"rows of {data}", given
 
-        def chunks(by: Predictor, most: int | None = None) -> Iterator[Chunk]:
+        def chunks(by: Predictor, most: int | None = None) -> Sequence[Chunk]:
             chosen = given if most is None else given[select_spaced(np.arange(given.rows), most)]
-            return predicted_chunks(by, chosen, parts=True)
+            return PredictedChunks(by, chosen, parts=True)
 
     targets, weight = list(predictor.encoding.targets), predictor.encoding.weight
     if weight is not None and weight.name in scored.contents:
         rows += f", weighted by {quote(weight.name)}"
 
+    cores = workers.asked_cores(None) or workers.most_workers()
+
     def score(by: Predictor) -> dict[str, Any]:
         if by.classes:
             return classification.evaluate(
-                chunks(by), None if dataset is None else dataset.class_shares()
+                chunks(by), None if dataset is None else dataset.class_shares(), cores=cores
             )
         unknowing, unit = ({}, None) if dataset is None else _reference(run, dataset)
-        return {"reference": None, **measure(chunks(by), targets, unknowing, unit)}
+        return {"reference": None, **measure(chunks(by), targets, unknowing, unit, cores=cores)}
 
     listener(Activity(f"scoring the {rows}"))
     with remedied() if data is not None else nullcontext():

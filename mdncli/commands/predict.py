@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mdncli import predictor as predictors
+from mdncli import workers
 from mdncli.calibration import Calibration
 from mdncli.data import table
 from mdncli.data.encoding import Encoding
@@ -36,8 +35,6 @@ from mdncli.present.unfamiliar import Unfamiliar
 from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"
-
-MOST_THREADS = 4
 
 TablePiece = tuple[Table, Columns | SeparatedRows]
 """Rows to predict at, and their original columns or records."""
@@ -82,15 +79,13 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     source = run.id if request.at is None else Path(request.at).name
     listener(Activity(f"reading {STDIN_NAME if request.at == '-' else source}"))
     given = _read_pieces(run, predictor, request, listener)
-    pieces = _map_in_order(
-        lambda some: _predict_piece(predictor, asked, claims, *some),
-        _count_unfamiliar(
-            predictor,
-            _predictable_rows(run, predictor.encoding, given, request, tally),
-            unfamiliar,
-            request,
-        ),
+    kept = _count_unfamiliar(
+        predictor,
+        _predictable_rows(run, predictor.encoding, given, request, tally),
+        unfamiliar,
+        request,
     )
+    pieces = _predict_pieces(predictor, asked, claims, kept)
     first, rows = next(pieces, None), 0
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
@@ -351,15 +346,45 @@ def _keep_rows(written: Columns | SeparatedRows, kept: Kept) -> Columns | Separa
     return {name: np.asarray(values)[kept] for name, values in written.items()}
 
 
+def _predict_pieces(
+    predictor: Predictor,
+    asked: Summaries,
+    claims: Sequence[_NominalLevels],
+    kept: Iterator[tuple[TablePiece, Kept]],
+) -> Iterator[tuple[Columns | SeparatedRows, dict[str, np.ndarray]]]:
+    """Existing columns of the rows of each piece, and the predicted ones, by worker processes."""
+    encoding, originals = predictor.encoding, deque[Columns | SeparatedRows]()
+
+    def read() -> Iterator[tuple[Table, Kept]]:
+        for (rows, written), mask in kept:
+            names = written.names if isinstance(written, SeparatedRows) else written
+            known = set(encoding.targets) <= set(rows.columns)
+            new = [name for name, _ in _new_columns(encoding, asked, known=known)]
+            if clash := [name for name in new if name in names]:
+                raise DataError(
+                    f"{rows.source}: has a column {clash[0]!r}, as the predictions do",
+                    hint="rename it or leave it out",
+                )
+            originals.append(written)
+            # Notations are read here: the library for it does not survive the fork of a worker.
+            yield encoding.understood(rows), mask
+
+    cores = workers.asked_cores(None) or workers.most_workers()
+    added = workers.share_out(
+        lambda piece: _predict_piece(predictor, asked, claims, *piece), read(), cores
+    )
+    for columns in added:
+        yield originals.popleft(), columns
+
+
 def _predict_piece(
     predictor: Predictor,
     asked: Summaries,
     claims: Sequence[_NominalLevels],
-    table_piece: TablePiece,
+    rows: Table,
     kept: Kept,
-) -> tuple[Columns | SeparatedRows, dict[str, np.ndarray]]:
-    """Existing columns of some rows, and the predicted ones."""
-    rows, written = table_piece
+) -> dict[str, np.ndarray]:
+    """The predicted columns of some rows."""
     encoding = predictor.encoding
     known = set(encoding.targets) <= set(rows.columns)
     added = {
@@ -377,13 +402,7 @@ def _predict_piece(
             described = _column_values(predicted, asked, claims, parts, given)
             for values, column in zip(added.values(), described, strict=True):
                 values[at] = column
-    names = written.names if isinstance(written, SeparatedRows) else written
-    if clash := [name for name in added if name in names]:
-        raise DataError(
-            f"{rows.source}: has a column {clash[0]!r}, as the predictions do",
-            hint="rename it or leave it out",
-        )
-    return written, added
+    return added
 
 
 def _new_columns(
@@ -454,22 +473,3 @@ def _format_pairs(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for row, pairs in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
         texts[row] = ";".join(f"{a:.9g}:{b:.9g}" for a, b in zip(*pairs, strict=True) if a == a)
     return texts
-
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
-
-
-def _map_in_order(
-    function: Callable[[_Item], _Result], items: Iterable[_Item]
-) -> Iterator[_Result]:
-    """`map` on several threads, in order, with at most one more item in memory than threads."""
-    threads = min(MOST_THREADS, os.cpu_count() or 1)
-    with ThreadPoolExecutor(threads) as pool:
-        at_work = deque()
-        for item in items:
-            at_work.append(pool.submit(function, item))
-            if len(at_work) > threads:
-                yield at_work.popleft().result()
-        while at_work:
-            yield at_work.popleft().result()

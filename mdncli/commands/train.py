@@ -88,12 +88,13 @@ def _add_profile(answer: Answer, watch: Profiler) -> Answer:
         (part, number(seconds, 3), number(100 * seconds / report["total"], 1))
         for part, seconds in report.items()
     ]
-    return replace(
-        answer,
-        document={**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}},
-        tables=[*answer.tables, TextTable("Where the time went", ("part", "s", "%"), rows)],
-        following=(),
-    )
+    document = {**answer.document, "profile": {p: round(s, 6) for p, s in report.items()}}
+    title = "Where the time went"
+    if watch.cores is not None:
+        document["cores"] = round(watch.cores, 3)
+        title += f" ({number(watch.cores, 1)} cores used in training)"
+    table = TextTable(title, ("part", "s", "%"), rows)
+    return replace(answer, document=document, tables=[*answer.tables, table], following=())
 
 
 def _configs(items: Sequence[str], options: Mapping[str, Any], seeds: str | None) -> list[Config]:

@@ -222,7 +222,8 @@ class Model(Section):
         WORD,
         Field(
             description="weights of the networks of an ensemble; validation: by the likelihood of "
-            "the validation rows; equal: all alike; auto: validation"
+            "the validation rows, which also choose the share of the networks' disagreement about "
+            "the mean that is kept; equal: all alike; auto: validation"
         ),
     ] = "auto"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -38,3 +39,16 @@ def faults_at(**said: str) -> ValidationError:
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED), WHOLE]
 Count = Annotated[int, Field(ge=1, le=LONGEST), WHOLE]
 Positive = Annotated[float, Field(gt=0, le=1e9), NUMBER]
+
+
+def section_in_words(section: Mapping[str, object]) -> str:
+    """A section of a config as one value of a table: its kind, and what is not left open.
+
+    >>> section_in_words({"kind": "none", "bins": "auto", "share": None})
+    'none'
+    >>> section_in_words({"kind": "piecewise", "bins": 8}), section_in_words({"map": "exp"})
+    ('piecewise, bins 8', 'map exp')
+    """
+    given = {key: value for key, value in section.items() if value not in ("auto", None)}
+    words = [f"{value}" if key == "kind" else f"{key} {value}" for key, value in given.items()]
+    return ", ".join(words) or "auto"

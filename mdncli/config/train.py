@@ -147,7 +147,7 @@ class Train(Section):
     threads: Annotated[
         Annotated[int, Field(ge=1, le=1024)] | Literal["auto"],
         BeforeValidator(whole_or("auto")),
-        Field(description="number of CPU threads; auto: the fastest number"),
+        Field(description="number of CPU cores to use; auto: those that are idle, if they pay"),
     ] = "auto"
 
     @property

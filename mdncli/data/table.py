@@ -272,6 +272,8 @@ class Table:
         for name, words in categories.items():
             if name in contents and contents[name].kind == "text":
                 contents[name] = contents[name].without(_GAPS - {*words})
+        if known == self.spellings and all(self.contents[n] is contents[n] for n in contents):
+            return self  # with what it has decoded already
         return replace(self, contents=contents, spellings=known, decoded={})
 
     def _spelling(self, name: str) -> Spelling:

@@ -190,6 +190,17 @@ class Mixture(Conditional):
         turned = None if self.correlation is None else sign[:, None] * self.correlation * sign
         return self._with_values(self.log_weights, location, abs(by) * self.scale, turned)
 
+    def moved(self, by: ArrayLike, components: int | None = None) -> Self:
+        """Mixture whose first components, or all, have moved.
+
+        Args:
+            by: distance of each target in each row, (D, N).
+            components: number of components that move; None for all.
+        """
+        location = self.location.copy()
+        location[:components] += np.asarray(by, np.float64)
+        return self._with_values(self.log_weights, location, self.scale, self.correlation)
+
     def joined_by(self, share: float, location: ArrayLike, std: ArrayLike) -> Self:
         """Mixture with one more component, the same for every row and without correlation.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,16 @@ import numpy as np
 from mdncli.density.categorical import Categorical
 from mdncli.evaluation import CLASS_METRICS
 from mdncli.evaluation.chunk import Chunk
-from mdncli.evaluation.scoring import Scores
+from mdncli.evaluation.scoring import ChunkScores, Scores
+from mdncli.workers import share_out
 
 OTHER_NAMES = {"log_loss": "nll"}
 """Further name in JSON -> metric."""
 
 
-def evaluate(chunks: Iterable[Chunk], shares: np.ndarray | None = None) -> dict[str, Any]:
+def evaluate(
+    chunks: Sequence[Chunk], shares: np.ndarray | None = None, *, cores: int = 1
+) -> dict[str, Any]:
     r"""Compute the metrics of predicted classes, each with its standard error.
 
     Of N rows with classes c_n and predicted probabilities p_nc
@@ -34,6 +37,7 @@ def evaluate(chunks: Iterable[Chunk], shares: np.ndarray | None = None) -> dict[
         chunks: the rows, in any number of pieces; predictions are `Categorical`, y are codes.
         shares: of the classes among the training rows, (C,): the reference prediction, which
             ignores the inputs; None where they are not known.
+        cores: most processes; the result does not depend on it.
 
     Returns:
         `rows, se, reference`, every metric of `CLASS_METRICS`, and those that have other names
@@ -42,12 +46,19 @@ def evaluate(chunks: Iterable[Chunk], shares: np.ndarray | None = None) -> dict[
     """
     scores = Scores(CLASS_METRICS)
     reference = Scores({name: m for name, m in CLASS_METRICS.items() if m.referred})
-    for chunk in chunks:
-        scores.add(chunk)
-        if shares is not None:
-            with np.errstate(divide="ignore"):
-                guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
-            reference.add(Chunk(guess, chunk.y, weights=chunk.weights))
+
+    def score(number: int) -> tuple[ChunkScores, ChunkScores | None]:
+        chunk = chunks[number]
+        if shares is None:
+            return scores.of(chunk), None
+        with np.errstate(divide="ignore"):
+            guess = Categorical(np.tile(np.log(shares)[:, None], len(chunk.y)))
+        return scores.of(chunk), reference.of(Chunk(guess, chunk.y, weights=chunk.weights))
+
+    for own, other in share_out(score, range(len(chunks)), cores):
+        scores.extend(own)
+        if other is not None:
+            reference.extend(other)
     figures, errors = map(_add_aliases, scores.all_targets())
     result: dict[str, Any] = {"rows": scores.rows, **figures, "reference": None, "se": errors}
     if shares is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from mdncli.density.conditional import Conditional
 from mdncli.evaluation import METRICS
 from mdncli.evaluation.chunk import LEVELS, Chunk, bounds, quantile_levels
-from mdncli.evaluation.scoring import Scores
+from mdncli.evaluation.scoring import ChunkScores, Scores
+from mdncli.workers import share_out
 
 __all__ = ["LEVELS", "Chunk", "evaluate"]
 
@@ -20,10 +21,12 @@ ENERGY_DRAWS = 100
 
 
 def evaluate(
-    chunks: Iterable[Chunk],
+    chunks: Sequence[Chunk],
     targets: Sequence[str],
     references: Mapping[str, Conditional] | None = None,
     unit: np.ndarray | None = None,
+    *,
+    cores: int = 1,
 ) -> dict[str, Any]:
     """Compute the metrics of predicted numbers, each with its standard error.
 
@@ -41,6 +44,7 @@ def evaluate(
         targets: names of the D targets.
         references: reference distributions of one row, which ignore x, by name.
         unit: of each target for the energy score of several, (D,).
+        cores: most processes; the result does not depend on it.
 
     Returns:
         `rows, se` and every metric of `METRICS` that applies: those of all targets together and,
@@ -50,12 +54,20 @@ def evaluate(
     scores = Scores(METRICS)
     referred = {name: metric for name, metric in METRICS.items() if metric.referred}
     unknowing = {name: Scores(referred) for name in references or {}}
-    rng = np.random.default_rng(0)
-    for chunk in chunks:
+
+    def score(number: int) -> tuple[ChunkScores, dict[str, ChunkScores]]:
+        chunk = chunks[number]
+        rng = np.random.default_rng([0, number] if number else 0)
+        found = {}
         for name, alike in (references or {}).items():
             everywhere = alike[np.zeros(len(chunk.y), np.intp)]
-            unknowing[name].add(Chunk(everywhere, chunk.y, weights=chunk.weights))
-        scores.add(replace(chunk, unit=unit, rng=rng))
+            found[name] = unknowing[name].of(Chunk(everywhere, chunk.y, weights=chunk.weights))
+        return scores.of(replace(chunk, unit=unit, rng=rng)), found
+
+    for own, others in share_out(score, range(len(chunks)), cores):
+        scores.extend(own)
+        for name, other in others.items():
+            unknowing[name].extend(other)
     result = {"rows": scores.rows, **_document(scores, targets)}
     if unknowing:
         result["reference"] = {name: _document(each, targets) for name, each in unknowing.items()}

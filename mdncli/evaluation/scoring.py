@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,21 @@ from mdncli.data.weights import nonzero
 from mdncli.evaluation import Metric
 from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import SUMMARIES
+
+
+@dataclass(frozen=True)
+class ChunkScores:
+    """Scores of the rows of a chunk.
+
+    Args:
+        rows: their number.
+        weights: of the rows, (N,); None where all count alike.
+        by_metric: name of a metric -> its scores, (N, ...), of those that apply.
+    """
+
+    rows: int
+    weights: np.ndarray | None
+    by_metric: Mapping[str, np.ndarray]
 
 
 class Scores:
@@ -29,14 +45,23 @@ class Scores:
 
     def add(self, chunk: Chunk) -> None:
         """Score the next rows; a row of weight 0 does not count."""
-        if chunk.weights is None:
-            self.rows += len(chunk.y)
+        self.extend(self.of(chunk))
+
+    def of(self, chunk: Chunk) -> ChunkScores:
+        """The scores of some rows, to be added by `extend`, maybe in another process."""
+        found = {name: function(chunk) for name, function in self._functions.items()}
+        known = {name: scores for name, scores in found.items() if scores is not None}
+        return ChunkScores(len(chunk.y), chunk.weights, known)
+
+    def extend(self, scored: ChunkScores) -> None:
+        """Add the scores of the next rows."""
+        if scored.weights is None:
+            self.rows += scored.rows
         else:
-            self.rows += int(np.count_nonzero(chunk.weights))
-            self._weights.append(chunk.weights)
-        for name, function in self._functions.items():
-            if (scores := function(chunk)) is not None:
-                self._pieces[name].append(scores)
+            self.rows += int(np.count_nonzero(scored.weights))
+            self._weights.append(scored.weights)
+        for name, scores in scored.by_metric.items():
+            self._pieces[name].append(scores)
 
     def all_targets(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Values of the metrics of all targets together and their standard errors, by name."""

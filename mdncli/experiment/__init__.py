@@ -22,7 +22,6 @@ if TYPE_CHECKING:
         config_of,
         known,
         mask_usable,
-        predicted_chunks,
         reopen,
         resplit,
         select_spaced,
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     )
     from mdncli.experiment.gmm import require_rows
     from mdncli.experiment.launch import prepare, settle, train
+    from mdncli.experiment.predicted import PredictedChunks
     from mdncli.experiment.provenance import begin_collection, begin_run, provenance_of
     from mdncli.experiment.pruning import Bars, best_until
     from mdncli.experiment.recipe import Recipe, expected_model, recorded_recipe, resolve
@@ -50,6 +50,7 @@ __all__ = [
     "ColumnChoice",
     "Dataset",
     "Outcome",
+    "PredictedChunks",
     "Recipe",
     "Shape",
     "Stop",
@@ -62,7 +63,6 @@ __all__ = [
     "expected_model",
     "known",
     "mask_usable",
-    "predicted_chunks",
     "prepare",
     "provenance_of",
     "read_recipe",
@@ -101,7 +101,7 @@ _HOMES = {
     "expected_model": "recipe",
     "known": "dataset",
     "mask_usable": "dataset",
-    "predicted_chunks": "dataset",
+    "PredictedChunks": "predicted",
     "prepare": "launch",
     "provenance_of": "provenance",
     "read_recipe": "recorded",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ from mdncli.density.conditional import Conditional
 from mdncli.density.distribution import Distribution
 from mdncli.errors import DataError, MdnError, RunFault
 from mdncli.evaluation import reference
-from mdncli.evaluation.metrics import Chunk
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import (
     Activity,
@@ -40,6 +39,7 @@ from mdncli.events import (
 )
 from mdncli.experiment import splitting
 from mdncli.experiment.memory import require_memory
+from mdncli.experiment.predicted import PredictedChunks
 from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 from mdncli.wording import counted
@@ -220,10 +220,11 @@ class Dataset:
 
     def chunks(
         self, predictor: Predictor, rows: np.ndarray, *, parts: bool = False, **tempering: float
-    ) -> Iterator[Chunk]:
-        """Chunks of rows with predictions, see `predicted_chunks`."""
-        for chosen in self.pieces(rows):
-            yield from predicted_chunks(predictor, chosen, self.exact, parts=parts, **tempering)
+    ) -> PredictedChunks:
+        """Chunks of rows with predictions."""
+        return PredictedChunks(
+            predictor, self.table, rows, exact=self.exact, parts=parts, **tempering
+        )
 
     def pieces(self, rows: np.ndarray) -> Iterator[Table]:
         """Consecutive tables of bounded size of some rows."""
@@ -260,27 +261,6 @@ def select_spaced(rows: np.ndarray, most: int) -> np.ndarray:
     array([0, 3, 6, 9])
     """
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(int)]
-
-
-def predicted_chunks(
-    predictor: Predictor,
-    chosen: Table,
-    exact: Callable[[Table], Distribution | None] = lambda _: None,
-    *,
-    parts: bool = False,
-    **tempering: float,
-) -> Iterator[Chunk]:
-    """The rows of a table, in chunks: predictions, targets and the exact density.
-
-    With `parts` the variance of an ensemble comes as its two terms, too.
-    """
-    parts = parts and predictor.size > 1 and not predictor.classes
-    for rows, predicted in predictor.chunks(chosen, **tempering):
-        piece = chosen[rows]
-        variance = predictor.variance_parts(piece) if parts else None
-        y = predictor.encoding.target_values(piece)
-        weights = predictor.encoding.weights(piece)
-        yield Chunk(predicted, y, exact(piece), variance, weights=weights)
 
 
 def load(

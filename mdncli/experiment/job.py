@@ -18,9 +18,12 @@ from mdncli.experiment.pruning import Bars, pruned_epoch
 from mdncli.experiment.recipe import Recipe
 from mdncli.factorisation import Factorisation
 from mdncli.store import RunFolder
+from mdncli.wording import counted
+from mdncli.workers import most_workers
 
 if TYPE_CHECKING:
     from mdncli.training.plan import Replica, StackPlan, TrainingData
+    from mdncli.training.threads import Cores
 
 
 CACHED_BYTES = 8 << 20
@@ -222,15 +225,30 @@ def device_of(
     return choose_device(job.recipe.device, job.plan, rows)
 
 
-def threads_of(
-    job: Job, data: Sequence[TrainingData], replicas: Sequence[Replica], before: int | None
-) -> int:
-    """Number of threads of a stack: as asked for, as before, or as many as save time.
+def cores_of(
+    job: Job,
+    data: Sequence[TrainingData],
+    replicas: Sequence[Replica],
+    device: str,
+    before: int | None,
+) -> Cores:
+    """Cores of a stack: as asked for, as before, or as many as save time.
 
     Sums over several threads are rounded otherwise than over one, so an exact resume keeps to them.
     """
-    from mdncli.training.threads import choose_threads
+    from mdncli.training.threads import choose_cores
 
-    if job.recipe.threads is not None:
-        return job.recipe.threads
-    return before or choose_threads(job.plan, data, replicas)
+    asked = job.recipe.threads
+    return choose_cores(job.plan, data, replicas, device=device, asked=asked, before=before)
+
+
+def fewer_cores_note(job: Job, replicas: Sequence[Replica], cores: Cores) -> str | None:
+    """Note that fewer cores are used than were asked for, and why; None if all are."""
+    asked, networks = job.recipe.threads, len(replicas)
+    if asked is None or cores.threads > 1 or cores.workers >= min(asked, networks):
+        return None
+    most = most_workers()
+    why = f"the memory suffices for {counted(cores.workers, 'process')}"
+    if cores.workers >= min(most, networks):
+        why = f"this process may use {counted(most, 'core')}"
+    return f"train.threads: {asked} cores were asked for; {why}"

@@ -14,6 +14,7 @@ from mdncli.data.piped import Piped
 from mdncli.errors import InterruptedRunError, MdnError, Stopped
 from mdncli.events import (
     Activity,
+    Event,
     Listener,
     Note,
     RunEnded,
@@ -23,7 +24,7 @@ from mdncli.events import (
 from mdncli.experiment.checkpoint import with_remedy
 from mdncli.experiment.dataset import Dataset, load
 from mdncli.experiment.gmm import fit, require_rows
-from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
+from mdncli.experiment.job import Job, cores_of, device_of, replicas_of, training_data
 from mdncli.experiment.provenance import begin_run
 from mdncli.experiment.recipe import Recipe, resolve, warnings_of
 from mdncli.experiment.result import Outcome, outcome_of
@@ -31,6 +32,7 @@ from mdncli.experiment.selection import require_calibratable
 from mdncli.experiment.stacking import RunData, require_device, stacks_of
 from mdncli.experiment.training import Stop, Training
 from mdncli.store import RunFolder
+from mdncli.workers import share_out
 
 if TYPE_CHECKING:
     from mdncli.training.profiling import Profiler
@@ -78,11 +80,10 @@ def settle(config: Config, dataset: Dataset) -> tuple[Config, dict[str, str]]:
         job = Job(RunFolder(Path()), dataset, recipe)
         data = training_data(dataset, recipe.factorisation)
         replicas = replicas_of(job, 0)
-        settled = {
-            "device": device_of(job, replicas, data, None),
-            "threads": threads_of(job, data, replicas, None),
-        }
-        alone = "the fastest for a step of this size on this machine, with its idle cores"
+        device = device_of(job, replicas, data, None)
+        cores = cores_of(job, data, replicas, device, None)
+        settled = {"device": device, "threads": max(cores)}
+        alone = "the fastest for this work on this machine, with its idle cores"
     for key, asked in (("device", recipe.device), ("threads", recipe.threads)):
         if asked is None:
             train = train.model_copy(update={key: settled[key]})
@@ -127,7 +128,7 @@ def train(
         listener(Note(said))
     outcomes: dict[int, Outcome] = {}
     for members in stacks:
-        with _create_runs([runs[index] for index in members], root) as jobs:
+        with create_runs([runs[index] for index in members], root) as jobs:
             trained = train_stack(jobs, listener, stop, started, watch=watch)
         outcomes |= zip(members, trained, strict=True)
     for index, run in enumerate(runs):
@@ -150,7 +151,7 @@ def _raise_if_stopped(stop: Stop) -> None:
 
 
 @contextlib.contextmanager
-def _create_runs(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
+def create_runs(runs: Sequence[RunData], root: Path) -> Iterator[list[Job]]:
     """Create the runs of one stack, each in a locked folder; all of them or none."""
     jobs: list[Job] = []
     with contextlib.ExitStack() as held:
@@ -177,15 +178,17 @@ def train_stack(
         training = Training(
             jobs, listener, resuming=resuming, watch=watch, last_checkpoint=last_checkpoint
         )
+        counted = watch.count_cores() if watch is not None else contextlib.nullcontext()
         try:
-            training.drive(stop)
+            with counted:
+                training.drive(stop)
         finally:
             listener(TrainingEnded(time.monotonic() - started))
         listener(Activity("scoring the model" if len(jobs) == 1 else f"scoring {len(jobs)} models"))
         timed = watch.measure("results") if watch is not None else contextlib.nullcontext()
         try:
             with timed, interrupts.allow_stop():
-                outcomes = [outcome_of(job, training, listener, started) for job in jobs]
+                outcomes = _outcomes_of(jobs, training, listener, started)
         except Stopped as stopped:
             raise training.interruption(stopped.signal) from None
         for outcome in outcomes:
@@ -202,3 +205,22 @@ def train_stack(
         if isinstance(error, MdnError) and begun:
             raise with_remedy(error, begun[0].run) from None
         raise
+
+
+def _outcomes_of(
+    jobs: Sequence[Job], training: Training, listener: Listener, started: float
+) -> list[Outcome]:
+    """Complete the runs of a stack, on as many processes as have trained it."""
+
+    def complete(index: int) -> tuple[Outcome, list[Event]]:
+        heard: list[Event] = []
+        hear = listener if workers == 1 else heard.append
+        return outcome_of(jobs[index], training, hear, started), heard
+
+    workers = min(training.workers, len(jobs))
+    outcomes: list[Outcome] = []
+    for outcome, heard in share_out(complete, range(len(jobs)), workers):
+        for event in heard:
+            listener(event)
+        outcomes.append(outcome)
+    return outcomes

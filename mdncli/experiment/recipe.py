@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from mdncli.config import Config, FileData, Train
+from mdncli.config import Config, FileData
 from mdncli.config.model import BINS
 from mdncli.data.encoding import MOST_CODES
 from mdncli.data.naming import quote
@@ -22,6 +22,7 @@ from mdncli.data.spikes import SpikeTrap
 from mdncli.errors import DataError, RunFault, UsageError
 from mdncli.experiment.architecture import factorisation_of, head_of, network_of
 from mdncli.experiment.dataset import Dataset
+from mdncli.experiment.planning import batch_rows, plan_of, steps_of
 from mdncli.experiment.recorded import LENGTH, read_recipe
 from mdncli.factorisation import Factorisation
 from mdncli.head import AnyHead, ClassHead, Head, PointHead
@@ -223,7 +224,7 @@ def resolve(config: Config, dataset: Dataset) -> Recipe:
 
 def _recipe(settled: _Resolver, dataset: Dataset, coarse: Mapping[str, SpikeTrap]) -> Recipe:
     """The recipe of a settled config."""
-    config, rows = settled.config, len(dataset.split.train)
+    config = settled.config
     shape = len(dataset.targets), len(dataset.classes)
     head = head_of(config, *shape)
     network = network_of(config, dataset.encoding.features, *shape)
@@ -235,7 +236,7 @@ def _recipe(settled: _Resolver, dataset: Dataset, coarse: Mapping[str, SpikeTrap
         factorisation=factorisation_of(config, len(dataset.targets)),
         network=network,
         head=head,
-        plan=None if config.model.kind == "gmm" else _plan(config, network, head, rows),
+        plan=None if config.model.kind == "gmm" else plan_of(config, network, head, dataset),
         coarse=coarse,
     )
 
@@ -474,7 +475,7 @@ def _settle_training(settled: _Resolver, rows: int) -> None:
         steps_for(rows),
         f"{rows:,} training rows: {FEW_STEPS:,} up to {STEPPED_ROWS:,} rows, more above",
     )
-    steps = _steps(settled.config, rows)
+    steps = steps_of(settled.config, rows)
     settled.settle(
         "train.validate_every",
         "auto",
@@ -535,49 +536,6 @@ def steps_for(rows: int) -> int:
     """
     wanted = max(1.0, (rows / STEPPED_ROWS) ** 0.4)
     return round(FEW_STEPS * 2 ** (round(2 * math.log2(wanted)) / 2))
-
-
-# --------------------------------------------------------------- from a settled config to a plan
-
-
-def batch_rows(config: Config) -> int | None:
-    """Rows of a step, by a resolved config; None for all."""
-    asked = config.train.batch_size
-    return asked if isinstance(asked, int) else None
-
-
-def _steps(config: Config, rows: int) -> int:
-    training = config.train
-    if training.epochs is not None:
-        return training.epochs * steps_per_epoch(rows, batch_rows(config))
-    assert isinstance(training.steps, int)
-    return training.steps
-
-
-def _plan(config: Config, network: Network, head: AnyHead, rows: int) -> StackPlan:
-    training = config.train
-    every = training.validate_every
-    assert isinstance(every, int)
-    return StackPlan(
-        network=network,
-        head=head,
-        steps=_steps(config, rows),
-        batch_size=batch_rows(config),
-        validate_every=every,
-        optimizer=training.optimizer,
-        momentum=training.momentum,
-        gradient_clip=training.gradient_clip,
-        averaging=training.averaging,
-        reseed=training.reseed,
-        loss=_loss(training, head),
-    )
-
-
-def _loss(training: Train, head: AnyHead) -> str:
-    """Key of the objective, by a resolved config."""
-    if not isinstance(head, Head):
-        return "nll"
-    return "balanced" if training.loss == "nll" and training.balance else training.loss
 
 
 def _roles(dataset: Dataset) -> Iterator[Role]:

@@ -33,6 +33,7 @@ from mdncli.experiment.selection import (
     choose_components,
     cut_to_components,
     fit_head,
+    fit_kept_disagreement,
     fit_weights,
     log_prob,
 )
@@ -94,6 +95,7 @@ def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, 
         "outlying": None,
         "background": None,
         "members": None,
+        "kept_disagreement": None,
         "effective_components": None,
         "components": None,
         "health": None,
@@ -105,7 +107,7 @@ def _failed_result(job: Job, training: Training) -> dict[str, Any]:
         **empty_result(job.run, job.dataset, training.trained),
         "epochs": job.epoch,
         "steps": job.history[-1]["step"] if job.history else 0,
-        "parameters": job.plan.network.parameters * len(job.replicas),
+        "parameters": job.recipe.network.parameters * len(job.replicas),
     }
 
 
@@ -172,14 +174,17 @@ def _healthy_replicas(job: Job, count: int) -> list[int]:
 
 def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int]) -> Predictor:
     """Predictor from the best weights of some replicas of a run."""
-    network, head, parameters = job.plan.network, job.plan.head, training.stack.best(healthy)
+    network, head, parameters = job.recipe.network, job.plan.head, training.stack.best(healthy)
+    # The networks of a stack may have further inputs, which these do not see.
+    parameters["0.weight"] = parameters["0.weight"][..., : network.inputs].copy()
     if len(job.recipe.config.model.counts) > 1 and isinstance(head, Head):
         network, head, parameters = cut_to_components(network, head, parameters, count)
     settled = fit_head(job.dataset, job.recipe, network, head, parameters)
     found = predictor_of(job.dataset, job.recipe, network, settled, parameters)
     if job.recipe.config.model.weighting == "equal":
         return found
-    return replace(found, weights=fit_weights(job.dataset, found))
+    weighed = replace(found, weights=fit_weights(job.dataset, found))
+    return replace(weighed, kept_disagreement=fit_kept_disagreement(job.dataset, weighed))
 
 
 @dataclass(frozen=True)
@@ -274,6 +279,7 @@ def write_model_and_result(
         "gain_se": replace_non_finite(dataset.gain_error(recipe.scale_floor, tested)),
         "outlying": dataset.encoding.outlying or None,
         "members": _members(predictor, codes),
+        "kept_disagreement": predictor.kept_disagreement and [*predictor.kept_disagreement],
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),

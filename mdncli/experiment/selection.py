@@ -1,8 +1,11 @@
-"""Choices made after training, on the validation rows: components, background, calibration."""
+"""Choices made after training, on the validation rows.
+
+The number of components, the background, how an ensemble is pooled, and calibration.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +16,10 @@ from mdncli.data.weights import mean
 from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
 from mdncli.evaluation.summaries import standard_error
-from mdncli.experiment.dataset import Dataset, predicted_chunks, select_spaced
+from mdncli.experiment.dataset import Dataset, select_spaced
+from mdncli.experiment.predicted import PredictedChunks
 from mdncli.experiment.recipe import Recipe
-from mdncli.experiment.weighting import member_weights
+from mdncli.experiment.weighting import kept_disagreement, member_weights
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
@@ -215,25 +219,48 @@ def log_prob(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> np.nda
 
 def fit_weights(dataset: Dataset, predictor: Predictor) -> tuple[float, ...] | None:
     """Weights of the networks of each factor, by the validation rows; None where they are equal."""
-    factors, split = predictor.factorisation.factors, dataset.split
-    members = predictor.size // factors
-    if members == 1 or not len(split.validation):
+    if predictor.members_each == 1 or not len(dataset.split.validation):
         return None
-    rows, weights = dataset.weighed(select_spaced(split.validation, SELECTION_ROWS))
-    found = predictor.members(dataset.table[rows])
+    factors, weights = _validation_factors(dataset, predictor)
+    shares = [
+        member_weights(np.stack([each.log_prob(y) for each in members]), PRIOR_ROWS, weights)
+        for members, y in factors
+    ]
+    return tuple(np.concatenate(shares).tolist())
+
+
+def fit_kept_disagreement(dataset: Dataset, predictor: Predictor) -> tuple[float, ...] | None:
+    """Share of the members' disagreement about the mean that each factor keeps.
+
+    None where the members have no weights by the validation rows, or are no mixtures of a network.
+
+    Args:
+        dataset: of the run.
+        predictor: with weights, and with all of the disagreement.
+    """
+    if predictor.weights is None or not isinstance(predictor.head, Head):
+        return None
+    factors, weights = _validation_factors(dataset, predictor)
+    return tuple(
+        kept_disagreement(
+            members, y, predictor.weights_of(at) or (), predictor.head.mixtures, weights
+        )
+        for at, (members, y) in enumerate(factors)
+    )
+
+
+def _validation_factors(
+    dataset: Dataset, predictor: Predictor
+) -> tuple[list[tuple[Sequence[Any], np.ndarray]], np.ndarray | None]:
+    """Members of each factor at the validation rows with the targets there, and row weights."""
+    factors, each = predictor.factorisation.factors, predictor.members_each
+    rows, weights = dataset.weighed(select_spaced(dataset.split.validation, SELECTION_ROWS))
+    members = predictor.members(dataset.table[rows])
     y = dataset.encoding.encode_targets(dataset.table, rows).T.astype(np.float64)
     if predictor.classes:
         y = dataset.y(rows)
     own = np.split(y, factors, axis=1)
-    shares = [
-        member_weights(
-            np.stack([each.log_prob(part) for each in found[at * members : (at + 1) * members]]),
-            PRIOR_ROWS,
-            weights,
-        )
-        for at, part in enumerate(own)
-    ]
-    return tuple(np.concatenate(shares).tolist())
+    return [(members[at * each : (at + 1) * each], y) for at, y in enumerate(own)], weights
 
 
 def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
@@ -280,6 +307,6 @@ def require_calibratable(dataset: Dataset) -> None:
 def _scores(
     dataset: Dataset, predictor: Predictor, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for chunk in predicted_chunks(predictor, dataset.table[rows]):
+    for chunk in PredictedChunks(predictor, dataset.table, rows):
         assert isinstance(chunk.predicted, Conditional)
         yield scores(chunk.predicted, chunk.y)

@@ -27,7 +27,14 @@ from mdncli.events import (
 )
 from mdncli.experiment.checkpoint import LAYOUT, RestoredState, identity_of, misfit_error, restore
 from mdncli.experiment.dataset import PIECE_ROWS, Dataset
-from mdncli.experiment.job import Job, device_of, replicas_of, threads_of, training_data
+from mdncli.experiment.job import (
+    Job,
+    cores_of,
+    device_of,
+    fewer_cores_note,
+    replicas_of,
+    training_data,
+)
 from mdncli.experiment.provenance import write_recipe
 
 if TYPE_CHECKING:
@@ -42,7 +49,14 @@ CHECKPOINT_SECONDS = 2.0
 """Least seconds between checkpoints."""
 
 SAVING_SHARE = 0.02
-"""Largest share of the time spent on checkpoints, and on status updates."""
+"""Largest share of the time spent on status updates, and on checkpoints unless too much work would
+be lost between them."""
+
+MOST_LOST_SECONDS = 4.0
+"""Most seconds between checkpoints, while they take no more than `MOST_SAVING_SHARE` of them."""
+
+MOST_SAVING_SHARE = 0.1
+"""Largest share of the time spent on checkpoints."""
 
 FILE_SECONDS = 0.0025
 """Approximate time to replace a small file."""
@@ -90,10 +104,13 @@ class Training:
         self.owner = {replica: job for job in jobs for replica in job.replicas}
         before = _restore(jobs) if resuming else RestoredState()
         state, self.seconds = before.state, before.seconds
-        self.threads = threads_of(jobs[0], data, replicas, before.threads)
         if watch is not None:
             watch.measure_calls(self, save="saving", _on_validation="saving")
         self.device = device_of(jobs[0], replicas, data, before.device)
+        cores = cores_of(jobs[0], data, replicas, self.device, before.threads)
+        self.threads, self.workers = cores
+        if (note := fewer_cores_note(jobs[0], replicas, cores)) is not None:
+            listener(Note(note))
         try:
             self.stack = Stack(
                 self.plan,
@@ -101,20 +118,25 @@ class Training:
                 replicas,
                 device=self.device,
                 profiler=watch,
-                threads=self.threads,
+                threads=cores.threads,
+                workers=cores.workers,
                 state=state,
             )
         except ValueError:
             if state is None:
                 raise
             raise misfit_error(jobs[0].run) from None
-        first = 0 if state is None else int(state["step"].max())
+        first = validated = 0
+        if state is not None:
+            first = int(state["step"].max())
+            # A step with a validation may have been saved before it, and is validated again.
+            validated = int((state["step"] - state["train.count"]).max())
         for job in jobs:
             if resuming:
                 store.write_bytes(job.run.config, configs.dump(job.config).encode())
                 write_recipe(job.run, job.recipe)
                 job.run.result.unlink(missing_ok=True)
-            job.run.truncate_metrics(first)
+            job.run.truncate_metrics(validated)
             job.history = job.run.history()
             job.written = len(job.history)
             job.run.write_status("running", job.epoch)
@@ -146,6 +168,8 @@ class Training:
         for event in self.stack.run():
             match event:
                 case events.Validated():
+                    if not any(job.bars for job in self.jobs):  # else it may stop some of them
+                        self.stack.go_on()
                     self._on_validation(event)
                 case events.RolledBack():
                     self._on_rollback(event)
@@ -161,7 +185,7 @@ class Training:
             if signal is not None and not isinstance(event, events.Finished):
                 self.save()
                 raise self.interruption(signal)
-            if time.monotonic() - self.saved >= max(CHECKPOINT_SECONDS, self.saving / SAVING_SHARE):
+            if time.monotonic() - self.saved >= _seconds_between(self.saving):
                 self.save()
         self.trained = self.elapsed
         if self.last_checkpoint:
@@ -181,6 +205,7 @@ class Training:
         began = time.monotonic()
         self._write_metrics()  # first: metrics later than the checkpoint are dropped on a resume
         state = self.stack.state()
+        self.stack.go_on()
         for job in self.jobs:
             about = {
                 "seconds": self.elapsed,
@@ -289,6 +314,16 @@ class Training:
                 job.run.write_status("running", job.epoch)
             self.reported = time.monotonic()
             self.reporting = self.reported - began
+
+
+def _seconds_between(saving: float) -> float:
+    """Seconds from one checkpoint to the next, where each takes so long.
+
+    >>> [_seconds_between(saving) for saving in (0.01, 0.07, 0.2, 1.0)]
+    [2.0, 3.5, 4.0, 10.0]
+    """
+    wanted = min(saving / SAVING_SHARE, MOST_LOST_SECONDS)
+    return round(max(CHECKPOINT_SECONDS, wanted, saving / MOST_SAVING_SHARE), 6)
 
 
 def _restore(jobs: Sequence[Job]) -> RestoredState:

@@ -1,13 +1,30 @@
-"""Weights of an ensemble's members, by rows that none of them has learned from."""
+"""Weights of an ensemble's members, and the share of their disagreement to keep.
+
+Both are fitted to rows that none of the members has learned from.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from mdncli.data.weights import OptionalWeights
 from mdncli.density.arrays import Array
+from mdncli.density.mixture import Mixture
+from mdncli.density.pooling import keep_disagreement
 
 ITERATIONS = 200
 """Steps of expectation-maximisation, which is monotone and soon at rest with so few weights."""
+
+SHARES = np.arange(20, 0, -1) / 20
+"""Shares of the disagreement that are tried, falling from all of it."""
+
+PRIOR_LOG_SHARE = 0.5
+"""Weight of the log share beside the log likelihood: few rows leave the disagreement as it is."""
+
+_LEAST_LOG_PROB = -1e6
+"""Bound of a row's log density, so that no sum is infinite."""
 
 
 def member_weights(log_prob: Array, prior: float, weights: Array | None = None) -> Array:
@@ -45,3 +62,38 @@ def member_weights(log_prob: Array, prior: float, weights: Array | None = None) 
         share = prior + owned @ count
         share /= share.sum()
     return share
+
+
+def kept_disagreement(
+    members: Sequence[Mixture],
+    y: Array,
+    shares: Sequence[float],
+    components: int,
+    weights: OptionalWeights = None,
+) -> float:
+    r"""Maximum a posteriori share of the disagreement about the mean that an ensemble keeps.
+
+    .. math:: \max_a \sum_i \log \sum_m w_m p_{m,a}(y_i) + \tfrac12 \log a
+
+    Here p_{m,a} is a member of `mdncli.density.pooling.keep_disagreement`. It is one of `SHARES`,
+    and exactly 1 where none of the others is better.
+
+    Args:
+        members: M mixtures at held-out rows.
+        y: what was observed there, (n, D).
+        shares: weights w of the members, which sum to 1, (M,).
+        components: number of the first components of each member that depend on the inputs.
+        weights: of the rows, of mean 1, (n,); None where they count alike.
+
+    >>> y = np.linspace(-1, 1, 100)[:, None]
+    >>> both = [Mixture(np.zeros((1, 100)), y.T[None] + b, np.ones((1, 1, 100))) for b in (-2, 2)]
+    >>> kept_disagreement(both, y, [0.5, 0.5], 1)
+    0.05
+    """
+    count = np.ones(len(y)) if weights is None else weights
+    scores: list[float] = []
+    for share in SHARES.tolist():
+        pooled = Mixture.fold(keep_disagreement(members, share, shares, components), shares)
+        likelihood = float(count @ pooled.log_prob(y).clip(_LEAST_LOG_PROB))
+        scores.append(likelihood + PRIOR_LOG_SHARE * float(np.log(share)))
+    return float(SHARES[np.argmax(scores)])

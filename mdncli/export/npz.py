@@ -41,6 +41,11 @@ READING = (
     "of the distance of the two, or 1 if that is more",
     "apart: where there is one, one more component has the weight share in every row, with this "
     "location and this standard deviation scale; the others share what it leaves",
+    "kept disagreement: about['kept_disagreement'], where there is one, has a number a for each "
+    "part of the targets, by which all members of that part move before calibration: with m the "
+    "mean of a member's K own locations by their own weights (without background and apart, as if "
+    "these were not there) and M the mean of all m by the weights of the members, (1 - a) (M - m) "
+    "is added to its K own locations; background and apart stay",
     "calibration: log weights / temperature, normalised again; scale * sqrt(scale_temperature)",
     "point: a Gaussian around h, with the scales in about['head']; classes: logits are h",
     "the ensemble is the mixture of its members, with the weights in about['weights'] if there are "
@@ -56,7 +61,8 @@ def npz(predictor: Predictor) -> bytes:
     It holds `I.weight` (M, out, in) and `I.bias` (M, out) of every layer I and all M networks, in
     single precision; `conformal.central` and `conformal.regions` of a calibrated model; and
     `about`, a JSON text with the keys `format, mdncli, kind, network, head, factorisation, inputs,
-    targets, features, ranges, seed, calibration, weights, reading`; the last are `READING`.
+    targets, features, ranges, seed, calibration, weights, kept_disagreement, reading`; the last are
+    `READING`.
     """
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -71,6 +77,7 @@ def npz(predictor: Predictor) -> bytes:
         "seed": predictor.seed,
         "calibration": None,
         "weights": predictor.weights,
+        "kept_disagreement": predictor.kept_disagreement,
         "reading": READING,
     }
     arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}

@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.ticker import LogLocator
 
+from mdncli.config.section import section_in_words
 from mdncli.plots import style
 from mdncli.plots.subject import History
-from mdncli.wording import counted, section_in_words
+from mdncli.wording import counted
 
 SEED = "seed"
 """Key that repeats a point rather than makes another."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mdncli import workers
 from mdncli.plots import save
 from mdncli.store import RunFolder, subfolder
 
@@ -18,7 +19,7 @@ def draw(
     names: Iterable[str],
     *subjects: Any,
 ) -> list[str]:
-    """Draw figures into a run folder; existing ones are replaced.
+    """Draw figures into a run folder, on all cores; existing ones are replaced.
 
     Args:
         run: the folder.
@@ -29,10 +30,12 @@ def draw(
     Returns:
         The paths of the pictures.
     """
-    files = []
-    subfolder(run.plots)
-    for name in names:
+
+    def draw_one(name: str) -> str:
         path = run.figure(name)
         save(registry[name].load()(*subjects), path)
-        files.append(str(path))
-    return files
+        return str(path)
+
+    subfolder(run.plots)
+    cores = workers.asked_cores(None) or workers.most_workers()
+    return [*workers.share_out(draw_one, names, cores)]

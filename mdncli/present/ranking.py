@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mdncli import store
+from mdncli.config.section import section_in_words
 from mdncli.errors import UsageError
 from mdncli.evaluation import METRICS
 from mdncli.events import Listener, Warned
@@ -20,7 +21,6 @@ from mdncli.store.values import mapping_of
 from mdncli.sweep.folder import is_sweep
 from mdncli.sweep.ranking import Group, ScoredTrial, grouping_keys, rank
 from mdncli.sweep.trials import short_keys
-from mdncli.wording import section_in_words
 
 FIGURES = {
     "nll": f"validation {METRICS['nll'].heading}",

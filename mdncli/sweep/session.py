@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mdncli import experiment, interrupts, machine, store
+from mdncli import experiment, interrupts, store
 from mdncli.errors import InterruptedRunError, MdnError, RunLockedError
 from mdncli.events import Activity, Listener, Note, ignore
 from mdncli.experiment import Stop
 from mdncli.store import RunFolder
+from mdncli.sweep import work
 from mdncli.sweep.driver import Driver, Tally
 from mdncli.sweep.executors import open_executor
 from mdncli.sweep.executors.base import Executor, ExecutorContext
@@ -25,6 +26,7 @@ from mdncli.sweep.scripts import SCRIPTS, SweepShare
 from mdncli.sweep.stacks import STACKS_EACH, Library, PendingTrial, TrialStack, build_stacks
 from mdncli.sweep.trials import Trial
 from mdncli.wording import counted
+from mdncli.workers import most_workers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -115,8 +117,11 @@ def train(session: Session, stop: Stop) -> SweepResult:
     seconds = time.monotonic() - started
     if tally.signal is not None:
         _mark_unfinished(folder, None)
+        begun = sum(sweep_folder.run_of(trial).checkpoint.exists() for trial in trials)
+        kept = f" and the checkpoints of {begun} begun ones are kept" if begun else ""
+        done = f"{tally.completed} of {rounds.trial_count} trials are complete"
         raise InterruptedRunError(
-            f"interrupted, {tally.completed} of {rounds.trial_count} trials are complete",
+            f"interrupted, {done}{kept}",
             hint=f"continue with the same command, or mdn sweep --resume {folder.path}",
             signal=tally.signal,
         )
@@ -186,6 +191,7 @@ def _pending_trials(
     for trial in trials:
         if statuses.get(trial.id, PENDING).state == "pending":
             dataset = library.dataset(trial.config)
+            work.share(library.datasets)
             shape = experiment.shape_of(dataset)
             folder = sweep_folder.run_of(trial).path
             pending.append(PendingTrial(trial, folder, dataset.fingerprints, shape))
@@ -215,7 +221,7 @@ def _workers(
     cost = sum(each.cost for each in pending) * (1 + later / max(1, len(pending)))
     if cost < INLINE_COST:
         return 1
-    cores = max(1, len(machine.cores()) // threads)
+    cores = max(1, most_workers() // threads)
     first = min((each.trial.round for each in pending), default=0)
     at_once = [each for each in pending if not together or each.trial.round == first]
     return max(1, min(cores, len(build_stacks("", at_once, cores))))

@@ -104,6 +104,11 @@ class Library:
             self._datasets[section] = self._read(config)
         return with_config(self._datasets[section], config)
 
+    @property
+    def datasets(self) -> Mapping[str, Dataset]:
+        """`section_of` a config -> its data, of all that was read so far."""
+        return self._datasets
+
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """`section_of` a config -> fingerprints, of all data read so far."""
         return {section: each.fingerprints for section, each in self._datasets.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mdncli import experiment, interrupts, store
@@ -15,9 +15,24 @@ from mdncli.store import RunFolder
 from mdncli.sweep.folder import PENDING, TrialStatus, status_of
 from mdncli.sweep.stacks import PendingTrial, TrialStack, section_of
 from mdncli.trackers import with_trackers
+from mdncli.workers import needs_the_parent
 
 _read: dict[str, Dataset] = {}
 """Cache of the data that this process has read, by `section_of`."""
+
+
+def share(datasets: Mapping[str, Dataset]) -> None:
+    """Share data that was read already with the training here, and in later forks of this process.
+
+    Args:
+        datasets: by `section_of` their configs.
+    """
+    _read.update(datasets)
+
+
+def sections() -> int:
+    """Number of data sections that have been read or shared."""
+    return len(_read)
 
 
 @dataclass(frozen=True)
@@ -79,6 +94,10 @@ def train(
         signal = error.exit_code - 128
     except MdnError as error:
         _fail_all(assigned, str(error))
+    except ModuleNotFoundError as error:
+        if needs_the_parent(error):
+            raise
+        _fail_all(assigned, f"internal error: {error}")
     except MemoryError:
         _fail_all(assigned, "out of memory; use fewer rows, mixtures or hidden units")
     except Exception as error:

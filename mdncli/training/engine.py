@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -181,6 +182,34 @@ class Engine:
         self._step()
         self.step += 1
 
+    def advance_to(self, step: int, counted: int, seconds: float) -> bool:
+        """Go on for some time, but not beyond a step.
+
+        Args:
+            step: the next one with a validation.
+            counted: steps since the last validation, at that step.
+            seconds: after which to return, if it is not reached before.
+
+        Returns:
+            True if it is reached, and the replicas may be validated.
+        """
+        ends = perf_counter() + seconds
+        while self.step < step:
+            advance(self)
+            if perf_counter() >= ends:
+                break
+        return self.step == step
+
+    @property
+    def size(self) -> int:
+        """Number of replicas."""
+        return len(self._replicas)
+
+    @property
+    def reached(self) -> int:
+        """Steps that the replicas have done."""
+        return self.step
+
     def _take_step(self) -> None:
         if self._keys is not None:
             self._keys.load()
@@ -249,13 +278,16 @@ class Engine:
         orders = [order for batches, _ in self._groups for order in batches.orders]
         return np.array([self.step / order.steps_per_epoch for order in orders])
 
-    def arrays(self) -> dict[str, AnyArray]:
-        """Copies of all arrays that steps change, each with a leading R."""
+    def arrays(self, chosen: NDArray[np.intp]) -> dict[str, AnyArray]:
+        """Copies of all arrays that steps change, for the replicas at some positions."""
+        return {name: values.cpu().numpy()[chosen] for name, values in self.tensors().items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All arrays that steps change, each with a leading R, on the device."""
         tensors = {"train.nll": self._nll, "weights": self._weights, "best.weights": self._best}
         if self._average is not None:
             tensors["average"] = self._average
-        tensors |= {f"moment.{name}": values for name, values in self._moments.items()}
-        return {name: values.cpu().numpy().copy() for name, values in tensors.items()}
+        return tensors | {f"moment.{name}": values for name, values in self._moments.items()}
 
     def _make_groups(self, data: DeviceDatasets, arena: Arena) -> list[tuple[Batches, list[_Tile]]]:
         """Replicas with equal padded batch sizes, cut into tiles."""
@@ -329,6 +361,19 @@ class Engine:
             objective = bind(self._plan.loss, self._plan.head, trunk.raw, arena)
             tiles.append(_Tile(start, stop, trunk, objective, self._nll[start:stop], noise))
         return tiles
+
+
+def advance(engine: Engine) -> None:
+    """Take a step with denormal numbers flushed to 0.
+
+    Rows far from a component have such gradients, and a processor takes a hundred times as long
+    to multiply one. Other code keeps them: numpy warns of a processor that flushes.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        engine.advance()
+    finally:
+        torch.set_flush_denormal(False)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from mdncli.head import Head
-from mdncli.network import forward
+from mdncli.network import forward, padded
 from mdncli.training import reseeding
 from mdncli.training.capture import CAPTURES, Capture, eager
+from mdncli.training.dealing import Dealer, DealtEngine
 from mdncli.training.devices import memory_errors
 from mdncli.training.engine import DeviceDatasets, Engine
 from mdncli.training.layout import Layout
@@ -78,6 +79,8 @@ class Stack:
         replicas: the replicas.
         device: `cpu` or `cuda`.
         threads: number of CPU threads, which torch then uses in the whole process.
+        workers: number of processes that the replicas are dealt out to, on the CPU and one thread;
+            results do not depend on it.
         state: state to continue from, as `state` returned it for these replicas; None to begin.
         capture: wraps the step function, e.g. as a CUDA graph; None for the device's default.
         profiler: counts the time of each phase of a step, which is then not captured.
@@ -107,6 +110,7 @@ class Stack:
         *,
         device: str = "cpu",
         threads: int = 1,
+        workers: int = 1,
         state: StackState | None = None,
         capture: Capture | None = None,
         profiler: Profiler | None = None,
@@ -128,6 +132,9 @@ class Stack:
         self._needed = partial(_needed_bytes, plan, data, replicas, device)
         with memory_errors(self._needed):
             self._data = DeviceDatasets(data, torch.device(device))
+            self._dealer: Dealer | None = None
+            if min(workers, len(replicas)) > 1 and device == "cpu" and threads == 1:
+                self._dealer = Dealer(plan, self._data, replicas, workers, profiler)
             if state is None:
                 state = initial_state(plan, data, replicas)
             else:
@@ -147,25 +154,34 @@ class Stack:
 
         Raises:
             MemoryError: the CPU's memory does not suffice.
-            RunFault: the device's memory does not suffice.
+            RunFault: the device's memory does not suffice, or worker processes cannot be started.
         """
         with memory_errors(self._needed):
-            yield from self._run()
+            try:
+                if self._dealer is not None:
+                    self._dealer.start()
+                yield from self._run()
+            finally:
+                if self._dealer is not None:
+                    self._dealer.close()
+                    if isinstance(self.engine, DealtEngine):
+                        self.engine.take_back()
 
     def _run(self) -> Iterator[StackEvent]:
-        began = reported = perf_counter()
-        steps, every = self.plan.steps, self.plan.validate_every
-        while self.engine is not None and self.engine.step < steps:
-            _advance(self.engine)
-            self._counted += 1
-            step = self.engine.step
-            if step % every == 0 or step == steps:
+        began = perf_counter()
+        steps = self.plan.steps
+        while self.engine is not None and self._counted_from < steps:
+            due = self._due()
+            if self.engine.advance_to(due, due - self._counted_from, PROGRESS_SECONDS):
                 yield from self._validate(self.engine, began)
-                reported = perf_counter()
-            elif perf_counter() - reported >= PROGRESS_SECONDS:
-                yield Progress(step, steps)
-                reported = perf_counter()
+            else:
+                yield Progress(self.engine.reached, steps)
         yield Finished()
+
+    def go_on(self) -> None:
+        """Have worker processes train on while the caller is busy between two events."""
+        if isinstance(self.engine, DealtEngine) and (due := self._due()) > self._counted_from:
+            self.engine.begin(due, due - self._counted_from)
 
     def stop(self, replicas: Sequence[int]) -> None:
         """Stop some replicas with their present state; to be called between events."""
@@ -193,10 +209,16 @@ class Stack:
         """Parameters of best validation NLL, named as by `Network.shapes`, with a leading R."""
         return Layout(self.plan.network).by_name(self.state(replicas)["best.weights"])
 
-    def _validate(self, engine: Engine, began: float) -> Iterator[StackEvent]:
+    def _due(self) -> int:
+        """Step of the next validation."""
+        every = self.plan.validate_every
+        return min(self.plan.steps, (self._counted_from // every + 1) * every)
+
+    def _validate(self, engine: Engine | DealtEngine, began: float) -> Iterator[StackEvent]:
         ids, step = self._ids, engine.step
-        train, validation = engine.take_training_nll(self._counted), engine.validation_nll()
-        self._counted = 0
+        train = engine.take_training_nll(step - self._counted_from)
+        validation = engine.validation_nll()
+        self._counted_from = step
         replicas = [self.replicas[index] for index in ids]
         held_out = np.array([self._data.validation[r.data][0].shape[1] > 0 for r in replicas])
         lost = ~np.isfinite(train) | (held_out & ~np.isfinite(validation))
@@ -265,6 +287,14 @@ class Stack:
         """
         if not (status.any() or rolled_back.any() or replaced):
             return
+        staying = status == TRAINING
+        if (
+            isinstance(self.engine, DealtEngine)
+            and staying.sum() > 1
+            and not (rolled_back.any() or replaced)
+        ):
+            self._remove(self.engine, status, staying)
+            return
         state = {**self._live_state(), "status": status}
         for at, (weights, changed) in replaced.items():
             for name in ("weights", *(["average"] if self.plan.averaging else [])):
@@ -277,9 +307,23 @@ class Stack:
             state[f"moment.{name}"][rolled_back] = 0
         for at in np.flatnonzero(status):
             self._left[int(self._ids[at])] = {name: values[at] for name, values in state.items()}
-        staying = status == TRAINING
         staying_state = {name: values[staying] for name, values in state.items()}
         self._continue_with(self._ids[staying], staying_state)
+
+    def _remove(
+        self, engine: DealtEngine, status: NDArray[np.int64], staying: NDArray[np.bool_]
+    ) -> None:
+        """Remove replicas that no longer train; the others go on where they are."""
+        gone = np.flatnonzero(~staying)
+        state = {**self._live_state(gone), "status": status[gone]}
+        for at, index in enumerate(self._ids[gone].tolist()):
+            self._left[index] = {name: values[at] for name, values in state.items()}
+        engine.keep(staying)
+        self._ids = self._ids[staying]
+        self._waited, self._best_step, self._best_nll = (
+            each[staying] for each in (self._waited, self._best_step, self._best_nll)
+        )
+        self._rollbacks, self._rolled_step = self._rollbacks[staying], self._rolled_step[staying]
 
     def _continue_with(self, ids: NDArray[np.int64], state: StackState) -> None:
         """Build the engine of the replicas that train on, from arrays in their order."""
@@ -288,12 +332,16 @@ class Stack:
             state[name].copy()
             for name in ("waited", "best.step", "best.nll", "rollbacks", "rolled.step")
         )
-        self.engine: Engine | None = None
+        self.engine: Engine | DealtEngine | None = None
         """Engine of the replicas that still train; None when all have left."""
         if len(ids):
-            self._counted = int(state["train.count"][0])
-            replicas = [self.replicas[index] for index in ids]
             step = int(state["step"][0])
+            # The last validation; its step may have been saved before it.
+            self._counted_from = step - int(state["train.count"][0])
+            if self._dealer is not None and len(ids) > 1:
+                self.engine = DealtEngine(self._dealer, ids.tolist(), step, state)
+                return
+            replicas = [self.replicas[index] for index in ids]
             self.engine = Engine(
                 self.plan,
                 self._data,
@@ -310,27 +358,30 @@ class Stack:
         plan, (x, y) = self.plan, self._data.training[self.replicas[index].data]
         rows = np.linspace(0, x.shape[1] - 1, min(x.shape[1], _SEARCHED_ROWS)).astype(int)
         x, y = (values.cpu().numpy()[:, rows] for values in (x, y))
-        raw = forward(plan.network, self.best([index]), x)[0]
+        raw = forward(plan.network, self.best([index]), padded(plan.network, x))[0]
         if not isinstance(plan.head, Head):
             return int(rows[np.argmax(np.abs(raw).max(0))]), None
         mixture = plan.head(raw)
         at = int(np.argmin(mixture.log_prob(y.T)))
         return int(rows[at]), int(np.argmin(mixture.scale[:, :, at].min(1)))
 
-    def _live_state(self) -> dict[str, AnyArray]:
+    def _live_state(self, chosen: NDArray[np.intp] | None = None) -> dict[str, AnyArray]:
+        """State of the replicas that still train, or of those at the chosen positions."""
         if self.engine is None:
             return {}
-        count = len(self._ids)
+        chosen = np.arange(len(self._ids)) if chosen is None else chosen
+        count, arrays = len(chosen), self.engine.arrays(chosen)
+        step = self.engine.step  # after the arrays, which may have to wait for a common step
         return {
-            "step": np.full(count, self.engine.step),
+            "step": np.full(count, step),
             "status": np.full(count, TRAINING),
-            "waited": self._waited.copy(),
-            "best.step": self._best_step.copy(),
-            "best.nll": self._best_nll.copy(),
-            "rollbacks": self._rollbacks.copy(),
-            "rolled.step": self._rolled_step.copy(),
-            "train.count": np.full(count, self._counted),
-            **self.engine.arrays(),
+            "waited": self._waited[chosen],
+            "best.step": self._best_step[chosen],
+            "best.nll": self._best_nll[chosen],
+            "rollbacks": self._rollbacks[chosen],
+            "rolled.step": self._rolled_step[chosen],
+            "train.count": np.full(count, step - self._counted_from),
+            **arrays,
         }
 
 
@@ -342,16 +393,3 @@ def _needed_bytes(
     weighted = [each.w_train is not None for each in data]
     shares = [StackShare(1, *rows[r.data], r.data, weighted[r.data]) for r in replicas]
     return stack_bytes(plan, shares, device)
-
-
-def _advance(engine: Engine) -> None:
-    """Take a step with denormal numbers flushed to 0.
-
-    Rows far from a component have such gradients, and a processor takes a hundred times as long
-    to multiply one. Other code keeps them: numpy warns of a processor that flushes.
-    """
-    torch.set_flush_denormal(True)
-    try:
-        engine.advance()
-    finally:
-        torch.set_flush_denormal(False)

@@ -47,6 +47,26 @@ class StackShare:
     weighted: bool = False
 
 
+def worker_bytes(plan: StackPlan, shares: Sequence[StackShare], workers: int) -> int:
+    """Upper bound on the bytes that a stack takes if it is dealt out to worker processes.
+
+    Each trains its share of the replicas, whose arrays lie in shared memory twice.
+
+    Args:
+        plan: shared by its replicas.
+        shares: one for each of its runs.
+        workers: the number of processes.
+    """
+    weights = sum(share.replicas for share in shares) * Layout(plan.network).size
+    arrays = 2 * 4 * (4 if plan.averaging else 3) * weights
+    return stack_bytes(plan, shares) + arrays + workers * _BYTES_PER_WORKER
+
+
+_BYTES_PER_WORKER = 100_000_000
+"""Bytes of a worker beyond those of its replicas: what it writes of the memory it came with, and
+the activations of a group."""
+
+
 def stack_bytes(plan: StackPlan, shares: Sequence[StackShare], device: str = "cpu") -> int:
     """Upper bound on the bytes that a stack takes; a third to a half less were measured.
 

@@ -93,7 +93,7 @@ class StackPlan:
     """Settings that all replicas of a stack share.
 
     Args:
-        network: the shape of every network.
+        network: the shape of every network. Data may have fewer inputs: those are the first ones.
         head: the head on every network; its `outputs` are the network's.
         steps: total number of optimizer steps.
         batch_size: rows per step, or None for all of them; never more than there are.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mdncli.head import USED, Head
-from mdncli.network import forward
+from mdncli.network import forward, padded
 from mdncli.training.layout import Layout
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
@@ -67,7 +67,7 @@ def reseed_components(
         return unchanged
     rows = np.linspace(0, data.x_train.shape[1] - 1, min(data.x_train.shape[1], _ROWS)).astype(int)
     named = layout.by_name(weights[None])
-    raw = forward(plan.network, named, data.x_train[:, rows])[0]
+    raw = forward(plan.network, named, padded(plan.network, data.x_train[:, rows]))[0]
     if not np.isfinite(raw).all():
         return unchanged
     mixture = head(raw)

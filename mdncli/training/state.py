@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,19 +79,19 @@ def check_state(state: StackState, plan: StackPlan, count: int) -> None:
 def _initial_weights(plan: StackPlan, data: TrainingData, replica: Replica) -> NDArray[np.float32]:
     """Initial parameters of a replica in flat storage, (size,)."""
     random = stream(replica.seed, "init", replica.member)
-    targets, named = data.y_train, plan.network.initial(random)
+    # As of a network of only the inputs that it sees; the weights of all others stay 0.
+    seen = data.inputs_seen(replica)
+    targets, named = data.y_train, replace(plan.network, inputs=seen).initial(random)
+    unseen = ((0, 0), (0, plan.network.inputs - seen))
+    named["0.weight"] = np.pad(named["0.weight"], unseen)
     if data.w_train is not None and not data.w_train.all():
         targets = targets[:, data.w_train[0] > 0]
-    if (seen := data.inputs_seen(replica)) < plan.network.inputs:
-        # As of a network of only these inputs.
-        named["0.weight"][:, :seen] *= np.float32((plan.network.inputs / max(1, seen)) ** 0.5)
-        named["0.weight"][:, seen:] = 0
     weight, bias = list(named)[-2:]
     head = plan.head
     if replica.mixtures is None or not isinstance(head, Head):
         named[bias] = head.initial_bias(targets, random)
         return Layout(plan.network).flat(named)
-    small = dataclasses.replace(head, mixtures=replica.mixtures)
+    small = replace(head, mixtures=replica.mixtures)
     used = np.concatenate(head.first_components(replica.mixtures))
     initial = np.zeros(head.outputs, np.float32)
     # No gradient reaches a component whose weight is exactly 0: it keeps this logit.

@@ -1,38 +1,85 @@
-"""Choice of the number of CPU threads of a stack."""
+"""Choice of the cores of a stack: processes of one thread each, or threads of one process."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from mdncli import machine, workers
 from mdncli.machine import idle_cores
 from mdncli.training.batches import rows_per_step
+from mdncli.training.memory import StackShare, worker_bytes
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 _WORTH_SHARING = 1e8
 """Operations per step from which a second idle core was measured to save time, up to a third."""
 
+_WORTH_A_WORKER = 1e10
+"""Operations of all steps, about half a second, from which a second process saves time."""
 
-def choose_threads(
-    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica]
-) -> int:
-    """Number of threads: one, unless steps are large and cores idle; `OMP_NUM_THREADS` overrides.
 
-    Threads that have to share a core wait for each other: beside one other busy process, two
-    threads on two cores were measured to take up to a hundred times as long as one. Small steps
-    gain little from a second thread even where a core is free for it.
+class Cores(NamedTuple):
+    """Cores of a stack.
+
+    Args:
+        threads: of every process. The last bits of a result may depend on it.
+        workers: processes that the replicas are dealt out to. Results do not depend on it.
+    """
+
+    threads: int
+    workers: int
+
+
+def choose_cores(
+    plan: StackPlan,
+    data: Sequence[TrainingData],
+    replicas: Sequence[Replica],
+    *,
+    device: str = "cpu",
+    asked: int | None = None,
+    before: int | None = None,
+) -> Cores:
+    """Choose the cores of a stack: as asked for, else the idle ones, if the work is worth them.
+
+    Several replicas on the CPU go to processes of their own, which need not wait for each other at
+    every operation as threads do: threads that share a core with another process were measured to
+    take up to a hundred times as long. One replica, or fewer than cores of networks so large that
+    an operation pays on several threads, stay in one process.
 
     Args:
         plan: shared by the replicas.
         data: the datasets that they refer to.
         replicas: the replicas of the stack.
+        device: `cpu` or `cuda`.
+        asked: number of cores asked for; None for `OMP_NUM_THREADS`, or the idle ones.
+        before: threads of the process that began the training, which an exact continuation keeps.
     """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
+    if before in (None, 1):
+        asked = workers.asked_cores(asked)
     rows = [data[replica.data].x_train.shape[1] for replica in replicas]
-    worth = operations(plan, rows) >= _WORTH_SHARING
-    return max(1, round(idle_cores())) if worth else 1
+    step = operations(plan, rows)
+    most = min(len(replicas), workers.most_workers())
+    may_deal = device == "cpu" and most > 1
+    if before is not None and asked in (None, before) and not (may_deal and before == 1):
+        return Cores(before, 1)
+    worth = step * plan.steps >= _WORTH_A_WORKER if may_deal else step >= _WORTH_SHARING
+    cores = asked or (max(1, round(idle_cores())) if worth else 1)
+    few_and_large = len(replicas) < cores and step / len(replicas) >= _WORTH_SHARING
+    if may_deal and not (few_and_large and before is None):
+        return Cores(1, _within_memory(plan, data, replicas, min(cores, most)))
+    return Cores(cores, 1)
+
+
+def _within_memory(
+    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica], wanted: int
+) -> int:
+    """Number of workers, up to the wanted one, for which the memory suffices."""
+    rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
+    shares = [StackShare(1, *rows[r.data], r.data) for r in replicas]
+    spare = machine.spare_memory()
+    while wanted > 1 and worker_bytes(plan, shares, wanted) > spare:
+        wanted -= 1
+    return wanted
 
 
 def operations(plan: StackPlan, rows: Sequence[int]) -> float:

@@ -41,7 +41,7 @@ from mdncli.network import Network, forward
 from mdncli.store import RunFolder
 from mdncli.training.loop import Stack
 from mdncli.training.plan import Replica, StackPlan, TrainingData, Validated
-from mdncli.training.threads import choose_threads
+from mdncli.training.threads import choose_cores
 
 TURNS = 9
 SEEDS = 64
@@ -366,7 +366,7 @@ def large(rows: int = 20_000_000, inputs: int = 10, batch: int = 8192, steps: in
     network = Network(inputs, (64, 64), "silu", head.outputs)
     plan = StackPlan(network, head, steps, batch, validate_every=steps)
     data, replicas = [TrainingData(x, y, x[:, :batch], y[:, :batch])], [Replica()]
-    threads = choose_threads(plan, data, replicas)  # as many as mdn train takes
+    threads = choose_cores(plan, data, replicas).threads  # as many as mdn train takes
     made = Stack(plan, data, replicas, threads=threads)
     began = perf_counter()
     for _ in made.run():

@@ -34,7 +34,7 @@ from mdncli.config import Config, SyntheticData
 from mdncli.data.streams import stream
 from mdncli.data.table import Table
 from mdncli.events import ignore
-from mdncli.experiment import Dataset, Outcome, predicted_chunks
+from mdncli.experiment import Dataset, Outcome, PredictedChunks
 from mdncli.transforms import TRANSFORMS
 
 GALLERY = Path(__file__).parents[2] / "configs" / "gallery"
@@ -88,7 +88,8 @@ def score(dataset: Dataset, outcome: Outcome) -> tuple[float, float, float]:
     if outcome.error is not None:
         raise outcome.error
     exact, nll = [], []
-    for chunk in predicted_chunks(predictors.load(outcome.run), fresh_rows(dataset), dataset.exact):
+    model, fresh = predictors.load(outcome.run), fresh_rows(dataset)
+    for chunk in PredictedChunks(model, fresh, exact=dataset.exact):
         assert chunk.exact is not None
         exact.append(-chunk.exact.log_prob(chunk.y))
         nll.append(-chunk.predicted.log_prob(chunk.y))

@@ -28,7 +28,7 @@ from mdncli.config import Config
 from mdncli.data.streams import stream
 from mdncli.evaluation.metrics import evaluate
 from mdncli.events import ignore
-from mdncli.experiment import predicted_chunks
+from mdncli.experiment import PredictedChunks
 
 HELD_OUT = 0.1
 FRESH_ROWS = 20_000
@@ -98,7 +98,7 @@ def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
         else:
             random = stream(dataset.config.data.seed, "fresh rows")
             fresh = problem.table(*replaced(problem, FRESH_ROWS).draw(random))
-            chunks = predicted_chunks(predictor, fresh, dataset.exact)
+            chunks = PredictedChunks(predictor, fresh, exact=dataset.exact)
         result = evaluate(chunks, dataset.targets)
         nll = result["nll"] if problem is None else result["excess_nll"]
         found.append([nll, result.get("rmse") or math.nan, result.get("crps") or math.nan])

@@ -36,10 +36,14 @@ def test_parts_add_up_to_the_life_of_the_process(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": path},
     )
     took = time.perf_counter() - began
-    profile = json.loads(done.stdout)["profile"]
+    document = json.loads(done.stdout)
+    profile = document["profile"]
+    assert document["cores"] > 0
     total = profile.pop("total")
     assert list(profile) == [*PHASES, "other"]
     assert sum(profile.values()) == pytest.approx(total, abs=1e-4)
+    # One process waits for no other.
+    assert profile.pop("waiting") == 0
     assert all(seconds > 0 for seconds in profile.values())
     # The interpreter's end is not in it, and the system's clock ticks a hundred times a second.
     assert 0.5 * took < total <= took + 0.05
@@ -54,7 +58,9 @@ def test_a_table_follows_the_summary(
     stdout, stderr = capsys.readouterr()
     assert len(stdout.splitlines()) == 1
     assert stderr.index("NLL in nats") < stderr.index("Where the time went")
-    assert [line.split()[0] for line in stderr.splitlines()[-12:]] == [*PHASES, "other", "total"]
+    parts = [*PHASES, "other", "total"]
+    assert [line.split()[0] for line in stderr.splitlines()[-len(parts) :]] == parts
+    assert "cores used in training)" in stderr
     assert run(["train", "sine", *TINY]) == 0
     assert "Where the time went" not in capsys.readouterr().err
     assert run(["train", "--resume", "@latest", "--profile"]) == 2

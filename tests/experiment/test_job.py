@@ -11,8 +11,15 @@ import pytest
 from mdncli import machine
 from mdncli.errors import ResumeRefusedError, UsageError
 from mdncli.experiment import Dataset, job
-from mdncli.experiment.job import device_of, replicas_of, threads_of, training_data
+from mdncli.experiment.job import (
+    cores_of,
+    device_of,
+    fewer_cores_note,
+    replicas_of,
+    training_data,
+)
 from mdncli.factorisation import Factorisation
+from mdncli.training.threads import Cores
 from tests.experiment.small import dataset_of, job_of, table_of
 
 
@@ -101,9 +108,9 @@ def test_a_continuation_keeps_its_device_and_threads(
     run = job_of(small, tmp_path)
     data, replicas = training_data(small, run.factorisation), replicas_of(run, 0)
     assert device_of(run, replicas, data, "cpu") == "cpu"
-    assert threads_of(run, data, replicas, 3) == 1  # as the config asks
+    assert cores_of(run, data, replicas, "cpu", 3).threads == 1  # as the config asks
     free = job_of(dataset_of("sine-forward", "train.threads=auto"), tmp_path)
-    assert threads_of(free, data, replicas, 3) == 3
+    assert cores_of(free, data, replicas, "cpu", 3) == (3, 1)
 
     def refuse(device: str) -> None:
         raise UsageError(device)
@@ -111,3 +118,26 @@ def test_a_continuation_keeps_its_device_and_threads(
     monkeypatch.setattr("mdncli.training.devices.require", refuse)
     with pytest.raises(ResumeRefusedError, match="was trained on cuda, which torch does not find"):
         device_of(run, replicas, data, "cuda")
+
+
+def test_fewer_cores_than_asked_for_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = job_of(dataset_of("sine", "train.threads=8", "model.ensemble=4"), tmp_path)
+    data, replicas = training_data(run.dataset, run.factorisation), replicas_of(run, 0)
+    monkeypatch.setattr("mdncli.machine.cores", lambda: {0, 1})
+    monkeypatch.setattr("mdncli.machine.spare_memory", lambda: 1 << 40)
+    cores = cores_of(run, data, replicas, "cpu", None)
+    assert cores == (1, 2)
+    assert fewer_cores_note(run, replicas, cores) == (
+        "train.threads: 8 cores were asked for; this process may use 2 cores"
+    )
+    monkeypatch.setattr("mdncli.machine.spare_memory", lambda: 1)
+    cores = cores_of(run, data, replicas, "cpu", None)
+    assert fewer_cores_note(run, replicas, cores) == (
+        "train.threads: 8 cores were asked for; the memory suffices for 1 process"
+    )
+    monkeypatch.undo()
+    every = run.recipe.config.model.ensemble
+    assert fewer_cores_note(run, replicas, Cores(1, every)) is None
+    assert fewer_cores_note(run, replicas, Cores(8, 1)) is None

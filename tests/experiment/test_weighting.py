@@ -1,4 +1,4 @@
-"""Weights of the members of an ensemble, by rows that none of them has learned from."""
+"""Pooling of the members of an ensemble, by rows that none of them has learned from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from mdncli.experiment.weighting import member_weights
+from mdncli.density.mixture import Mixture
+from mdncli.experiment.weighting import SHARES, kept_disagreement, member_weights
 
 rng = np.random.default_rng(0)
 
@@ -48,3 +49,62 @@ def test_a_row_that_no_member_explains_moves_nothing() -> None:
 def test_a_member_that_is_never_right_keeps_the_weight_of_the_prior_alone() -> None:
     log_prob = np.stack([np.zeros(200), np.full(200, -1e5)])
     np.testing.assert_allclose(member_weights(log_prob, 0.5), [200.5 / 201, 0.5 / 201], rtol=1e-9)
+
+
+def members_around(y: np.ndarray, errors: np.ndarray, std: float) -> list[Mixture]:
+    """Gaussians, one for each row of the errors of the mean (M, n)."""
+    shape = (1, 1, len(y))
+    return [Mixture(np.zeros((1, len(y))), y + e[None, None], np.full(shape, std)) for e in errors]
+
+
+def test_members_who_err_apart_keep_little_of_their_disagreement() -> None:
+    y = rng.normal(size=200)
+    errors = rng.normal(size=(4, 200))
+    errors -= errors.mean(axis=0)
+    errors += 0.3 * rng.normal(size=200)
+    found = kept_disagreement(members_around(y, errors, 0.3), y[:, None], [0.25] * 4, 1)
+    assert 0.05 <= found < 0.5
+
+
+def test_members_who_agree_keep_all_of_it() -> None:
+    y = rng.normal(size=200)
+    same = np.tile(rng.normal(size=200), (4, 1))
+    assert kept_disagreement(members_around(y, same, 1.0), y[:, None], [0.25] * 4, 1) == 1.0
+
+
+def test_members_who_know_one_branch_each_keep_all_of_it() -> None:
+    branch = np.where(np.arange(200) % 2, 3.0, -3.0)
+    y = branch + 0.2 * rng.normal(size=200)
+    members = members_around(np.zeros(200), np.array([[3.0], [-3.0]]) + np.zeros(200), 0.2)
+    assert kept_disagreement(members, y[:, None], [0.5, 0.5], 1) == 1.0
+
+
+def test_no_rows_and_a_gain_below_the_prior_keep_all_of_it() -> None:
+    nothing = members_around(np.empty(0), np.empty((2, 0)), 1.0)
+    assert kept_disagreement(nothing, np.empty((0, 1)), [0.5, 0.5], 1) == 1.0
+    one = members_around(np.zeros(1), np.array([[0.1], [-0.1]]), 1.0)
+    assert kept_disagreement(one, np.zeros((1, 1)), [0.5, 0.5], 1) == 1.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_share_is_the_likeliest(*, weighted: bool) -> None:
+    y, errors = rng.normal(size=(40, 1)), rng.normal(size=(3, 40))
+    rows, shares = rng.integers(1, 4, 40) if weighted else np.ones(40, int), [0.5, 0.3, 0.2]
+    means = y[:, 0] + 0.4 * errors + 0.3 * rng.normal(size=40)
+    pooled = shares @ means
+    scores = []
+    for share in SHARES:
+        away = (y[:, 0] - (pooled + share * (means - pooled))) / 0.4
+        density = shares @ np.exp(-(away**2) / 2) / (0.4 * np.sqrt(2 * np.pi))
+        scores.append(rows @ np.log(density) + 0.5 * np.log(share))
+    expected = SHARES[np.argmax(scores)]
+    assert 0.05 < expected < 1
+    found = members_around(np.zeros(40), means, 0.4)
+    assert kept_disagreement(found, y, shares, 1, rows if weighted else None) == expected
+
+
+def test_a_row_beyond_all_members_does_not_hide_the_others() -> None:
+    y, errors = np.zeros(100), np.tile([[1.0], [-1.0]], 100)
+    y[0] = 1e200
+    members = members_around(np.zeros(100), errors, 0.3)
+    assert kept_disagreement(members, y[:, None], [0.5, 0.5], 1) < 0.5

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from mdncli import predictor
 from mdncli.data import table
 from mdncli.density.categorical import Categorical
 from mdncli.export.npz import npz
+from mdncli.predictor import Predictor
 from mdncli.store import RunFolder
 from tests.conftest import call_mdn
 
@@ -33,7 +35,12 @@ def run_on(folder: Path, rows: dict[str, list[Any]], *words: str) -> tuple[RunFo
 
 def opened(run: RunFolder) -> tuple[Any, Any]:
     """The arrays and the description of an exported run."""
-    file = np.load(io.BytesIO(npz(predictor.load(run))), allow_pickle=False)
+    return opened_model(predictor.load(run))
+
+
+def opened_model(model: Predictor) -> tuple[Any, Any]:
+    """The arrays and the description of an exported model."""
+    file = np.load(io.BytesIO(npz(model)), allow_pickle=False)
     return file, json.loads(str(file["about"]))
 
 
@@ -68,6 +75,7 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
     )
     log_weights = logits - np.logaddexp.reduce(logits, axis=1, keepdims=True)
     scale = head["scale_floor"] + np.logaddexp(0, scale)  # softplus
+    own_weights = np.exp(log_weights)
     if background := head["background"]:
         wide = np.zeros_like(logits[:, :1])
         log_weights = np.hstack([log_weights + np.log1p(-background), wide + np.log(background)])
@@ -81,17 +89,22 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
         log_weights = np.hstack([log_weights + shares[0], far + shares[1]])
         location = np.hstack([location, far + apart["location"][0]])
         scale = np.hstack([scale, far + apart["scale"][0]])
+    of = np.array(about["weights"] or np.full(len(raw), 1 / len(raw)))
+    if kept := about["kept_disagreement"]:
+        own = location[:, : own_weights.shape[1]]  # a view
+        means = (own_weights * own).sum(axis=1, keepdims=True)
+        own += (1 - kept[0]) * (np.tensordot(of, means, 1) - means)
     if calibration:
         log_weights = log_weights / calibration["temperature"]
         log_weights -= np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
         scale = scale * np.sqrt(calibration["scale_temperature"])
     each = log_weights - np.log(scale) - ((y - location) / scale) ** 2 / 2 - np.log(2 * np.pi) / 2
-    shares = np.log(about["weights"] or np.full(len(each), 1 / len(each)))
-    return np.logaddexp.reduce(each + shares[:, None, None], axis=(0, 1))
+    return np.logaddexp.reduce(each + np.log(of)[:, None, None], axis=(0, 1))
 
 
+@pytest.mark.parametrize("kept", [None, 0.35])
 @pytest.mark.parametrize("calibrated", [False, True])
-def test_the_density_of_a_mixture(calibrated: bool, tmp_path: Path) -> None:
+def test_the_density_of_a_mixture(calibrated: bool, kept: float | None, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     size, city = rng.normal(size=200), rng.choice(["Oslo", "Rome", "Bonn"], 200)
     price = np.exp(1 + 0.5 * size + (city == "Rome") + 0.2 * rng.normal(size=200))
@@ -100,7 +113,11 @@ def test_the_density_of_a_mixture(calibrated: bool, tmp_path: Path) -> None:
     words = ("--target", "price", "data.missing=impute", "data.transform={price: log}")
     calibrate = f"train.calibrate={str(calibrated).lower()}"
     run, path = run_on(tmp_path, rows, *words, "model.mixtures=3", calibrate)
-    file, about = opened(run)
+    model = predictor.load(run)
+    model = model if kept is None else replace(model, kept_disagreement=(kept,))
+    file, about = opened_model(model)
+    assert about["kept_disagreement"] == [*(model.kept_disagreement or ())]
+    assert any("about['kept_disagreement']" in line for line in about["reading"])
     assert (about["calibration"] is not None) == calibrated
 
     number, text = about["inputs"]
@@ -118,7 +135,7 @@ def test_the_density_of_a_mixture(calibrated: bool, tmp_path: Path) -> None:
     found = log_density(file, about, np.stack(x), (np.log(y) - target["mean"]) / target["scale"])
     found += -np.log(y) - np.log(target["scale"])
 
-    own = predictor.load(run).predict(table.read(path)).log_prob(y[:, None])
+    own = model.predict(table.read(path)).log_prob(y[:, None])
     np.testing.assert_allclose(found, own, rtol=1e-4, atol=1e-4)
 
 
@@ -146,13 +163,14 @@ def test_rows_apart_and_inputs_far_from_all_others_are_described(tmp_path: Path)
     a[:4] *= 1e5
     y[5:8] *= 1e6
     run, path = run_on(tmp_path, {"a": [*a], "y": [*y]}, "--target", "y", "model.mixtures=2")
-    file, about = opened(run)
+    model = replace(predictor.load(run), kept_disagreement=(0.5,))
+    file, about = opened_model(model)
     (column,), (target,) = about["inputs"], about["targets"]
     assert about["apart"]["share"] > 0
     number, codes = number_rows(column, a)
     z = (y - target["mean"]) / target["scale"]
     found = log_density(file, about, np.stack([number, *codes]), z) - np.log(target["scale"])
-    own = predictor.load(run).predict(table.read(path)).log_prob(y[:, None])
+    own = model.predict(table.read(path)).log_prob(y[:, None])
     np.testing.assert_allclose(found, own, rtol=1e-4, atol=1e-3)
 
 

@@ -76,11 +76,14 @@ class Running:
         assert self.process.pid is not None
         return self.process.pid
 
-    def send(self, number: signal.Signals) -> None:
-        """Send it a signal; one that has ended already does not mind."""
+    def send(self, number: signal.Signals, everyone: bool = False) -> None:
+        """Send it a signal, or its whole group; one that has ended already does not mind."""
         if self.process.exitcode is None:
             with contextlib.suppress(ProcessLookupError):  # it may end right now
-                os.kill(self.pid, number)
+                if everyone and os.getpgid(self.pid) == self.pid:
+                    os.killpg(self.pid, number)
+                else:
+                    os.kill(self.pid, number)
 
     def wait(self) -> Ended:
         """Wait until it has ended."""
@@ -177,6 +180,19 @@ def descendants(session: int) -> list[int]:
             if int(fields[3]) == session and fields[0] != b"Z":
                 found.append(int(folder.name))
     return found
+
+
+def orphans(ended: Ended, session: int) -> list[int]:
+    """Processes that one has left behind; its workers may outlive its killing for a moment."""
+    deadline = time.monotonic() + PATIENCE
+    while ended.code < 0 and descendants(session) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return descendants(session)
+
+
+def on_cores(words: Sequence[str], count: int) -> tuple[str, ...]:
+    """Arguments of a training on so many cores, as which one of several networks is dealt out."""
+    return (*(word for word in words if not word.startswith("--threads")), f"--threads={count}")
 
 
 @contextlib.contextmanager

@@ -9,22 +9,24 @@ import inspect
 import itertools
 import json
 import math
+import mmap
 import os
 import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, tzinfo
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import mdncli
-from mdncli import baselines, cli, store
+from mdncli import baselines, cli, store, workers
 from mdncli.data import binary
 from mdncli.experiment import dataset, launch, provenance, training
 from mdncli.store import RunFolder, lifecycle
@@ -84,16 +86,57 @@ def die_while_saving(number: int, share: float, tally: Path | None = None) -> No
     RunFolder.append_metrics = dying_append
 
 
-def signal_at_step(step: int, number: signal.Signals) -> None:
-    """Send itself a signal when training has got so far."""
-    advance = Engine.advance
+def count_workers(tally: Path, cores: int = 2) -> None:
+    """Let there be some cores, and write the number of each worker process to a file."""
+    fork = os.fork
+    tally.touch()
 
-    def signalling(engine: Engine) -> None:
+    def counting() -> int:
+        process = fork()
+        if process:
+            with tally.open("a") as file:
+                file.write(f"{process}\n")
+        return process
+
+    os.fork, workers.most_workers = counting, lambda: cores
+
+
+def signal_at_step(step: int, number: signal.Signals, everyone: bool = False) -> None:
+    """Send itself or its group a signal when training has got so far, here or in a worker."""
+    _at_step(step, partial(os.killpg if everyone else os.kill, os.getpid(), number))
+
+
+def kill_workers(moments: list[int], number: int, tally: Path) -> None:
+    """Kill so many of the youngest workers at some of the answers that they have sent.
+
+    Args:
+        moments: numbers of the answers, in order.
+        number: how many are killed at each.
+        tally: file of all workers, as `count_workers` writes it.
+    """
+    answers, left, count = workers.Crew.answers, [*moments], itertools.count()
+
+    def killing(crew: workers.Crew, seconds: float | None = None) -> list[tuple[int, Any]]:
+        if left and next(count) >= left[0]:
+            left.pop(0)
+            for pid in tally.read_text().split()[-number:]:
+                os.kill(int(pid), signal.SIGKILL)
+        return answers(crew, seconds)
+
+    workers.Crew.answers = killing
+
+
+def _at_step(step: int, call: Callable[[], object]) -> None:
+    """Call a function once, when the first process has got to a step."""
+    advance, done = Engine.advance, mmap.mmap(-1, 1)
+
+    def calling(engine: Engine) -> None:
         advance(engine)
-        if engine.step == step:
-            os.kill(os.getpid(), number)
+        if engine.step == step and not done[0]:
+            done[0] = 1
+            call()
 
-    Engine.advance = signalling
+    Engine.advance = calling
 
 
 def signal_while_saving(count: int, number: signal.Signals) -> None:
@@ -218,14 +261,14 @@ def warm_up(words: tuple[str, ...], root: Path) -> None:
 
 def announce_step(step: int, to: Connection) -> None:
     """Send a word when training has got so far, and go on."""
-    advance = Engine.advance
+    end = f"/proc/{os.getpid()}/fd/{to.fileno()}"
 
-    def announcing(engine: Engine) -> None:
-        advance(engine)
-        if engine.step == step:
-            to.send_bytes(b"there")
+    def announce() -> None:
+        # A worker has closed what it had of it.
+        with Connection(os.open(end, os.O_WRONLY), readable=False) as own:
+            own.send_bytes(b"there")
 
-    Engine.advance = announcing
+    _at_step(step, announce)
 
 
 def wait_before_creating(gate: Path) -> None:

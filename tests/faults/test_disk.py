@@ -209,14 +209,19 @@ def _small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.parametrize("cores", [1, 2])
 def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_once_there_is_room(
-    hashes: Hashes, here: Path
+    cores: int, hashes: Hashes, here: Path
 ) -> None:
     assert processes.run("train", *WIDE, cwd=here, tamper=(tampering.eager,)).code == 0
     undisturbed = hashes(store.runs(here / "runs")[0])
     with _small_disk(here / "disk", "1m"):
-        words = ("train", *WIDE, "--runs-dir", "disk/runs")
-        ended = processes.run(*words, cwd=here, tamper=(tampering.eager,))
+        words = ("train", *processes.on_cores(WIDE, cores), "--runs-dir", "disk/runs")
+        tamper = (tampering.eager, partial(tampering.count_workers, here / "workers"))
+        process = processes.start(*words, cwd=here, tamper=tamper)
+        ended = process.wait()
+        assert processes.descendants(process.pid) == []
+        assert len((here / "workers").read_text().split()) == (cores if cores > 1 else 0)
         (run,) = store.runs(here / "disk/runs")
         reason = "cannot be written: no space left on device; free some space"
         remedy = f"then continue with mdn train --resume disk/runs/{run.id}"
@@ -225,7 +230,7 @@ def test_a_full_disk_is_told_in_a_line_and_the_run_goes_on_once_there_is_room(
         assert list(run.path.glob(".*.tmp")) == []
         store.read_tensors(run.checkpoint)
         subprocess.run(["mount", "-o", "remount,size=8m", str(here / "disk")], check=True)
-        resumed = processes.run("train", "--resume", run.path, cwd=here)
+        resumed = processes.run("train", "--resume", run.path, "--threads=1", cwd=here)
         assert resumed.code == 0, resumed.err
         assert hashes(run) == undisturbed
 

@@ -40,7 +40,7 @@ def _check(ended: Ended, number: signal.Signals, orphans: list[int]) -> None:
         assert ended.said.startswith("error: interrupted"), ended.err
 
 
-def _continue(ended: Ended, root: Path, here: Path) -> RunFolder | None:
+def _continue(ended: Ended, root: Path, here: Path, *options: str) -> RunFolder | None:
     """Do what the interrupted command says; None where it says that nothing had begun."""
     found = store.runs(root)
     if not found:
@@ -54,15 +54,17 @@ def _continue(ended: Ended, root: Path, here: Path) -> RunFolder | None:
         )
         assert said or run.state() == "completed", ended
         words = said[1].split() if said else ("train", "--resume", run.path)
-        again = processes.run(*words, cwd=here)
+        again = processes.run(*words, *options, cwd=here)
         assert again.code == 0, again.err
     return run
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("count", [3, pytest.param(100, marks=pytest.mark.faults)])
 def test_training_stops_at_any_instant_and_goes_on(
     count: int,
+    cores: int,
     number: signal.Signals,
     finished: Path,
     small: tuple[str, ...],
@@ -70,34 +72,43 @@ def test_training_stops_at_any_instant_and_goes_on(
     here: Path,
     record_property: Record,
 ) -> None:
+    """The signal comes to the process alone or to its group, and one process goes on."""
     undisturbed = hashes(RunFolder(finished))
     dice = random.Random(number)
     instants = [
-        *(partial(tampering.signal_at_step, dice.randrange(1, 60), number) for _ in range(count)),
+        *(
+            partial(tampering.signal_at_step, dice.randrange(1, 60), number, everyone=index % 2 > 0)
+            for index in range(count)
+        ),
         *(partial(tampering.signal_while_saving, dice.randrange(16), number) for _ in range(count)),
     ]
     stopped = 0
     for index, instant in enumerate(instants):
-        root = here / f"{index}"
-        words = ("train", *small, "--runs-dir", root)
-        process = processes.start(*words, cwd=here, tamper=(tampering.eager, instant))
+        root, workers = here / f"{index}", here / f"{index}.workers"
+        words = ("train", *processes.on_cores(small, cores), "--runs-dir", root)
+        counting = partial(tampering.count_workers, workers)
+        process = processes.start(*words, cwd=here, tamper=(tampering.eager, counting, instant))
         ended = process.wait()
         _check(ended, number, processes.descendants(process.pid))
-        run = _continue(ended, root, here)
+        assert ended.code >= 0
+        assert len(workers.read_text().split()) == (cores if cores > 1 else 0)
+        run = _continue(ended, root, here, "--threads=1")
         assert run is not None
         assert hashes(run) == undisturbed
         stopped += ended.code != 0
     record_property(
-        f"{number.name} in training and saving",
+        f"{number.name} in training and saving, {cores} cores",
         f"{stopped}/{len(instants)} stopped, all continued to the same bits",
     )
     assert stopped > len(instants) / 2
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("count", [3, pytest.param(100, marks=pytest.mark.faults)])
 def test_training_stops_whenever_it_is_told_to(
     count: int,
+    cores: int,
     number: signal.Signals,
     finished: Path,
     small: tuple[str, ...],
@@ -111,16 +122,19 @@ def test_training_stops_whenever_it_is_told_to(
     codes: dict[int, int] = {}
     for index in range(count):
         root = here / f"{index}"
-        words = ("train", *small, "--runs-dir", root)
-        process = processes.start(*words, cwd=here, tamper=(tampering.eager,))
+        words = ("train", *processes.on_cores(small, cores), "--runs-dir", root)
+        counting = partial(tampering.count_workers, here / f"{index}.workers")
+        process = processes.start(*words, cwd=here, tamper=(tampering.eager, counting))
         time.sleep(dice.uniform(0, 0.4))
-        process.send(number)
+        process.send(number, everyone=index % 2 > 0)
         ended = process.wait()
-        _check(ended, number, processes.descendants(process.pid))
-        run = _continue(ended, root, here)
+        _check(ended, number, processes.orphans(ended, process.pid))
+        run = _continue(ended, root, here, "--threads=1")
         assert run is None or hashes(run) == undisturbed
         codes[ended.code] = codes.get(ended.code, 0) + 1
-    record_property(f"{number.name} to a training at any instant", f"{count}: exit codes {codes}")
+    record_property(
+        f"{number.name} to a training at any instant, {cores} cores", f"{count}: exit codes {codes}"
+    )
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -235,24 +249,34 @@ def test_a_signal_to_all_of_it_is_no_damaged_file(everyone: bool, here: Path) ->
 
 
 @pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("cores", [1, 2])
 def test_a_second_signal_ends_it_at_once(
-    number: signal.Signals, small: tuple[str, ...], hashes: Hashes, finished: Path, here: Path
+    cores: int,
+    number: signal.Signals,
+    small: tuple[str, ...],
+    hashes: Hashes,
+    finished: Path,
+    here: Path,
 ) -> None:
     """The first waits for the checkpoint, which hangs; the second does not wait."""
     gate = processes.Gate(here / "gate")
     hanging = partial(tampering.hang_while_saving, gate.folder)
-    process = processes.start("train", *small, cwd=here, tamper=(tampering.eager, hanging))
+    counting = partial(tampering.count_workers, here / "workers")
+    tamper = (tampering.eager, counting, hanging)
+    process = processes.start("train", *processes.on_cores(small, cores), cwd=here, tamper=tamper)
     gate.await_all(1)
+    assert len(processes.descendants(process.pid)) == (cores if cores > 1 else 0)
     process.send(number)
     while _caught(process.pid, number):
         assert process.process.exitcode is None
     process.send(number)
     ended = process.wait()
+    assert processes.orphans(ended, process.pid) == []
     gate.open()
     assert (ended.code, ended.err) == (-number, "")
     (run,) = store.runs(here / "runs")
     assert run.state() == "interrupted"
-    assert processes.run("train", "--resume", run.path, cwd=here).code == 0
+    assert processes.run("train", "--resume", run.path, "--threads=1", cwd=here).code == 0
     assert hashes(run) == hashes(RunFolder(finished))
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_interrupted_it_goes_on_where_it_was(
         tamper = (partial(tampering.signal_at_step, 40, number),)
         ended = processes.run(*SWEEP, "--runs-dir", root, cwd=here, tamper=tamper)
         assert ended.code == 128 + number, ended.err
-        assert "trials are complete; continue with" in ended.said
+        assert re.search(r"trials are complete( and the .* kept)?; continue with", ended.said)
         (sweep,) = store.runs(root)
         begun = [run for run in store.runs(sweep.trials) if run.checkpoint.exists()]
         assert begun
@@ -148,7 +149,8 @@ def _children(pid: int) -> list[int]:
 
 
 def _workers_of(driver: int) -> list[int]:
-    return [pid for pid in _children(driver) if "spawn_main" in _command(pid)]
+    """Forks of a driver: those of its children that are called like it."""
+    return [pid for pid in _children(driver) if _command(pid) == _command(driver)]
 
 
 def _command(pid: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,40 +14,79 @@ from mdncli.head import Head
 from mdncli.network import Network
 from mdncli.training import threads
 from mdncli.training.plan import Replica, StackPlan, TrainingData
-from mdncli.training.threads import choose_threads
+from mdncli.training.threads import choose_cores
 
 
 @pytest.fixture
 def choose(monkeypatch):
     """Choose for a stack of some replicas on a machine of eight cores, some of which are busy."""
 
-    def chosen(replicas: int, load: float, asked: str | None = None, width: int = 64) -> int:
+    def chosen(
+        replicas: int,
+        load: float = 0.0,
+        environment: str | None = None,
+        width: int = 64,
+        steps: int = 1000,
+        memory: int = 1 << 40,
+        **settings: Any,
+    ) -> tuple[int, int]:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        if asked is not None:
-            monkeypatch.setenv("OMP_NUM_THREADS", asked)
+        if environment is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", environment)
         monkeypatch.setattr(threads, "idle_cores", lambda: max(0.0, 8 - load))
+        monkeypatch.setattr("mdncli.workers.most_workers", lambda: 8)
+        monkeypatch.setattr("mdncli.machine.spare_memory", lambda: memory)
         head = Head(5, 1)
-        plan = StackPlan(Network(1, (width, width), "silu", head.outputs), head, 10, 128)
+        plan = StackPlan(Network(1, (width, width), "silu", head.outputs), head, steps, 128)
         rows = np.zeros((1, 1000), np.float32)
-        return choose_threads(plan, [TrainingData(rows, rows, rows, rows)], [Replica()] * replicas)
+        data = [TrainingData(rows, rows, rows, rows)]
+        return choose_cores(plan, data, [Replica()] * replicas, **settings)
 
     return chosen
 
 
-def test_small_steps_get_one_thread(choose):
-    assert choose(replicas=5, load=0.0) == 1
+def test_little_work_stays_in_one_process(choose):
+    assert choose(replicas=5, steps=10) == (1, 1)
 
 
-def test_large_steps_get_the_idle_cores(choose):
-    assert choose(replicas=64, load=0.1) == 8
-    assert choose(replicas=64, load=5.2) == 3
-    assert choose(replicas=64, load=20.0) == 1
+def test_replicas_are_dealt_out_to_the_idle_cores(choose):
+    assert choose(replicas=64, load=0.1) == (1, 8)
+    assert choose(replicas=64, load=5.2) == (1, 3)
+    assert choose(replicas=64, load=20.0) == (1, 1)
+    assert choose(replicas=5) == (1, 5)
 
 
-def test_the_environment_overrides(choose):
-    assert choose(replicas=1, load=9.0, asked="4") == 4
-    assert choose(replicas=64, load=0.0, asked="1") == 1
-    assert choose(replicas=1, load=0.0, asked="many") == 1
+def test_one_network_and_a_few_huge_ones_train_on_threads(choose):
+    assert choose(replicas=1, width=2048) == (8, 1)
+    assert choose(replicas=2, width=2048) == (8, 1)
+    assert choose(replicas=1) == (1, 1)
+    assert choose(replicas=64, device="cuda") == (8, 1)
+
+
+def test_what_is_asked_for_are_cores(choose):
+    assert choose(replicas=64, asked=4, load=9.0) == (1, 4)
+    assert choose(replicas=64, asked=1) == (1, 1)
+    assert choose(replicas=1, asked=4) == (4, 1)
+    assert choose(replicas=3, asked=100) == (1, 3)
+    assert choose(replicas=64, load=9.0, environment="4") == (1, 4)
+    assert choose(replicas=64, environment="1") == (1, 1)
+    assert choose(replicas=64, environment="1", asked=2) == (1, 2)
+    assert choose(replicas=1, environment="many") == (1, 1)
+
+
+def test_a_continuation_keeps_the_threads_of_a_process(choose):
+    assert choose(replicas=64, before=1) == (1, 8)
+    assert choose(replicas=64, before=1, asked=2) == (1, 2)
+    assert choose(replicas=64, before=3) == (3, 1)
+    assert choose(replicas=64, before=3, asked=3) == (3, 1)
+    assert choose(replicas=1, before=3) == (3, 1)
+    assert choose(replicas=1, before=3, asked=1) == (1, 1)
+    assert choose(replicas=64, before=3, asked=2) == (1, 2)
+
+
+def test_no_more_workers_than_the_memory_suffices_for(choose):
+    assert choose(replicas=64, memory=400_000_000)[1] in range(1, 5)
+    assert choose(replicas=64, memory=1) == (1, 1)
 
 
 @pytest.mark.parametrize(("own", "idle"), [(0.0, 1.5), (5.0, 4.0), (3.0, 3.0)])

@@ -218,6 +218,8 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "far targets", f"{share} is one component for rows whose target lies far from others"
     if (networks := _networks(record.result or {})) is not None:
         yield "networks", networks
+    if (kept := _kept_disagreement(record.result or {})) is not None:
+        yield "disagreement", kept
     calibrated = mapping_of(description.get("calibration"))
     if (rows := number_of(calibrated.get("rows"))) is not None:
         weights, scales = (
@@ -255,6 +257,20 @@ def _networks(result: Mapping[str, Any]) -> str | None:
     verb = "sees" if len(seeing) == 1 else "see"
     share = f"with a weight of {number(sum(seeing), 2)}"
     return f"{text}; {len(seeing)} of {len(members)} {verb} codes of numbers, {share}"
+
+
+def _kept_disagreement(result: Mapping[str, Any]) -> str | None:
+    """Share of the disagreement about the mean that the ensemble keeps, unless it is all.
+
+    >>> _kept_disagreement({"kept_disagreement": [0.3, 1.0]})
+    'the ensemble keeps 30%, 100% of what its networks disagree about the mean'
+    """
+    found = [*map(number_of, sequence_of(result.get("kept_disagreement")))]
+    shares = [share for share in found if share is not None]
+    if not shares or len(shares) < len(found) or min(shares) >= 1:
+        return None
+    text = ", ".join(f"{number(100 * share, 0)}%" for share in shares)
+    return f"the ensemble keeps {text} of what its networks disagree about the mean"
 
 
 def _origin(run: RunFolder) -> Facts:

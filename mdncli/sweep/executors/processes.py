@@ -1,110 +1,82 @@
-"""Executor with processes of this machine, each started once."""
+"""Executor with processes of this machine, forked from this one with the data that it has read."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
+import mmap
 import signal
-import threading
-import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, wait
+from importlib import import_module
+from multiprocessing.connection import Connection
+from time import monotonic
 from typing import Any
 
-from mdncli.experiment import Stop
 from mdncli.sweep import work
-from mdncli.sweep.executors.base import Done, ExecutorContext, RemoteExecutor, StackResult
+from mdncli.sweep.executors.base import Executor, ExecutorContext, StackResult
 from mdncli.sweep.stacks import TrialStack
-
-ORPHAN_SECONDS = 0.5
-"""Seconds after which a worker notices that its driver died, where the kernel sends no signal."""
+from mdncli.workers import Crew, Died, needs_the_parent
 
 
-class Processes(RemoteExecutor):
-    """Executor with processes of this machine; if one dies, the pool ends the others."""
+class Processes(Executor):
+    """Executor with processes of this machine; the death of one leaves the others alone."""
 
     def __init__(self, context: ExecutorContext) -> None:
         super().__init__(context)
-        self._context = multiprocessing.get_context("spawn")
-        self._asked = self._context.Value("i", 0, lock=False)
-        self._pool = self._new_pool()
+        self._asked = mmap.mmap(-1, 1)
+        self._running: dict[int, TrialStack] = {}
+        self._crew: Crew | None = None
+        self._sections = [0] * context.workers  # of data, that each worker knows
 
-    def stop(self, signal: int) -> None:
-        self._asked.value = signal
+    def submit(self, stack: TrialStack) -> None:
+        if self._crew is None:
+            import_module("mdncli.training.loop")  # brings torch, once for all
+            self._crew = Crew(self.workers, self._serve)
+            self._sections = [work.sections()] * self.workers
+        worker = next(each for each in range(self.workers) if each not in self._running)
+        if self._sections[worker] < work.sections():
+            self._crew.renew(worker)
+            self._sections[worker] = work.sections()
+        self._running[worker] = stack
+        self._crew.send(worker, stack)
 
-    def close(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _start(self, stack: TrialStack) -> Future[Done]:
-        with _block_signals():
-            return self._pool.submit(_train, stack)
-
-    def _recover(self) -> list[StackResult]:
-        """Collect the stacks lost with a broken pool, and start another pool."""
-        wait(self._running)
-        found = [self._take_result(future) for future in [*self._running]]
-        self.close()
-        self._pool = self._new_pool()
+    def results(self, seconds: float | None = None) -> list[StackResult]:
+        ends = None if seconds is None else monotonic() + seconds
+        found: list[StackResult] = []
+        while self._crew is not None and self._running and not found:
+            left = None if ends is None else max(0.0, ends - monotonic())
+            for worker, answer in self._crew.answers(left):
+                if (stack := self._running.pop(worker, None)) is None:
+                    continue
+                if isinstance(answer, Exception) and needs_the_parent(answer):
+                    answer = work.train(stack, stop=self.context.stop)
+                found.append(_result(stack, answer))
+            if left == 0:
+                break
         return found
 
-    def _new_pool(self) -> ProcessPoolExecutor:
-        about = (self._asked, os.getpid())
-        return ProcessPoolExecutor(
-            self.workers, self._context, initializer=_initialise_worker, initargs=about
-        )
+    def stop(self, signal: int) -> None:
+        self._asked[0] = signal
+
+    def close(self) -> None:
+        if self._crew is not None:
+            self._crew.close()
+
+    def _serve(self, pipe: Connection) -> None:
+        """Life of a worker, which a SIGTERM to it alone stops in order, too."""
+        received: list[int] = []
+        signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+
+        def stop() -> int | None:
+            return received[0] if received else self._asked[0] or None
+
+        while True:
+            stack: TrialStack = pipe.recv()
+            try:
+                pipe.send(work.train(stack, stop=stop))
+            except ModuleNotFoundError as error:
+                pipe.send(error)
 
 
-@contextlib.contextmanager
-def _block_signals() -> Iterator[None]:
-    """Block signals while processes start, so that none arrives before they are ready.
-
-    They inherit the mask, and remove it when their handlers are set.
-    """
-    from multiprocessing import resource_tracker
-
-    resource_tracker.ensure_running()  # would remove the mask otherwise
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-# ------------------------------------------------------------------------ in a worker's process
-
-_stop: Stop = lambda: None  # noqa: E731
-
-
-def _initialise_worker(asked: Any, driver: int) -> None:
-    """Initialise a worker: ignore Ctrl-C, which the driver handles, and end with the driver."""
-    received: list[int] = []
-
-    def handle(number: int, frame: object) -> None:
-        received.append(number)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, handle)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    _exit_with_driver(driver)
-    global _stop
-    _stop = lambda: received[0] if received else asked.value or None  # noqa: E731
-
-
-def _exit_with_driver(driver: int) -> None:
-    """Die with the driver: a later command continues its runs."""
-    with contextlib.suppress(OSError, AttributeError):
-        import ctypes
-
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG, of Linux
-
-    def watch() -> None:
-        while os.getppid() == driver:
-            time.sleep(ORPHAN_SECONDS)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _train(stack: TrialStack) -> Done:
-    return work.train(stack, stop=_stop)
+def _result(stack: TrialStack, answer: Any) -> StackResult:
+    if isinstance(answer, Died):
+        return StackResult(stack, died=True)
+    ended, number = answer
+    return StackResult(stack, ended, number)

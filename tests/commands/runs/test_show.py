@@ -59,6 +59,21 @@ def test_show_groups_files_and_stays_inside_the_folder(
     assert "secret" not in ok(here("runs", "show", run.id, "--json"))
 
 
+def test_show_says_how_much_disagreement_is_kept(here: Here, make_run: MakeRun) -> None:
+    text = "the ensemble keeps {} of what its networks disagree about the mean"
+    for shares, said in (
+        ([0.3], text.format("30%")),
+        ([1.0, 0.05], text.format("100%, 5%")),
+        ([1.0], None),
+        (None, None),
+        ("damaged", None),
+        ([0.3, "x"], None),
+    ):
+        out = ok(here("runs", "show", make_run(kept_disagreement=shares).id))
+        found = re.findall("^disagreement +(.*)", out, re.MULTILINE)
+        assert found == ([said] if said else []), shares
+
+
 def test_show_names_the_weights_of_the_networks(here: Here, make_run: MakeRun) -> None:
     members = [{"codes": at == 1, "weights": [0.2 + at / 10, 0.5 - at / 5]} for at in range(3)]
     for named, said in (
