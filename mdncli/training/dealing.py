@@ -221,7 +221,7 @@ class Dealer:
         rollbacks, rolled = task.rollbacks
         arrays |= {"rollbacks": rollbacks, "rolled.step": rolled}
         # The best weights are the driver's business.
-        arrays["best.weights"] = arrays["weights"]
+        arrays["best.weights"] = np.empty((len(task.members), 0), np.float32)
         replicas = [self.replicas[index] for index in task.members]
         return Engine(
             *(self.plan, self.data, replicas, task.step, arrays),

@@ -167,7 +167,8 @@ class Engine:
         self._validations = self._make_validations(data, arena)
         if profiler is not None:
             self._profile(profiler)
-        self._step = self._take_step if capture is None else capture(self._take_step)
+        # Not the method itself: an engine that refers to itself lives on when it is replaced.
+        self._captured = None if capture is None else capture(self._take_step)
 
     @torch.inference_mode()
     @_without_warnings
@@ -179,7 +180,7 @@ class Engine:
             batches.seek(self.step)
         if self._keys is not None:
             self._keys.seek(self.step)
-        self._step()
+        (self._captured or self._take_step)()
         self.step += 1
 
     def advance_to(self, step: int, counted: int, seconds: float) -> bool:

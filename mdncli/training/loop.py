@@ -141,7 +141,7 @@ class Stack:
                 check_state(state, plan, len(replicas))
             live = np.flatnonzero(state["status"] == TRAINING)
             self._left = {
-                index: {name: values[index] for name, values in state.items()}
+                index: _row(state, index)
                 for index in np.flatnonzero(state["status"] != TRAINING).tolist()
             }
             order = self._data.order([replicas[index] for index in live.tolist()], plan.batch_size)
@@ -306,7 +306,7 @@ class Stack:
         for name in OPTIMIZERS[self.plan.optimizer].moments:
             state[f"moment.{name}"][rolled_back] = 0
         for at in np.flatnonzero(status):
-            self._left[int(self._ids[at])] = {name: values[at] for name, values in state.items()}
+            self._left[int(self._ids[at])] = _row(state, int(at))
         staying_state = {name: values[staying] for name, values in state.items()}
         self._continue_with(self._ids[staying], staying_state)
 
@@ -317,7 +317,7 @@ class Stack:
         gone = np.flatnonzero(~staying)
         state = {**self._live_state(gone), "status": status[gone]}
         for at, index in enumerate(self._ids[gone].tolist()):
-            self._left[index] = {name: values[at] for name, values in state.items()}
+            self._left[index] = _row(state, at)
         engine.keep(staying)
         self._ids = self._ids[staying]
         self._waited, self._best_step, self._best_nll = (
@@ -383,6 +383,11 @@ class Stack:
             "train.count": np.full(count, step - self._counted_from),
             **arrays,
         }
+
+
+def _row(state: StackState, at: int) -> dict[str, AnyArray]:
+    """One replica's own arrays: a view would keep those of all others in memory."""
+    return {name: values[at].copy() for name, values in state.items()}
 
 
 def _needed_bytes(
