@@ -34,6 +34,10 @@ ROUND_SECONDS = 0.4
 _LEAST_TOGETHER = 12
 """Least replicas of a group where a worker gets several: fewer take longer each."""
 
+_LEAST_OPERATIONS = 5e7
+"""Least operations of a step of such a group: beside fewer the overhead of a step, about a quarter
+of a millisecond, counts."""
+
 _GROUPS_EACH = 4
 """Most groups for each worker. With several, one whose core is shared with others takes fewer."""
 
@@ -387,7 +391,7 @@ class DealtEngine:
         return bool(self._ready or self._at_work)
 
     def _costs(self, members: Sequence[int]) -> list[float]:
-        """Approximate cost of a step of each replica."""
+        """Operations of a step of each replica, forward and backward."""
         plan, data = self._dealer.plan, self._dealer.data
         first = plan.network.layers[0][0]
         unseen = plan.network.inputs
@@ -396,7 +400,7 @@ class DealtEngine:
             replica = self._dealer.replicas[index]
             rows = rows_per_step(data.training[replica.data][0].shape[1], plan.batch_size)
             weights = plan.network.parameters - first * (unseen - data.inputs_seen(replica))
-            found.append(float(rows * weights))
+            found.append(6.0 * rows * weights)
         return found
 
     def _begin_round(self, step: int, counted: int) -> None:
@@ -484,13 +488,14 @@ def deal_out(costs: Sequence[float], workers: int) -> list[Index]:
     With one for each, every group gets some replicas of each kind, as kinds differ in cost; with
     more, those of one kind stay together, as they share their rows.
 
-    >>> [group.tolist() for group in deal_out([1.0] * 8, 2)]
+    >>> [group.tolist() for group in deal_out([1e7] * 8, 2)]
     [[0, 2, 4, 6], [1, 3, 5, 7]]
-    >>> [group.tolist()[::11] for group in deal_out([1.0] * 48, 2)]
+    >>> [group.tolist()[::11] for group in deal_out([1e7] * 48, 2)]
     [[0, 11], [12, 23], [24, 35], [36, 47]]
     """
     every, workers = np.arange(len(costs)), min(workers, len(costs))
-    each = min(_GROUPS_EACH, len(costs) // (workers * _LEAST_TOGETHER))
+    least = max(_LEAST_TOGETHER, int(np.ceil(_LEAST_OPERATIONS / np.mean(costs))))
+    each = min(_GROUPS_EACH, len(costs) // (workers * least))
     if each < 2:
         return [every[first::workers] for first in range(workers)]
     shares = np.arange(1, workers * each) / (workers * each)
