@@ -14,8 +14,11 @@ from mdncli.training.plan import Replica, StackPlan, TrainingData
 _WORTH_SHARING = 1e8
 """Operations per step from which a second idle core was measured to save time, up to a third."""
 
-_WORTH_A_WORKER = 1e10
+_WORTH_SHARING_OUT = 1e10
 """Operations of all steps, about half a second, from which a second process saves time."""
+
+_WORTH_A_WORKER = 2e10
+"""Operations of all steps for each further process: many that end soon take longer to start."""
 
 
 class Cores(NamedTuple):
@@ -62,8 +65,11 @@ def choose_cores(
     may_deal = device == "cpu" and most > 1
     if before is not None and asked in (None, before) and not (may_deal and before == 1):
         return Cores(before, 1)
-    worth = step * plan.steps >= _WORTH_A_WORKER if may_deal else step >= _WORTH_SHARING
+    whole = step * plan.steps
+    worth = whole >= _WORTH_SHARING_OUT if may_deal else step >= _WORTH_SHARING
     cores = asked or (max(1, round(idle_cores())) if worth else 1)
+    if asked is None and may_deal:
+        cores = min(cores, max(2, int(whole / _WORTH_A_WORKER)))
     few_and_large = len(replicas) < cores and step / len(replicas) >= _WORTH_SHARING
     if may_deal and not (few_and_large and before is None):
         return Cores(1, _within_memory(plan, data, replicas, min(cores, most)))

@@ -53,7 +53,16 @@ def test_replicas_are_dealt_out_to_the_idle_cores(choose):
     assert choose(replicas=64, load=0.1) == (1, 8)
     assert choose(replicas=64, load=5.2) == (1, 3)
     assert choose(replicas=64, load=20.0) == (1, 1)
-    assert choose(replicas=5) == (1, 5)
+    assert choose(replicas=5, steps=10_000) == (1, 5)
+
+
+def test_no_more_workers_than_the_work_is_worth(choose):
+    counts = [choose(replicas=64, steps=steps)[1] for steps in (10, 60, 300, 500, 1000)]
+    assert counts == sorted(counts)
+    assert counts[0] == 1
+    assert counts[1] == 2
+    assert 2 < counts[2] < 8
+    assert counts[-1] == 8
 
 
 def test_one_network_and_a_few_huge_ones_train_on_threads(choose):
