@@ -253,7 +253,9 @@ def reach(rows: int = 1000, steps: int = 10_000, turns: int = 5) -> None:
 
     That is the median test NLL of its loop from some seeds; the default recipe has as many.
     """
+    # One input, as the loop beside it has.
     chosen = ["data.dataset=inverse_sine", f"data.rows={rows}", "data.test=0"]
+    chosen += ["model.embedding=none"]
     dataset = experiment.prepare(configs.load(None, chosen, {"name": "reach"}), ignore)
     recipe = experiment.resolve(dataset.config, dataset)
     plan, (data,) = recipe.plan, training_data(dataset, recipe.factorisation)
@@ -425,6 +427,7 @@ def shell_loops(turns: int = 3, scripts: int = 8) -> None:
             f"model.hidden={','.join(map(str, work.hidden))}",
             f"model.mixtures={work.mixtures}",
             "model.activation=tanh",
+            "model.embedding=none",
             "model.ensemble=1",
             f"train.steps={COMMAND_STEPS}",
             f"train.batch_size={work.batch_size or 'full'}",
