@@ -134,13 +134,9 @@ class Crew:
             try:
                 found.append((worker, self._pipes[worker].recv()))
             except (EOFError, OSError):  # at the beginning of a message, or within it
-                self._replace(worker)
+                self.renew(worker)
                 found.append((worker, Died()))
         return found
-
-    def renew(self, worker: int) -> None:
-        """Replace a worker by one that sees this process as it is now."""
-        self._replace(worker)
 
     def close(self) -> None:
         """End all workers."""
@@ -152,7 +148,8 @@ class Crew:
             self._selector.close()
             _end(pipes, processes)
 
-    def _replace(self, worker: int) -> None:
+    def renew(self, worker: int) -> None:
+        """Replace a worker by one that sees this process as it is now."""
         with _signals_held_back():
             self._selector.unregister(self._pipes[worker])
             _end([self._pipes.pop(worker)], [self._processes.pop(worker)])
@@ -330,21 +327,21 @@ def _results_in_order(
     results: dict[int, tuple[Any, Exception | None]] = {}
     deaths: Counter[int] = Counter()
     idle, next_one = {*range(len(crew))}, 0
-    while True:
-        # One is read ahead for each worker, so that none waits for the source.
-        while len(waiting) + len(at_work) + len(results) < 2 * len(crew):
-            if idle and waiting:
-                worker = idle.pop()
-                at_work[worker] = waiting.popleft()
-                crew.send(worker, at_work[worker][1])
-            elif (item := next(numbered, None)) is not None:
-                waiting.append(item)
-            else:
-                break
+
+    def hand_out() -> None:
         while idle and waiting:
             worker = idle.pop()
             at_work[worker] = waiting.popleft()
             crew.send(worker, at_work[worker][1])
+
+    while True:
+        hand_out()
+        # One is read ahead for each worker, so that none waits for the source.
+        while len(waiting) + len(at_work) + len(results) < 2 * len(crew):
+            if (item := next(numbered, None)) is None:
+                break
+            waiting.append(item)
+            hand_out()
         if not at_work:
             return
         for worker, answer in crew.answers():

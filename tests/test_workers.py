@@ -595,13 +595,20 @@ class Unsendable(Exception):
 
 
 class Unreadable(Exception):
-    """An error that can be pickled, but not be made anew."""
+    """An error that can be pickled, but not be made anew.
 
-    def __init__(self, said: str, more: str) -> None:
-        super().__init__(f"{said} {more}")
+    That its own `__init__` cannot is not enough: Dask teaches pickle a way around it.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[], None], tuple[()]]:
+        return refuse_to_be_read, ()
 
 
-@pytest.mark.parametrize("error", [Unsendable("as it is"), Unreadable("as", "it is")])
+def refuse_to_be_read() -> None:
+    raise TypeError("is not made anew")
+
+
+@pytest.mark.parametrize("error", [Unsendable("as it is"), Unreadable("as it is")])
 def test_an_error_that_cannot_be_sent_is_told_in_words(error: Exception) -> None:
     def fail(index: int) -> int:
         if index == 1:

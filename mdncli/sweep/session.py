@@ -191,10 +191,10 @@ def _pending_trials(
     for trial in trials:
         if statuses.get(trial.id, PENDING).state == "pending":
             dataset = library.dataset(trial.config)
-            work.share(library.datasets)
             shape = experiment.shape_of(dataset)
             folder = sweep_folder.run_of(trial).path
             pending.append(PendingTrial(trial, folder, dataset.fingerprints, shape))
+    work.share(library.datasets)
     return pending
 
 

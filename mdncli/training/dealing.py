@@ -276,16 +276,9 @@ class DealtEngine:
         return int(self._dealer.reached[[group.place for group in self._groups]].mean())
 
     def advance_to(self, step: int, counted: int, seconds: float) -> bool:
-        """Go on for some time, but not beyond a step, where the replicas are validated.
+        """Go on as `Engine.advance_to` does; at the step the replicas are validated, too.
 
-        Args:
-            step: the next one with a validation.
-            counted: steps since the last validation, at that step.
-            seconds: after which to return, if it is not reached before.
-
-        Returns:
-            True if it is reached, and the replicas have been validated there; which is not yet so
-            when they begin at that step.
+        Those that begin at that step are not yet.
         """
         ends = time.monotonic() + seconds
         while self._found_at < step and (left := ends - time.monotonic()) > 0:
@@ -393,13 +386,12 @@ class DealtEngine:
     def _costs(self, members: Sequence[int]) -> list[float]:
         """Operations of a step of each replica, forward and backward."""
         plan, data = self._dealer.plan, self._dealer.data
-        first = plan.network.layers[0][0]
-        unseen = plan.network.inputs
+        units, inputs = plan.network.layers[0]
         found = []
         for index in members:
             replica = self._dealer.replicas[index]
             rows = rows_per_step(data.training[replica.data][0].shape[1], plan.batch_size)
-            weights = plan.network.parameters - first * (unseen - data.inputs_seen(replica))
+            weights = plan.network.parameters - units * (inputs - data.inputs_seen(replica))
             found.append(6.0 * rows * weights)
         return found
 

@@ -19,7 +19,7 @@ from mdncli.training.dealing import Dealer, DealtEngine
 from mdncli.training.devices import memory_errors
 from mdncli.training.engine import DeviceDatasets, Engine
 from mdncli.training.layout import Layout
-from mdncli.training.memory import StackShare, stack_bytes
+from mdncli.training.memory import shares_of, stack_bytes
 from mdncli.training.optimizers import OPTIMIZERS
 from mdncli.training.plan import (
     Diverged,
@@ -129,7 +129,7 @@ class Stack:
         if profiler is not None and device == "cuda":
             self._capture = eager
             profiler.synchronise_with(torch.cuda.synchronize)
-        self._needed = partial(_needed_bytes, plan, data, replicas, device)
+        self._needed = partial(stack_bytes, plan, shares_of(data, replicas), device)
         with memory_errors(self._needed):
             self._data = DeviceDatasets(data, torch.device(device))
             self._dealer: Dealer | None = None
@@ -388,13 +388,3 @@ class Stack:
 def _row(state: StackState, at: int) -> dict[str, AnyArray]:
     """One replica's own arrays: a view would keep those of all others in memory."""
     return {name: values[at].copy() for name, values in state.items()}
-
-
-def _needed_bytes(
-    plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica], device: str
-) -> int:
-    """An upper bound on what a stack takes."""
-    rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
-    weighted = [each.w_train is not None for each in data]
-    shares = [StackShare(1, *rows[r.data], r.data, weighted[r.data]) for r in replicas]
-    return stack_bytes(plan, shares, device)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mdncli.training import batches, engine
 from mdncli.training.layout import Layout
 from mdncli.training.objectives import objective_of
-from mdncli.training.plan import StackPlan
+from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 BYTES_PER_WEIGHT = 96
 """Peak bytes per weight of a stack, measured while its checkpoint is written."""
@@ -45,6 +45,20 @@ class StackShare:
     validation_rows: int
     data: Hashable
     weighted: bool = False
+
+
+def shares_of(data: Sequence[TrainingData], replicas: Sequence[Replica]) -> list[StackShare]:
+    """The replicas of a stack as shares of one each."""
+    return [
+        StackShare(
+            replicas=1,
+            rows=data[replica.data].x_train.shape[1],
+            validation_rows=data[replica.data].x_validation.shape[1],
+            data=replica.data,
+            weighted=data[replica.data].w_train is not None,
+        )
+        for replica in replicas
+    ]
 
 
 def worker_bytes(plan: StackPlan, shares: Sequence[StackShare], workers: int) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mdncli import machine, workers
 from mdncli.machine import idle_cores
 from mdncli.training.batches import rows_per_step
-from mdncli.training.memory import StackShare, worker_bytes
+from mdncli.training.memory import shares_of, worker_bytes
 from mdncli.training.plan import Replica, StackPlan, TrainingData
 
 _WORTH_SHARING = 1e8
@@ -80,9 +80,7 @@ def _within_memory(
     plan: StackPlan, data: Sequence[TrainingData], replicas: Sequence[Replica], wanted: int
 ) -> int:
     """Number of workers, up to the wanted one, for which the memory suffices."""
-    rows = [(each.x_train.shape[1], each.x_validation.shape[1]) for each in data]
-    shares = [StackShare(1, *rows[r.data], r.data) for r in replicas]
-    spare = machine.spare_memory()
+    shares, spare = shares_of(data, replicas), machine.spare_memory()
     while wanted > 1 and worker_bytes(plan, shares, wanted) > spare:
         wanted -= 1
     return wanted
