@@ -119,8 +119,19 @@ def draw(
     )
 
 
-def _of_members(curves: Sequence[object]) -> str:
-    return f", mean of {len(curves)} networks" if len(curves) > 1 else ""
+def _of_members(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
+    """Words for a mean, which may jump where a network stops: from how many it falls to how many.
+
+    >>> long, short = (np.arange(n) for n in (9, 5))
+    >>> _of_members([(long, long), (short, short), (short, short)])
+    ', mean of 3 to 1 networks'
+    """
+    if len(curves) == 1:
+        return ""
+    ends = [x[-1] for x, _ in curves]
+    left = ends.count(max(ends))
+    fewer = f" to {left}" if left < len(curves) else ""
+    return f", mean of {len(curves)}{fewer} networks"
 
 
 def _line(ax: Axes, x: np.ndarray, nll: np.ndarray, **look: Any) -> None:

@@ -301,6 +301,7 @@ def test_members_are_hairlines_around_the_mean_of_those_still_training() -> None
     for curve, values in zip(curves, expected, strict=True):
         np.testing.assert_allclose(curve, values)
     assert "best mean 2.000 at epoch 2" in written(figure)
+    assert "validation, mean of 2 to 1 networks" in written(figure)
 
 
 def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
