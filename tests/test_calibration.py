@@ -18,6 +18,8 @@ from mdncli.density.categorical import Categorical
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import RunFault, UsageError
+from mdncli.evaluation import conformal
+from mdncli.experiment import calibrate, reopen
 from mdncli.store import RunFolder, read_tensors, write_tensors
 
 NOTHING = np.zeros((1, 0))
@@ -190,3 +192,22 @@ def test_temperatures_of_weighted_rows_are_those_of_repeated_ones() -> None:
     found = fit_temperatures([truth], y, weights=counts / counts.mean())
     assert found == pytest.approx(fit_temperatures([truth[rows]], y[rows]), rel=2e-3)
     assert found != pytest.approx(fit_temperatures([truth], y), rel=2e-3)
+
+
+def test_a_calibration_does_not_depend_on_the_number_of_processes(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictors, "CHUNK_COMPONENTS", 20 * 16)  # of 16 rows
+    dataset, model = reopen(RunFolder(trained)), predictors.load(RunFolder(trained))
+    alone, together = (calibrate(dataset, model, cores=cores) for cores in (1, 2))
+    one, other = alone.calibration, together.calibration
+    assert one is not None
+    assert other is not None
+    np.testing.assert_array_equal(one.central, other.central)
+    np.testing.assert_array_equal(one.regions, other.regions)
+    assert (one.temperature, one.scale_temperature) == (other.temperature, other.scale_temperature)
+    chunks = dataset.chunks(together, dataset.split.test)
+    assert len(chunks) > 3
+    found = [conformal.coverage(chunks, other, ["y"], cores=cores) for cores in (1, 2)]
+    assert found[0] == found[1]
+    assert found[0]["rows"] == len(dataset.split.test)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mdncli import interrupts
+from mdncli import interrupts, workers
 from mdncli import predictor as predictors
 from mdncli.data.weights import mean
 from mdncli.errors import UsageError
@@ -38,10 +38,13 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         listener(Activity(f"reading {run.id}"))
         dataset = reopen(run)
         listener(Activity("calibrating on the validation rows"))
-        found = calibrate(dataset, predictor)
+        cores = workers.asked_cores(None) or workers.most_workers()
+        found = calibrate(dataset, predictor, cores=cores)
         calibration = found.calibration
         assert calibration is not None
-        losses = [_losses(dataset, each) for each in (replace(found, calibration=None), found)]
+        losses = [
+            _losses(dataset, each, cores) for each in (replace(found, calibration=None), found)
+        ]
         interrupts.ignore_signals()
         found.save(run)
     weights = dataset.weighed(dataset.split.test)[1]
@@ -114,8 +117,13 @@ def _verdict(
     )
 
 
-def _losses(dataset: Dataset, predictor: Predictor) -> np.ndarray:
+def _losses(dataset: Dataset, predictor: Predictor, cores: int) -> np.ndarray:
     """Negative log density of each test row that counts, (N,)."""
     chunks = dataset.chunks(predictor, dataset.weighed(dataset.split.test)[0])
-    each = [-chunk.predicted.log_prob(chunk.y) for chunk in chunks]
+
+    def score(number: int) -> np.ndarray:
+        chunk = chunks[number]
+        return -chunk.predicted.log_prob(chunk.y)
+
+    each = [*workers.share_out(score, range(len(chunks)), cores)]
     return np.concatenate(each) if each else np.empty(0)

@@ -106,7 +106,7 @@ def evaluate(
             result["uncalibrated"] = score(replace(predictor, calibration=None))
             if not predictor.classes:
                 some = chunks(predictor, CONFORMAL_ROWS)
-                result["conformal"] = conformal.coverage(some, calibration, targets)
+                result["conformal"] = conformal.coverage(some, calibration, targets, cores=cores)
     result = replace_non_finite(result)
     shown = (
         _class_lines(result, rows) if predictor.classes else _number_lines(result, targets, rows)

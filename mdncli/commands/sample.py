@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mdncli import predictor as predictors
+from mdncli import workers
 from mdncli.data import table
 from mdncli.data.formats import STDIN_NAME
 from mdncli.data.streams import stream
@@ -194,27 +195,51 @@ def _draw_rows(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Draws in long form and in pieces: input columns, the draw's number, the targets.
 
-    All temperatures use the same random numbers, so that they differ in nothing else.
+    Worker processes draw the pieces, each from a stream of its own. All temperatures use the same
+    random numbers, so that they differ in nothing else.
     """
-    rng = stream(predictor.seed if request.seed is None else request.seed, "sampling")
+    seed = predictor.seed if request.seed is None else request.seed
+    # Notations are read here: the library for it does not survive the fork of a worker.
+    read = predictor.encoding.understood(at)
     label = "draw"
     while label in (*predictor.encoding.inputs, *predictor.encoding.targets):
         label += "_"
-    for rows, predicted in predictor.chunks(
-        at, temperature=temperature, scale_temperature=request.scale_temperature
-    ):
-        for some, points in tiles(predicted.rows, count, size=DRAWS_AT_ONCE):
-            numbers = np.arange(points.start, points.stop)
-            draws = predictor.encoding.to_table_values(predicted[some].sample(rng, len(numbers)))
-            inputs = {
-                name: np.repeat(at[rows][some].column(name).array(), len(numbers))
-                for name in predictor.encoding.inputs
-            }
-            targets = {
-                name: draws[:, :, index].ravel()
-                for index, name in enumerate(predictor.encoding.targets)
-            }
-            yield {**inputs, label: np.tile(numbers, len(draws)), **targets}
+
+    def draw(piece: tuple[int, int, int, range]) -> np.ndarray:
+        number, start, stop, numbers = piece
+        rng = stream(seed, "sampling", *([number] if number else []))
+        predicted = predictor.predict(
+            read[start:stop], temperature=temperature, scale_temperature=request.scale_temperature
+        )
+        return predictor.encoding.to_table_values(predicted.sample(rng, len(numbers)))
+
+    pieces = [*_pieces(at.rows, predictor.chunk_rows, count)]
+    cores = workers.asked_cores(None) or workers.most_workers()
+    drawn = workers.share_out(draw, pieces, cores)
+    for (_, start, stop, numbers), draws in zip(pieces, drawn, strict=True):
+        inputs = {
+            name: np.repeat(at[start:stop].column(name).array(), len(numbers))
+            for name in predictor.encoding.inputs
+        }
+        targets = {
+            name: draws[:, :, index].ravel()
+            for index, name in enumerate(predictor.encoding.targets)
+        }
+        yield {**inputs, label: np.tile(np.array(numbers), len(draws)), **targets}
+
+
+def _pieces(rows: int, most_rows: int, count: int) -> Iterator[tuple[int, int, int, range]]:
+    """Pieces of bounded size: their number, their first row, that after the last, their draws.
+
+    >>> list(_pieces(5, 3, 2))
+    [(0, 0, 3, range(0, 2)), (1, 3, 5, range(0, 2))]
+    """
+    number = 0
+    for start in range(0, rows, most_rows):
+        for some, points in tiles(min(most_rows, rows - start), count, size=DRAWS_AT_ONCE):
+            draws = range(points.start, points.stop)
+            yield number, start + some.start, start + some.stop, draws
+            number += 1
 
 
 def _add_temperature(

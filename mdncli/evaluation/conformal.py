@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +12,33 @@ from mdncli.data.weights import mean, nonzero
 from mdncli.errors import UsageError
 from mdncli.evaluation.chunk import LEVELS, Chunk
 from mdncli.evaluation.summaries import share_error
+from mdncli.workers import share_out
 
 
 def coverage(
-    chunks: Iterable[Chunk], calibration: Calibration, targets: Sequence[str]
+    chunks: Sequence[Chunk], calibration: Calibration, targets: Sequence[str], *, cores: int = 1
 ) -> dict[str, Any]:
     """Coverage of conformal sets, at the levels for which there are enough validation rows.
+
+    Args:
+        chunks: the rows, in any number of pieces.
+        calibration: has the scores of the validation rows.
+        targets: names of the targets.
+        cores: most processes; the result does not depend on it.
 
     Returns:
         `rows`, and of `central` intervals and of `regions` for each level `claims`, their nominal
         mass, `coverage` and its standard error `se`; for several targets under `targets`.
     """
+
+    def score(number: int) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray | None]:
+        chunk = chunks[number]
+        return scores(chunk.density, chunk.y), chunk.weights
+
     found, given = [], []
-    for chunk in chunks:
-        found.append(scores(chunk.density, chunk.y))
-        given += [] if chunk.weights is None else [chunk.weights]
+    for own, weight in share_out(score, range(len(chunks)), cores):
+        found.append(own)
+        given += [] if weight is None else [weight]
     some, weights = nonzero(np.concatenate(given) if given else None)
     central, regions = (np.concatenate(each, axis=1)[:, some] for each in zip(*found, strict=True))
     rows = central.shape[1]

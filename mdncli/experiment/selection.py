@@ -13,7 +13,6 @@ import numpy as np
 
 from mdncli.calibration import Calibration, fit_temperatures, scores
 from mdncli.data.weights import mean
-from mdncli.density.conditional import Conditional
 from mdncli.errors import DataError
 from mdncli.evaluation.summaries import standard_error
 from mdncli.experiment.dataset import Dataset, select_spaced
@@ -23,6 +22,7 @@ from mdncli.experiment.weighting import kept_disagreement, member_weights
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
+from mdncli.workers import share_out
 
 SELECTION_ROWS = 20_000
 """Most rows, evenly spaced, that choose the number of components and the background's share."""
@@ -263,12 +263,17 @@ def _validation_factors(
     return [(members[at * each : (at + 1) * each], y) for at, y in enumerate(own)], weights
 
 
-def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
+def calibrate(dataset: Dataset, predictor: Predictor, *, cores: int = 1) -> Predictor:
     """Calibrate a predictor on validation rows, never on test rows.
 
     Temperatures are fitted to every other validation row, conformal scores computed on the rest, so
     that the two are independent. Weights of rows weigh in the temperatures; conformal scores count
     alike, as their guarantee is for rows that could be swapped.
+
+    Args:
+        dataset: of the run.
+        predictor: not calibrated, or to be calibrated anew.
+        cores: most processes; the result does not depend on it.
 
     Raises:
         DataError: there are too few validation rows.
@@ -287,7 +292,7 @@ def calibrate(dataset: Dataset, predictor: Predictor) -> Predictor:
     found = replace(plain, calibration=Calibration(weights, scale, len(fitted), empty, empty))
     if plain.classes:
         return found
-    scores = list(_scores(dataset, found, select_spaced(rows[1::2], CONFORMAL_ROWS)))
+    scores = list(_scores(dataset, found, select_spaced(rows[1::2], CONFORMAL_ROWS), cores))
     central, regions = (
         np.sort(np.concatenate(each, axis=1), axis=1) for each in zip(*scores, strict=True)
     )
@@ -305,8 +310,12 @@ def require_calibratable(dataset: Dataset) -> None:
 
 
 def _scores(
-    dataset: Dataset, predictor: Predictor, rows: np.ndarray
+    dataset: Dataset, predictor: Predictor, rows: np.ndarray, cores: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    for chunk in PredictedChunks(predictor, dataset.table, rows):
-        assert isinstance(chunk.predicted, Conditional)
-        yield scores(chunk.predicted, chunk.y)
+    chunks = PredictedChunks(predictor, dataset.table, rows)
+
+    def score(number: int) -> tuple[np.ndarray, np.ndarray]:
+        chunk = chunks[number]
+        return scores(chunk.density, chunk.y)
+
+    return share_out(score, range(len(chunks)), cores)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mdncli import plots
+from mdncli import plots, predictor, workers
 from mdncli.commands import sample as command
 from mdncli.commands.sample import SampleRequest
 from mdncli.data import table
@@ -82,3 +82,27 @@ def test_what_is_no_temperature_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=f"^{said}; "):
         command.sample(str(trained), SampleRequest(temperatures=temperatures), tmp_path, ignore)
+
+
+@pytest.mark.parametrize("most_rows", [3, 50])
+def test_draws_do_not_depend_on_the_number_of_processes(
+    most_rows: int, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "DRAWS_AT_ONCE", 100)
+    monkeypatch.setattr(predictor, "CHUNK_COMPONENTS", 20 * most_rows)
+    started: list[int] = []
+    started_by = workers.Crew.__init__
+
+    def counting(crew: workers.Crew, count: int, serve: workers.Serve) -> None:
+        started.append(count)
+        started_by(crew, count, serve)
+
+    monkeypatch.setattr(workers.Crew, "__init__", counting)
+    files = []
+    for cores in (1, 2, 3):
+        monkeypatch.setattr(workers, "most_workers", lambda cores=cores: cores)
+        files.append(tmp_path / f"draws-{cores}.csv")
+        request = SampleRequest(grid="-5:5:40", count=30, output=str(files[-1]), plot=False)
+        command.sample(str(trained), request, tmp_path, ignore)
+    assert started == [2, 3]
+    assert len({file.read_bytes() for file in files}) == 1
