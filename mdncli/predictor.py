@@ -52,6 +52,8 @@ class Predictor:
         kept_disagreement: share of the members' disagreement about the mean that the density of
             each factor keeps, above 0 and at most 1; None for all of it. See
             `mdncli.density.pooling.keep_disagreement`.
+        scale_factor: by which the scales of each factor's mixtures are multiplied, positive; None
+            for 1. See `mdncli.experiment.weighting.scale_factor`.
 
     Raises:
         ValueError: the parts do not fit each other.
@@ -67,6 +69,7 @@ class Predictor:
     calibration: Calibration | None = None
     weights: tuple[float, ...] | None = None
     kept_disagreement: tuple[float, ...] | None = None
+    scale_factor: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         encoding, whole = self.encoding, self.factorisation
@@ -88,7 +91,8 @@ class Predictor:
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges.values())
             and 0 <= self.seed < 2**63
             and (self.weights is None or self._has_weights())
-            and (self.kept_disagreement is None or self._has_kept_disagreement())
+            and (self.kept_disagreement is None or self._shares_fit(self.kept_disagreement))
+            and (self.scale_factor is None or self._shares_fit(self.scale_factor))
             and (self.calibration is None or len(self.calibration.central) in (0, whole.targets))
         )
         if not fits:
@@ -102,11 +106,10 @@ class Predictor:
         sums = weights.reshape(self.factorisation.factors, -1).sum(axis=1)
         return bool(np.allclose(sums, 1.0, atol=1e-6))
 
-    def _has_kept_disagreement(self) -> bool:
+    def _shares_fit(self, shares: Sequence[float]) -> bool:
         """True if there is a share for every factor, of networks that predict mixtures."""
-        kept = self.kept_disagreement or ()
-        shares = len(kept) == self.factorisation.factors and all(0 < share <= 1 for share in kept)
-        return shares and isinstance(self.head, Head)
+        complete = len(shares) == self.factorisation.factors
+        return complete and all(0 < s <= 1 for s in shares) and isinstance(self.head, Head)
 
     @property
     def size(self) -> int:
@@ -132,7 +135,8 @@ class Predictor:
         """Predictions of each network: a `Mixture` in standardised units, or a `Categorical`.
 
         One for each member of the ensemble if the targets are joint, else one for each member and
-        target; moved towards the pooled mean as far as `kept_disagreement` says.
+        target; moved towards the pooled mean as far as `kept_disagreement` says, and narrowed by
+        `scale_factor`.
 
         Args:
             table: has all input columns and, for networks with target inputs, those too.
@@ -170,15 +174,17 @@ class Predictor:
         return self._pooled([self._with_bounds(each, factor) for each in found], factor)
 
     def _pooled(self, members: list[Any], factor: int) -> list[Any]:
-        """Members of one factor with the share of their disagreement that is kept.
+        """Members of one factor with the share of their disagreement that is kept, and narrowed.
 
-        Only the components of the networks count and move: the background component and that of the
-        rows far from all others do not depend on the inputs.
+        Only the components of the networks count and change: the background component and that of
+        the rows far from all others do not depend on the inputs.
         """
-        if self.kept_disagreement is None:
-            return members
-        share, weights = self.kept_disagreement[factor], self.weights_of(factor)
-        return keep_disagreement(members, share, weights, self.head.mixtures)
+        if self.kept_disagreement is not None:
+            share, weights = self.kept_disagreement[factor], self.weights_of(factor)
+            members = keep_disagreement(members, share, weights, self.head.mixtures)
+        if self.scale_factor is not None and (by := self.scale_factor[factor]) != 1.0:
+            members = [member.scaled(by, self.head.mixtures) for member in members]
+        return members
 
     def _with_bounds(self, predicted: Any, factor: int) -> Any:
         """Prediction of one factor with its components near the training targets.
@@ -313,6 +319,8 @@ class Predictor:
             about["weights"] = list(self.weights)
         if self.kept_disagreement is not None:
             about["kept_disagreement"] = list(self.kept_disagreement)
+        if self.scale_factor is not None:
+            about["scale_factor"] = list(self.scale_factor)
         arrays = dict(self.parameters)
         if self.calibration is not None:
             about["calibration"] = self.calibration.to_json()
@@ -354,6 +362,7 @@ def load(run: RunFolder) -> Predictor:
             calibration=calibration,
             weights=_numbers(about.get("weights")),
             kept_disagreement=_numbers(about.get("kept_disagreement")),
+            scale_factor=_numbers(about.get("scale_factor")),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise broken from None

@@ -129,7 +129,11 @@ def test_everything_after_training_works_without_torch(
         (["train", "sine", "model.mixtures=0"], 2, set()),
         (["train", "rows.csv", "--target", "none"], 2, {"polars"}),
         (["train", "rows.csv", "--target", "y"], 2, {"polars"}),
-        (["train", "sine", "data.rows=100", "train.steps=2", "model.hidden=4"], 0, {"torch"}),
+        (
+            ["train", "sine", "data.rows=100", "train.steps=2", "model.hidden=4"],
+            0,
+            {"scipy", "torch"},
+        ),
     ],
     ids=["a wrong config", "no such column", "too few rows", "synthetic data"],
 )

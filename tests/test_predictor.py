@@ -53,6 +53,10 @@ def keeping(model: Predictor, *shares: float) -> Predictor:
     return replace(model, kept_disagreement=shares)
 
 
+def narrowed(model: Predictor, *factors: float) -> Predictor:
+    return replace(model, scale_factor=factors)
+
+
 def predicted(model: Predictor, **tempering: float) -> Conditional:
     found = model.predict(a_table(), **tempering)
     assert isinstance(found, Conditional)
@@ -109,8 +113,33 @@ def test_all_of_the_disagreement_is_the_plain_ensemble_to_the_last_bit() -> None
     np.testing.assert_array_equal(plain.log_prob(y), all_of_it.log_prob(y))
 
 
+def test_a_factor_of_the_scales_leaves_locations_weights_and_the_background() -> None:
+    plain, some = predicted(a_model()), predicted(narrowed(a_model(), 0.5))
+    assert isinstance(plain, Mixture)
+    assert isinstance(some, Mixture)
+    own = np.tile([True, True, False], 3)  # the third of each network is the background
+    np.testing.assert_allclose(some.scale[own], 0.5 * plain.scale[own])
+    for name, mask in (("scale", ~own), ("location", own | True), ("log_weights", own | True)):
+        np.testing.assert_array_equal(getattr(some, name)[mask], getattr(plain, name)[mask])
+    np.testing.assert_allclose(some.mean(), plain.mean(), atol=1e-12)
+    noise, between = narrowed(a_model(), 0.5).variance_parts(a_table())
+    np.testing.assert_allclose(noise + between, some.std() ** 2)
+
+
+@pytest.mark.parametrize("way", ["independent", "chain"])
+def test_every_factor_has_its_own_factor_of_the_scales(way: str) -> None:
+    model = narrowed(a_model(way, 2), 1.0, 0.5)
+    plain, some = predicted(a_model(way, 2)), predicted(model)
+    y = a_table().numbers("u")[:, None]
+    first = [each.marginal(0).log_prob(y) for each in (plain, some)]
+    np.testing.assert_array_equal(*first)
+    both = np.column_stack([a_table().numbers(name) for name in "uv"])
+    assert not np.allclose(plain.log_prob(both), some.log_prob(both), rtol=1e-3)
+
+
 def test_every_closed_form_is_of_the_same_density() -> None:
-    found, y = predicted(keeping(a_model(), 0.3)), a_table().numbers("u")[:, None]
+    model = narrowed(keeping(a_model(), 0.3), 0.8)
+    found, y = predicted(model), a_table().numbers("u")[:, None]
     assert isinstance(found, Mixture)
     grid = np.linspace(-12, 12, 24_001)
     for row in range(0, ROWS, 7):
@@ -148,25 +177,29 @@ def saved(model: Predictor, folder: Path) -> RunFolder:
 
 def test_it_is_part_of_the_model_file_and_older_files_lack_it(tmp_path: Path) -> None:
     y = a_table().numbers("u")[:, None]
-    model = keeping(a_model(), 0.35)
+    model = narrowed(keeping(a_model(), 0.35), 0.75)
     run = saved(model, tmp_path / "run")
     assert load(run).kept_disagreement == (0.35,)
+    assert load(run).scale_factor == (0.75,)
     np.testing.assert_array_equal(predicted(load(run)).log_prob(y), predicted(model).log_prob(y))
     arrays, about = read_tensors(run.model)
-    older = {key: about[key] for key in about if key not in ("kept_disagreement", "sha256")}
+    new = ("kept_disagreement", "scale_factor", "sha256")
+    older = {key: about[key] for key in about if key not in new}
     write_tensors(run.model, arrays, older)
     assert load(run).kept_disagreement is None
+    assert load(run).scale_factor is None
     np.testing.assert_array_equal(
         predicted(load(run)).log_prob(y), predicted(a_model()).log_prob(y)
     )
 
 
 @pytest.mark.parametrize("bad", [[0.0], [1.5], [0.5, 0.5], [], ["x"], [None], 0.5, {"a": 1}])
-def test_a_damaged_share_is_refused(bad: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["kept_disagreement", "scale_factor"])
+def test_a_damaged_share_is_refused(key: str, bad: Any, tmp_path: Path) -> None:
     run = saved(a_model(), tmp_path / "run")
     arrays, about = read_tensors(run.model)
     del about["sha256"]
-    write_tensors(run.model, arrays, {**about, "kept_disagreement": bad})
+    write_tensors(run.model, arrays, {**about, key: bad})
     with pytest.raises(RunFault, match="damaged"):
         load(run)
 
@@ -220,6 +253,8 @@ def test_every_factor_has_a_share(targets: str, tmp_path: Path) -> None:
     model, result = train(dataset, tmp_path)
     factors = 1 if targets == "joint" else len(dataset.targets)
     assert len(result["kept_disagreement"]) == model.factorisation.factors == factors
+    assert result["scale_factor"] == [*(model.scale_factor or ())]
+    assert len(result["scale_factor"]) == factors
 
 
 @pytest.mark.parametrize(
@@ -234,5 +269,6 @@ def test_every_factor_has_a_share(targets: str, tmp_path: Path) -> None:
 )
 def test_other_models_have_none(name: str, words: tuple[str, ...], tmp_path: Path) -> None:
     model, result = train(dataset_of(name, *words), tmp_path)
-    assert model.kept_disagreement is None
-    assert result["kept_disagreement"] is None
+    for key in ("kept_disagreement", "scale_factor"):
+        assert getattr(model, key) is None
+        assert result[key] is None

@@ -89,6 +89,8 @@ def by_hand(model: Predictor, own: np.ndarray, x: np.ndarray, way: str) -> np.nd
             )
             logits, location, raw = np.split(w1 @ np.tanh(w0 @ seen + b0[:, None]) + b1[:, None], 3)
             scale = 1e-3 + np.log1p(np.exp(raw))
+            if model.scale_factor is not None:
+                scale *= model.scale_factor[d]
             if not at % 2:
                 assert not w0[:, len(numbers) :].any()
             assert model.weights is not None

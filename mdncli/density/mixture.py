@@ -201,6 +201,17 @@ class Mixture(Conditional):
         location[:components] += np.asarray(by, np.float64)
         return self._with_values(self.log_weights, location, self.scale, self.correlation)
 
+    def scaled(self, by: float, components: int | None = None) -> Self:
+        """Mixture whose first components, or all, have their scales multiplied.
+
+        Args:
+            by: the factor, positive.
+            components: number of components that change; None for all.
+        """
+        scale = self.scale.copy()
+        scale[:components] *= by
+        return self._with_values(self.log_weights, self.location, scale, self.correlation)
+
     def joined_by(self, share: float, location: ArrayLike, std: ArrayLike) -> Self:
         """Mixture with one more component, the same for every row and without correlation.
 

@@ -34,6 +34,7 @@ from mdncli.experiment.selection import (
     cut_to_components,
     fit_head,
     fit_kept_disagreement,
+    fit_scale_factor,
     fit_weights,
     log_prob,
 )
@@ -96,6 +97,7 @@ def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, 
         "background": None,
         "members": None,
         "kept_disagreement": None,
+        "scale_factor": None,
         "effective_components": None,
         "components": None,
         "health": None,
@@ -184,7 +186,8 @@ def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int])
     if job.recipe.config.model.weighting == "equal":
         return found
     weighed = replace(found, weights=fit_weights(job.dataset, found))
-    return replace(weighed, kept_disagreement=fit_kept_disagreement(job.dataset, weighed))
+    pooled = replace(weighed, kept_disagreement=fit_kept_disagreement(job.dataset, weighed))
+    return replace(pooled, scale_factor=fit_scale_factor(job.dataset, pooled))
 
 
 @dataclass(frozen=True)
@@ -280,6 +283,7 @@ def write_model_and_result(
         "outlying": dataset.encoding.outlying or None,
         "members": _members(predictor, codes),
         "kept_disagreement": predictor.kept_disagreement and [*predictor.kept_disagreement],
+        "scale_factor": predictor.scale_factor and [*predictor.scale_factor],
         "effective_components": float(np.mean(used)) if used else None,
         "components": _components(dataset, predictor),
         "health": _health(dataset, recipe, course, members, nll),

@@ -18,7 +18,7 @@ from mdncli.evaluation.summaries import standard_error
 from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.predicted import PredictedChunks
 from mdncli.experiment.recipe import Recipe
-from mdncli.experiment.weighting import kept_disagreement, member_weights
+from mdncli.experiment.weighting import kept_disagreement, member_weights, scale_factor
 from mdncli.head import AnyHead, Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
@@ -245,6 +245,24 @@ def fit_kept_disagreement(dataset: Dataset, predictor: Predictor) -> tuple[float
         kept_disagreement(
             members, y, predictor.weights_of(at) or (), predictor.head.mixtures, weights
         )
+        for at, (members, y) in enumerate(factors)
+    )
+
+
+def fit_scale_factor(dataset: Dataset, predictor: Predictor) -> tuple[float, ...] | None:
+    """Factor of the scales of each factor of the density.
+
+    None where the members have no weights by the validation rows, or are no mixtures of a network.
+
+    Args:
+        dataset: of the run.
+        predictor: with weights, and with the disagreement that it keeps.
+    """
+    if predictor.weights is None or not isinstance(predictor.head, Head):
+        return None
+    factors, weights = _validation_factors(dataset, predictor)
+    return tuple(
+        scale_factor(members, y, predictor.weights_of(at) or (), predictor.head.mixtures, weights)
         for at, (members, y) in enumerate(factors)
     )
 

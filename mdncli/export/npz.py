@@ -46,6 +46,9 @@ READING = (
     "mean of a member's K own locations by their own weights (without background and apart, as if "
     "these were not there) and M the mean of all m by the weights of the members, (1 - a) (M - m) "
     "is added to its K own locations; background and apart stay",
+    "scale factor: about['scale_factor'], where there is one, has a number for each part of the "
+    "targets, by which the scales of the K own components of all its members are multiplied before "
+    "calibration; those of background and apart stay",
     "calibration: log weights / temperature, normalised again; scale * sqrt(scale_temperature)",
     "point: a Gaussian around h, with the scales in about['head']; classes: logits are h",
     "the ensemble is the mixture of its members, with the weights in about['weights'] if there are "
@@ -61,8 +64,8 @@ def npz(predictor: Predictor) -> bytes:
     It holds `I.weight` (M, out, in) and `I.bias` (M, out) of every layer I and all M networks, in
     single precision; `conformal.central` and `conformal.regions` of a calibrated model; and
     `about`, a JSON text with the keys `format, mdncli, kind, network, head, factorisation, inputs,
-    targets, features, ranges, seed, calibration, weights, kept_disagreement, reading`; the last are
-    `READING`.
+    targets, features, ranges, seed, calibration, weights, kept_disagreement, scale_factor,
+    reading`; the last are `READING`.
     """
     about: dict[str, Any] = {
         "format": FORMAT,
@@ -78,6 +81,7 @@ def npz(predictor: Predictor) -> bytes:
         "calibration": None,
         "weights": predictor.weights,
         "kept_disagreement": predictor.kept_disagreement,
+        "scale_factor": predictor.scale_factor,
         "reading": READING,
     }
     arrays = {name: predictor.parameters[name] for name in predictor.network.shapes()}

@@ -128,6 +128,7 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
         assert shares.sum() == pytest.approx(1)
         weight = shares[:, None] * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         scale = about["head"]["scale_floor"] + np.logaddexp(0, scale)
+        scale = scale * about["scale_factor"][0]
         (kept,) = about["kept_disagreement"]
         means = (weight * location).sum(axis=1, keepdims=True) / shares[:, None]
         location = location + (1 - kept) * (shares @ means - means)

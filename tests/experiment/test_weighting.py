@@ -5,9 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from scipy.stats import norm
 
 from mdncli.density.mixture import Mixture
-from mdncli.experiment.weighting import SHARES, kept_disagreement, member_weights
+from mdncli.experiment.weighting import (
+    CAUTION,
+    SCALE_FACTORS,
+    SHARES,
+    kept_disagreement,
+    member_weights,
+    scale_factor,
+)
 
 rng = np.random.default_rng(0)
 
@@ -108,3 +116,58 @@ def test_a_row_beyond_all_members_does_not_hide_the_others() -> None:
     y[0] = 1e200
     members = members_around(np.zeros(100), errors, 0.3)
     assert kept_disagreement(members, y[:, None], [0.5, 0.5], 1) < 0.5
+
+
+def factor_of(std: float, rows: int, y: np.ndarray | None = None) -> float:
+    y = np.random.default_rng(3).normal(size=rows) if y is None else y
+    (member,) = members_around(np.zeros(rows), np.zeros((1, rows)), std)
+    return scale_factor([member], y[:, None], [1.0], 1)
+
+
+def test_scales_that_are_too_wide_shrink_as_far_as_the_rows_prove_it() -> None:
+    assert factor_of(2.0, 20_000) == pytest.approx(0.5, abs=0.05)
+    assert factor_of(1.25, 20_000) == pytest.approx(0.8, abs=0.05)
+    for rows in (1, 3, 20):
+        assert factor_of(1.25, rows) > 0.8
+    assert factor_of(9.0, 20_000) == SCALE_FACTORS[-1]
+
+
+@pytest.mark.parametrize("std", [0.3, 1.0])
+def test_scales_that_are_right_or_too_narrow_stay(std: float) -> None:
+    assert factor_of(std, 20_000) == 1.0
+
+
+def test_no_rows_shrink_no_scale() -> None:
+    assert factor_of(5.0, 0) == 1.0
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_factor_is_the_largest_that_is_not_too_wide(*, weighted: bool) -> None:
+    y, rows = 0.7 * rng.normal(size=60), np.ones(60)
+    if weighted:
+        rows = rng.uniform(0.5, 3, 60)
+        rows /= rows.mean()
+    error = (np.sum(rows**2) / np.sum(rows) ** 2 / 12) ** 0.5
+    wide = [np.average(np.abs(2 * norm.cdf(y / s) - 1), weights=rows) for s in SCALE_FACTORS]
+    expected = SCALE_FACTORS[np.argmax(np.array(wide) >= 0.5 - CAUTION * error)]
+    likelihood = [rows @ norm.logpdf(y, scale=s) for s in (1.0, expected)]
+    assert likelihood[0] < likelihood[1]
+    assert 0.5 < expected < 1
+    (member,) = members_around(np.zeros(60), np.zeros((1, 60)), 1.0)
+    found = scale_factor([member], y[:, None], [1.0], 1, rows if weighted else None)
+    assert found == expected
+
+
+def test_the_scale_of_a_background_is_no_part_of_it() -> None:
+    y = 0.2 * np.random.default_rng(4).normal(size=500)
+    (own,) = members_around(np.zeros(500), np.zeros((1, 500)), 0.3)
+    joined = own.joined_by(0.02, [0.0], [3.0])
+    found = scale_factor([joined], y[:, None], [1.0], 1)
+    assert found < 0.9
+    np.testing.assert_array_equal(joined.scaled(found, 1).scale[1], joined.scale[1])
+
+
+def test_rows_far_outside_forbid_narrower_scales() -> None:
+    y = np.append(0.3 * np.random.default_rng(5).normal(size=100), [-7.0, 7.0])
+    assert factor_of(1.0, 100, y[:100]) == 0.5
+    assert factor_of(1.0, 102, y) > 0.6

@@ -94,6 +94,8 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
         own = location[:, : own_weights.shape[1]]  # a view
         means = (own_weights * own).sum(axis=1, keepdims=True)
         own += (1 - kept[0]) * (np.tensordot(of, means, 1) - means)
+    if narrowed := about["scale_factor"]:
+        scale[:, : own_weights.shape[1]] *= narrowed[0]
     if calibration:
         log_weights = log_weights / calibration["temperature"]
         log_weights -= np.logaddexp.reduce(log_weights, axis=1, keepdims=True)
@@ -114,10 +116,13 @@ def test_the_density_of_a_mixture(calibrated: bool, kept: float | None, tmp_path
     calibrate = f"train.calibrate={str(calibrated).lower()}"
     run, path = run_on(tmp_path, rows, *words, "model.mixtures=3", calibrate)
     model = predictor.load(run)
-    model = model if kept is None else replace(model, kept_disagreement=(kept,))
+    if kept is not None:
+        model = replace(model, kept_disagreement=(kept,), scale_factor=(0.8,))
     file, about = opened_model(model)
     assert about["kept_disagreement"] == [*(model.kept_disagreement or ())]
-    assert any("about['kept_disagreement']" in line for line in about["reading"])
+    assert about["scale_factor"] == [*(model.scale_factor or ())]
+    for key in ("kept_disagreement", "scale_factor"):
+        assert any(f"about['{key}']" in line for line in about["reading"])
     assert (about["calibration"] is not None) == calibrated
 
     number, text = about["inputs"]
@@ -163,7 +168,7 @@ def test_rows_apart_and_inputs_far_from_all_others_are_described(tmp_path: Path)
     a[:4] *= 1e5
     y[5:8] *= 1e6
     run, path = run_on(tmp_path, {"a": [*a], "y": [*y]}, "--target", "y", "model.mixtures=2")
-    model = replace(predictor.load(run), kept_disagreement=(0.5,))
+    model = replace(predictor.load(run), kept_disagreement=(0.5,), scale_factor=(0.7,))
     file, about = opened_model(model)
     (column,), (target,) = about["inputs"], about["targets"]
     assert about["apart"]["share"] > 0

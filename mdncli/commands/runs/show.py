@@ -220,6 +220,8 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "networks", networks
     if (kept := _kept_disagreement(record.result or {})) is not None:
         yield "disagreement", kept
+    if (narrowed := _scale_factor(record.result or {})) is not None:
+        yield "scales", narrowed
     calibrated = mapping_of(description.get("calibration"))
     if (rows := number_of(calibrated.get("rows"))) is not None:
         weights, scales = (
@@ -265,12 +267,28 @@ def _kept_disagreement(result: Mapping[str, Any]) -> str | None:
     >>> _kept_disagreement({"kept_disagreement": [0.3, 1.0]})
     'the ensemble keeps 30%, 100% of what its networks disagree about the mean'
     """
-    found = [*map(number_of, sequence_of(result.get("kept_disagreement")))]
+    text = _shares_below_one(result.get("kept_disagreement"))
+    return text and f"the ensemble keeps {text} of what its networks disagree about the mean"
+
+
+def _scale_factor(result: Mapping[str, Any]) -> str | None:
+    """Factor by which the scales of the ensemble are multiplied, unless it is 1.
+
+    >>> _scale_factor({"scale_factor": [0.85]})
+    'narrowed to 85%, as the intervals of the ensemble were too wide on the validation rows'
+    """
+    text = _shares_below_one(result.get("scale_factor"))
+    why = "as the intervals of the ensemble were too wide on the validation rows"
+    return text and f"narrowed to {text}, {why}"
+
+
+def _shares_below_one(values: object) -> str | None:
+    """Shares as percentages; None where all are 1, or something else stands there."""
+    found = [*map(number_of, sequence_of(values))]
     shares = [share for share in found if share is not None]
     if not shares or len(shares) < len(found) or min(shares) >= 1:
         return None
-    text = ", ".join(f"{number(100 * share, 0)}%" for share in shares)
-    return f"the ensemble keeps {text} of what its networks disagree about the mean"
+    return ", ".join(f"{number(100 * share, 0)}%" for share in shares)
 
 
 def _origin(run: RunFolder) -> Facts:

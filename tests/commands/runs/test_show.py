@@ -74,6 +74,19 @@ def test_show_says_how_much_disagreement_is_kept(here: Here, make_run: MakeRun) 
         assert found == ([said] if said else []), shares
 
 
+def test_show_says_by_how_much_scales_are_narrowed(here: Here, make_run: MakeRun) -> None:
+    why = "as the intervals of the ensemble were too wide on the validation rows"
+    for factors, said in (
+        ([0.85], f"narrowed to 85%, {why}"),
+        ([1.0, 0.5], f"narrowed to 100%, 50%, {why}"),
+        ([1.0], None),
+        (None, None),
+        (["x"], None),
+    ):
+        out = ok(here("runs", "show", make_run(scale_factor=factors).id))
+        assert re.findall("^scales +(.*)", out, re.MULTILINE) == ([said] if said else []), factors
+
+
 def test_show_names_the_weights_of_the_networks(here: Here, make_run: MakeRun) -> None:
     members = [{"codes": at == 1, "weights": [0.2 + at / 10, 0.5 - at / 5]} for at in range(3)]
     for named, said in (
