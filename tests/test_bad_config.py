@@ -669,7 +669,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, residual, "
             "mixtures, family, degrees_of_freedom, covariance, targets, scale, background, "
-            "embedding, ensemble, weighting"
+            "background_near, embedding, ensemble, weighting, narrowing"
         ],
     ),
     "wrong type": (
@@ -779,6 +779,14 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "balance of another loss": (
         ["train.balance=true", "train.loss=crps"],
         ["train.balance=true: true is for the train.loss nll; with crps write false or remove it"],
+    ),
+    "more than all of the background": (
+        ["model.background_near=1.5"],
+        ["model.background_near=1.5: must be at most 1, got 1.5"],
+    ),
+    "narrowing that is neither": (
+        ["model.narrowing=often"],
+        ["model.narrowing=often: must be true or false, got 'often'"],
     ),
     "a background that is all": (
         ["model.background=1"],

@@ -169,6 +169,53 @@ def test_the_background_is_one_more_component_as_wide_as_all_rows(covariance):
     np.testing.assert_allclose(wide.scale[3] * wide.family.std, 1)
 
 
+@pytest.mark.parametrize(
+    ("family", "covariance"),
+    [
+        ("gaussian", "diagonal"),
+        ("gaussian", "full"),
+        ("gaussian", "isotropic"),
+        ("laplace", "diagonal"),
+        ("student_t", "isotropic"),
+    ],
+)
+def test_most_of_the_background_follows_the_prediction(family, covariance):
+    head = Head(3, 2, family, covariance=covariance)
+    rng = np.random.default_rng(2)
+    raw = rng.normal(size=(head.outputs, 40)).astype(np.float32)
+    raw[:, :20] -= 4 * (np.arange(head.outputs) >= 9)[:, None]  # narrow at half of the rows
+    own, mixed = head(raw), replace(head, background=0.2, background_near=0.9)(raw)
+    assert mixed.mixtures == 5
+    np.testing.assert_allclose(mixed.weights[3:], np.array([[0.18], [0.02]]) + np.zeros((2, 40)))
+    np.testing.assert_allclose(mixed.location[3].T, own.mean(), atol=1e-12)
+    near = mixed.scale[3].T * mixed.family.std
+    np.testing.assert_allclose(near, np.minimum(4 * own.std(), 1))
+    assert near.min() < 1 == near.max()
+    np.testing.assert_allclose(mixed.location[4], 0)
+    np.testing.assert_allclose(mixed.scale[4] * mixed.family.std, 1)
+    alone = replace(head, background=0.2, background_near=1.0)(raw)
+    assert alone.mixtures == 4
+    np.testing.assert_allclose(alone.weights[3], 0.2)
+
+
+@pytest.mark.parametrize("near", [-0.1, 1.1])
+def test_what_is_no_share_of_the_background_is_refused(near):
+    with pytest.raises(ValueError, match="background"):
+        Head(1, 1, background=0.1, background_near=near)
+
+
+def test_the_background_of_a_sure_prediction_leaves_its_intervals_narrow():
+    # 4% of a component as wide as the table made an interval of 95% as wide as the table.
+    raw = np.array([[0.0], [1.5], [0.0]], np.float32)
+    head = Head(1, 1, scale_map="exp", scale_floor=0.0)
+    raw[2] = np.log(0.02)
+    whole = replace(head, background=0.06)(raw).quantile([0.025, 0.975]).ravel()
+    near = replace(head, background=0.06, background_near=0.9)(raw).quantile([0.025, 0.975]).ravel()
+    assert whole[0] < 1.0
+    assert near[0] > 1.4
+    assert near[1] < 1.6
+
+
 @pytest.mark.parametrize(("family", "expected"), [("gaussian", 3.0), ("laplace", 2.0)])
 def test_a_point_head_starts_at_the_best_constant(family, expected):
     y = np.array([[1.0, 2.0, 6.0]], np.float32)

@@ -30,6 +30,10 @@ ADDED: dict[int, dict[str, Tree]] = {
         "train.patience": None,
         "train.balance": Text("false"),
     },
+    5: {
+        "model.background_near": Text("0"),
+        "model.narrowing": Text("false"),
+    },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.
 

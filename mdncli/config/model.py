@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from mdncli.config.scalars import (
+    FLAG,
     NUMBER,
     WHOLE,
     WORD,
@@ -205,10 +206,20 @@ class Model(Section):
         Annotated[float, Field(ge=0, lt=1)] | Literal["auto", "validation"],
         BeforeValidator(number_or("auto", "validation")),
         Field(
-            description="weight of an extra component that is as wide as all rows; "
+            description="weight of two wide components beside the others, for surprises; "
             "auto, validation: chosen by the validation rows; 0: none"
         ),
     ] = "auto"
+    background_near: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=1,
+            description="share of the background around each prediction, four times as wide as it; "
+            "the rest is as wide as all rows",
+        ),
+        NUMBER,
+    ] = 0.9
     embedding: Annotated[
         Embedding, Field(description="features of a number beside the number itself")
     ] = Embedding()
@@ -226,6 +237,14 @@ class Model(Section):
             "the mean that is kept; equal: all alike; auto: validation"
         ),
     ] = "auto"
+    narrowing: Annotated[
+        bool,
+        Field(
+            description="narrow an ensemble whose intervals look too wide on the validation rows, "
+            "where these also weigh its networks"
+        ),
+        FLAG,
+    ] = True
 
     @property
     def counts(self) -> tuple[int, ...]:

@@ -213,16 +213,19 @@ class Mixture(Conditional):
         return self._with_values(self.log_weights, self.location, scale, self.correlation)
 
     def joined_by(self, share: float, location: ArrayLike, std: ArrayLike) -> Self:
-        """Mixture with one more component, the same for every row and without correlation.
+        """Mixture with one more component in every row, without correlation.
 
         Args:
             share: its weight.
-            location: (D,).
-            std: its standard deviations, (D,).
+            location: the same for every row, (D,), or one for each, (D, N).
+            std: its standard deviations, likewise.
         """
         shape = (1, self.targets, self.rows)
-        center = np.broadcast_to(np.asarray(location, np.float64)[:, None], shape)
-        spread = np.asarray(std, np.float64)[:, None] / self.family.std
+
+        def in_every_row(values: ArrayLike) -> Array:
+            given = np.asarray(values, np.float64)
+            return np.broadcast_to(given[:, None] if given.ndim == 1 else given, shape)
+
         correlation = None
         if self.correlation is not None:
             alone = np.broadcast_to(
@@ -233,8 +236,8 @@ class Mixture(Conditional):
             np.concatenate(
                 [self.log_weights + math.log1p(-share), np.full((1, self.rows), math.log(share))]
             ),
-            np.concatenate([self.location, center]),
-            np.concatenate([self.scale, np.broadcast_to(spread, shape)]),
+            np.concatenate([self.location, in_every_row(location)]),
+            np.concatenate([self.scale, in_every_row(std) / self.family.std]),
             correlation,
         )
 

@@ -55,12 +55,23 @@ def require_same_model(run: RunFolder, recipe: Mapping[str, Any]) -> None:
     """
     document = None if run.checkpoint.exists() else read_recipe(run)
     for key in ("columns", "factorisation", "network", "head"):
-        if document is not None and document.get(key) != recipe[key]:
+        if document is not None and not _agree(document.get(key), recipe[key]):
             what = _difference(key, recipe[key], document.get(key))
             raise ResumeRefusedError(
                 f"{run.config}: has changed since the run began: {what}",
                 hint="restore it or train a new run",
             )
+
+
+def _agree(recorded: object, now: object) -> bool:
+    """True if a part of a recipe is as it was recorded, perhaps before some of its keys came.
+
+    >>> _agree({"mixtures": 3}, {"mixtures": 3, "background_near": 0.0})
+    True
+    """
+    if isinstance(recorded, Mapping) and isinstance(now, Mapping):
+        return all(key in now and now[key] == value for key, value in recorded.items())
+    return recorded == now
 
 
 def _drop_length(document: Mapping[str, Any]) -> dict[str, Any]:

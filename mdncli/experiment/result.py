@@ -187,6 +187,8 @@ def _predictor(job: Job, training: Training, count: int, healthy: Sequence[int])
         return found
     weighed = replace(found, weights=fit_weights(job.dataset, found))
     pooled = replace(weighed, kept_disagreement=fit_kept_disagreement(job.dataset, weighed))
+    if not job.recipe.config.model.narrowing:
+        return pooled
     return replace(pooled, scale_factor=fit_scale_factor(job.dataset, pooled))
 
 

@@ -176,9 +176,11 @@ def fit_head(
     def validation() -> list[tuple[np.ndarray, np.ndarray]]:
         return _outputs_and_targets(dataset, recipe, network, parameters, rows)
 
-    asked = recipe.config.model.background
-    if isinstance(head, Head) and not isinstance(asked, str):
-        return replace(head, background=asked)
+    model = recipe.config.model
+    if isinstance(head, Head):
+        head = replace(head, background_near=model.background_near)
+        if not isinstance(model.background, str):
+            return replace(head, background=model.background)
     return head.fit(validation, weights)
 
 

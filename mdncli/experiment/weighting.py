@@ -26,8 +26,12 @@ PRIOR_LOG_SHARE = 0.5
 SCALE_FACTORS = np.arange(20, 9, -1) / 20
 """Factors of the scales that are tried, falling from 1."""
 
-CAUTION = 1.25
-"""Standard errors by which the intervals of an ensemble may look too wide before they shrink."""
+MARGIN = 0.04
+"""How far below 1/2 the mean mass of the intervals that reach the rows may lie before an ensemble
+is narrowed: the same rows have chosen the steps, and look better predicted than others."""
+
+CAUTION = 0.5
+"""Standard errors of that mean which come on top of it."""
 
 _LEAST_LOG_PROB = -1e6
 """Bound of a row's log density, so that no sum is infinite."""
@@ -120,11 +124,10 @@ def scale_factor(
     central interval that just reaches it: 1/2 on average if the density is calibrated, less if it
     is too wide. Found is the largest factor s with
 
-    .. math:: \frac1n \sum_i |2 F_s(y_i) - 1| \ge \frac12 - c \, (12 n)^{-1/2}
+    .. math:: \frac1n \sum_i |2 F_s(y_i) - 1| \ge \frac12 - b - c \, (12 n)^{-1/2}
 
-    where c is `CAUTION` and the root is the standard error of the mean: few rows, or intervals that
-    are too narrow, leave all as it is. It falls no further than the rows stay as likely as they are
-    without it: some of them lie far outside else.
+    where b is `MARGIN`, c is `CAUTION` and the root is the standard error of the mean. It falls no
+    further than the rows stay as likely as they are without it: some of them lie far outside else.
 
     Args:
         members: M mixtures at held-out rows.
@@ -140,13 +143,13 @@ def scale_factor(
     >>> y = np.random.default_rng(0).normal(size=(1000, 1))
     >>> wide = Mixture(np.zeros((1, 1000)), np.zeros((1, 1, 1000)), np.full((1, 1, 1000), 1.5))
     >>> scale_factor([wide], y, [1.0], 1)
-    0.65
+    0.7
     """
     if not len(y):
         return 1.0
     count = np.ones(len(y)) if weights is None else weights
     rows = count.sum() ** 2 / (count**2).sum()
-    least = 0.5 - CAUTION / (12 * rows) ** 0.5
+    least = 0.5 - MARGIN - CAUTION / (12 * rows) ** 0.5
 
     def pooled(factor: float) -> tuple[Mixture, float]:
         whole = Mixture.fold([member.scaled(factor, components) for member in members], shares)

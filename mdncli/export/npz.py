@@ -35,8 +35,11 @@ READING = (
     "mdn: of the last h the rows about['head']['rows'] are logits (K), locations (K D), raw scales "
     "(K D, or K of isotropic components) and entries of Cholesky factors below the diagonal, row "
     "by row; scale = floor + map(raw), divided by sqrt(1 + cap scale^2) where there is a cap",
-    "background: where it is above 0, one more component has this weight in every row, with mean 0 "
-    "and standard deviation 1; the others share what it leaves",
+    "background: where it is above 0, two more components have this weight in every row; the "
+    "others share what they leave. The first has the share background_near of it, as its location "
+    "the mean of the K by their weights, as its standard deviation 4 times that of their mixture, "
+    "1 at most; the second has the rest, mean 0 and standard deviation 1. A part without weight is "
+    "missing",
     "bounds: locations lie within lowest and highest of their target; scales are at most a quarter "
     "of the distance of the two, or 1 if that is more",
     "apart: where there is one, one more component has the weight share in every row, with this "

@@ -28,6 +28,11 @@ COVARIANCES = ("isotropic", "diagonal", "full")
 """Covariances of a component: `isotropic` has one scale for all targets, `diagonal` one for each,
 `full` a Cholesky factor, whose diagonal the scales are."""
 
+NEAR_SPREAD = 4.0
+"""Standard deviation of the near part of the background, in those of the network's own mixture.
+Where a target is as good as known, a background as wide as the whole table would make its intervals
+absurd."""
+
 USED = 0.01
 """Least weight with which a component counts as used at a row; one that has it at no row is unused.
 """
@@ -43,8 +48,10 @@ class Head:
     With full covariance the scales are conditional: of a target given those before it. With one
     target every covariance is the same.
 
-    After training a `background` component, as wide as all training rows together, joins the
-    mixture of every row with a weight fitted to held-out rows.
+    After training a background of two components joins the mixture of every row, with a weight
+    fitted to held-out rows: one as wide as all training rows together, and one around the mean
+    m of the network's own mixture, whose standard deviation is `NEAR_SPREAD` times that of this
+    mixture, and at most 1.
 
     Args:
         mixtures: number of components, K.
@@ -55,8 +62,9 @@ class Head:
         scale_floor: the least scale before the cap, at least 0.
         scale_cap: bounds every scale by cap^(-1/2); None for no bound.
         degrees_of_freedom: of the family `student_t`; None for the usual ones.
-        background: the weight of a component of mean 0 and standard deviation 1 beside the K; 0
-            for none.
+        background: the weight of the background beside the K components; 0 for none.
+        background_near: the share of it around the network's own mean; the rest has mean 0 and
+            standard deviation 1.
 
     Raises:
         ValueError: one of these is unknown or out of range.
@@ -78,6 +86,7 @@ class Head:
     scale_cap: float | None = None
     degrees_of_freedom: float | None = None
     background: float = 0.0
+    background_near: float = 0.0
 
     def __post_init__(self) -> None:
         if not all(type(count) is int and count > 0 for count in (self.mixtures, self.targets)):
@@ -96,6 +105,8 @@ class Head:
             raise ValueError(f"no scale has floor {self.scale_floor} and cap {self.scale_cap}")
         if not 0 <= self.background < 1:
             raise ValueError(f"not the weight of a component: {self.background}")
+        if not 0 <= self.background_near <= 1:
+            raise ValueError(f"not a share of the background: {self.background_near}")
 
     def __call__(self, raw: NDArray[np.float32]) -> Mixture:
         """Mixtures of N rows from their raw outputs (P, N)."""
@@ -105,17 +116,25 @@ class Head:
         location = location.reshape(k, d, rows)
         scale = self.scale(raw_scale.reshape(k, self.scales, rows))
         scale = np.broadcast_to(scale, location.shape)
-        if self.background:
-            odds = math.log(self.background / (1 - self.background))
-            logits = np.vstack([logits, odds + np.logaddexp.reduce(logits)])
-            location = np.concatenate([location, np.zeros((1, d, rows))])
-            scale = np.concatenate([scale, np.full((1, d, rows), 1 / self.density.std)])
-        if not self.off_diagonal:
-            return Mixture(logits, location, scale, self.density)
-        factor = np.zeros((len(logits), d, d, rows))
-        factor[:, *np.diag_indices(d)] = scale
-        factor[:k, *np.tril_indices(d, -1)] = off_diagonal.reshape(k, self.off_diagonal, rows)
-        return Mixture.correlated(logits, location, factor)
+        if self.off_diagonal:
+            factor = np.zeros((k, d, d, rows))
+            factor[:, *np.diag_indices(d)] = scale
+            factor[:, *np.tril_indices(d, -1)] = off_diagonal.reshape(k, self.off_diagonal, rows)
+            own = Mixture.correlated(logits, location, factor)
+        else:
+            own = Mixture(logits, location, scale, self.density)
+        return self._with_background(own) if self.background else own
+
+    def _with_background(self, own: Mixture) -> Mixture:
+        """A network's mixture with the one or two components of the background."""
+        far, found = self.background * (1 - self.background_near), own
+        if self.background_near:
+            mean, std = _moments(own)
+            share = self.background * self.background_near / (1 - far)
+            found = found.joined_by(share, mean, np.minimum(NEAR_SPREAD * std, 1.0))
+        if far:
+            found = found.joined_by(far, np.zeros(self.targets), np.ones(self.targets))
+        return found
 
     @property
     def density(self) -> Family:
@@ -222,7 +241,7 @@ class Head:
         """Head with the background weight fitted to held-out rows.
 
         See `mdncli.head.background.background_weight`, with the ensemble's equally weighted
-        mixture as the model.
+        mixture as the model and the wide part alone as the background.
 
         Args:
             held_out: gives the predictions.
@@ -241,3 +260,15 @@ class Head:
         if weights is not None:
             weights = np.tile(weights, len(ratios))
         return replace(self, background=background_weight(ratio, weights))
+
+
+def _moments(mixture: Mixture) -> tuple[Array, Array]:
+    """Mean and standard deviation, (D, N), summed in an order that no number of rows changes."""
+    mean, variance = np.zeros(mixture.location.shape[1:]), np.zeros(mixture.location.shape[1:])
+    weights = mixture.weights
+    for weight, center in zip(weights, mixture.location, strict=True):
+        mean += weight * center
+    std = mixture.scale * mixture.family.std
+    for weight, center, spread in zip(weights, mixture.location, std, strict=True):
+        variance += weight * (spread**2 + (center - mean) ** 2)
+    return mean, np.sqrt(variance)

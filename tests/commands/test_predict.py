@@ -128,16 +128,21 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
         assert shares.sum() == pytest.approx(1)
         weight = shares[:, None] * np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
         scale = about["head"]["scale_floor"] + np.logaddexp(0, scale)
-        scale = scale * about["scale_factor"][0]
         (kept,) = about["kept_disagreement"]
         means = (weight * location).sum(axis=1, keepdims=True) / shares[:, None]
+        variance = (weight * (scale**2 + (location - means) ** 2)).sum(axis=1) / shares
         location = location + (1 - kept) * (shares @ means - means)
-        # One more component is as wide as all training rows together.
-        background = about["head"]["background"]
+        scale = scale * about["scale_factor"][0]
+        # One more component is as wide as all training rows, another one lies around each mean.
+        background, near = about["head"]["background"], about["head"]["background_near"]
         assert 0 < background < 0.2
-        weight = np.append((1 - background) * weight.ravel(), background)
-        location = target["mean"] + target["scale"] * np.append(location, 0)
-        scale = target["scale"] * np.append(scale, 1)
+        wide = [*(background * near * shares), background * (1 - near)]
+        weight = np.append((1 - background) * weight.ravel(), wide)
+        location = target["mean"] + target["scale"] * np.concatenate(
+            [location.ravel(), means[:, 0], [0]]
+        )
+        around = np.minimum(4 * np.sqrt(variance), 1)
+        scale = target["scale"] * np.concatenate([scale.ravel(), around, [1]])
         mean = weight @ location
         expected = {
             "y_mean": mean,

@@ -118,7 +118,7 @@ def test_a_background_that_is_asked_for_is_not_fitted(small: Dataset) -> None:
     recipe = experiment.resolve(rows.config, rows)
     head = fit_head(rows, recipe, recipe.network, recipe.head, {})
     assert isinstance(head, Head)
-    assert head.background == 0.125
+    assert (head.background, head.background_near) == (0.125, 0.9)
 
 
 def test_temperatures_and_scores_come_from_different_rows(

@@ -77,9 +77,17 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
     scale = head["scale_floor"] + np.logaddexp(0, scale)  # softplus
     own_weights = np.exp(log_weights)
     if background := head["background"]:
-        wide = np.zeros_like(logits[:, :1])
-        log_weights = np.hstack([log_weights + np.log1p(-background), wide + np.log(background)])
-        location, scale = np.hstack([location, wide]), np.hstack([scale, wide + 1])
+        mean = (own_weights * location).sum(axis=1, keepdims=True)
+        variance = own_weights * (scale**2 + (location - mean) ** 2)
+        std = np.minimum(4 * np.sqrt(variance.sum(axis=1, keepdims=True)), 1)
+        near = head["background_near"]
+        shares = [1 - background, background * near, background * (1 - near)]
+        own, around, wide = (np.zeros_like(mean) + np.log(share) for share in shares)
+        log_weights = np.hstack([log_weights + own, around, wide])
+        location, scale = (
+            np.hstack([location, mean, 0 * mean]),
+            np.hstack([scale, std, 0 * std + 1]),
+        )
     (target,) = about["targets"]
     location = location.clip(target["lowest"], target["highest"])
     scale = scale.clip(None, max(1.0, (target["highest"] - target["lowest"]) / 4))
