@@ -1,4 +1,4 @@
-"""Comparison of candidate defaults: `python tests/benchmarks/recipe.py DIR CANDIDATE...`.
+"""Comparison of candidate defaults: `python tests/benchmarks/defaults.py DIR CANDIDATE...`.
 
 A candidate is a handful of overrides of the config, such as `model.mixtures=5;train.dropout=0.1`;
 `-` stands for the defaults as they are. Every candidate is scored on rows that are held out from
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +34,16 @@ from mdncli.experiment import PredictedChunks
 HELD_OUT = 0.1
 FRESH_ROWS = 20_000
 
-SYNTHETIC = {
-    "inverse_sine": (1_000, 3_000, 30_000, 300_000),
-    "arm": (3_000,),
-    "two_clusters": (3_000,),
-    "watches": (3_000,),
-    "heavy_tails": (3_000,),
+SYNTHETIC: dict[str, tuple[tuple[int, ...], str, tuple[str, ...]]] = {
+    "inverse_sine": ((1_000, 3_000, 30_000, 300_000), "inverse_sine", ()),
+    "arm": ((3_000,), "arm", ()),
+    "two_clusters": ((3_000,), "two_clusters", ()),
+    "watches": ((3_000,), "watches", ("data.transform.price=log",)),
+    "heavy_tails": ((3_000,), "heavy_tails", ()),
+    # The noise is a ten-thousandth of the spread.
+    "nearly_exact": ((1_000, 10_000), "sine", ("data.noise=5e-4",)),
 }
+"""Name -> numbers of rows, dataset and further overrides."""
 
 
 def inner_table(folder: Path, times: int, root: Path) -> tuple[Path, str, Path]:
@@ -72,13 +76,11 @@ def tables(
                 configs.load(str(data), overrides, {**options, "data.split": number})
                 for number in range(times)
             ]
-    for dataset, sizes in SYNTHETIC.items():
+    for problem, (sizes, dataset, further) in SYNTHETIC.items():
         for rows in sizes:
-            name = f"{dataset}-{rows}".replace("_", "-")
+            name = f"{problem}-{rows}".replace("_", "-")
             if name in names or "synthetic" in names:
-                own = [*overrides, f"data.dataset={dataset}", f"data.rows={rows}"]
-                if dataset == "watches":
-                    own.append("data.transform.price=log")
+                own = [*further, *overrides, f"data.dataset={dataset}", f"data.rows={rows}"]
                 chosen[name] = [configs.load(None, own, {"name": name})]
     return chosen
 
@@ -97,18 +99,12 @@ def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
             chunks = dataset.chunks(predictor, dataset.split.test)
         else:
             random = stream(dataset.config.data.seed, "fresh rows")
-            fresh = problem.table(*replaced(problem, FRESH_ROWS).draw(random))
+            fresh = problem.table(*replace(problem, rows=FRESH_ROWS).draw(random))
             chunks = PredictedChunks(predictor, fresh, exact=dataset.exact)
         result = evaluate(chunks, dataset.targets)
         nll = result["nll"] if problem is None else result["excess_nll"]
         found.append([nll, result.get("rmse") or math.nan, result.get("crps") or math.nan])
     return np.array(found).mean(0) if found else np.full(3, math.nan), failed
-
-
-def replaced(problem, rows):
-    from dataclasses import replace
-
-    return replace(problem, rows=rows)
 
 
 def main() -> int:
