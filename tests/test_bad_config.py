@@ -306,13 +306,13 @@ TEXTS: dict[str, tuple[str, list[str]]] = {
     ),
     "unknown embedding": (
         "model:\n  embedding: fourier\n",
-        [":2: model.embedding: must be one of auto, none, piecewise, got 'fourier'"],
+        [":2: model.embedding: must be one of auto, none, piecewise, periodic, got 'fourier'"],
     ),
     "unknown kind of embedding": (
         "model:\n  embedding:\n    kind: piecewice\n",
         [
-            ":3: model.embedding.kind: must be one of auto, none, piecewise, got 'piecewice'; "
-            "did you mean piecewise?"
+            ":3: model.embedding.kind: must be one of auto, none, piecewise, periodic, got "
+            "'piecewice'; did you mean piecewise?"
         ],
     ),
     "bins and shares of no codes": (
@@ -779,6 +779,17 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "balance of another loss": (
         ["train.balance=true", "train.loss=crps"],
         ["train.balance=true: true is for the train.loss nll; with crps write false or remove it"],
+    ),
+    "a frequency of no waves": (
+        ["model.embedding.frequency=0.5"],
+        ["model.embedding.frequency=0.5: is for periodic codes, and the kind is auto; remove it"],
+    ),
+    "a frequency of nothing": (
+        ["model.embedding={kind: periodic, frequency: 0}"],
+        [
+            "model.embedding={kind: periodic, frequency: 0}: model.embedding.frequency: must be "
+            "above 0, got 0"
+        ],
     ),
     "more than all of the background": (
         ["model.background_near=1.5"],

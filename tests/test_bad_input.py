@@ -217,7 +217,7 @@ YAML = {
     ),
     "unknown embedding": Case(
         "train sine model.embedding=fourier",
-        "model.embedding=fourier: must be one of auto, none, piecewise, got 'fourier'",
+        "model.embedding=fourier: must be one of auto, none, piecewise, periodic, got 'fourier'",
     ),
     "codes that no network sees": Case(
         "sweep sine model.ensemble=1 model.embedding.share=0.25,1",

@@ -32,6 +32,7 @@ ADDED: dict[int, dict[str, Tree]] = {
     },
     5: {
         "model.background_near": Text("0"),
+        "model.embedding.frequency": Text("auto"),
         "model.narrowing": Text("false"),
     },
 }

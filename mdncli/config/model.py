@@ -66,17 +66,20 @@ class Scale(Section):
 BINS = 16
 """Bins of `model.embedding.bins: auto`."""
 
+FREQUENCY = 0.3
+"""Frequency of `model.embedding.frequency: auto`."""
+
 
 class Embedding(Section):
     """Features of a number beside the number itself."""
 
     kind: Annotated[
-        Literal["auto", "none", "piecewise"],
+        Literal["auto", "none", "piecewise", "periodic"],
         WORD,
         Field(
             description="piecewise: codes that each tell where in one bin a number lies, so that "
-            "every part of its range has a slope of its own; none: the number alone; "
-            "auto: piecewise, but for linear none"
+            "every part of its range has a slope of its own; periodic: sines and cosines of it; "
+            "none: the number alone; auto: piecewise, but for linear none"
         ),
     ] = "auto"
     bins: Annotated[
@@ -86,7 +89,15 @@ class Embedding(Section):
         ]
         | None,
         Field(
-            description=f"most bins of a number, at quantiles of the training rows; auto: {BINS}"
+            description=f"most bins of a number, at quantiles of the training rows, or sines and "
+            f"cosines; auto: {BINS}"
+        ),
+    ] = "auto"
+    frequency: Annotated[
+        Annotated[Positive | Literal["auto"], BeforeValidator(number_or("auto"))] | None,
+        Field(
+            description="spread of the frequencies of periodic codes, in waves per standard "
+            f"deviation of the number; auto: {FREQUENCY}"
         ),
     ] = "auto"
     share: Annotated[
@@ -115,10 +126,16 @@ class Embedding(Section):
     def is_asked_for(self) -> bool:
         """True if codes are asked for, by their kind or by a setting of theirs."""
         given = (self.bins, self.share) != ("auto", "auto")
-        return self.kind == "piecewise" or (self.kind == "auto" and given)
+        return self.kind in ("piecewise", "periodic") or (self.kind == "auto" and given)
 
     @model_validator(mode="after")
     def _only_codes_have_bins(self) -> Self:
+        if self.kind != "periodic" and self.frequency not in ("auto", None):
+            what = f"is for periodic codes, and the kind is {self.kind}; remove it"
+            raise faults_at(frequency=what)
+        if self.kind == "periodic" and self.frequency is None:
+            what = "must be a number or auto, got null; leave it out for its default"
+            raise faults_at(frequency=what)
         for key, due in (("bins", "a whole number"), ("share", "a number")):
             value = getattr(self, key)
             if self.kind == "none" and value not in ("auto", None):
@@ -269,6 +286,18 @@ class Model(Section):
         if asked.kind == "none" or alone:
             return 0
         return asked.bins if isinstance(asked.bins, int) else BINS
+
+    @property
+    def frequency(self) -> float | None:
+        """Spread of the frequencies of periodic codes; None of piecewise-linear ones or of none.
+
+        >>> Model(embedding={"kind": "periodic"}).frequency
+        0.3
+        """
+        if self.embedding.kind != "periodic" or not self.bins:
+            return None
+        asked = self.embedding.frequency
+        return asked if isinstance(asked, float) else FREQUENCY
 
     @property
     def networks(self) -> int:

@@ -137,6 +137,7 @@ class Encoding:
         task: Task | None = None,
         weight: str | None = None,
         bins: int = 0,
+        frequency: float | None = None,
     ) -> Self:
         """Fit the encoding to the training rows of a table, and check all its rows.
 
@@ -152,7 +153,9 @@ class Encoding:
                 without a target are not used.
             task: kind of task; None means classification for a target of text or truth values.
             weight: column of row weights, if there is one; nothing is fitted to it.
-            bins: most bins of the codes of each number, fewer of many columns; 0 for no codes.
+            bins: most codes of each number, fewer of many columns; 0 for none.
+            frequency: of periodic codes, see `mdncli.data.codes.Codes.fit_periodic`; None for
+                piecewise-linear ones.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -172,7 +175,7 @@ class Encoding:
                 used = known
         fit = Fit(table, rows, used, missing == "impute")
         numbers = sum(fit.is_number(name) for name in inputs if name not in categorical)
-        fit = replace(fit, bins=min(bins, MOST_CODES // max(1, numbers)))
+        fit = replace(fit, bins=min(bins, MOST_CODES // max(1, numbers)), frequency=frequency)
         input_columns = tuple(
             fit.fit_input(name, name in categorical, transform.get(name, "identity"))
             for name in inputs

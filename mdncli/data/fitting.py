@@ -61,7 +61,8 @@ class Fit:
         training: numbers of the training rows.
         used: all rows that are in use; their values are checked.
         imputes: whether inputs may miss values.
-        bins: most bins of the codes of a number; 0 for no codes.
+        bins: most codes of a number; 0 for none.
+        frequency: of periodic codes; None for piecewise-linear ones.
         warnings: collects warnings for the user.
         outlying: collects the columns of which a few values carry the spread, with their number.
     """
@@ -71,6 +72,7 @@ class Fit:
     used: Rows
     imputes: bool
     bins: int = 0
+    frequency: float | None = None
     warnings: list[str] = field(default_factory=list)
     outlying: dict[str, int] = field(default_factory=dict)
 
@@ -79,6 +81,12 @@ class Fit:
         spelling = self.table.spellings.get(name, PLAIN)
         numeric = self.table.column(name).kind == "numeric" or spelling != PLAIN
         return numeric and not spelling.cyclic
+
+    def _codes(self, shown: NDArray[np.float64]) -> Codes:
+        """Codes of a number, from its standardised training values."""
+        if self.frequency is None:
+            return Codes.fit(shown, self.bins)
+        return Codes.fit_periodic(shown, self.bins, self.frequency)
 
     def fit_input(self, name: str, categorical: bool, transform: str) -> Input:
         """Fit the encoder of an input column.
@@ -95,8 +103,11 @@ class Fit:
             column = self.fit_scaled(name, transform, Input)
             shown = np.empty(len(training := self._training(name)), np.float32)
             standardise(column, training, shown)
-            codes = Codes.fit(shown.astype(np.float64), self.bins)
-            return replace(column, codes=codes, **self._imputation(name, np.median))
+            return replace(
+                column,
+                codes=self._codes(shown.astype(np.float64)),
+                **self._imputation(name, np.median),
+            )
         if transform != "identity":
             raise DataError(
                 f"{self.table.source}: column {quote(name)} is not numeric",

@@ -346,9 +346,10 @@ def with_config(dataset: Dataset, config: Config) -> Dataset:
         dataset: the rows.
         config: differs from the dataset's own in anything but the data.
     """
-    if config.model.bins == dataset.config.model.bins:
+    asked = config.model.bins, config.model.frequency
+    if asked == (dataset.config.model.bins, dataset.config.model.frequency):
         return replace(dataset, config=config)
-    key = "encoding", config.model.bins
+    key = "encoding", *asked
     if key not in dataset.derived:
         rows = dataset.table, dataset.inputs, dataset.targets
         dataset.derived[key] = _fit_encoding(config, *rows, dataset.split)
@@ -458,10 +459,16 @@ def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str])
 def _fit_encoding(
     config: Config, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
-    data, bins = config.data, config.model.bins
+    data, bins, frequency = config.data, config.model.bins, config.model.frequency
     if not isinstance(data, FileData):
         return Encoding.fit(
-            whole, inputs, targets, split.train, transform=data.transform, bins=bins
+            whole,
+            inputs,
+            targets,
+            split.train,
+            transform=data.transform,
+            bins=bins,
+            frequency=frequency,
         )
     return Encoding.fit(
         whole,
@@ -474,6 +481,7 @@ def _fit_encoding(
         task=data.asked_task,
         weight=data.weight,
         bins=bins,
+        frequency=frequency,
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mdncli.config import Config, FileData
-from mdncli.config.model import BINS
+from mdncli.config.model import BINS, FREQUENCY
 from mdncli.data.encoding import MOST_CODES
 from mdncli.data.naming import quote
 from mdncli.data.spikes import SpikeTrap
@@ -408,10 +408,17 @@ def _settle_ensemble(settled: _Resolver, dataset: Dataset) -> None:
             "linear": "the kind linear is linear in each number",
         }.get(model.kind, _reason_without_codes(dataset))
     settled.settle("model.embedding.kind", "auto", "piecewise" if coded else "none", why)
-    coded = settled.config.model.embedding.kind == "piecewise"
+    kind = settled.config.model.embedding.kind
+    coded = kind != "none"
+    why = "sines and cosines" if kind == "periodic" else "at quantiles of the training rows"
     settled.settle(
         *("model.embedding.bins", "auto", BINS if coded else None),
-        "at quantiles of the training rows" if coded else "without codes there are none",
+        why if coded else "without codes there are none",
+    )
+    waves = kind == "periodic"
+    settled.settle(
+        *("model.embedding.frequency", "auto", FREQUENCY if waves else None),
+        "waves per standard deviation" if waves else "without periodic codes there is none",
     )
     alone = model.ensemble == 1
     share, why = CODED_SHARE, "of the networks; smooth functions are better learned without codes"

@@ -28,7 +28,8 @@ READING = (
     "has 365.2425 days), a time of day only these; an indicator is one row more, 1 where the "
     "value is missing; of a chain, the standardised targets but the last follow, 0 where they are "
     "not known yet; last come the codes of all numbers, a row for each neighbouring pair of edges "
-    "a, b: (z - a) / (b - a), held within 0 and 1, minus its mean, divided by its scale",
+    "a, b: (z - a) / (b - a), held within 0 and 1, or where there are frequencies f two rows for "
+    "each, sin(2 pi f z) and cos(2 pi f z); minus its mean, divided by its scale",
     "each layer: h = activation(weight @ h + bias), plus the h before where about['network']"
     "['skips'] says so; the last layer has no activation. The first axis of every weight are the "
     "members of the ensemble; of targets apart, those of the first part, then those of the next",

@@ -40,8 +40,8 @@ SYNTHETIC: dict[str, tuple[tuple[int, ...], str, tuple[str, ...]]] = {
     "two_clusters": ((3_000,), "two_clusters", ()),
     "watches": ((3_000,), "watches", ("data.transform.price=log",)),
     "heavy_tails": ((3_000,), "heavy_tails", ()),
-    # The noise is a ten-thousandth of the spread.
-    "nearly_exact": ((1_000, 10_000), "sine", ("data.noise=5e-4",)),
+    # The noise is less than a thousandth of the spread.
+    "nearly_exact": ((1_000, 10_000), "sine", ("data.noise=0.0025",)),
 }
 """Name -> numbers of rows, dataset and further overrides."""
 

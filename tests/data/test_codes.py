@@ -1,4 +1,4 @@
-"""Piecewise-linear codes: their edges separate rows, and they say where in a bin a number lies."""
+"""Codes of a number: edges of bins separate rows, and waves are told from one another."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import norm
 
-from mdncli.data.codes import NO_CODES, Codes
+from mdncli.data.codes import LEAST_ROWS, NO_CODES, Codes
 
 rng = np.random.default_rng(0)
 
@@ -127,3 +128,58 @@ def test_codes_come_back_from_json() -> None:
 def test_damaged_codes_are_refused(document: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"edges|codes"):
         Codes.from_json(document)
+
+
+# ---------------------------------------------------------------------------------- periodic codes
+
+
+def test_waves_are_sines_and_cosines_of_normal_frequencies() -> None:
+    values = np.random.default_rng(0).normal(size=2000)
+    codes = Codes.fit_periodic(values, 8, 0.5)
+    assert len(codes) == 8
+    levels = 0.5 + (np.arange(4) + 0.5) / 8
+    np.testing.assert_allclose(codes.frequencies, 0.5 * norm.ppf(levels))
+    shown = encoded(codes, values)
+    np.testing.assert_allclose(shown.mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(shown.std(axis=1), 1, rtol=1e-5)
+    at = np.array([-3.0, 0.0, 0.7])
+    raw = encoded(codes, at) * np.array(codes.scales)[:, None] + np.array(codes.means)[:, None]
+    for pair, frequency in enumerate(codes.frequencies):
+        np.testing.assert_allclose(raw[2 * pair], np.sin(2 * np.pi * frequency * at), atol=1e-6)
+        np.testing.assert_allclose(raw[2 * pair + 1], np.cos(2 * np.pi * frequency * at), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "count"),
+    [
+        (np.zeros(100), 8),
+        (np.tile([0.0, 1.0], 50), 8),
+        (np.arange(39.0), 8),
+        (np.arange(100.0), 1),
+        (np.empty(0), 8),
+        (np.linspace(0, 1e-9, 100), 8),
+    ],
+    ids=["one value", "two values", "few rows", "none asked", "no rows", "no spread"],
+)
+def test_what_no_wave_can_tell_apart_has_none(values: np.ndarray, count: int) -> None:
+    assert Codes.fit_periodic(values, count, 0.3) == NO_CODES
+
+
+def test_few_rows_have_few_waves() -> None:
+    assert len(Codes.fit_periodic(np.linspace(-2, 2, 5 * LEAST_ROWS), 16, 0.3)) == 4
+
+
+def test_waves_come_back_from_json() -> None:
+    codes = Codes.fit_periodic(np.linspace(-2, 2, 200), 4, 0.3)
+    document = json.loads(json.dumps(asdict(codes)))
+    assert Codes.from_json(document) == codes
+    for change in (
+        {"frequencies": []},
+        {"frequencies": [0.2, 0.1]},
+        {"frequencies": [-0.2, 0.1]},
+        {"edges": [0, 1, 2, 3, 4]},
+        {"means": [0.0]},
+        {"frequencies": ["x", 1]},
+    ):
+        with pytest.raises(ValueError, match="codes"):
+            Codes.from_json({**document, **change})

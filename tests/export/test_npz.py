@@ -62,8 +62,11 @@ def number_rows(column: Any, values: np.ndarray) -> tuple[np.ndarray, list[np.nd
     z = np.maximum(z, column["low"] - np.log1p((column["low"] - z).clip(0)))
     z = z.clip(column["lowest"], column["highest"])
     codes = column["codes"]
-    parts = zip(pairwise(codes["edges"]), codes["means"], codes["scales"], strict=True)
-    return z, [(((z - a) / (b - a)).clip(0, 1) - m) / s for (a, b), m, s in parts]
+    raw = [((z - a) / (b - a)).clip(0, 1) for a, b in pairwise(codes["edges"])]
+    for frequency in codes["frequencies"]:
+        raw += [wave(2 * np.pi * frequency * z) for wave in (np.sin, np.cos)]
+    parts = zip(raw, codes["means"], codes["scales"], strict=True)
+    return z, [(each - mean) / scale for each, mean, scale in parts]
 
 
 def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -112,9 +115,18 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
     return np.logaddexp.reduce(each + np.log(of)[:, None, None], axis=(0, 1))
 
 
-@pytest.mark.parametrize("kept", [None, 0.35])
-@pytest.mark.parametrize("calibrated", [False, True])
-def test_the_density_of_a_mixture(calibrated: bool, kept: float | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("calibrated", "kept", "codes"),
+    [
+        (False, None, "piecewise"),
+        (True, None, "piecewise"),
+        (False, 0.35, "piecewise"),
+        (True, 0.35, "periodic"),
+    ],
+)
+def test_the_density_of_a_mixture(
+    calibrated: bool, kept: float | None, codes: str, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
     size, city = rng.normal(size=200), rng.choice(["Oslo", "Rome", "Bonn"], 200)
     price = np.exp(1 + 0.5 * size + (city == "Rome") + 0.2 * rng.normal(size=200))
@@ -122,7 +134,8 @@ def test_the_density_of_a_mixture(calibrated: bool, kept: float | None, tmp_path
     rows = {"size": known, "city": [*city], "price": [f"{v:.4f}" for v in price]}
     words = ("--target", "price", "data.missing=impute", "data.transform={price: log}")
     calibrate = f"train.calibrate={str(calibrated).lower()}"
-    run, path = run_on(tmp_path, rows, *words, "model.mixtures=3", calibrate)
+    words += ("model.mixtures=3", f"model.embedding={codes}")
+    run, path = run_on(tmp_path, rows, *words, calibrate)
     model = predictor.load(run)
     if kept is not None:
         model = replace(model, kept_disagreement=(kept,), scale_factor=(0.8,))
@@ -135,15 +148,16 @@ def test_the_density_of_a_mixture(calibrated: bool, kept: float | None, tmp_path
 
     number, text = about["inputs"]
     (target,) = about["targets"]
-    parts = [f"size part {n}" for n in range(1, len(number["codes"]["edges"]))]
+    parts = [f"size part {n}" for n in range(1, 1 + len(number["codes"]["means"]))]
+    assert bool(number["codes"]["frequencies"]) == (codes == "periodic")
     assert len(parts) > 2
     cities = ["city=Bonn", "city=Oslo", "city=Rome"]
     assert about["features"] == ["size", "size missing", *cities, *parts]
     assert about["weights"] is not None
     filled = np.array([float(v) if v else number["fill"] for v in known])
-    z, codes = number_rows(number, filled)
+    z, coded = number_rows(number, filled)
     x = [z, np.array([not v for v in known])]
-    x += [city == category for category in text["categories"]] + codes
+    x += [city == category for category in text["categories"]] + coded
     y = np.round(price, 4)
     found = log_density(file, about, np.stack(x), (np.log(y) - target["mean"]) / target["scale"])
     found += -np.log(y) - np.log(target["scale"])
