@@ -199,7 +199,7 @@ def main() -> int:
         within = float(np.mean(values <= bound))
         broken |= within < share
         print(
-            f"{within:7.1%} at most {bound:g} nats worse than the Gaussian (promised {share:.0%})"
+            f"{within:7.1%} at most {bound:g} nats worse than the Gaussian (promised {share:.1%})"
         )
     low, middle, high = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
     print(f"worst {high:.3g}, median {middle:.3f}, best {low:.3g}")
