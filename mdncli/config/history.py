@@ -33,6 +33,7 @@ ADDED: dict[int, dict[str, Tree]] = {
     5: {
         "model.background_near": Text("0"),
         "model.embedding.frequency": Text("auto"),
+        "model.embedding.least_numbers": Text("1"),
         "model.narrowing": Text("false"),
     },
 }

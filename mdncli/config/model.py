@@ -66,6 +66,10 @@ class Scale(Section):
 BINS = 16
 """Bins of `model.embedding.bins: auto`."""
 
+BENT_ALONE = 2
+"""Most numbers of which a single network gets no codes: smooth curves, of one or two inputs, are
+better learned without, and there is no other network to weigh it against."""
+
 FREQUENCY = 0.3
 """Frequency of `model.embedding.frequency: auto`."""
 
@@ -98,6 +102,16 @@ class Embedding(Section):
         Field(
             description="spread of the frequencies of periodic codes, in waves per standard "
             f"deviation of the number; auto: {FREQUENCY}"
+        ),
+    ] = "auto"
+    least_numbers: Annotated[
+        Annotated[
+            Annotated[int, Field(ge=1)] | Literal["auto"],
+            BeforeValidator(whole_or("auto")),
+        ],
+        Field(
+            description="fewest numbers among the inputs with which there are codes; auto: "
+            f"{BENT_ALONE + 1} for a single network, which bends fewer by itself, 1 for an ensemble"
         ),
     ] = "auto"
     share: Annotated[
@@ -286,6 +300,18 @@ class Model(Section):
         if asked.kind == "none" or alone:
             return 0
         return asked.bins if isinstance(asked.bins, int) else BINS
+
+    @property
+    def least_numbers(self) -> int:
+        """Fewest numbers among the inputs with which there are codes.
+
+        >>> Model().least_numbers, Model(ensemble=1).least_numbers
+        (1, 3)
+        """
+        asked = self.embedding.least_numbers
+        if isinstance(asked, int):
+            return asked
+        return BENT_ALONE + 1 if self.ensemble == 1 and not self.embedding.is_asked_for else 1
 
     @property
     def frequency(self) -> float | None:

@@ -138,6 +138,7 @@ class Encoding:
         weight: str | None = None,
         bins: int = 0,
         frequency: float | None = None,
+        least_numbers: int = 1,
     ) -> Self:
         """Fit the encoding to the training rows of a table, and check all its rows.
 
@@ -156,6 +157,7 @@ class Encoding:
             bins: most codes of each number, fewer of many columns; 0 for none.
             frequency: of periodic codes, see `mdncli.data.codes.Codes.fit_periodic`; None for
                 piecewise-linear ones.
+            least_numbers: fewest numbers among the inputs with which there are codes.
 
         Raises:
             DataError: a column is absent or both input and target; values are missing, infinite,
@@ -175,7 +177,8 @@ class Encoding:
                 used = known
         fit = Fit(table, rows, used, missing == "impute")
         numbers = sum(fit.is_number(name) for name in inputs if name not in categorical)
-        fit = replace(fit, bins=min(bins, MOST_CODES // max(1, numbers)), frequency=frequency)
+        few = 0 if numbers < least_numbers else min(bins, MOST_CODES // max(1, numbers))
+        fit = replace(fit, bins=few, frequency=frequency)
         input_columns = tuple(
             fit.fit_input(name, name in categorical, transform.get(name, "identity"))
             for name in inputs

@@ -346,10 +346,10 @@ def with_config(dataset: Dataset, config: Config) -> Dataset:
         dataset: the rows.
         config: differs from the dataset's own in anything but the data.
     """
-    asked = config.model.bins, config.model.frequency
-    if asked == (dataset.config.model.bins, dataset.config.model.frequency):
+    asked = _codes_of(config)
+    if asked == _codes_of(dataset.config):
         return replace(dataset, config=config)
-    key = "encoding", *asked
+    key = "encoding", *asked.values()
     if key not in dataset.derived:
         rows = dataset.table, dataset.inputs, dataset.targets
         dataset.derived[key] = _fit_encoding(config, *rows, dataset.split)
@@ -459,17 +459,9 @@ def _split_rows(data: Data, whole: Table, inputs: list[str], targets: list[str])
 def _fit_encoding(
     config: Config, whole: Table, inputs: list[str], targets: list[str], split: Split
 ) -> Encoding:
-    data, bins, frequency = config.data, config.model.bins, config.model.frequency
+    data, codes = config.data, _codes_of(config)
     if not isinstance(data, FileData):
-        return Encoding.fit(
-            whole,
-            inputs,
-            targets,
-            split.train,
-            transform=data.transform,
-            bins=bins,
-            frequency=frequency,
-        )
+        return Encoding.fit(whole, inputs, targets, split.train, transform=data.transform, **codes)
     return Encoding.fit(
         whole,
         inputs,
@@ -480,9 +472,13 @@ def _fit_encoding(
         missing=data.treatment,
         task=data.asked_task,
         weight=data.weight,
-        bins=bins,
-        frequency=frequency,
+        **codes,
     )
+
+
+def _codes_of(config: Config) -> dict[str, Any]:
+    """What a config asks for of the codes of numbers, as arguments of `Encoding.fit`."""
+    return {name: getattr(config.model, name) for name in ("bins", "frequency", "least_numbers")}
 
 
 def reopen(run: RunFolder, config: Config | None = None) -> Dataset:

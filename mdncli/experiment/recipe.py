@@ -421,6 +421,10 @@ def _settle_ensemble(settled: _Resolver, dataset: Dataset) -> None:
         "waves per standard deviation" if waves else "without periodic codes there is none",
     )
     alone = model.ensemble == 1
+    settled.settle(
+        *("model.embedding.least_numbers", "auto", model.least_numbers),
+        "a single network bends fewer numbers by itself" if alone else "one is enough",
+    )
     share, why = CODED_SHARE, "of the networks; smooth functions are better learned without codes"
     if alone:
         share, why = 1.0, "there is one network"
@@ -438,6 +442,8 @@ def _reason_without_codes(dataset: Dataset) -> str:
     numbers = sum(column.kind == "numeric" for column in dataset.encoding.input_columns)
     if numbers > MOST_CODES // 2:
         return f"codes of {numbers:,} numbers would be too many"
+    if 0 < numbers < (least := dataset.config.model.least_numbers):
+        return f"a single network bends fewer than {least} numbers by itself"
     return "no input is a number of which enough training rows have different values"
 
 

@@ -738,3 +738,11 @@ def test_a_column_that_is_weight_and_input_is_no_encoding() -> None:
     document = Encoding.fit(table, ["x"], ["y"], np.arange(3)).to_json()
     with pytest.raises(ValueError, match="columns of one name"):
         Encoding.from_json({**document, "weight": document["targets"][0]})
+
+
+def test_codes_need_as_many_numbers_as_are_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    table = Table.of({name: rng.normal(size=200) for name in "abcy"})
+    for inputs, coded in (("ab", False), ("abc", True)):
+        found = Encoding.fit(table, [*inputs], ["y"], np.arange(200), bins=4, least_numbers=3)
+        assert (found.codes > 0) == coded

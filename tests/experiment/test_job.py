@@ -61,7 +61,8 @@ def test_epoch_and_pruning_follow_from_the_history(small: Dataset, tmp_path: Pat
     assert (run.epoch, run.pruned) == (2, 2)
 
 
-def test_rows_are_standardised_and_lie_features_first(small: Dataset) -> None:
+def test_rows_are_standardised_and_lie_features_first() -> None:
+    small = dataset_of("sine-forward", "model.embedding=piecewise")
     (data,) = training_data(small, Factorisation("joint", 1))
     for encoded, name in ((data.x_train, "x"), (data.y_train, "y")):
         own = small.table.numbers(name)[small.split.train]
@@ -75,7 +76,7 @@ def test_rows_are_standardised_and_lie_features_first(small: Dataset) -> None:
 
 
 def test_networks_of_a_chain_are_told_the_targets_before() -> None:
-    rows = dataset_of("multi-output")
+    rows = dataset_of("multi-output", "model.embedding=piecewise")
     count = len(rows.targets)
     (whole,) = training_data(rows, Factorisation("joint", count))
     parts = training_data(rows, Factorisation("chain", count))

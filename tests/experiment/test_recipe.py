@@ -147,7 +147,9 @@ def test_codes_and_weights_are_decided_only_where_there_are_some(tmp_path: Path)
     table = (str(tmp_path / "t.csv"), "data.target=price")
     for words, kind, weighting in (
         (("sine",), "piecewise", "validation"),
-        (("sine", "model.ensemble=1"), "piecewise", "equal"),
+        (("sine", "model.ensemble=1"), "none", "equal"),
+        (("sine", "model.ensemble=1", "model.embedding.least_numbers=1"), "piecewise", "equal"),
+        (("sine", "model.embedding.least_numbers=2"), "none", "validation"),
         (("sine", "model.kind=linear"), "none", "validation"),
         (("sine", "model.kind=gmm"), "none", "equal"),
         ((*table, "data.inputs=[kind]"), "none", "validation"),
