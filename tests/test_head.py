@@ -204,6 +204,21 @@ def test_what_is_no_share_of_the_background_is_refused(near):
         Head(1, 1, background=0.1, background_near=near)
 
 
+def test_a_large_background_is_as_wide_as_the_table():
+    rng = np.random.default_rng(0)
+    head = replace(Head(1, 1, scale_map="exp", scale_floor=0.0), background_near=0.9)
+    raw = np.zeros((2, 3, 200), np.float32)
+    raw[:, 1], raw[:, 2] = 50.0, np.log(0.1)
+    lost = head.fit(lambda: [(raw, rng.normal(size=(1, 200)).astype(np.float32))])
+    assert lost.background > 0.9
+    assert lost.background * lost.background_near == pytest.approx(0.05)
+    raw[:, 1] = 0.0
+    sure = head.fit(lambda: [(raw, 0.1 * rng.normal(size=(1, 200)).astype(np.float32))])
+    assert sure.background < 0.05
+    assert sure.background_near == 0.9
+    assert head.with_background(0.0).background_near == 0.9
+
+
 def test_the_background_of_a_sure_prediction_leaves_its_intervals_narrow():
     # 4% of a component as wide as the table made an interval of 95% as wide as the table.
     raw = np.array([[0.0], [1.5], [0.0]], np.float32)

@@ -246,8 +246,8 @@ class Model(Section):
         Field(
             ge=0,
             le=1,
-            description="share of the background around each prediction, four times as wide as it; "
-            "the rest is as wide as all rows",
+            description="share of the background around each prediction, four times as wide as it, "
+            "but at most 5% of every mixture; the rest is as wide as all rows",
         ),
         NUMBER,
     ] = 0.9

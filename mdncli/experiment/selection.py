@@ -36,8 +36,10 @@ CONFORMAL_ROWS = 5_000
 LEAST_ROWS = 20
 
 PRIOR_ROWS = 0.5
-"""Prior pseudo-count of validation rows for each member of an ensemble: with few rows the weights
-stay nearly equal."""
+"""Prior pseudo-count of validation rows for each member of an ensemble, of `ENOUGH_ROWS` rows or
+more; of fewer it grows as they become fewer, so that the weights stay nearly equal."""
+
+ENOUGH_ROWS = 25
 
 
 Parameters = Mapping[str, np.ndarray]
@@ -180,7 +182,7 @@ def fit_head(
     if isinstance(head, Head):
         head = replace(head, background_near=model.background_near)
         if not isinstance(model.background, str):
-            return replace(head, background=model.background)
+            return head.with_background(model.background)
     return head.fit(validation, weights)
 
 
@@ -224,8 +226,9 @@ def fit_weights(dataset: Dataset, predictor: Predictor) -> tuple[float, ...] | N
     if predictor.members_each == 1 or not len(dataset.split.validation):
         return None
     factors, weights = _validation_factors(dataset, predictor)
+    prior = PRIOR_ROWS * max(1.0, ENOUGH_ROWS / len(factors[0][1]))
     shares = [
-        member_weights(np.stack([each.log_prob(y) for each in members]), PRIOR_ROWS, weights)
+        member_weights(np.stack([each.log_prob(y) for each in members]), prior, weights)
         for members, y in factors
     ]
     return tuple(np.concatenate(shares).tolist())

@@ -33,6 +33,9 @@ is narrowed: the same rows have chosen the steps, and look better predicted than
 CAUTION = 0.5
 """Standard errors of that mean which come on top of it."""
 
+NARROWING_ROWS = 25
+"""Fewest rows that can tell that an ensemble's intervals are too wide."""
+
 _LEAST_LOG_PROB = -1e6
 """Bound of a row's log density, so that no sum is infinite."""
 
@@ -128,6 +131,7 @@ def scale_factor(
 
     where b is `MARGIN`, c is `CAUTION` and the root is the standard error of the mean. It falls no
     further than the rows stay as likely as they are without it: some of them lie far outside else.
+    Fewer than `NARROWING_ROWS` rows leave it at 1.
 
     Args:
         members: M mixtures at held-out rows.
@@ -145,7 +149,7 @@ def scale_factor(
     >>> scale_factor([wide], y, [1.0], 1)
     0.7
     """
-    if not len(y):
+    if len(y) < NARROWING_ROWS:
         return 1.0
     count = np.ones(len(y)) if weights is None else weights
     rows = count.sum() ** 2 / (count**2).sum()

@@ -33,6 +33,10 @@ NEAR_SPREAD = 4.0
 Where a target is as good as known, a background as wide as the whole table would make its intervals
 absurd."""
 
+NEAR_MOST = 0.05
+"""Most weight of the near part. A larger background stands for networks that are hardly trusted;
+what they predict is no better a guess than the whole table then."""
+
 USED = 0.01
 """Least weight with which a component counts as used at a row; one that has it at no row is unused.
 """
@@ -259,7 +263,17 @@ class Head:
         ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
         if weights is not None:
             weights = np.tile(weights, len(ratios))
-        return replace(self, background=background_weight(ratio, weights))
+        return self.with_background(background_weight(ratio, weights))
+
+    def with_background(self, weight: float) -> Self:
+        """Head with a background of some weight, of which `NEAR_MOST` at most lies near.
+
+        >>> head = Head(1, 1, background_near=0.9)
+        >>> head.with_background(0.02).background_near, head.with_background(0.5).background_near
+        (0.9, 0.1)
+        """
+        near = min(self.background_near, NEAR_MOST / weight if weight else 1.0)
+        return replace(self, background=weight, background_near=near)
 
 
 def _moments(mixture: Mixture) -> tuple[Array, Array]:

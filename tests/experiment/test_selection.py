@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +16,7 @@ from mdncli.data.table import Table
 from mdncli.density.conditional import Conditional
 from mdncli.density.mixture import Mixture
 from mdncli.errors import DataError
+from mdncli.events import ignore
 from mdncli.experiment import Dataset, Outcome, selection
 from mdncli.experiment.selection import (
     choose,
@@ -25,6 +26,7 @@ from mdncli.experiment.selection import (
     log_prob,
     require_calibratable,
 )
+from mdncli.experiment.weighting import member_weights
 from mdncli.head import Head
 from mdncli.network import Network, forward
 from mdncli.predictor import Predictor
@@ -118,7 +120,7 @@ def test_a_background_that_is_asked_for_is_not_fitted(small: Dataset) -> None:
     recipe = experiment.resolve(rows.config, rows)
     head = fit_head(rows, recipe, recipe.network, recipe.head, {})
     assert isinstance(head, Head)
-    assert (head.background, head.background_near) == (0.125, 0.9)
+    assert (head.background, head.background_near) == (0.125, 0.05 / 0.125)
 
 
 def test_temperatures_and_scores_come_from_different_rows(
@@ -175,3 +177,18 @@ def test_a_choice_with_weights_has_the_means_of_repeated_rows() -> None:
     same = choose(nll, np.ones(80))
     assert same.mixtures == choose(nll).mixtures
     assert same.error == pytest.approx(choose(nll).error)
+
+
+@pytest.mark.parametrize("rows", [6, 48])
+def test_few_rows_leave_the_weights_nearly_equal(rows: int, tmp_path: Path) -> None:
+    words = ("data.rows=240", f"data.validation={rows / 240}", "model.ensemble=3")
+    dataset = dataset_of("sine-forward", *words)
+    (outcome,) = experiment.train([dataset], tmp_path, ignore)
+    model = predictors.load(outcome.run)
+    assert len(dataset.split.validation) == rows
+    plain = replace(model, weights=None, kept_disagreement=None, scale_factor=None)
+    at = dataset.split.validation
+    y = dataset.encoding.encode_targets(dataset.table, at).T.astype(float)
+    each = np.stack([member.log_prob(y) for member in plain.members(dataset.table[at])])
+    prior = 0.5 * max(1, 25 / rows)
+    np.testing.assert_allclose(model.weights, member_weights(each, prior), rtol=1e-6)

@@ -11,6 +11,7 @@ from mdncli.density.mixture import Mixture
 from mdncli.experiment.weighting import (
     CAUTION,
     MARGIN,
+    NARROWING_ROWS,
     SCALE_FACTORS,
     SHARES,
     kept_disagreement,
@@ -128,8 +129,9 @@ def factor_of(std: float, rows: int, y: np.ndarray | None = None) -> float:
 def test_scales_that_are_too_wide_shrink_as_far_as_the_rows_prove_it() -> None:
     assert factor_of(2.0, 20_000) == 0.55
     assert factor_of(1.5, 20_000) == 0.75
-    for rows in (1, 3, 20):
-        assert factor_of(1.5, rows) > 0.75
+    for rows in (1, 3, NARROWING_ROWS - 1):
+        assert factor_of(9.0, rows) == 1.0
+    assert factor_of(9.0, NARROWING_ROWS) < 1.0
     assert factor_of(9.0, 20_000) == SCALE_FACTORS[-1]
 
 
