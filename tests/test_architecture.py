@@ -132,7 +132,7 @@ def test_everything_after_training_works_without_torch(
         (
             ["train", "sine", "data.rows=100", "train.steps=2", "model.hidden=4"],
             0,
-            {"scipy", "torch"},
+            {"torch"},
         ),
     ],
     ids=["a wrong config", "no such column", "too few rows", "synthetic data"],

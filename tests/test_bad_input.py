@@ -212,7 +212,7 @@ YAML = {
     ),
     "wide network": config(
         "model: {hidden: [30000, 30000], ensemble: 1}\n",
-        "model.hidden: 901,920,030 weights in training need about 86.6 GB, and 8.0 GB are free",
+        "model.hidden: 900,990,030 weights in training need about 86.5 GB, and 8.0 GB are free",
         "use fewer or narrower layers",
     ),
     "unknown embedding": Case(

@@ -477,7 +477,7 @@ def _fit_encoding(
 
 
 def _codes_of(config: Config) -> dict[str, Any]:
-    """What a config asks for of the codes of numbers, as arguments of `Encoding.fit`."""
+    """Settings of the codes of numbers in a config, as arguments of `Encoding.fit`."""
     return {name: getattr(config.model, name) for name in ("bins", "frequency", "least_numbers")}
 
 

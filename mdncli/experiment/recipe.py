@@ -62,7 +62,7 @@ DECAY_ROWS = 140
 STRONGEST_DECAY = 0.2
 """Largest weight decay: more would prevent learning."""
 
-ROWS_PER_STEP = {0: 64, 4_000: 128, 20_000: 256, 200_000: 1024}
+ROWS_PER_STEP = {0: 64, 1_000: 128, 20_000: 256, 200_000: 1024}
 """Least number of training rows -> rows of a step."""
 
 FEW_STEPS, STEPPED_ROWS = 3000, 1000

@@ -27,8 +27,8 @@ SCALE_FACTORS = np.arange(20, 9, -1) / 20
 """Factors of the scales that are tried, falling from 1."""
 
 MARGIN = 0.04
-"""How far below 1/2 the mean mass of the intervals that reach the rows may lie before an ensemble
-is narrowed: the same rows have chosen the steps, and look better predicted than others."""
+"""Distance below 1/2 that the mean mass of the intervals that reach the rows may have before an
+ensemble is narrowed: the same rows have chosen the steps, and look better predicted than others."""
 
 CAUTION = 0.5
 """Standard errors of that mean which come on top of it."""

@@ -88,6 +88,7 @@ def test_what_is_no_temperature_is_refused(
 def test_draws_do_not_depend_on_the_number_of_processes(
     most_rows: int, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(command, "DRAWS_AT_ONCE", 100)
     monkeypatch.setattr(predictor, "CHUNK_COMPONENTS", 20 * most_rows)
     started: list[int] = []
