@@ -210,7 +210,7 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
     if (background := record.figure("background")) is not None:
         share = f"{number(100 * background, 2)}% of every prediction"
-        yield "background", f"{share} is wide components, for surprises"
+        yield "background", f"{share} is left to wide components, for surprises"
     description = read_description(run.model)
     apart = mapping_of(mapping_of(description.get("encoding")).get("apart"))
     if (far := number_of(apart.get("share"))) is not None:
