@@ -207,8 +207,9 @@ class Predictor:
             return predicted
         lowest = [column.lowest for column in columns]
         highest = [column.highest for column in columns]
-        # The background component, of scale 1, is the widest that a training can want.
-        half = [max(1.0, column.range / 2) for column in columns]
+        # The background component is the widest that a training can want.
+        widest = getattr(self.head, "background_spread", 1.0)
+        half = [max(widest, column.range / 2) for column in columns]
         return predicted.bounded(lowest, highest, half)
 
     def predict(

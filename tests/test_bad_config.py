@@ -669,7 +669,7 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
         [
             "model.__init__=1: unknown key; known here: kind, hidden, activation, residual, "
             "mixtures, family, degrees_of_freedom, covariance, targets, scale, background, "
-            "background_near, embedding, ensemble, weighting, narrowing"
+            "background_near, background_spread, embedding, ensemble, weighting, narrowing"
         ],
     ),
     "wrong type": (
@@ -794,6 +794,10 @@ ARGUMENTS: dict[str, tuple[list[str], list[str]]] = {
     "more than all of the background": (
         ["model.background_near=1.5"],
         ["model.background_near=1.5: must be at most 1, got 1.5"],
+    ),
+    "a background narrower than the training rows": (
+        ["model.background_spread=0.5"],
+        ["model.background_spread=0.5: must be at least 1, got 0.5"],
     ),
     "narrowing that is neither": (
         ["model.narrowing=often"],

@@ -193,9 +193,34 @@ def test_most_of_the_background_follows_the_prediction(family, covariance):
     assert near.min() < 1 == near.max()
     np.testing.assert_allclose(mixed.location[4], 0)
     np.testing.assert_allclose(mixed.scale[4] * mixed.family.std, 1)
+    wider = replace(head, background=0.2, background_near=0.9, background_spread=1.25)(raw)
+    np.testing.assert_allclose(wider.scale[4] * wider.family.std, 1.25)
+    np.testing.assert_array_equal(wider.scale[:4], mixed.scale[:4])
     alone = replace(head, background=0.2, background_near=1.0)(raw)
     assert alone.mixtures == 4
     np.testing.assert_allclose(alone.weights[3], 0.2)
+
+
+@pytest.mark.parametrize("spread", [0.9, np.inf, np.nan])
+def test_what_is_no_spread_of_the_background_is_refused(spread):
+    with pytest.raises(ValueError, match="spread of a background"):
+        Head(1, 1, background=0.1, background_spread=spread)
+
+
+def test_a_background_wider_than_the_training_rows_gains_by_what_lies_beyond_them():
+    raw = np.array([[0.0], [0.0], [-3.0]], np.float32)
+    as_wide = replace(Head(1, 1), background=0.01)
+    wider = replace(as_wide, background_spread=1.25)
+    two = np.repeat(raw, 2, axis=1)
+    gain = wider(two).log_prob([[0.05], [1e3]]) - as_wide(two).log_prob([[0.05], [1e3]])
+    assert -0.01 < gain[0] < 0
+    assert gain[1] > 1e5
+    # Its weight is fitted with the width that it has.
+    y = np.append(np.linspace(-0.05, 0.05, 49), 2.0).astype(np.float32)[None]
+    held = np.repeat(raw, 50, axis=1)[None]
+    fits = [head.fit(lambda: [(held, y)]) for head in (as_wide, wider)]
+    assert fits[0].background != fits[1].background
+    assert [fit.background_spread for fit in fits] == [1.0, 1.25]
 
 
 @pytest.mark.parametrize("near", [-0.1, 1.1])

@@ -36,6 +36,9 @@ ADDED: dict[int, dict[str, Tree]] = {
         "model.embedding.least_numbers": Text("1"),
         "model.narrowing": Text("false"),
     },
+    6: {
+        "model.background_spread": Text("1"),
+    },
 }
 """Format -> the keys that came with it, each with the value of its former meaning.
 

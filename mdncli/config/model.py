@@ -251,6 +251,16 @@ class Model(Section):
         ),
         NUMBER,
     ] = 0.9
+    background_spread: Annotated[
+        float,
+        Field(
+            ge=1,
+            le=1000,
+            description="standard deviation of the rest of the background, in those of the "
+            "training targets: more than 1, as new rows may lie farther out",
+        ),
+        NUMBER,
+    ] = 1.25
     embedding: Annotated[
         Embedding, Field(description="features of a number beside the number itself")
     ] = Embedding()

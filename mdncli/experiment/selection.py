@@ -180,7 +180,8 @@ def fit_head(
 
     model = recipe.config.model
     if isinstance(head, Head):
-        head = replace(head, background_near=model.background_near)
+        spread = model.background_spread
+        head = replace(head, background_near=model.background_near, background_spread=spread)
         if not isinstance(model.background, str):
             return head.with_background(model.background)
     return head.fit(validation, weights)

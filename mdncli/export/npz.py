@@ -39,10 +39,10 @@ READING = (
     "background: where it is above 0, two more components have this weight in every row; the "
     "others share what they leave. The first has the share background_near of it, as its location "
     "the mean of the K by their weights, as its standard deviation 4 times that of their mixture, "
-    "1 at most; the second has the rest, mean 0 and standard deviation 1. A part without weight is "
-    "missing",
+    "1 at most; the second has the rest, mean 0 and standard deviation background_spread. A part "
+    "without weight is missing",
     "bounds: locations lie within lowest and highest of their target; scales are at most a quarter "
-    "of the distance of the two, or 1 if that is more",
+    "of the distance of the two, or background_spread if that is more",
     "apart: where there is one, one more component has the weight share in every row, with this "
     "location and this standard deviation scale; the others share what it leaves",
     "kept disagreement: about['kept_disagreement'], where there is one, has a number a for each "

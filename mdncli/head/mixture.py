@@ -53,9 +53,9 @@ class Head:
     target every covariance is the same.
 
     After training a background of two components joins the mixture of every row, with a weight
-    fitted to held-out rows: one as wide as all training rows together, and one around the mean
-    m of the network's own mixture, whose standard deviation is `NEAR_SPREAD` times that of this
-    mixture, and at most 1.
+    fitted to held-out rows: one around the mean of the training rows, with `background_spread`
+    times their standard deviation, and one around the mean m of the network's own mixture, whose
+    standard deviation is `NEAR_SPREAD` times that of this mixture, and at most 1.
 
     Args:
         mixtures: number of components, K.
@@ -67,8 +67,8 @@ class Head:
         scale_cap: bounds every scale by cap^(-1/2); None for no bound.
         degrees_of_freedom: of the family `student_t`; None for the usual ones.
         background: the weight of the background beside the K components; 0 for none.
-        background_near: the share of it around the network's own mean; the rest has mean 0 and
-            standard deviation 1.
+        background_near: the share of it around the network's own mean; the rest has mean 0.
+        background_spread: standard deviation of that rest, at least 1.
 
     Raises:
         ValueError: one of these is unknown or out of range.
@@ -91,6 +91,7 @@ class Head:
     degrees_of_freedom: float | None = None
     background: float = 0.0
     background_near: float = 0.0
+    background_spread: float = 1.0
 
     def __post_init__(self) -> None:
         if not all(type(count) is int and count > 0 for count in (self.mixtures, self.targets)):
@@ -111,6 +112,8 @@ class Head:
             raise ValueError(f"not the weight of a component: {self.background}")
         if not 0 <= self.background_near <= 1:
             raise ValueError(f"not a share of the background: {self.background_near}")
+        if not 1 <= self.background_spread < math.inf:
+            raise ValueError(f"not the spread of a background: {self.background_spread}")
 
     def __call__(self, raw: NDArray[np.float32]) -> Mixture:
         """Mixtures of N rows from their raw outputs (P, N)."""
@@ -137,7 +140,8 @@ class Head:
             share = self.background * self.background_near / (1 - far)
             found = found.joined_by(share, mean, np.minimum(NEAR_SPREAD * std, 1.0))
         if far:
-            found = found.joined_by(far, np.zeros(self.targets), np.ones(self.targets))
+            wide = np.full(self.targets, self.background_spread)
+            found = found.joined_by(far, np.zeros(self.targets), wide)
         return found
 
     @property
@@ -258,7 +262,8 @@ class Head:
             each = np.stack([plain(one).log_prob(y) for one in raw])
             ensemble = np.logaddexp.reduce(each) - math.log(len(each))
             alone = np.zeros((self.targets, len(y)))[None]
-            wide = Mixture(alone[:, 0] * 0, alone, alone + 1 / self.density.std, self.density)
+            spread = self.background_spread / self.density.std
+            wide = Mixture(alone[:, 0] * 0, alone, alone + spread, self.density)
             ratios.append(ensemble - wide.log_prob(y))
         ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
         if weights is not None:

@@ -20,7 +20,7 @@ from typing import Any
 
 from mdncli.errors import RunFault, translate_os_error
 
-FORMAT = 5
+FORMAT = 6
 """Version of the run folder's format, raised when the meaning of anything in it changes.
 
 Folders of all earlier numbers are read; a newer one is refused, never guessed at."""

@@ -133,7 +133,7 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
         variance = (weight * (scale**2 + (location - means) ** 2)).sum(axis=1) / shares
         location = location + (1 - kept) * (shares @ means - means)
         scale = scale * about["scale_factor"][0]
-        # One more component is as wide as all training rows, another one lies around each mean.
+        # One more component is wider than all training rows, another one lies around each mean.
         background, near = about["head"]["background"], about["head"]["background_near"]
         assert 0 < background < 0.2
         wide = [*(background * near * shares), background * (1 - near)]
@@ -142,7 +142,9 @@ def test_values_agree_with_the_arrays_of_the_model(mdn: Mdn, trained: Path, tmp_
             [location.ravel(), means[:, 0], [0]]
         )
         around = np.minimum(4 * np.sqrt(variance), 1)
-        scale = target["scale"] * np.concatenate([scale.ravel(), around, [1]])
+        scale = target["scale"] * np.concatenate(
+            [scale.ravel(), around, [about["head"]["background_spread"]]]
+        )
         mean = weight @ location
         expected = {
             "y_mean": mean,

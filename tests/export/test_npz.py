@@ -89,11 +89,12 @@ def log_density(file: Any, about: Any, x: np.ndarray, y: np.ndarray) -> np.ndarr
         log_weights = np.hstack([log_weights + own, around, wide])
         location, scale = (
             np.hstack([location, mean, 0 * mean]),
-            np.hstack([scale, std, 0 * std + 1]),
+            np.hstack([scale, std, 0 * std + head["background_spread"]]),
         )
     (target,) = about["targets"]
     location = location.clip(target["lowest"], target["highest"])
-    scale = scale.clip(None, max(1.0, (target["highest"] - target["lowest"]) / 4))
+    widest = max(head["background_spread"], (target["highest"] - target["lowest"]) / 4)
+    scale = scale.clip(None, widest)
     if apart := about.get("apart"):
         far = np.zeros_like(logits[:, :1])
         shares = np.log1p(-apart["share"]), np.log(apart["share"])
