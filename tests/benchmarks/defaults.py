@@ -1,11 +1,14 @@
 """Comparison of candidate defaults: `python tests/benchmarks/defaults.py DIR CANDIDATE...`.
 
 A candidate is a handful of overrides of the config, such as `model.mixtures=5;train.dropout=0.1`;
-`-` stands for the defaults as they are. Every candidate is scored on rows that are held out from
-the TRAINING rows of the first split of each table in DIR (laid out as `uci.py` says), several times
-over; test rows of that split are not even read into memory. Beside the tables stand some synthetic
-problems, scored by their excess over the exact NLL. Printed are NLL, RMSE and CRPS relative to the
-first candidate: a score that is best on all but one table should not be bad on the one left out.
+`-` stands for the defaults as they are, `@NAME` among the overrides for a change of the training
+that is no setting (`variants.py`). `A + B` pools the networks of two candidates, weighed by the
+validation rows, as members of different shape. Every candidate is scored on rows that are held out
+from the TRAINING rows of the first split of each table in DIR (laid out as `uci.py` says), several
+times over; test rows of that split are not even read into memory. Beside the tables stand some
+synthetic problems, scored by their excess over the exact NLL. Printed are NLL, RMSE, CRPS and
+seconds of computing: a score that is best on all but one table should not be bad on the one left
+out.
 """
 
 from __future__ import annotations
@@ -13,23 +16,30 @@ from __future__ import annotations
 import argparse
 import csv
 import math
+import resource
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from variants import VARIANTS
 
 from mdncli import config as configs
 from mdncli import experiment
 from mdncli import predictor as predictors
 from mdncli.config import Config
 from mdncli.data.streams import stream
+from mdncli.data.table import Table
 from mdncli.evaluation.metrics import evaluate
 from mdncli.events import ignore
-from mdncli.experiment import PredictedChunks
+from mdncli.experiment import Dataset, PredictedChunks
+from mdncli.experiment.selection import ENOUGH_ROWS, PRIOR_ROWS, log_prob
+from mdncli.experiment.weighting import member_weights
+from mdncli.predictor import Predictor
 
 HELD_OUT = 0.1
 FRESH_ROWS = 20_000
@@ -85,16 +95,62 @@ def tables(
     return chosen
 
 
-def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
+class Pool:
+    """Predictor of the networks of several trainings, each with the weight of its own.
+
+    Args:
+        parts: their predictors.
+        dataset: whose validation rows choose the weights of the parts, as those of members.
+    """
+
+    def __init__(self, parts: Sequence[Predictor], dataset: Dataset) -> None:
+        self.parts = parts
+        self.weights = [1.0]
+        if len(parts) > 1:
+            rows = dataset.split.validation
+            found = np.stack([log_prob(dataset, part, rows) for part in parts])
+            prior = PRIOR_ROWS * max(1.0, ENOUGH_ROWS / len(rows))
+            self.weights = member_weights(found, prior).tolist()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.parts[0], name)
+
+    def chunks(self, table: Table) -> Iterator[tuple[slice, Any]]:
+        """Predictions in pieces of bounded size, as of `Predictor.chunks`."""
+        for pieces in zip(*(part.chunks(table) for part in self.parts), strict=True):
+            each = [predicted for _, predicted in pieces]
+            pooled = each[0] if len(each) == 1 else type(each[0]).fold(each, self.weights)
+            yield pieces[0][0], pooled
+
+
+def trained(
+    cases: Sequence[Sequence[Config]], variants: Sequence[Sequence[str]], root: Path
+) -> Iterator[tuple[Pool, Dataset] | None]:
+    """A pool and its dataset for each case, a list of configs; None where a run failed."""
+    outcomes, datasets = [], []
+    for part, names in zip(zip(*cases, strict=True), variants, strict=True):
+        first = experiment.prepare(part[0], ignore)
+        datasets = [first, *(experiment.resplit(first, config) for config in part[1:])]
+        with ExitStack() as changes:
+            for name in names:
+                changes.enter_context(VARIANTS[name]())
+            outcomes.append(experiment.train(datasets, root, ignore))
+    for dataset, *runs in zip(datasets, *outcomes, strict=True):
+        failed = any(run.error is not None for run in runs)
+        yield None if failed else (Pool([predictors.load(r.run) for r in runs], dataset), dataset)
+
+
+def scores(
+    cases: Sequence[Sequence[Config]], variants: Sequence[Sequence[str]], root: Path
+) -> tuple[np.ndarray, int]:
     """Mean NLL (excess, where the truth is known), RMSE and CRPS, and the failed runs."""
-    first = experiment.prepare(cases[0], ignore)
-    datasets = [first, *(experiment.resplit(first, config) for config in cases[1:])]
     found, failed = [], 0
-    for outcome, dataset in zip(experiment.train(datasets, root, ignore), datasets, strict=True):
-        if outcome.error is not None:
+    for pair in trained(cases, variants, root):
+        if pair is None:
             failed += 1
             continue
-        predictor, problem = predictors.load(outcome.run), dataset.problem
+        predictor, dataset = pair
+        problem = dataset.problem
         if problem is None:
             chunks = dataset.chunks(predictor, dataset.split.test)
         else:
@@ -107,6 +163,12 @@ def scores(cases: Sequence[Config], root: Path) -> tuple[np.ndarray, int]:
     return np.array(found).mean(0) if found else np.full(3, math.nan), failed
 
 
+def computed() -> float:
+    """Seconds that all cores together have computed, workers that have ended included."""
+    kinds = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
+    return sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, kinds))
+
+
 def main() -> int:
     """Print a line for each candidate and problem."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -117,18 +179,31 @@ def main() -> int:
     arguments = parser.parse_args()
     names = [name for name in arguments.only.split(",") if name]
     for candidate in arguments.candidates:
-        overrides = [] if candidate == "-" else candidate.split(";")
-        print(candidate)
+        words = [[] if p == "-" else p.split(";") for p in candidate.split(" + ")]
+        variants = [[word[1:] for word in part if word.startswith("@")] for part in words]
+        print(candidate, flush=True)
         with tempfile.TemporaryDirectory() as temporary:
             root = Path(temporary)
-            chosen = tables(arguments.folder, names, arguments.times, root, overrides)
-            for name, cases in chosen.items():
-                began = time.process_time()
-                values, failed = scores(cases, root / "runs")
+            each = [
+                tables(
+                    arguments.folder,
+                    names,
+                    arguments.times,
+                    root,
+                    [word for word in part if not word.startswith("@")]
+                    # A change of this process is not one of workers that have begun.
+                    + ["train.threads=1"] * bool(changed),
+                )
+                for part, changed in zip(words, variants, strict=True)
+            ]
+            for name in each[0]:
+                began = computed()
+                cases = [*zip(*(part[name] for part in each), strict=True)]
+                values, failed = scores(cases, variants, root / "runs")
                 print(
                     f"  {name:20}"
                     + "".join(f" {v:9.4f}" for v in values)
-                    + f"  {time.process_time() - began:6.1f} s"
+                    + f"  {computed() - began:6.1f} s"
                     + (f"  {failed} failed" if failed else ""),
                     flush=True,
                 )
