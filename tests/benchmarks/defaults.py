@@ -125,7 +125,7 @@ class Pool:
 
 def trained(
     cases: Sequence[Sequence[Config]], variants: Sequence[Sequence[str]], root: Path
-) -> Iterator[tuple[Pool, Dataset] | None]:
+) -> Iterator[tuple[Any, Dataset] | None]:
     """A pool and its dataset for each case, a list of configs; None where a run failed."""
     outcomes, datasets = [], []
     for part, names in zip(zip(*cases, strict=True), variants, strict=True):
