@@ -29,6 +29,16 @@ Member = Mixture | Categorical
 # No temperature is sought further away from 1 than this factor.
 _FURTHEST = 20.0
 
+SHARPENING_ROWS = 30.0
+"""Prior against temperatures below 1, as a number of rows.
+
+The validation rows have chosen the best steps, weights and background, too: they look better
+predicted than new rows are, and a few of them would always make a model too sure.
+"""
+
+_LIKELY = 0.05, 0.95
+"""Levels of the range in which the coverage of conformal sets is likely to lie."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -93,6 +103,33 @@ class Calibration:
             )
         return float(np.clip(scores[max(rank, 1) - 1], 1e-12, 1 - 1e-12))
 
+    @staticmethod
+    def likely_coverage(rows: int, mass: float) -> tuple[float, float] | None:
+        r"""Range in which the coverage of new rows by conformal sets lies with probability 90%.
+
+        The share of new rows that sets of n scores cover varies from one calibration to another, as
+        :math:`\mathrm{Beta}(k, n + 1 - k)` with :math:`k = \lceil (n + 1) c \rceil` (Vovk 2012,
+        "Conditional validity of inductive conformal predictors").
+
+        Args:
+            rows: n.
+            mass: c, strictly between 0 and 1.
+
+        Returns:
+            Both ends; None where there are too few rows for so large a mass.
+
+        >>> low, high = Calibration.likely_coverage(20, 0.9)
+        >>> round(low, 2), round(high, 2)
+        (0.78, 0.98)
+        """
+        from scipy.special import betaincinv
+
+        rank = max(math.ceil((rows + 1) * mass - 1e-9), 1)
+        if rank > rows:
+            return None
+        low, high = (float(betaincinv(rank, rows + 1 - rank, level)) for level in _LIKELY)
+        return low, high
+
     def apply_temperatures(self, members: Sequence[Member]) -> list[Member]:
         """The members of an ensemble with these temperatures."""
         return _apply_temperatures(members, self.temperature, self.scale_temperature)
@@ -121,7 +158,13 @@ def fit_temperatures(
     weights: Array | None = None,
     shares: Sequence[float] | None = None,
 ) -> tuple[float, float]:
-    """The temperatures of weights and of scales with the least NLL of the ensemble.
+    r"""Temperatures of weights and of scales with the least NLL of the ensemble.
+
+    Those below 1 need more than a few rows: with a prior that counts as a = `SHARPENING_ROWS` rows
+    it is
+
+    .. math:: -\frac{1}{n} \sum_i \log p(y_i)
+              + \frac{a}{2 n} \sum_T \min(\log T, 0)^2
 
     Args:
         members: their predictions of N rows; where the density has several factors, first all
@@ -155,7 +198,9 @@ def fit_temperatures(
             own_shares = None if shares is None else shares[factor * each : (factor + 1) * each]
             folded = kind.fold(some, own_shares)  # pyright: ignore[reportArgumentType]
             log_prob += folded.log_prob(own)
-        return -mean(log_prob.clip(-1e6), weights)
+        sharper = np.minimum(np.log(both(logs)), 0.0)
+        prior = SHARPENING_ROWS / (2 * len(y)) * float(sharper @ sharper)
+        return prior - mean(log_prob.clip(-1e6), weights)
 
     start = np.zeros(sum(free))
     simplex = np.vstack([start, 0.3 * np.eye(len(start))])

@@ -45,6 +45,36 @@ def test_temperatures_undo_what_made_a_model_too_sure() -> None:
     np.testing.assert_allclose(alike, 1.0, rtol=0.1)
 
 
+def test_a_few_rows_do_not_make_a_model_much_surer_of_itself() -> None:
+    # Twice too wide: many rows say so, and 20 rows are hardly believed.
+    truth = mixture(6000)
+    y = truth.sample(np.random.default_rng(1))[:, 0]
+    wide = truth.tempered(scale=4.0)
+    assert fit_temperatures([wide], y)[1] == pytest.approx(0.25, rel=0.15)
+    few = [fit_temperatures([wide[rows]], y[rows]) for rows in np.arange(400).reshape(20, 20)]
+    assert 0.5 < np.mean([scale for _, scale in few]) < 1.0
+    # What makes it less sure is believed at once.
+    sure = truth.tempered(scale=0.25)
+    few = [fit_temperatures([sure[rows]], y[rows]) for rows in np.arange(400).reshape(20, 20)]
+    assert np.median([scale for _, scale in few]) > 2.0
+
+
+@pytest.mark.parametrize(("rows", "mass"), [(20, 0.9), (200, 0.8), (9, 0.9)])
+def test_the_likely_coverage_is_that_of_many_calibrations(rows: int, mass: float) -> None:
+    rng = np.random.default_rng(3)
+    drawn = np.sort(rng.random((20_000, rows)), axis=1)
+    # The score at the rank is the share of new uniform scores below it.
+    covered = [
+        Calibration(1.0, 1.0, 0, *2 * [each[None]]).level("central", mass, 0) for each in drawn
+    ]
+    likely = Calibration.likely_coverage(rows, mass)
+    assert likely == pytest.approx(tuple(np.quantile(covered, [0.05, 0.95])), abs=0.01)
+
+
+def test_too_few_rows_have_no_likely_coverage() -> None:
+    assert Calibration.likely_coverage(8, 0.9) is None
+
+
 def test_only_what_there_is_can_be_tempered() -> None:
     one = Mixture(np.zeros((1, 500)), np.zeros((1, 1, 500)), np.ones((1, 1, 500)))
     y = one.sample(np.random.default_rng(2))[:, 0]
@@ -188,10 +218,11 @@ def test_too_few_rows_are_noticed_before_training(
 def test_temperatures_of_weighted_rows_are_those_of_repeated_ones() -> None:
     truth, rng = mixture(300), np.random.default_rng(1)
     y, counts = 1.5 * truth.sample(rng)[:, 0], rng.integers(1, 5, 300)
+    sure = truth.tempered(weights=0.3)
     rows = np.repeat(np.arange(300), counts)
-    found = fit_temperatures([truth], y, weights=counts / counts.mean())
-    assert found == pytest.approx(fit_temperatures([truth[rows]], y[rows]), rel=2e-3)
-    assert found != pytest.approx(fit_temperatures([truth], y), rel=2e-3)
+    found = fit_temperatures([sure], y, weights=counts / counts.mean())
+    assert found == pytest.approx(fit_temperatures([sure[rows]], y[rows]), rel=2e-3)
+    assert found != pytest.approx(fit_temperatures([sure], y), rel=2e-3)
 
 
 def test_a_calibration_does_not_depend_on_the_number_of_processes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from mdncli import interrupts, workers
 from mdncli import predictor as predictors
+from mdncli.calibration import Calibration
 from mdncli.data.weights import mean
 from mdncli.errors import UsageError
 from mdncli.evaluation.summaries import standard_error
@@ -21,6 +23,9 @@ from mdncli.present.formats import number
 from mdncli.present.lookup import find_model
 from mdncli.present.table import TextTable
 from mdncli.store import replace_non_finite
+
+CONFORMAL_MASS = 0.9
+"""Mass of the conformal intervals whose likely coverage is said."""
 
 
 def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool = False) -> Answer:
@@ -60,6 +65,7 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
         ("temperature of the scales (1: no change)", number(calibration.scale_temperature)),
         ("validation rows that chose these", f"{calibration.rows:,}"),
         ("validation rows for predict --conformal", f"{calibration.central.shape[1]:,}"),
+        ("new rows that its 90% intervals then hold", _likely(calibration.central.shape[1])),
     ]
     if found.classes:  # they have no scales and no intervals
         lines = [("temperature (1: no change)", lines[0][1]), lines[2]]
@@ -115,6 +121,21 @@ def _verdict(
     return "no", (
         f"{found}; unless you need predict --conformal, remove the calibration with {undo}"
     )
+
+
+def _likely(rows: int) -> str:
+    """Range of the coverage of conformal intervals of 90%, in words.
+
+    >>> _likely(20), _likely(1000)
+    ('probably 78% to 98%', 'probably 88% to 92%')
+    >>> _likely(5)
+    'unknown: they need 9 validation rows'
+    """
+    found = Calibration.likely_coverage(rows, CONFORMAL_MASS)
+    if found is None:
+        least = math.ceil(CONFORMAL_MASS / (1 - CONFORMAL_MASS) - 1e-9)
+        return f"unknown: they need {least} validation rows"
+    return f"probably {found[0]:.0%} to {found[1]:.0%}"
 
 
 def _losses(dataset: Dataset, predictor: Predictor, cores: int) -> np.ndarray:

@@ -36,6 +36,12 @@ from mdncli.store import RunFolder
 
 QUANTILES = "0.05,0.5,0.95"
 
+OUTER = 0.9
+"""Least level of an upper quantile beyond which no mean of usual rows lies."""
+
+FEW_ROWS = 100
+"""Number of validation rows from which the coverage of conformal sets is near the asked one."""
+
 TablePiece = tuple[Table, Columns | SeparatedRows]
 """Rows to predict at, and their original columns or records."""
 
@@ -87,6 +93,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     )
     pieces = _predict_pieces(predictor, asked, claims, kept)
     first, rows = next(pieces, None), 0
+    means = _Means(() if predictor.classes else predictor.encoding.targets, asked.levels)
     if first is None:
         raise DataError(f"{tally.source}: no row can be predicted at", hint="correct some")
     listener(Activity("" if request.output == "-" else "predicting"))
@@ -98,6 +105,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         for written, added in chain([first], pieces):
             extend(written, added)
             rows += len(next(iter(added.values())))
+            means.add(added)
     document = {"run": str(run.path), "files": [], "rows": rows}
     if request.skip_invalid:
         document["skipped"] = tally.aside
@@ -105,7 +113,7 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
         listener(Note(f"{tally.source}: left out {tally}"))
     elif tally.aside:
         listener(Note(f"{tally.source}: an input is missing, so no prediction, in {tally}"))
-    for line in unfamiliar.lines():
+    for line in (*unfamiliar.lines(), *means.lines()):
         listener(Note(line))
     if request.at is not None:
         document["outside"] = unfamiliar.outside
@@ -115,12 +123,61 @@ def predict(reference: str, request: PredictRequest, runs_dir: Path, listener: L
     return Answer(lines=document["files"], document=document)
 
 
+class _Means:
+    """Count of the rows whose predicted mean lies beyond their outer quantiles.
+
+    A density with a heavy tail on one side has such a mean, which tells nothing of usual rows.
+
+    Args:
+        targets: their names.
+        levels: of the quantiles that are written.
+
+    >>> means = _Means(["y"], [0.05, 0.5, 0.95])
+    >>> means.add({f"y_{c}": np.array([v]) for c, v in zip(["mean", "q0.05", "q0.95"], [9, 1, 4])})
+    >>> [*means.lines()]
+    ['y_mean lies beyond y_q0.05 to y_q0.95 in 1 of 1 rows: a few huge values carry it; y_q0.5 ...
+    """
+
+    def __init__(self, targets: Sequence[str], levels: Sequence[float]) -> None:
+        low, high = min(levels, default=0.5), max(levels, default=0.5)
+        outer = low <= 1 - OUTER and high >= OUTER
+        self._columns = {
+            name: (f"{name}_mean", f"{name}_q{low}", f"{name}_q{high}") for name in targets
+        }
+        self._middle = 0.5 in levels
+        self._beyond = dict.fromkeys(targets if outer else (), 0)
+        self._rows = 0
+
+    def add(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Count the rows of a piece, by its predicted columns."""
+        for name in self._beyond:
+            mean, low, high = (columns[column] for column in self._columns[name])
+            self._beyond[name] += int(np.count_nonzero((mean < low) | (mean > high)))
+        self._rows += len(next(iter(columns.values())))
+
+    def lines(self) -> Iterator[str]:
+        """A note for each target with such rows."""
+        for name, count in self._beyond.items():
+            if count:
+                mean, low, high = self._columns[name]
+                usual = f"; {name}_q0.5 tells what is usual" if self._middle else ""
+                yield (
+                    f"{mean} lies beyond {low} to {high} in {count:,} of {self._rows:,} rows: a "
+                    f"few huge values carry it{usual}"
+                )
+
+
 def _calibrated(calibration: Calibration, asked: Summaries) -> str:
     """Note on what a calibration changes in the predictions."""
     note = "the run is calibrated: its temperatures apply to all predictions"
     if asked.conformal:
         rows = calibration.central.shape[1]
         note += f"; {rows:,} validation rows set the levels of intervals and regions (--conformal)"
+        if rows < FEW_ROWS and (likely := Calibration.likely_coverage(rows, 0.9)) is not None:
+            note += (
+                f", so few that 90% sets probably hold {likely[0]:.0%} to {likely[1]:.0%} of new "
+                "rows"
+            )
     return note
 
 

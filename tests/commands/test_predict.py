@@ -237,6 +237,38 @@ def test_the_variance_has_two_parts(predict: Predict) -> None:
             assert between > 0
 
 
+def test_a_mean_that_a_few_huge_values_carry_is_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=60)
+    price = np.exp(inputs)
+    table = Table.of({"size": inputs, "price": price})
+    encoding = Encoding.fit(table, ["size"], ["price"], np.arange(60), transform={"price": "log"})
+    # A background as wide as the logarithm of a million.
+    head = Head(1, 1, background=0.02, background_spread=40.0)
+    network = Network(encoding.features, (4,), "tanh", head.outputs)
+    members = [network.initial(rng)]
+    parameters = {name: np.stack([m[name] for m in members]) for name in members[0]}
+    folder = tmp_path / "20260101-000000-prices"
+    folder.mkdir()
+    (folder / "run.json").write_text("{}")
+    whole = Factorisation("joint", 1)
+    ranges = {"size": (-3.0, 3.0)}
+    Predictor(network, head, whole, encoding, parameters, ranges, 0).save(RunFolder(folder))
+    at = tmp_path / "at.csv"
+    at.write_text("size\n0\n1\n")
+    said: list[Event] = []
+    command.predict(str(folder), PredictRequest(at=str(at)), tmp_path, said.append)
+    notes = [event.text for event in said if isinstance(event, Note)]
+    assert (
+        "price_mean lies beyond price_q0.05 to price_q0.95 in 2 of 2 rows: a few huge values carry "
+        "it; price_q0.5 tells what is usual"
+    ) in notes
+    said.clear()
+    only = PredictRequest(at=str(at), quantiles="0.5")
+    command.predict(str(folder), only, tmp_path, said.append)
+    assert not [event for event in said if isinstance(event, Note) and "huge" in event.text]
+
+
 def test_log_prob_is_there_where_all_targets_are(predict: Predict) -> None:
     assert "log_prob" not in predict(lines("70,Oslo,true,300", header="size,city,new,price"))[0]
     rows = predict(lines("70,Oslo,true,300,4", "70,Oslo,true,,4", "70,Oslo,true,300,NA"))
