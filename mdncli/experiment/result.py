@@ -47,6 +47,12 @@ from mdncli.store import RunFolder, replace_non_finite
 SCORED_ROWS = 200_000
 """Most training rows, evenly spaced, for the training NLL."""
 
+COVERED_ROWS = 2_000
+"""Most test rows, evenly spaced, for the coverage of the intervals."""
+
+COVERAGE_MASS = 0.9
+"""Mass of the intervals whose coverage is part of a result."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -94,6 +100,7 @@ def empty_result(run: RunFolder, dataset: Dataset, seconds: float) -> dict[str, 
         "baseline_nll": None,
         "gain_se": None,
         "outlying": None,
+        "coverage": None,
         "background": None,
         "members": None,
         "kept_disagreement": None,
@@ -283,6 +290,7 @@ def write_model_and_result(
         "baseline_nll": replace_non_finite(dataset.baseline_nll(recipe.scale_floor)),
         "gain_se": replace_non_finite(dataset.gain_error(recipe.scale_floor, tested)),
         "outlying": dataset.encoding.outlying or None,
+        "coverage": _coverage(dataset, predictor, test),
         "members": _members(predictor, codes),
         "kept_disagreement": predictor.kept_disagreement and [*predictor.kept_disagreement],
         "scale_factor": predictor.scale_factor and [*predictor.scale_factor],
@@ -299,6 +307,21 @@ def write_model_and_result(
     store.write_json(run.result, result)
     run.write_status("completed", course.epochs)
     return {**result, "run": str(run.path)}
+
+
+def _coverage(dataset: Dataset, predictor: Predictor, rows: np.ndarray) -> dict[str, Any] | None:
+    """Share of the test rows within the 90% interval of each target, and the number of rows."""
+    if not len(rows) or dataset.classes:
+        return None
+    tail, each = (1 - COVERAGE_MASS) / 2, []
+    some = select_spaced(rows, COVERED_ROWS)
+    for chosen in dataset.pieces(some):
+        for piece, predicted in predictor.chunks(chosen):
+            below = predicted.cdf(dataset.encoding.target_values(chosen[piece]))
+            each.append((below >= tail) & (below <= 1 - tail))
+    held = np.concatenate(each).mean(axis=0).tolist()
+    shares = dict(zip(dataset.targets, held, strict=True))
+    return {"mass": COVERAGE_MASS, "rows": len(some), "targets": shares}
 
 
 def _members(predictor: Predictor, codes: Sequence[bool]) -> list[dict[str, Any]] | None:

@@ -20,6 +20,12 @@ overfitting, if it is also at least `GAP` nats."""
 
 GAP = 0.1
 
+SURPRISE = 3.0
+"""Standard errors from which on the coverage of intervals is no chance."""
+
+SLACK = 0.03
+"""Distance of the coverage from the asked one that nobody minds."""
+
 OK, WARNING = "OK", "warning"
 
 
@@ -50,6 +56,8 @@ def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if (verdict := _usefulness(result)) is not None:
         yield verdict
     if (verdict := _overfitting(result)) is not None:
+        yield verdict
+    if (verdict := _coverage(result)) is not None:
         yield verdict
     if (text := _components(result, health)) is not None:
         yield OK, f"{text[0].upper()}{text[1:]}."
@@ -152,6 +160,33 @@ def _usefulness(result: Mapping[str, Any]) -> tuple[str, str] | None:
             f"{found}: the inputs did not help; add inputs that bear on the target, or more rows."
         )
     return OK, f"The inputs help: {found}."
+
+
+def _coverage(result: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The verdict on the share of the test rows within the intervals.
+
+    >>> found = {"mass": 0.9, "rows": 400, "targets": {"y": 0.79}}
+    >>> print(*_coverage({"coverage": found}), sep=": ")
+    warning: The 90% intervals hold 79% of 400 test rows, too few: mdn calibrate can mend it.
+    >>> _coverage({"coverage": {"mass": 0.9, "rows": 40, "targets": {"y": 0.85}}})
+    ('OK', 'The 90% intervals hold 85% of 40 test rows, as they should within chance.')
+    """
+    found = mapping_of(result.get("coverage"))
+    mass, rows = number_of(found.get("mass")), number_of(found.get("rows"))
+    held = {str(k): number_of(v) for k, v in mapping_of(found.get("targets")).items()}
+    shares = {name: share for name, share in held.items() if share is not None}
+    if mass is None or not 0 < mass < 1 or not rows or rows < 1 or not shares:
+        return None
+    # Of several targets the worst: too narrow is worse than too wide.
+    name, share = min(shares.items(), key=lambda item: item[1])
+    chance = SURPRISE * (mass * (1 - mass) / rows) ** 0.5
+    of = f" of {name}" if len(shares) > 1 else ""
+    text = f"The {mass:.0%} intervals{of} hold {share:.0%} of {rows:,.0f} test rows"
+    if share < mass - max(chance, SLACK):
+        return WARNING, f"{text}, too few: mdn calibrate can mend it."
+    if share > mass + max(chance, SLACK):
+        return OK, f"{text}: they are wider than they need be."
+    return OK, f"{text}, as they should within chance."
 
 
 def _overfitting(result: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -54,6 +54,11 @@ def test_scores_are_those_of_the_written_model(once_finished: Outcome, small: Da
         y, mean, scale = chosen.numbers("y"), mixture.location[:, 0], mixture.scale[:, 0]
         log_prob = logsumexp(np.log(mixture.weights) + norm.logpdf(y, mean, scale), axis=0)
         assert result["nll"][part] == pytest.approx(-log_prob.mean(), rel=1e-6)
+        if part == "test":
+            below = (np.asarray(mixture.weights) * norm.cdf(y, mean, scale)).sum(axis=0)
+            held = np.mean(np.abs(below - 0.5) <= 0.45)
+            expected = {"mass": 0.9, "rows": len(rows), "targets": {"y": pytest.approx(held)}}
+            assert result["coverage"] == expected
     assert result["exact_nll"] == small.exact_nll
     assert result["excess_nll"] == pytest.approx(result["nll"]["test"] - result["exact_nll"])
     assert result["health"]["gap"] == pytest.approx(

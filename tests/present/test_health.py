@@ -33,6 +33,10 @@ def result(train: float, validation: float, baseline: float | None = 2.0, **heal
         ({**result(1.0, 2.1), "gain_se": 0.09}, "0.1000 ± 0.0900 above the baseline, within its"),
         ({**result(1.0, 1.9), "gain_se": 0.09}, "0.1000 ± 0.0900 below the baseline, within its"),
         ({**result(1.0, 2.1), "outlying": {"price": 3}}, "a few values carry the spread of price"),
+        (
+            {"coverage": {"mass": 0.9, "rows": 1000, "targets": {"a": 0.9, "b": 0.84}}},
+            "intervals of b hold 84% of 1,000 test rows, too few: mdn calibrate",
+        ),
         (result(1.0, 1.5), "overfitting; try more rows"),
         (result(1.0, 1.5, None), "overfitting; try more rows"),
         (result(1.0, 1.0, at_floor=0.2), "At 20% of the rows"),
