@@ -288,6 +288,8 @@ def _scores(results: Sequence[Mapping[str, Any]], seeded: Sequence[tuple[str, in
         ]
         rows += _spreads(figures, [name for name, _ in seeded])
         columns = ("run", "seed", *columns[1:])
+    elif len(rows) == 1:  # its path stands above
+        rows, columns = [rows[0][1:]], columns[1:]
     captions = [f"{name}: {meaning}" for name, meaning in compared.items()]
     coarse = sorted({name for result in results for name in result.get("spike_trap") or ()})
     if coarse and len(results) > 1:
