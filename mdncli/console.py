@@ -54,6 +54,9 @@ MOST_SHAPES = 10
 LONG_TABLE = 100
 """Rows from which a table is printed without rich, which takes half a millisecond per row."""
 
+WHOLE = 32
+"""Most characters of cells of one word each that are not broken over lines."""
+
 WIDEST_PAGE = 88
 """Columns of a rendered page at most: longer lines are hard to read."""
 
@@ -279,11 +282,14 @@ class Console:
             )
             for index, column in enumerate(table.columns):
                 numeric = _numeric_column(table, index)
+                # Such as the names of settings, which are not to be cut in two.
+                words = all(" " not in row[index] for row in table.rows)
+                whole = words and max((len(row[index]) for row in table.rows), default=0) <= WHOLE
                 drawn.add_column(
                     Text(printable(column)),
                     justify="right" if numeric else "left",
                     overflow="ellipsis" if table.one_line else "fold",
-                    no_wrap=numeric or table.one_line,
+                    no_wrap=numeric or whole or table.one_line,
                 )
             for row in table.rows:
                 drawn.add_row(*(Text(printable(cell)) for cell in row))
