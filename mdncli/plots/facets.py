@@ -131,16 +131,17 @@ def frame(
         for ax, shown in zip(axes, rows, strict=True):
             ax.set(xlim=x, ylim=y)
             outside = sum(
-                _outside(some.x[:, pair.input], x, some.y[:, pair.target], y) for some in shown
+                count_outside(some.x[:, pair.input], x, some.y[:, pair.target], y) for some in shown
             )
             if outside:
                 style.remark(ax, f"{outside:,} outside")
     tidy(grid)
 
 
-def _outside(
+def count_outside(
     x: np.ndarray, x_limits: tuple[float, float], y: np.ndarray, y_limits: tuple[float, float]
 ) -> int:
+    """Number of points (x, y), both (N,), beyond the limits of the axes."""
     beyond = (x < x_limits[0]) | (x > x_limits[1]) | (y < y_limits[0]) | (y > y_limits[1])
     return int(beyond.sum())
 

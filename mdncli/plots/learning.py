@@ -25,10 +25,10 @@ def learning(*subjects: Subject) -> Figure:
     """Learning curve: training thin, validation bold, the best validation marked.
 
     Networks of an ensemble are hairlines around their mean, each with a dot at its own best, whose
-    weights are kept. The NLL of the ensemble is a line of its own, usually below their mean. The
-    exact density's NLL, if known, is a line too; it is computed on the test rows, so that sampling
-    noise may put curves below it. The axis leaves out the initial decrease where that would flatten
-    the rest.
+    weights are kept; the mean counts a network that has stopped at its last value. The NLL of the
+    ensemble is a line of its own, usually below their mean. The exact density's NLL, if known, is a
+    line too; it is computed on the test rows, so that sampling noise may put curves below it. The
+    axis leaves out the initial decrease where that would flatten the rest.
 
     Args:
         subjects: with `histories`, and perhaps `validation_nll` and `exact_nll`; several are drawn
@@ -120,18 +120,19 @@ def draw(
 
 
 def _of_members(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> str:
-    """Words for a mean, which may jump where a network stops: from how many it falls to how many.
+    """Words for a mean over networks, some of which may have stopped before the others.
 
     >>> long, short = (np.arange(n) for n in (9, 5))
-    >>> _of_members([(long, long), (short, short), (short, short)])
-    ', mean of 3 to 1 networks'
+    >>> _of_members([(long, long), (long, long)])
+    ', mean of 2 networks'
+    >>> _of_members([(long, long), (short, short)])
+    ', mean of 2 networks (a stopped one at its last value)'
     """
     if len(curves) == 1:
         return ""
-    ends = [x[-1] for x, _ in curves]
-    left = ends.count(max(ends))
-    fewer = f" to {left}" if left < len(curves) else ""
-    return f", mean of {len(curves)}{fewer} networks"
+    ends = {float(x[-1]) for x, _ in curves}
+    held = " (a stopped one at its last value)" if len(ends) > 1 else ""
+    return f", mean of {len(curves)} networks{held}"
 
 
 def _line(ax: Axes, x: np.ndarray, nll: np.ndarray, **look: Any) -> None:
@@ -166,9 +167,22 @@ def _curves(
 
 
 def _mean(curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean at every x over the replicas that were still training there."""
-    x, at = np.unique(np.concatenate([x for x, _ in curves]), return_inverse=True)
-    return x, np.bincount(at, np.concatenate([nll for _, nll in curves])) / np.bincount(at)
+    """Mean at every x over the replicas, each at its latest value; before its first it is left out.
+
+    Without the values of those that have stopped, the mean would jump where one stops.
+
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> _mean([(x, np.array([3.0, 2.0, 1.0])), (x[:1], np.array([5.0]))])
+    (array([1., 2., 3.]), array([4. , 3.5, 3. ]))
+    """
+    x = np.unique(np.concatenate([own for own, _ in curves]))
+    total, count = np.zeros(len(x)), np.zeros(len(x))
+    for own, nll in curves:
+        latest = np.searchsorted(own, x, side="right") - 1
+        begun = latest >= 0
+        total[begun] += nll[latest[begun]]
+        count += begun
+    return x, total / count
 
 
 def _limits(histories: Sequence[History], known: Sequence[float]) -> tuple[float, float]:

@@ -419,6 +419,9 @@ MOST_POINTS = 20_000
 ABSURD = 8.0
 """Axes leave out values this many times the range of the central 98% beyond it."""
 
+LEAST_ROBUST = 20
+"""Fewest values of which a single one may be left out by an axis."""
+
 MOST_OVERLAID = 5_000
 """Most points drawn over others; more are subsampled."""
 
@@ -519,12 +522,17 @@ def span(*values: np.ndarray, pad: float = 0.04) -> tuple[float, float]:
     (-4.0, 104.0)
     >>> span(np.append(np.arange(101.0), [1e9, np.nan]))
     (-4.0, 104.0)
+    >>> span(np.append(np.arange(51.0), 1e9))
+    (-2.0, 52.0)
     """
     joined = np.concatenate([np.ravel(value) for value in values])
     joined = joined[np.isfinite(joined)]
     if len(joined) == 0:
         return 0.0, 1.0
-    inner_low, inner_high = np.quantile(joined, [0.01, 0.99])
+    # Towards the centre, so that among a hundred values a single wild one is not interpolated in.
+    inwards = len(joined) >= LEAST_ROBUST
+    inner_low = np.quantile(joined, 0.01, method="higher" if inwards else "linear")
+    inner_high = np.quantile(joined, 0.99, method="lower" if inwards else "linear")
     reach = ABSURD * (inner_high - inner_low)
     if reach > 0:
         joined = joined[(joined >= inner_low - reach) & (joined <= inner_high + reach)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -290,18 +290,27 @@ def test_what_is_not_finite_is_left_out(nothing: float | None) -> None:
     assert "no finite NLL yet" in written(learned(record(1, nothing, nothing)))
 
 
-def test_members_are_hairlines_around_the_mean_of_those_still_training() -> None:
+def test_members_are_hairlines_around_their_mean_which_holds_those_that_stopped() -> None:
     figure = learned(
         record(1, 1, 1, members={"member": [0, 1], "nll_train": [2, 4], "nll_validation": [3, 5]}),
         record(2, 1, 1, members={"member": [1], "nll_train": [1], "nll_validation": [2]}),
     )
     curves = [line.get_ydata() for line in figure.axes[0].lines]
-    expected = [[3, 1], [3], [5, 2], [4, 2], 2]
+    expected = [[3, 1.5], [3], [5, 2], [4, 2.5], 2.5]
     assert len(curves) == len(expected)
     for curve, values in zip(curves, expected, strict=True):
         np.testing.assert_allclose(curve, values)
-    assert "best mean 2.000 at epoch 2" in written(figure)
-    assert "validation, mean of 2 to 1 networks" in written(figure)
+    assert "best mean 2.500 at epoch 2" in written(figure)
+    assert "validation, mean of 2 networks (a stopped one at its last value)" in written(figure)
+
+
+def test_the_mean_does_not_fall_where_a_bad_network_stops() -> None:
+    def both(seen: Sequence[float]) -> dict[str, Any]:
+        return {"member": [*range(len(seen))], "nll_train": seen, "nll_validation": seen}
+
+    flat = [record(i, 1, 1, members=both([1.0, 9.0][: 2 if i < 3 else 1])) for i in range(1, 6)]
+    mean = learned(*flat).axes[0].lines[3]
+    np.testing.assert_allclose(mean.get_ydata(), 5.0)
 
 
 def test_the_ensemble_and_the_best_of_each_member_are_shown() -> None:
@@ -363,6 +372,36 @@ def test_predicted_shows_means_and_their_rmse(several: Make) -> None:
     rmse = np.sqrt(np.mean((subject.predict_test().mean() - subject.test.y) ** 2))
     assert f"RMSE {rmse:.4g}" in written(figure)
     assert figure.axes[0].get_xlim() == figure.axes[0].get_ylim()
+    assert "outside" not in written(figure)
+
+
+def compared(actual: np.ndarray, mean: np.ndarray) -> Figure:
+    """Predicted means against actual values, both (N,), with a standard deviation of 0.1."""
+    mixture = Mixture(np.zeros((1, len(mean))), mean[None, None], np.full((1, 1, len(mean)), 0.1))
+    test = PlotRows(np.zeros((len(actual), 1)), actual[:, None])
+    subject = Subject("run", ["x"], ["y"], test=test, predict_test=lambda: mixture)
+    return predicted.predicted(subject)
+
+
+@pytest.mark.parametrize("rows", [30, 90, 500])
+def test_a_wild_value_does_not_squeeze_the_others_into_a_line(rows: int) -> None:
+    mean = np.linspace(1.0, 5.0, rows)
+    figure = compared(np.append(mean[:-1], 5e6), mean)
+    low, high = figure.axes[0].get_xlim()
+    assert 0.5 < low < 1.0
+    assert 4.5 < high < 5.5
+    assert figure.axes[0].get_ylim() == (low, high)
+    assert f"1 of {rows} rows outside" in written(figure)
+
+
+def test_means_far_from_all_actual_values_have_an_axis_of_their_own() -> None:
+    actual = np.linspace(1.0, 5.0, 90)
+    figure = compared(actual, actual + 6000.0)
+    (low, high), (bottom, top) = figure.axes[0].get_xlim(), figure.axes[0].get_ylim()
+    assert 0.5 < low < high < 5.5
+    assert 6000.5 < bottom < top < 6005.5
+    assert "means 6000 above the actual values" in written(figure)
+    assert "predicted = actual" not in written(figure)
 
 
 def test_pit_counts_every_row_against_the_uniform() -> None:
