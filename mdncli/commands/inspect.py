@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,12 @@ import numpy as np
 from mdncli import config as configs
 from mdncli.config import FileData, clip
 from mdncli.data import table
+from mdncli.data.fitting import Fit
 from mdncli.data.profile import Profile, doubtful, profile
 from mdncli.data.spelling import PLAIN
 from mdncli.data.table import Table
 from mdncli.errors import DataError, UsageError
-from mdncli.events import Activity, Listener, ignore
+from mdncli.events import Activity, Listener, Warned, ignore
 from mdncli.experiment.columns import inputs_of, require_named
 from mdncli.present.answer import Answer
 from mdncli.present.output import free
@@ -111,6 +113,11 @@ def inspect(
         listener(Activity("drawing a figure"))
         _draw(whole, seen, described, output)
     warnings = [*_warnings(described)]
+    caption = "; ".join(warnings)
+    far = _outlying(whole, seen, described, data)
+    for warning in far:
+        listener(Warned(warning))
+    warnings += far
     rows = [
         (
             clip(each.name),
@@ -132,7 +139,6 @@ def inspect(
         "files": [output] if output else [],
     }
     following = _following(names[0], whole, target)
-    caption = "; ".join(warnings)
     return Answer(
         document=document,
         tables=[TextTable(title, columns, rows, caption)],
@@ -238,6 +244,24 @@ def _warnings(described: Sequence[Description]) -> Iterator[str]:
     for each in described:
         if each.fault:
             yield f"{'the target ' * (each.use == 'target')}{clip(each.name)}: {each.fault}"
+
+
+def _outlying(
+    whole: Table, seen: Profile, described: Sequence[Description], data: FileData | None
+) -> list[str]:
+    """Warnings of a few values that lie far from all others, as a training gives them."""
+    used = [each for each in described if each.use in ("target", "input")]
+    read = whole.read_as(seen.spellings(whole.columns), {})
+    fit = Fit(read, np.arange(whole.rows), slice(None), imputes=True)
+    transformed = () if data is None else data.transform
+    for each in used:
+        target = None if data is None else each.use == "target"
+        classes = target and data is not None and data.task == "classification"
+        numeric = each.kind == "number" and fit.is_number(each.name) and not classes
+        if numeric and not each.fault and each.name not in transformed:
+            with contextlib.suppress(DataError):  # a training says what is wrong with it
+                fit.find_outlying(each.name, target=target)
+    return fit.warnings
 
 
 def _following(name: str, whole: Table, target: str | None) -> list[str]:

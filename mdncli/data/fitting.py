@@ -330,6 +330,24 @@ class Fit:
             rare=tuple(column.labels[code] for code in rare),
         )
 
+    def find_outlying(self, name: str, *, target: bool | None) -> None:
+        """Warn of outlying values of a numeric column, as `fit_scaled` does.
+
+        Args:
+            name: the column, which no transform is for.
+            target: whether it is a target; None where that is not decided yet.
+        """
+        own = self.table.numbers(name, self.used)
+        training = self.table.numbers(name, self.training)
+        if not len(training := training[np.isfinite(training)]):
+            return
+        scale = self._moments(name, training)[1]
+        found = outliers(training, scale, np.array([np.fmin.reduce(own), np.fmax.reduce(own)]))
+        if found is not None:
+            known = target is False and _core(training) is not None
+            treatment = FAR_TARGETS if target else FAR_INPUTS if known else ""
+            self._warn_outlying(name, own, found, treatment)
+
     def _warn_outlying(self, name: str, own: Array, found: Outliers, treatment: str) -> None:
         """Warn of outlying values among those of the rows in use, (N,), and of their treatment."""
         outlying = found.mask(own)

@@ -13,7 +13,7 @@ from mdncli import experiment
 from mdncli.commands.inspect import inspect
 from mdncli.config import FileData
 from mdncli.errors import ConfigError, DataError, UsageError
-from mdncli.events import ignore
+from mdncli.events import Event, Warned, ignore
 
 ROWS = 60
 rng = np.random.default_rng(0)
@@ -172,3 +172,48 @@ def test_a_table_of_texts_alone_has_nothing_to_draw() -> None:
     with pytest.raises(DataError, match="no column has a distribution to draw"):
         inspect(["notes.csv"], None, "notes.png", force=False)
     assert not Path("notes.png").exists()
+
+
+def wild_table(column: str) -> None:
+    """Write a table with the inputs `size` and `cost`, and a wild value in one column, line 42."""
+    table = {
+        "size": [f"{value:.4f}" for value in rng.normal(size=500)],
+        "cost": [f"${1000 + value:,.2f}" for value in rng.uniform(0, 900, size=500)],
+        "y": [f"{value:.4f}" for value in rng.normal(10.0, 1.0, size=500)],
+    }
+    table[column][40] = {"size": "4e6", "cost": "$900,000,000.00", "y": "2500000"}[column]
+    rows = [f'{size},"{cost}",{y}' for size, cost, y in zip(*table.values(), strict=True)]
+    Path("wild.csv").write_text("\n".join([",".join(table), *rows]) + "\n")
+
+
+@pytest.mark.parametrize("column", ["size", "cost", "y"])
+def test_a_wild_value_is_warned_of_as_in_training(column: str) -> None:
+    wild_table(column)
+    heard: list[Event] = []
+    answer = inspect(["wild.csv"], "y", None, heard.append, force=False)
+    (warning,) = [event.text for event in heard if isinstance(event, Warned)]
+    assert f"column '{column}': 1 of 500 values" in warning
+    assert "on line 42, lies far from all others" in warning
+    assert warning in answer.document["warnings"]
+    trained: list[Event] = []
+    config = configs.load("wild.csv", ["data.validation=0.01", "data.test=0"], {"data.target": "y"})
+    experiment.prepare(config, trained.append)
+    (said,) = [event.text for event in trained if isinstance(event, Warned)]
+    # The standard deviations are of all rows here, of the training rows there.
+    treatment = said.split("; ")[1]
+    assert warning.split(":")[:2] == said.split(":")[:2]
+    assert treatment in warning
+
+
+def test_wild_values_are_warned_of_before_there_is_a_target() -> None:
+    wild_table("size")
+    (warning,) = inspect(["wild.csv"], None, None, force=False).document["warnings"]
+    assert "column 'size': 1 of 500 values" in warning
+    assert "networks" not in warning
+
+
+@pytest.mark.parametrize("override", ["data.transform={y: asinh}", "data.exclude=[y]"])
+def test_a_column_with_a_transform_or_left_out_is_not_warned_of(override: str) -> None:
+    wild_table("y")
+    target = "size" if "exclude" in override else "y"
+    assert inspect(["wild.csv", override], target, None, force=False).document["warnings"] == []
