@@ -113,7 +113,7 @@ def test_runs_are_found_by_the_name_that_their_user_gave(tmp_path: Path) -> None
 
     assert found("small")[1:] == ([], 1)
     assert found("big") == (second.id, [], 2), "big-2 is another name"
-    assert found("big-2") == (third.id, [], 1)
+    assert found("big-2") == (third.id, [], 2), "the second big has a folder of this name"
     assert found("2025") == (digits.id, [], 1), "a name wins where a prefix is not unique"
     first = found("big", lambda run: run.id != second.id)
     assert first[1:] == ([second.id], 2)
@@ -122,6 +122,21 @@ def test_runs_are_found_by_the_name_that_their_user_gave(tmp_path: Path) -> None
     assert found(first[0]) == (first[0], [], 0)
     with pytest.raises(RunNotFoundError, match="no run 'bi'"):
         found("bi")
+
+
+def test_runs_of_one_name_and_second_are_found_by_the_names_of_their_folders(
+    tmp_path: Path,
+) -> None:
+    made = [make(tmp_path, "h3") for _ in range(4)]
+    assert made[1].name == "h3-2"
+    for run in made[1:]:
+        found = store.find(tmp_path, run.name, lambda run: True)
+        assert (found.run.id, found.named) == (run.id, 1)
+    found = store.find(tmp_path, "h3", lambda run: True)
+    assert (found.run.id, found.named) == (made[-1].id, 4)
+    later = make(tmp_path, "h3", now=NOON + 60), make(tmp_path, "h3", now=NOON + 60)
+    found = store.find(tmp_path, "h3-2", lambda run: True)
+    assert (found.run.id, found.named) == (later[1].id, 2)
 
 
 def test_latest_passes_over_runs_that_cannot_serve_and_says_so(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def find(
 ) -> Lookup:
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
-    A name is the one given by the user; if several runs have it, the newest is found. After
-    the reference of a sweep and a slash, each means one of its trials.
+    A name is the one given by the user, or what follows the start in a folder's name, such as
+    `h3-2`; if several runs have it, the newest is found. After the reference of a sweep and a slash, each means one of its trials.
 
     Args:
         root: the folder that holds the runs.
@@ -215,10 +215,13 @@ def _split_number(entry: str) -> tuple[str, int]:
 
 
 def _is_called(run: RunFolder, name: str) -> bool:
-    """Test that a run has this name; a number at its folder's end may be of the name or not."""
-    if name not in (run.name, _split_number(run.id)[0]):
-        return False
-    return _provenance_entry(run, "name") in ("", name)
+    """Test that a run has this name: the one given to it, or that of its folder after the start.
+
+    A number at the folder's end tells runs of one name and second apart, or belongs to the name.
+    """
+    if name == run.name:
+        return True
+    return name == _split_number(run.id)[0] and _provenance_entry(run, "name") in ("", name)
 
 
 def _start_of(run: RunFolder) -> str:
