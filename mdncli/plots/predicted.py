@@ -23,9 +23,9 @@ def predicted(*subjects: Subject) -> Figure:
     """Mean of p(y given x) against y, a panel per target, with the line of equality.
 
     If there are few rows, each has a bar of plus and minus one standard deviation, unless these are
-    longer than the axis. The axes follow
-    the bulk of the rows, and the panel says how many lie outside. Both axes are the same, unless
-    the means lie so far from the actual values that one axis for both would show neither.
+    longer than the axis. The axes follow the bulk of the rows, and the panel says how many lie
+    outside. Both axes are the same, unless the means lie so far from the actual values that one
+    axis for both would show neither.
 
     Args:
         subjects: with `test` and `predict_test`.

@@ -61,7 +61,8 @@ def find(
     """The run that `reference` means: a path, a prefix, a name, `@latest`, `@-N` or `@best`.
 
     A name is the one given by the user, or what follows the start in a folder's name, such as
-    `h3-2`; if several runs have it, the newest is found. After the reference of a sweep and a slash, each means one of its trials.
+    `h3-2`; if several runs have it, the newest is found. After the reference of a sweep and a
+    slash, each means one of its trials.
 
     Args:
         root: the folder that holds the runs.
