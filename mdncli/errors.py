@@ -108,6 +108,7 @@ class InterruptedRunError(MdnError):
 
     def __init__(self, message: str, *, hint: str | None = None, signal: int) -> None:
         super().__init__(message, hint=hint)
+        self.signal = signal
         self.exit_code = 128 + signal
 
 

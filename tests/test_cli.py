@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -382,14 +383,32 @@ def test_a_resume_keeps_to_its_device_and_its_way_of_training(mdn: Mdn, tmp_path
     assert "was written by another mdncli version" in refused.stderr
 
 
-def test_an_interrupted_stack_says_how_its_runs_go_on(mdn: Mdn, tmp_path: Path) -> None:
-    running = start(tmp_path, *LONG[:1], "train.steps=100000", "model.ensemble=1", "--seeds=2")
+def test_an_interrupted_stack_goes_on_by_one_command(mdn: Mdn, tmp_path: Path) -> None:
+    running = start(tmp_path, *LONG[:3], "model.ensemble=1", "--seeds=2", "train.patience=null")
     running.send(signal.SIGINT)
     ended = running.wait()
     assert ended.code == 130
-    assert "continue each of the 2 runs, as with mdn train --resume runs/" in ended.err
+    (command,) = re.findall("; continue with mdn (train --resume runs/[^ ]+ runs/.+)", ended.err)
     states = [record["status"] for record in json.loads(ok(mdn("runs", "list", "--json")))]
     assert states == ["interrupted"] * 2
+    refused = mdn(*command.split(), "model.mixtures=3")
+    assert refused.returncode == 7
+    runs = json.loads(ok(mdn(*command.split(), "--json")))["runs"]
+    assert [run["run"] for run in runs] == [str(tmp_path / word) for word in command.split()[2:]]
+    assert [(run["status"], run["steps"]) for run in runs] == [("completed", 4000)] * 2
+    again = mdn("train", "--resume", runs[0]["run"], "--resume", "@latest")
+    assert [Path(line).name for line in ok(again).split()] == [Path(r["run"]).name for r in runs]
+
+
+def test_a_run_that_cannot_go_on_does_not_keep_the_others_from_it(
+    mdn: Mdn, trained: Path, tmp_path: Path
+) -> None:
+    other = ok(mdn("train", "sine", *LONG[:1], "train.steps=20", "model.ensemble=1")).strip()
+    done = mdn("train", "--resume", str(trained), other, "train.steps=100")
+    assert done.returncode == 7
+    assert "has trained 300 steps, which is more than 100" in done.stderr
+    assert done.stdout.split() == [str(tmp_path / other)]
+    assert json.loads((tmp_path / other / "result.json").read_text())["steps"] == 100
 
 
 def test_a_run_has_one_writer(mdn: Mdn, tmp_path: Path) -> None:

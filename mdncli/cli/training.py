@@ -35,7 +35,8 @@ from mdncli.trackers import with_trackers
 def train(
     items: ConfigsIfAny = None,
     resume: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Continue this run instead of a new one.")
+        list[str] | None,
+        typer.Option(metavar="RUN", help="Continue this run, and folders after it, instead."),
     ] = None,
     seed: Seed = None,
     seeds: Annotated[
@@ -71,7 +72,7 @@ def train(
 
     options = overrides(seed, epochs, name, data, target, device, threads)
     hears = with_trackers(hears, track or [])
-    if resume is not None:
+    if resume:
         if profile:
             raise UsageError(
                 "--profile cannot be combined with --resume", hint="leave one of them out"

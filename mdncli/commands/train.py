@@ -19,6 +19,7 @@ from mdncli.data.piped import FORMATS, Piped, receive
 from mdncli.errors import (
     ConfigError,
     InterruptedRunError,
+    MdnError,
     ResumeRefusedError,
     Stopped,
     UsageError,
@@ -184,45 +185,87 @@ def _vary_seed(config: Config, seeds: str | None) -> list[Config]:
 
 
 def resume(
-    reference: str,
+    references: Sequence[str],
     items: Sequence[str],
     options: Mapping[str, Any],
     runs_dir: Path,
     listener: Listener,
 ) -> Answer:
-    """Continue a run; only how long and on how many threads it trains may change."""
+    """Continue runs, one after another; only how long and on which threads they train may change.
+
+    Args:
+        references: the runs.
+        items: folders of more runs, as a shell lists them, and overrides.
+        options: key path -> value of an option that stands for it; None where it was not given.
+        runs_dir: where the run folders are.
+        listener: receives progress.
+    """
     names, overrides = configs.split_arguments(items)
-    if names:
-        raise UsageError(
-            f"--resume continues {reference} with its own config", hint=f"leave out {names[0]}"
-        )
-    with _without_resume_hint():
-        run = find(reference, runs_dir, listener, anything)
-        if run.trials.is_dir():
-            raise ResumeRefusedError(
-                f"{run.id}: is a sweep", hint=f"continue it with mdn sweep --resume {run.path}"
+    for name in names:
+        if not any(RunFolder(path).exists() for path in (Path(name), runs_dir / name)):
+            raise UsageError(
+                f"--resume continues {references[0]} with its own config",
+                hint=f"leave out {name}, or write --resume {name} if it is a run",
             )
-        require_own_model(run)
     keys = [item.partition("=")[0] for item in overrides]
     keys += [key for key, value in options.items() if value is not None]
-    for key in keys:
-        if key not in experiment.RESUMABLE:
-            raise ResumeRefusedError(
-                f"{key} cannot change when a run is resumed", hint="train a new run instead"
-            )
-    changed = None
-    if keys:
-        with _without_resume_hint():
-            changed = experiment.config_of(run, overrides, options)
+    with _without_resume_hint():
+        runs = [_resumable(each, runs_dir, listener) for each in (*references, *names)]
+        for key in keys:
+            if key not in experiment.RESUMABLE:
+                raise ResumeRefusedError(
+                    f"{key} cannot change when a run is resumed", hint="train a new run instead"
+                )
+        runs = list({run.path.resolve(): run for run in runs}.values())
+        changed = [experiment.config_of(r, overrides, options) if keys else None for r in runs]
+    outcomes: list[Outcome] = []
+    faults: list[MdnError] = []
     with _without_resume_hint(), interrupts.note_stop() as stop:
-        outcome = experiment.resume_run(run, changed, listener, stop)
-    if outcome.trained:
-        return _answer([outcome])
+        for at, (run, config) in enumerate(zip(runs, changed, strict=True)):
+            try:
+                outcomes.append(experiment.resume_run(run, config, listener, stop))
+            except (InterruptedRunError, Stopped) as error:
+                if isinstance(error, Stopped) and at == 0:
+                    raise
+                hint = f"continue with {experiment.resume_command(runs[at:])}"
+                raise InterruptedRunError("interrupted", hint=hint, signal=error.signal) from None
+            except MdnError as error:
+                if len(runs) == 1:
+                    raise
+                faults.append(error)
+    return _resumed(outcomes, faults)
+
+
+def _resumable(reference: str, runs_dir: Path, listener: Listener) -> RunFolder:
+    """The run of a reference, if it is of a kind that is continued by itself."""
+    run = find(reference, runs_dir, listener, anything)
+    if run.trials.is_dir():
+        raise ResumeRefusedError(
+            f"{run.id}: is a sweep", hint=f"continue it with mdn sweep --resume {run.path}"
+        )
+    require_own_model(run)
+    return run
+
+
+def _resumed(outcomes: Sequence[Outcome], faults: Sequence[MdnError]) -> Answer:
+    """Answer of runs that were continued, or were complete, and of those that could not be."""
     # An old file is no place to look for all that a summary is made of.
-    return Answer(lines=[str(run.path)], document=_document(outcome.result))
+    trained = [outcome for outcome in outcomes if outcome.trained]
+    document = [_document(outcome.result) for outcome in outcomes]
+    settings = [experiment.config_of(outcome.run) for outcome in trained]
+    answer = _answer(trained, [(c.name, c.seed) for c in settings]) if trained else Answer()
+    return replace(
+        answer,
+        lines=[str(outcome.result["run"]) for outcome in outcomes],
+        document=document[0] if len(outcomes) + len(faults) == 1 else {"runs": document},
+        faults=[*answer.faults, *(line for error in faults for line in error.lines())],
+        exit_code=min(
+            (code for code in (answer.exit_code, *(e.exit_code for e in faults)) if code), default=0
+        ),
+    )
 
 
-def _answer(outcomes: list[Outcome], seeded: Sequence[tuple[str, int]] = ()) -> Answer:
+def _answer(outcomes: Sequence[Outcome], seeded: Sequence[tuple[str, int]] = ()) -> Answer:
     """Answer of trained runs, each of a config's name and a seed."""
     results = [outcome.result for outcome in outcomes]
     errors = [outcome.error for outcome in outcomes if outcome.error is not None]

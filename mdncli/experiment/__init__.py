@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mdncli.experiment.checkpoint import RESUMABLE
+    from mdncli.experiment.checkpoint import RESUMABLE, resume_command
     from mdncli.experiment.columns import ColumnChoice, choose
     from mdncli.experiment.dataset import (
         Dataset,
@@ -71,6 +71,7 @@ __all__ = [
     "require_rows",
     "resolve",
     "resplit",
+    "resume_command",
     "resume_run",
     "select_spaced",
     "settle",
@@ -110,6 +111,7 @@ _HOMES = {
     "require_rows": "gmm",
     "resolve": "recipe",
     "resplit": "dataset",
+    "resume_command": "checkpoint",
     "resume_run": "resume",
     "select_spaced": "dataset",
     "settle": "launch",

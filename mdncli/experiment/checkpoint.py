@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ LAYOUT = 3
 
 RESUMABLE = ("train.epochs", "train.steps", "train.patience", "train.threads")
 """Settings that may change when a run is continued."""
+
+MOST_NAMED = 8
+"""Most runs that a command to type names one by one."""
 
 
 class RestoredState(NamedTuple):
@@ -98,11 +102,25 @@ def identity_of(config: Config, recorded: int) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def with_remedy(error: MdnError, run: RunFolder) -> MdnError:
-    """Add to an error that stopped a run how to continue it, if the cause can be removed."""
-    if not isinstance(error, RunFault) or not run.checkpoint.exists():
+def resume_command(runs: Sequence[RunFolder]) -> str:
+    """Command that continues some runs; of many, the first and the last are named.
+
+    >>> resume_command([RunFolder(Path("runs/a-2")), RunFolder(Path("runs/a-3"))])
+    'mdn train --resume runs/a-2 runs/a-3'
+    """
+    paths = [shlex.quote(str(run.path)) for run in runs]
+    if len(paths) > MOST_NAMED:
+        named = f"{paths[0]} ... {paths[-1]}"
+        return f"mdn train --resume and the folders of all {len(paths)} runs, {named}"
+    return f"mdn train --resume {' '.join(paths)}"
+
+
+def with_remedy(error: MdnError, runs: Sequence[RunFolder]) -> MdnError:
+    """Add to an error that stopped runs how to continue them, if the cause can be removed."""
+    runs = [run for run in runs if run.checkpoint.exists()]
+    if not isinstance(error, RunFault) or not runs:
         return error
-    remedy = f"continue with mdn train --resume {run.path}"
+    remedy = f"continue with {resume_command(runs)}"
     hint = remedy if error.hint is None else f"{error.hint}, then {remedy}"
     return RunFault(error.message, hint=hint)
 

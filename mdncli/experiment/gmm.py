@@ -10,6 +10,7 @@ from mdncli import baselines, interrupts
 from mdncli.data.streams import stream
 from mdncli.errors import InterruptedRunError, MdnError, Stopped, UsageError
 from mdncli.events import Activity, Listener, Note, RunBegun, RunEnded, Warned
+from mdncli.experiment.checkpoint import resume_command
 from mdncli.experiment.dataset import Dataset, select_spaced
 from mdncli.experiment.provenance import begin_run
 from mdncli.experiment.recipe import Recipe
@@ -69,7 +70,7 @@ def refit(run: RunFolder, dataset: Dataset, recipe: Recipe, listener: Listener) 
     except Stopped as stopped:
         with contextlib.suppress(MdnError):
             run.write_status("interrupted", 0)
-        remedy = f"continue with mdn train --resume {run.path}"
+        remedy = f"continue with {resume_command([run])}"
         raise InterruptedRunError("interrupted", hint=remedy, signal=stopped.signal) from None
     except BaseException as error:
         with contextlib.suppress(MdnError):

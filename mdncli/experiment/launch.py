@@ -203,7 +203,7 @@ def train_stack(
             with contextlib.suppress(MdnError):
                 job.run.write_status(state, job.epoch, reason)
         if isinstance(error, MdnError) and begun:
-            raise with_remedy(error, begun[0].run) from None
+            raise with_remedy(error, [job.run for job in begun]) from None
         raise
 
 

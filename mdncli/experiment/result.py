@@ -80,7 +80,9 @@ def outcome_of(job: Job, training: Training, listener: Listener, started: float)
         with contextlib.suppress(MdnError):
             job.run.write_status(state, job.epoch, str(error))
         return Outcome(
-            job.run, {**_failed_result(job, training), "status": state}, with_remedy(error, job.run)
+            job.run,
+            {**_failed_result(job, training), "status": state},
+            with_remedy(error, [job.run]),
         )
 
 

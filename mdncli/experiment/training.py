@@ -25,7 +25,14 @@ from mdncli.events import (
     TrainingProgress,
     TrainingStarted,
 )
-from mdncli.experiment.checkpoint import LAYOUT, RestoredState, identity_of, misfit_error, restore
+from mdncli.experiment.checkpoint import (
+    LAYOUT,
+    RestoredState,
+    identity_of,
+    misfit_error,
+    restore,
+    resume_command,
+)
 from mdncli.experiment.dataset import PIECE_ROWS, Dataset
 from mdncli.experiment.job import (
     Job,
@@ -195,9 +202,7 @@ class Training:
 
     def interruption(self, signal: int) -> InterruptedRunError:
         """The error that says how to go on after a signal."""
-        remedy = f"mdn train --resume {self.jobs[0].run.path}"
-        several = f"continue each of the {len(self.jobs)} runs, as with {remedy}"
-        hint = f"continue with {remedy}" if len(self.jobs) == 1 else several
+        hint = f"continue with {resume_command([job.run for job in self.jobs])}"
         return InterruptedRunError("interrupted", hint=hint, signal=signal)
 
     def save(self) -> None:

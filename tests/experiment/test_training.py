@@ -104,9 +104,10 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert all((ended[name] == whole[name]).all() for name in whole)
 
 
-def test_several_runs_go_on_one_by_one(small: Dataset, tmp_path: Path) -> None:
+def test_several_runs_go_on_by_one_command(small: Dataset, tmp_path: Path) -> None:
     jobs = begun(tmp_path, [small, dataset_of("sine-forward", "seed=1")])
-    with pytest.raises(InterruptedRunError, match="continue each of the 2 runs, as with"):
+    command = f"continue with mdn train --resume {jobs[0].run.path} {jobs[1].run.path}$"
+    with pytest.raises(InterruptedRunError, match=command):
         Training(jobs, ignore, resuming=False).drive(lambda: 2)
     assert all(job.run.checkpoint.exists() for job in jobs)
 
