@@ -272,6 +272,7 @@ def _pool_folds(name: str, done: Sequence[_Fold]) -> Subject:
         classes=lead.classes,
         classify_test=(lambda: Categorical.joined(parts())) if lead.classes else None,
         histories=[fold.run.history() for fold in done],
+        calibrated=lead.config.train.calibrate,
     )
 
 

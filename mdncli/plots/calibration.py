@@ -32,6 +32,7 @@ def calibration(*subjects: Subject) -> Figure:
             style.label_axes(ax, f"nominal probability{named}", "share of test rows")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
+    note += facets.calibrated_note(subjects)
     style.head(figure, subjects, f"calibration{count}{note}", grid[0, 0])
     return figure
 

@@ -66,8 +66,18 @@ def arrange(
     grid = grid.reshape(len(subjects), facets)
     if len(subjects) > 1:
         for subject, ax in zip(subjects, grid[:, 0], strict=True):
-            ax.set_title(style.clean_text(subject.name))
+            name = style.clean_text(subject.name)
+            ax.set_title(f"{name} (calibrated)" if subject.calibrated else name)
     return figure, grid
+
+
+def calibrated_note(subjects: Sequence[Subject]) -> str:
+    """Note for a title if it is of one calibrated run; of several runs, each panel's title says so.
+
+    >>> calibrated_note([Subject("sine", ["x"], ["y"], calibrated=True)])
+    ', after mdn calibrate'
+    """
+    return ", after mdn calibrate" if len(subjects) == 1 and subjects[0].calibrated else ""
 
 
 def target_panels(

@@ -37,6 +37,7 @@ def pit(*subjects: Subject) -> Figure:
         ax.set(xlim=(0, 1), ylim=(0, top))
     facets.tidy(grid)
     count = f"{len(values[0]):,} " if len(subjects) == 1 else ""
+    note += facets.calibrated_note(subjects)
     style.head(figure, subjects, f"PIT of {count}test rows" + note, grid[0, 0])
     return figure
 

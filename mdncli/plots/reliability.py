@@ -33,6 +33,7 @@ def reliability(*subjects: Subject) -> Figure:
         style.label_axes(ax, "probability of the most probable class", "accuracy")
     facets.tidy(grid)
     count = f", {len(shown[0][0]):,} test rows" if len(subjects) == 1 else ", test rows"
+    count += facets.calibrated_note(subjects)
     style.head(figure, subjects, f"reliability{count}", grid[0, 0])
     return figure
 

@@ -45,6 +45,7 @@ def residuals(*subjects: Subject) -> Figure:
             style.label_axes(ax, f"predicted mean of {target}", said)
     facets.tidy(grid)
     style.count_bar(figure, grid)
+    note += facets.calibrated_note(subjects)
     style.head(figure, subjects, "quantile residuals of test rows" + note, grid[0, 0])
     return figure
 

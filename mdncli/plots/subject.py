@@ -55,6 +55,7 @@ class Subject:
         classify: x (N, d) as in `train` -> the probabilities of the classes.
         classify_test: those of the test rows, in their order.
         exact_classes: like `classify`, for the exact probabilities.
+        calibrated: whether the predictions are those of a calibrated run.
         validation_nll: that of the trained model, or the ensemble, on the validation rows.
     """
 
@@ -73,6 +74,7 @@ class Subject:
     histories: Sequence[Sequence[Mapping[str, Any]]] = ()
     exact_nll: float | None = None
     validation_nll: float | None = None
+    calibrated: bool = False
     classes: Sequence[str] = ()
     classify: Callable[[np.ndarray], Categorical] | None = None
     classify_test: Callable[[], Categorical] | None = None

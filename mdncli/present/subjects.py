@@ -98,6 +98,7 @@ def of_run(run: RunFolder, dataset: Dataset, predictor: Predictor) -> Subject:
         histories=[run.history()],
         exact_nll=None if record is None else record.figure("exact_nll"),
         validation_nll=None if record is None else record.nll["validation"],
+        calibrated=predictor.calibration is not None,
         categories=_categories(dataset),
         dates=_dates(dataset),
         table_rows=dataset.table.rows,

@@ -404,6 +404,18 @@ def test_means_far_from_all_actual_values_have_an_axis_of_their_own() -> None:
     assert "predicted = actual" not in written(figure)
 
 
+@pytest.mark.parametrize("name", ["residuals", "calibration", "pit"])
+def test_a_calibrated_run_is_said_to_be_one(several: Make, name: str) -> None:
+    plain, calibrated = several("plain"), replace(several("warm"), calibrated=True)
+    draw = FIGURES[name].load()
+    assert "after mdn calibrate" in written(draw(calibrated))
+    assert "calibrate" not in written(draw(plain)).replace("if calibrated", "").replace(
+        "(calibrated: 1)", ""
+    )
+    titles = [ax.get_title(loc="left") for ax in draw(plain, calibrated).axes]
+    assert [title for title in titles if title] == ["plain", "warm (calibrated)"]
+
+
 def test_pit_counts_every_row_against_the_uniform() -> None:
     ax = plain_axes()
     pit.draw(ax, np.linspace(0.0005, 0.9995, 1000))
