@@ -57,6 +57,18 @@ def asked_cores(asked: int | None) -> int | None:
     return asked
 
 
+_on_death: list[Callable[[], object]] = []
+
+
+def tell_of_deaths(hear: Callable[[], object] | None) -> None:
+    """Have a function called whenever a worker was killed and another one took its place.
+
+    Args:
+        hear: the function, in place of any before it; None for none.
+    """
+    _on_death[:] = [] if hear is None else [hear]
+
+
 class Died(Exception):
     """A worker has died before it answered."""
 
@@ -135,6 +147,8 @@ class Crew:
                 found.append((worker, self._pipes[worker].recv()))
             except (EOFError, OSError):  # at the beginning of a message, or within it
                 self.renew(worker)
+                for hear in _on_death:
+                    hear()
                 found.append((worker, Died()))
         return found
 

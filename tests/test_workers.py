@@ -159,6 +159,21 @@ def test_another_worker_takes_the_place_of_a_killed_one() -> None:
         assert found[1][0] not in (victim, found[0][0])
 
 
+def test_a_death_is_told() -> None:
+    told: list[str] = []
+    workers.tell_of_deaths(lambda: told.append("killed"))
+    try:
+        with Crew(2, echo) as crew:
+            crew.send(0, "nothing yet")
+            answers_of(crew, 1)
+            assert told == []
+            os.kill(children()[1], signal.SIGKILL)
+            assert isinstance(answers_of(crew, 1)[0][1], Died)
+    finally:
+        workers.tell_of_deaths(None)
+    assert told == ["killed"]
+
+
 def test_a_message_to_a_dead_worker_is_no_error() -> None:
     with Crew(1, echo) as crew:
         (victim,) = children()

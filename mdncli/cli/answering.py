@@ -10,7 +10,7 @@ import typer
 
 from mdncli import interrupts, machine
 from mdncli.errors import UsageError
-from mdncli.events import Activity
+from mdncli.events import Activity, Warned
 
 if TYPE_CHECKING:
     from mdncli.console import Console
@@ -50,6 +50,10 @@ def listener(quiet: bool) -> Console:
 
 def starting(quiet: bool) -> Console:
     """The listener of a command that takes a while, told so before the command is imported."""
+    from mdncli import workers
+
     hears = listener(quiet)
     hears(Activity("starting"))
+    killed = "a worker process was killed; another one does its work, with the same result"
+    workers.tell_of_deaths(lambda: hears(Warned(killed)))
     return hears

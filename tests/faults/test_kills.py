@@ -97,7 +97,7 @@ def test_killed_runs_end_as_undisturbed_ones(
 
 
 @pytest.mark.parametrize("count", [6, pytest.param(100, marks=pytest.mark.faults)])
-def test_killed_workers_are_not_noticed(
+def test_killed_workers_are_told_and_change_nothing(
     count: int, small: tuple[str, ...], hashes: Hashes, finished: Path, here: Path
 ) -> None:
     """Their driver goes on, and comes to the same bits."""
@@ -115,6 +115,7 @@ def test_killed_workers_are_not_noticed(
         )
         ended = process.wait()
         assert ended.code == 0, ended.err
+        assert "a worker process was killed; another one does its work" in ended.err
         assert processes.descendants(process.pid) == []
         (run,) = store.runs(here / f"{index}")
         assert hashes(run) == undisturbed
