@@ -425,6 +425,18 @@ TABLES = {
     "text by another name": table(ROWS, "t.parquet: not a Parquet file", name="t.parquet"),
     "spreadsheet": table(b"PK\3\4", "t.ods: configs end in .yaml and tables", name="t.ods"),
     "damaged workbook": table(b"PK\3\4", "t.xlsx: damaged or truncated Excel", name="t.xlsx"),
+    **{
+        f"no config, {name}": Case(
+            f"{command} {name}", f"{name}: is no config; name a YAML file", files={name: text}
+        )
+        for name, text, command in (
+            ("gen.py", "import numpy as np\n", "train"),
+            ("notes.md", "# Notes\n", "crossval"),
+            ("config.toml", 'name = "x"\n', "train"),
+            ("run.LOG", "name: x\n", "config show"),
+            ("book.ipynb", '{"cells": []}', "train"),
+        )
+    },
     "PDF": table(b"%PDF-1.7\n%\xe2\xe3\n", "t.pdf: holds a PDF document", name="t.pdf"),
     "old workbook": table(
         b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "t.xls: holds an old Excel", "save it as", name="t.xls"

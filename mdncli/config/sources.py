@@ -21,6 +21,12 @@ TABLES = (*formats.EVERY, *formats.COMPRESSED)
 FOREIGN = (".xls", ".ods", ".npy", ".h5", ".hdf5", ".pkl", ".sqlite", ".db", ".pdf", ".html")
 """Suffixes of unsupported table formats, for a clear message."""
 
+NO_CONFIG = (
+    *(".py", ".ipynb", ".r", ".jl", ".sh", ".md", ".rst", ".log", ".toml", ".ini", ".cfg"),
+    *(".xml", ".svg", ".png", ".jpg", ".jpeg"),
+)
+"""Suffixes of files that are not read as a config, even where YAML could be made of their text."""
+
 
 @cache
 def builtin() -> Mapping[str, Path]:
@@ -114,12 +120,17 @@ def _foreign(path: Path) -> str | None:
         head = formats.head(path) if path.is_file() else b""
     except OSError:
         head = b""
-    if (kind := formats.kind_of(head)) is not None:
+    known = path.suffix.lower() in NO_CONFIG
+    if (kind := formats.kind_of(head)) is not None and not known:
         return f"holds {kind.name}; {kind.hint}"
     if path.suffix.lower() in FOREIGN:
         return f"configs end in .yaml and tables in {', '.join(TABLES)}; save it as one of these"
     if formats.looks_like_table(head):
         return "holds a table; rename it to end in .csv"
+    if head and known:
+        tables = ", ".join(TABLES)
+        names = f"a YAML file (.yaml or .yml), a table ({tables}) or a built-in such as sine"
+        return f"is no config; name {names}"
     if b"\0" in head:
         return "holds binary data; name a YAML file or a table"
     return None
