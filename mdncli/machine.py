@@ -144,6 +144,15 @@ def _address_space() -> Iterator[int]:
         yield max(0, most - int(pages[0] if pages else 0) * os.sysconf("SC_PAGE_SIZE"))
 
 
+def is_device(path: Path) -> bool:
+    """Test that a path exists and is neither a file nor a folder, such as a pipe or `/dev/null`.
+
+    >>> is_device(Path("/dev/null")), is_device(Path("/"))
+    (True, False)
+    """
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _read(path: str | Path) -> str:
     """Text of a file of the kernel; empty if it does not exist."""
     try:

@@ -212,6 +212,29 @@ def test_output_files_are_never_replaced_unasked(mdn: Mdn, trained: Path, tmp_pa
     assert (tmp_path / "draws.csv").read_bytes() != before
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sample", "--grid", "0:1:9"),
+        ("predict", "--at", "at.csv"),
+        ("export", "--to", "npz"),
+        ("generate",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_device_is_written_to_and_not_replaced(
+    mdn: Mdn, trained: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "at.csv").write_text("x\n0.5\n")
+    device = tmp_path / "null"
+    device.symlink_to("/dev/null")
+    run = () if words[0] == "generate" else (trained,)
+    done = mdn(words[0], *run, *words[1:], "-o", device)
+    assert (done.returncode, "error" in done.stderr) == (0, False), done.stderr
+    assert device.is_symlink()
+    assert sorted(path.name for path in tmp_path.glob("*null*")) == ["null"]
+
+
 def test_a_reader_that_leaves_early_ends_the_command_quietly(trained: Path, tmp_path: Path) -> None:
     command = f"{sys.executable} -m mdncli sample {trained} --num 500 -o - | head -2"
     done = subprocess.run(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mdncli import machine, workers
 from mdncli import predictor as predictors
-from mdncli import workers
 from mdncli.data import table
 from mdncli.data.formats import STDIN_NAME
 from mdncli.data.streams import stream
@@ -88,7 +88,8 @@ def sample(reference: str, request: SampleRequest, runs_dir: Path, listener: Lis
             return Answer(document={"run": str(run.path), "files": []})
         files = [str(target)]
         picture = target.with_suffix(".png")
-        if request.plot and _plot(run, predictor, pictured, picture, listener):
+        pictures = request.plot and not machine.is_device(target)  # beside a device is no place
+        if pictures and _plot(run, predictor, pictured, picture, listener):
             files.append(str(picture))
     return Answer(lines=files, document={"run": str(run.path), "files": files})
 
@@ -130,7 +131,7 @@ def _check(request: SampleRequest) -> None:
         raise UsageError("--at and --grid both say where to draw", hint="keep one of them")
     if request.output not in (None, "-"):
         path = free(Path(request.output), force=request.force)
-        if request.plot:
+        if request.plot and not machine.is_device(path):
             free(path.with_suffix(".png"), force=request.force)
 
 

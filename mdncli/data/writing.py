@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TextIO, Ty
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mdncli import interrupts
+from mdncli import interrupts, machine
 from mdncli.errors import UsageError, translate_os_error
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def open_extender(
 
 
 def require_format(path: Path) -> str:
-    """The suffix of a path, if it names a format of tables.
+    """The suffix of a path, if it names a format of tables; a device without any gets CSV.
 
     Raises:
         UsageError: it does not.
@@ -117,6 +117,8 @@ def require_format(path: Path) -> str:
     '.csv'
     """
     suffix = path.suffix.lower()
+    if not suffix and machine.is_device(path):
+        return ".csv"
     if suffix not in _FORMATS:
         raise UsageError(
             f"{path}: tables are not written as {suffix!r}", hint=f"use {', '.join(_FORMATS)}"
@@ -126,7 +128,17 @@ def require_format(path: Path) -> str:
 
 @contextlib.contextmanager
 def _replace_on_success(path: Path) -> Iterator[BinaryIO]:
-    """Temporary file that replaces the path on success, and is deleted otherwise."""
+    """Temporary file that replaces the path on success, and is deleted otherwise.
+
+    A device is never replaced, but written to.
+    """
+    if machine.is_device(path):
+        try:
+            with path.open("wb") as file:
+                yield file
+        except OSError as error:
+            raise translate_os_error(error, path) from None
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:

@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from mdncli import interrupts
+from mdncli import interrupts, machine
 from mdncli.errors import UsageError
 from mdncli.store import subfolder
 
 
 def free(path: Path, *, force: bool) -> Path:
-    """Path of `-o`, if it may be written.
+    """Path of `-o`, if it may be written; a device has no content that could be replaced.
 
     Raises:
         UsageError: it exists and `force` is false, or its folder does not exist.
     """
     if path.is_dir():
         raise UsageError(f"{path}: is a folder", hint="name a file in it")
-    if path.exists() and not force:
+    if path.exists() and not force and not machine.is_device(path):
         raise UsageError(f"{path}: exists already", hint="add --force to replace it")
     if not path.parent.is_dir():
         raise UsageError(f"{path}: no such folder: {path.parent}", hint="make it first")

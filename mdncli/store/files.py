@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from mdncli import machine
 from mdncli.errors import RunFault, translate_os_error
 
 FORMAT = 6
@@ -126,7 +127,7 @@ def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     with _replacing(path) as temporary, temporary.open("wb") as file:
         file.write(data)
         file.flush()
-        if sync:
+        if sync and not machine.is_device(path):
             os.fsync(file.fileno())
 
 
@@ -155,7 +156,14 @@ def copy_file(source: Path, path: Path, twin: Path | None = None) -> None:
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """Temporary path beside a file, which replaces it after the block and is gone if that fails."""
+    """Temporary path beside a file, which replaces it after the block and is gone if that fails.
+
+    A device is never replaced: the path is its own.
+    """
+    if machine.is_device(path):
+        with errors_with_path(path):
+            yield path
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with errors_with_path(path):
         try:
