@@ -177,7 +177,10 @@ def test_every_later_command_follows_a_calibration(
     (held,) = (line for line in lines if line[:1] == ["80%"] and len(line) == 5)
     reached = [found["conformal"][kind]["0.8"]["coverage"] for kind in ("central", "regions")]
     assert [float(held[1]), float(held[3])] == pytest.approx(reached, abs=6e-5)
-    said(capsys, "calibrate", "--undo")
+    assert cli.run(["calibrate", "--undo"]) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1
+    assert "removed the temperatures and the scores of predict --conformal" in err
     again = json.loads(said(capsys, "evaluate", "--json"))
     assert again == plain
     assert "is not calibrated" in said(capsys, "calibrate", "--undo", code=2)

@@ -15,7 +15,7 @@ from mdncli.calibration import Calibration
 from mdncli.data.weights import mean
 from mdncli.errors import UsageError
 from mdncli.evaluation.summaries import standard_error
-from mdncli.events import Activity, Listener
+from mdncli.events import Activity, Listener, Note
 from mdncli.experiment import Dataset
 from mdncli.predictor import Predictor
 from mdncli.present.answer import Answer
@@ -39,6 +39,14 @@ def calibrate(reference: str, runs_dir: Path, listener: Listener, *, undo: bool 
             if predictor.calibration is None:
                 raise UsageError(f"{run.path}: is not calibrated", hint="leave out --undo")
             replace(predictor, calibration=None).save(run)
+            removed = "temperature" if predictor.classes else "temperatures"
+            scores = "" if predictor.classes else " and the scores of predict --conformal"
+            listener(
+                Note(
+                    f"{run.id}: removed the {removed}{scores}; predictions are those of the "
+                    "training again"
+                )
+            )
             return Answer(lines=[str(run.path)], document={"run": str(run.path)})
         listener(Activity(f"reading {run.id}"))
         dataset = reopen(run)
