@@ -366,9 +366,11 @@ def _spreads(
 
 
 def _health(results: Sequence[Mapping[str, Any]]) -> list[TextTable]:
-    """The health of the model of a single run."""
+    """The health of the model of a single run, or the warnings of several."""
     if len(results) > 1:
-        return []
+        trained = {Path(r["run"]).name: r for r in results if r.get("status") == "completed"}
+        rows = [*health.common_warnings(trained)] if len(trained) > 1 else []
+        return [TextTable("Are the models healthy?", ("", ""), rows)] if rows else []
     rows = [*health.verdicts(results[0])]
     return [TextTable("Is the model healthy?", ("", ""), rows)] if rows else []
 

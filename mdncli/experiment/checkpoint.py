@@ -105,6 +105,7 @@ def identity_of(config: Config, recorded: int) -> str:
 def resume_command(runs: Sequence[RunFolder]) -> str:
     """Command that continues some runs; of many, the first and the last are named.
 
+    >>> from pathlib import Path
     >>> resume_command([RunFolder(Path("runs/a-2")), RunFolder(Path("runs/a-3"))])
     'mdn train --resume runs/a-2 runs/a-3'
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mdncli.errors import RunFault
 from mdncli.present.formats import number, significant
 from mdncli.store import RunFolder
-from mdncli.store.values import mapping_of, number_of
+from mdncli.store.values import mapping_of, number_of, sequence_of
 from mdncli.wording import plural
 
 NOTICEABLE = 0.01
@@ -59,6 +60,8 @@ def verdicts(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield verdict
     if (verdict := _coverage(result)) is not None:
         yield verdict
+    if (text := narrowing(result)) is not None:
+        yield OK, f"{text[0].upper()}{text[1:]}."
     if (text := _components(result, health)) is not None:
         yield OK, f"{text[0].upper()}{text[1:]}."
     thin = health.get("at_floor") or 0.0
@@ -110,6 +113,57 @@ def remarks(result: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if traps := ", ".join(map(str, mapping_of(result.get("spike_trap")))):
         yield "repeated values", f"{traps}: compare NLLs only at one model.scale.floor"
+
+
+def common_warnings(results: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Warnings of several runs, each once, with the number of the runs that have it.
+
+    Warnings that differ in their numbers only count as the same; those of the first are shown.
+
+    Args:
+        results: the result of each run by its name.
+
+    >>> runs = {name: {"nll": {"train": 1.0, "validation": v}} for name, v in zip("ab", (1.5, 1.7))}
+    >>> for verdict, text in common_warnings(runs):
+    ...     print(verdict, "|", text[:73])
+    warning | in 2 of 2 runs, such as a: Validation is 0.5000 worse than training: over
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for name, result in results.items():
+        for verdict, text in verdicts(result):
+            if verdict == WARNING:
+                found.setdefault(re.sub(r"[\d.,%]+", "#", text), []).append((name, text))
+    for having in found.values():
+        name, text = having[0]
+        such = f"such as {name}" if len(having) > 1 else name
+        yield WARNING, f"in {len(having)} of {len(results)} runs, {such}: {text}"
+    if not found:
+        yield OK, f"None of the {len(results)} runs has a warning."
+
+
+def narrowing(result: Mapping[str, Any]) -> str | None:
+    """The factor by which the components of an ensemble were made narrower, unless it is 1.
+
+    >>> narrowing({"scale_factor": [0.85]})
+    'every component is narrowed to 85% of its width, as the intervals of the ensemble were too wide
+    on the validation rows'
+    """
+    text = shares_below_one(result.get("scale_factor"))
+    why = "as the intervals of the ensemble were too wide on the validation rows"
+    return text and f"every component is narrowed to {text} of its width, {why}"
+
+
+def shares_below_one(values: object) -> str | None:
+    """Shares as percentages, one for each target; None where all are 1, or no shares.
+
+    >>> shares_below_one([0.3, 1.0]), shares_below_one([1.0, 1.0]), shares_below_one(None)
+    ('30%, 100%', None, None)
+    """
+    found = [*map(number_of, sequence_of(values))]
+    shares = [share for share in found if share is not None]
+    if not shares or len(shares) < len(found) or min(shares) >= 1:
+        return None
+    return ", ".join(f"{number(100 * share, 0)}%" for share in shares)
 
 
 def _figures(result: Mapping[str, Any]) -> dict[str, float | None]:

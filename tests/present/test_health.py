@@ -11,7 +11,7 @@ import pytest
 
 from mdncli import experiment
 from mdncli import predictor as predictors
-from mdncli.present.health import OK, WARNING, remarks, verdicts
+from mdncli.present.health import OK, WARNING, common_warnings, remarks, verdicts
 from mdncli.store import RunFolder
 from tests.conftest import Here
 
@@ -50,6 +50,29 @@ def test_what_is_wrong_is_a_warning_that_says_what_to_do(given: dict, said: str)
 @pytest.mark.parametrize("given", [result(1.0, 1.2), result(1.0, 0.9), result(1.0, 1.05, None)])
 def test_a_sound_model_has_no_warning(given: dict) -> None:
     assert {verdict for verdict, _ in verdicts(given)} == {OK}
+
+
+def test_warnings_of_several_runs_are_said_once_with_their_number() -> None:
+    runs = {
+        "a": result(1.0, 1.5),
+        "b": result(1.0, 1.1),
+        "c": result(1.0, 1.7),
+        "d": result(1.0, 1.0, at_floor=0.2),
+    }
+    said = [*common_warnings(runs)]
+    assert [verdict for verdict, _ in said] == [WARNING] * 2
+    assert said[0][1].startswith("in 2 of 4 runs, such as a: Validation is 0.5000 worse")
+    assert said[1][1].startswith("in 1 of 4 runs, d: At 20% of the rows")
+    sound = [*common_warnings({"b": runs["b"], "e": result(1.0, 0.9)})]
+    assert sound == [(OK, "None of the 2 runs has a warning.")]
+
+
+def test_narrowed_intervals_are_said() -> None:
+    (said,) = [t for _, t in verdicts({**result(1.0, 0.9), "scale_factor": [0.8]}) if "80%" in t]
+    assert said.startswith("Every component is narrowed to 80% of its width, as the intervals")
+    assert not any(
+        "narrowed" in t for _, t in verdicts({**result(1.0, 0.9), "scale_factor": [1.0]})
+    )
 
 
 @pytest.mark.parametrize("damaged", [{}, {"health": 3, "nll": []}, {"health": {"dead": "x"}}])
@@ -100,4 +123,4 @@ def test_the_next_command_is_named_once_the_model_was_judged(here: Here) -> None
     assert here("train", "sine", *small, "-q").err == ""
     several = here("train", "sine", *small, "--seeds", "2").err
     assert "next: mdn runs compare runs/" in several
-    assert "healthy" not in several
+    assert "Are the models healthy?" in several

@@ -210,7 +210,11 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "exact NLL", f"{number(exact)}, excess {number(record.figure('excess_nll'))}"
     if (background := record.figure("background")) is not None:
         share = f"{number(100 * background, 2)}% of every prediction"
-        yield "background", f"{share} is left to wide components, for surprises"
+        yield (
+            "background",
+            f"{share} is spread much wider than the rest, so that a value which no network expects "
+            "is unlikely but not impossible",
+        )
     description = read_description(run.model)
     apart = mapping_of(mapping_of(description.get("encoding")).get("apart"))
     if (far := number_of(apart.get("share"))) is not None:
@@ -220,8 +224,8 @@ def _figures(run: RunFolder, record: Record, history: list[dict[str, Any]]) -> F
         yield "networks", networks
     if (kept := _kept_disagreement(record.result or {})) is not None:
         yield "disagreement", kept
-    if (narrowed := _scale_factor(record.result or {})) is not None:
-        yield "scales", narrowed
+    if (narrowed := health.narrowing(record.result or {})) is not None:
+        yield "intervals", narrowed
     calibrated = mapping_of(description.get("calibration"))
     if (rows := number_of(calibrated.get("rows"))) is not None:
         weights, scales = (
@@ -264,31 +268,15 @@ def _networks(result: Mapping[str, Any]) -> str | None:
 def _kept_disagreement(result: Mapping[str, Any]) -> str | None:
     """Share of the disagreement about the mean that the ensemble keeps, unless it is all.
 
-    >>> _kept_disagreement({"kept_disagreement": [0.3, 1.0]})
-    'the ensemble keeps 30%, 100% of what its networks disagree about the mean'
+    >>> _kept_disagreement({"kept_disagreement": [0.3]})
+    'predictions are wider where the networks disagree about the mean, by 30% of their disagreement:
+    more did not help on the validation rows'
     """
-    text = _shares_below_one(result.get("kept_disagreement"))
-    return text and f"the ensemble keeps {text} of what its networks disagree about the mean"
-
-
-def _scale_factor(result: Mapping[str, Any]) -> str | None:
-    """Factor by which the scales of the ensemble are multiplied, unless it is 1.
-
-    >>> _scale_factor({"scale_factor": [0.85]})
-    'narrowed to 85%, as the intervals of the ensemble were too wide on the validation rows'
-    """
-    text = _shares_below_one(result.get("scale_factor"))
-    why = "as the intervals of the ensemble were too wide on the validation rows"
-    return text and f"narrowed to {text}, {why}"
-
-
-def _shares_below_one(values: object) -> str | None:
-    """Shares as percentages; None where all are 1, or something else stands there."""
-    found = [*map(number_of, sequence_of(values))]
-    shares = [share for share in found if share is not None]
-    if not shares or len(shares) < len(found) or min(shares) >= 1:
-        return None
-    return ", ".join(f"{number(100 * share, 0)}%" for share in shares)
+    text = health.shares_below_one(result.get("kept_disagreement"))
+    return text and (
+        f"predictions are wider where the networks disagree about the mean, by {text} of their "
+        "disagreement: more did not help on the validation rows"
+    )
 
 
 def _origin(run: RunFolder) -> Facts:

@@ -60,7 +60,10 @@ def test_show_groups_files_and_stays_inside_the_folder(
 
 
 def test_show_says_how_much_disagreement_is_kept(here: Here, make_run: MakeRun) -> None:
-    text = "the ensemble keeps {} of what its networks disagree about the mean"
+    text = (
+        "predictions are wider where the networks disagree about the mean, by {} of their "
+        "disagreement: more did not help on the validation rows"
+    )
     for shares, said in (
         ([0.3], text.format("30%")),
         ([1.0, 0.05], text.format("100%, 5%")),
@@ -77,14 +80,16 @@ def test_show_says_how_much_disagreement_is_kept(here: Here, make_run: MakeRun) 
 def test_show_says_by_how_much_scales_are_narrowed(here: Here, make_run: MakeRun) -> None:
     why = "as the intervals of the ensemble were too wide on the validation rows"
     for factors, said in (
-        ([0.85], f"narrowed to 85%, {why}"),
-        ([1.0, 0.5], f"narrowed to 100%, 50%, {why}"),
+        ([0.85], f"every component is narrowed to 85% of its width, {why}"),
+        ([1.0, 0.5], f"every component is narrowed to 100%, 50% of its width, {why}"),
         ([1.0], None),
         (None, None),
         (["x"], None),
     ):
         out = ok(here("runs", "show", make_run(scale_factor=factors).id))
-        assert re.findall("^scales +(.*)", out, re.MULTILINE) == ([said] if said else []), factors
+        assert re.findall("^intervals +(.*)", out, re.MULTILINE) == ([said] if said else []), (
+            factors
+        )
 
 
 def test_show_names_the_weights_of_the_networks(here: Here, make_run: MakeRun) -> None:
