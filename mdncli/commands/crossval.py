@@ -25,10 +25,12 @@ from mdncli.evaluation.scoring import find_value
 from mdncli.evaluation.summaries import standard_error
 from mdncli.events import Activity, Listener, Note
 from mdncli.experiment import Dataset, Outcome
+from mdncli.present import health
 from mdncli.present.answer import Answer
 from mdncli.present.formats import number
 from mdncli.present.table import TextTable
 from mdncli.store import RunFolder
+from mdncli.store.values import number_of
 from mdncli.wording import counted
 
 if TYPE_CHECKING:
@@ -116,12 +118,14 @@ class _Fold:
         run: its folder.
         dataset: its data.
         scores: on the rows that it tests.
+        baseline: NLL on these of a baseline that ignores the inputs; None without inputs.
     """
 
     number: int
     run: RunFolder
     dataset: Dataset
     scores: Mapping[str, Any]
+    baseline: float | None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -130,7 +134,7 @@ class _Fold:
         if "targets" in self.scores:
             scores["targets"] = self.scores["targets"]
         about = {"fold": self.number, "run": str(self.run.path), "rows": self.scores["rows"]}
-        return {**about, **scores}
+        return {**about, **scores, "baseline_nll": self.baseline}
 
 
 def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> list[_Fold]:
@@ -147,7 +151,13 @@ def _score_folds(outcomes: Sequence[Outcome], datasets: Sequence[Dataset]) -> li
     asked = workers.asked_cores(datasets[0].config.train.asked_threads)
     scores = workers.share_out(score, good, asked or workers.most_workers())
     return [
-        _Fold(fold, outcomes[fold].run, datasets[fold], found)
+        _Fold(
+            fold,
+            outcomes[fold].run,
+            datasets[fold],
+            found,
+            number_of(outcomes[fold].result.get("baseline_nll")),
+        )
         for fold, found in zip(good, scores, strict=True)
     ]
 
@@ -167,6 +177,7 @@ def _write_result(
         "folds": [fold.document for fold in done],
         "mean": means,
         "se": errors,
+        "baseline_nll": _average([fold.baseline for fold in done])[0],
         "replicas": len(outcomes) * config.model.networks,
         "seconds": seconds,
         "failed": len(outcomes) - len(done),
@@ -221,19 +232,30 @@ def _table(done: Sequence[_Fold], means: Mapping[str, Any], errors: Mapping[str,
         for name, heading in headings.items()
         if heading and isinstance(means.get(name), float)
     }
-    rows = [
-        (
-            str(f.number),
-            f"{f.scores['rows']:,}",
-            *(number(find_value(f.scores, key)) for key in shown),
-        )
-        for f in done
+    columns = {
+        heading: [
+            *(find_value(fold.scores, key) for fold in done),
+            means[key],
+            errors[key],
+        ]
+        for key, heading in shown.items()
+    }
+    baselines = [fold.baseline for fold in done]
+    caption = ""
+    if None not in baselines:
+        # Beside the NLL, which is the first of the metrics.
+        (first, nll), *others = columns.items()
+        columns = {first: nll, "baseline": [*baselines, *_average(baselines)], **dict(others)}
+        caption = f"baseline: {first} of {health.baseline(done[0].run)}"
+    labels = [
+        *((str(fold.number), f"{fold.scores['rows']:,}") for fold in done),
+        ("mean", ""),
+        ("± se", ""),
     ]
-    rows.append(("mean", "", *(number(means[key]) for key in shown)))
-    rows.append(("± se", "", *(number(errors[key]) for key in shown)))
-    return TextTable(
-        "scores of each fold on its test rows", ("fold", "rows", *shown.values()), rows
-    )
+    cells = zip(*([*map(number, values)] for values in columns.values()), strict=True)
+    rows = [(*label, *each) for label, each in zip(labels, cells, strict=True)]
+    title = "scores of each fold on its test rows"
+    return TextTable(title, ("fold", "rows", *columns), rows, caption)
 
 
 def _draw_figures(collection: RunFolder, name: str, done: Sequence[_Fold]) -> None:

@@ -44,10 +44,29 @@ def test_each_fold_is_a_run_scored_on_rows_it_has_not_seen(here: Here, table: Pa
         assert answer["mean"][key] == pytest.approx(values.mean(), rel=1e-12)
         assert answer["se"][key] == pytest.approx(values.std(ddof=1) / np.sqrt(3), rel=1e-12)
 
+    trained = [
+        json.loads((Path(fold["run"]) / "result.json").read_text())["baseline_nll"]
+        for fold in answer["folds"]
+    ]
+    assert [fold["baseline_nll"] for fold in answer["folds"]] == trained
+    assert answer["baseline_nll"] == pytest.approx(np.mean(trained), rel=1e-12)
+
     view = Path(answer["run"])
     assert {path.name for path in (view / "plots").iterdir()} >= {"learning.png", "pit.png"}
     assert "3 folds" in here("runs", "show", view.name).out
     assert here("runs", "verify", view.name).code == 0
+
+
+def test_the_baseline_stands_beside_the_nll(here: Here, table: Path) -> None:
+    words = [word for word in SMALL if word != "-q"]
+    err = here("crossval", table, "--target", "y", *words, "--folds", "2").err
+    (heading,) = [line.split() for line in err.splitlines() if line.startswith("fold")]
+    assert heading[:4] == ["fold", "rows", "NLL", "baseline"]
+    (mean,) = [line.split() for line in err.splitlines() if line.startswith("mean")]
+    folder = here("runs", "path", "@latest").out.strip()
+    result = json.loads((Path(folder) / "result.json").read_text())
+    assert mean[1:3] == [f"{result['mean']['nll']:.4f}", f"{result['baseline_nll']:.4f}"]
+    assert "baseline: NLL of a mixture that ignores the inputs" in err
 
 
 def test_a_fold_alone_is_the_fold_in_the_stack(here: Here, table: Path) -> None:
