@@ -83,6 +83,7 @@ class Console:
         self._live: Live | None = None
         self._last_line = 0.0
         self._started = 0.0
+        self._first, self._at_most = 0, ""
 
     # ------------------------------------------------------------------------------ listening
 
@@ -150,6 +151,7 @@ class Console:
 
     def _begin(self, event: TrainingStarted) -> None:
         self._started = self._last_line = time.monotonic()
+        self._first, self._at_most = event.step, "at most " if event.stops_early else ""
         if not _live():
             return
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -159,6 +161,7 @@ class Console:
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:3.0f}%"),
             TextColumn("NLL train {task.fields[train]} validation {task.fields[validation]}"),
+            *([TextColumn("at most")] if event.stops_early else []),
             TimeRemainingColumn(compact=True, elapsed_when_finished=True),
             console=self._rich(),
             transient=True,
@@ -181,11 +184,11 @@ class Console:
         now = time.monotonic()
         if now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            done = max(event.step / max(event.steps, 1), 1e-9)
-            left = (now - self._started) * (1 - done) / done
+            done = max(event.step - self._first, 1e-9)
+            left = (now - self._started) * (event.steps - event.step) / done
             self._say(
                 f"epoch {event.epoch}  step {event.step}/{event.steps}  "
-                f"NLL train {train}  validation {validation}  {left:.0f} s left"
+                f"NLL train {train}  validation {validation}  {self._at_most}{left:.0f} s left"
             )
 
     def _sweeping(self, event: SweepProgress) -> None:

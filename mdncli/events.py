@@ -52,12 +52,21 @@ class ReadingEnded:
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Start of the training of a stack: its size and its longest duration."""
+    """Start of the training of a stack: its size and its longest duration.
+
+    Args:
+        runs: names of their folders.
+        replicas: number of networks.
+        steps: number of steps at most.
+        step: the step that it continues from.
+        stops_early: whether networks may stop before that, out of patience.
+    """
 
     runs: tuple[str, ...]
     replicas: int
     steps: int
     step: int
+    stops_early: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pytest
 
 from mdncli import console
 from mdncli.console import Console
-from mdncli.events import ReadingProgress
+from mdncli.events import ReadingProgress, TrainingProgress, TrainingStarted
 
 
 def test_a_message_breaks_between_words(
@@ -40,3 +40,18 @@ def test_long_reading_is_said_with_and_without_a_known_end(
     for total in (8_000_000, 8_000_000, None):
         hear(ReadingProgress("t.csv", 2_000_000, total))
     assert capsys.readouterr().err.splitlines() == ["t.csv: read 25%", "t.csv: read 2.0 MB"]
+
+
+@pytest.mark.parametrize(
+    ("patient", "said"), [(True, "at most 40 s left"), (False, "  40 s left")], ids=str
+)
+def test_the_time_left_is_of_the_steps_since_the_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, patient: bool, said: str
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr("mdncli.console.time.monotonic", lambda: clock[0])
+    hear = Console()
+    hear(TrainingStarted(("a",), 1, 1000, 500, stops_early=patient))
+    clock[0] += 10.0
+    hear(TrainingProgress(600, 1000, 6, 1.0, 1.0))
+    assert capsys.readouterr().err.rstrip().endswith(said)

@@ -154,7 +154,13 @@ class Training:
         self.replica_map = _ReplicaMap.of((), np.empty(0))
         self.mapped = 0
         listener(
-            TrainingStarted(tuple(j.run.id for j in jobs), len(replicas), self.plan.steps, first)
+            TrainingStarted(
+                tuple(job.run.id for job in jobs),
+                len(replicas),
+                self.plan.steps,
+                first,
+                stops_early=any(replica.patience is not None for replica in replicas),
+            )
         )
         for job in jobs:
             listener(RunBegun(job.run.path, first))

@@ -42,7 +42,7 @@ def test_events_come_in_order(small: Dataset, tmp_path: Path) -> None:
     folders = [job.run.path for job in jobs]
     assert heard == [
         Activity("preparing the training"),
-        TrainingStarted(tuple(folder.name for folder in folders), 2, 20, 0),
+        TrainingStarted(tuple(folder.name for folder in folders), 2, 20, 0, stops_early=True),
         *(RunBegun(folder, 0) for folder in folders),
     ]
     training.drive(lambda: None)
