@@ -184,7 +184,7 @@ class Console:
         now = time.monotonic()
         if now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            done = max(event.step - self._first, 1e-9)
+            done = max(event.step - self._first, 1)
             left = (now - self._started) * (event.steps - event.step) / done
             self._say(
                 f"epoch {event.epoch}  step {event.step}/{event.steps}  "
