@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mdncli.density.arrays import SCAN_ENDS, Array, Index, Rows, tiles
+from mdncli.density.arrays import SCAN_ENDS, Array, Index, Real, Rows, tiles
 from mdncli.density.choice import choose
 from mdncli.density.cholesky import reorder, whiten
 from mdncli.density.conditional import Conditional
@@ -368,7 +368,18 @@ class Mixture(Conditional):
         return result
 
     def _cdf(self, points: Array) -> Array:
-        cdf = self.family.cdf
+        return self._sum_cdfs(self.family.cdf, points)
+
+    def _quick_cdf(self, points: Array) -> Array:
+        family = self.family
+        # So far out the density is 0, where a cdf is 0 or 1.
+        with np.errstate(over="ignore", under="ignore"):
+            return self._sum_cdfs(
+                lambda z: family.quick_cdf(z, np.exp(family.log_density(z))), points
+            )
+
+    def _sum_cdfs(self, cdf: Callable[[Array], Real], points: Array) -> Array:
+        """Weighted sum of the components' cdfs at points (N, M, D), given that of the family."""
         result = np.empty(points.shape)
         for rows, some in tiles(self.rows, points.shape[1], self.mixtures):
             weights = np.exp(self.log_weights[:, rows])[:, None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Self
@@ -123,8 +123,15 @@ class Transformed(Conditional):
         return result
 
     def _cdf(self, points: Array) -> Array:
+        return self._within_bounds(self.base.cdf, points)
+
+    def _quick_cdf(self, points: Array) -> Array:
+        return self._within_bounds(self.base.quick_cdf, points)
+
+    def _within_bounds(self, cdf: Callable[[Array], Array], points: Array) -> Array:
+        """Cdf of the base at transformed points, 0 below a lower bound."""
         with np.errstate(divide="ignore"):
-            result = self.base.cdf(self._forward(points))
+            result = cdf(self._forward(points))
         for d, transform in enumerate(self._each()):
             result[..., d][points[..., d] < transform.lower] = 0.0
         return result

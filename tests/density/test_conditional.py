@@ -133,6 +133,14 @@ def test_the_same_stream_gives_the_same_draws(conditional: Conditional) -> None:
     np.testing.assert_array_equal(first, second)
 
 
+def test_the_quick_cdf_is_the_cdf(conditional: Conditional) -> None:
+    points = conditional.sample(np.random.default_rng(5), 50)
+    exact, quick = conditional.cdf(points), conditional.quick_cdf(points)
+    assert quick.shape == exact.shape
+    np.testing.assert_allclose(quick, exact, rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(conditional.quick_cdf(points[:, 0]), quick[:, 0])
+
+
 def test_cdf_reaches_its_ends(conditional: Conditional) -> None:
     far = np.full((ROWS, conditional.targets), 1e8 if moments_of(conditional) == np.inf else 1e200)
     np.testing.assert_array_equal(conditional.cdf(-far), 0)
