@@ -211,8 +211,11 @@ class Stack:
 
     def _due(self) -> int:
         """Step of the next validation."""
-        every = self.plan.validate_every
-        return min(self.plan.steps, (self._counted_from // every + 1) * every)
+        every, reached = self.plan.validate_every, 0
+        if self.engine is not None:
+            # A training that is continued with another length may be past the step that was due.
+            reached = -(-self.engine.reached // every) * every
+        return min(self.plan.steps, max((self._counted_from // every + 1) * every, reached))
 
     def _validate(self, engine: Engine | DealtEngine, began: float) -> Iterator[StackEvent]:
         ids, step = self._ids, engine.step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -201,6 +202,22 @@ def test_one_replica_may_go_on_without_the_others_from_any_step(monkeypatch):
             break
     resumed, _ = finish(Stack(plan, DATA, [MIXED[4]], state=stack.state([4])))
     assert_same(resumed, undisturbed, [4])
+
+
+@pytest.mark.parametrize("every", [4, 10, 45])
+def test_a_training_goes_on_with_validations_at_other_steps(monkeypatch, every):
+    monkeypatch.setattr("mdncli.training.loop.PROGRESS_SECONDS", 0)
+    stack = Stack(a_plan(), DATA, MIXED[:1])
+    for event in stack.run():
+        if isinstance(event, Progress) and event.step == 30:
+            break
+    state = stack.state()
+    assert state["step"][0] == 30 > 30 - state["train.count"][0] > 0
+    going_on = Stack(a_plan(validate_every=every), DATA, MIXED[:1], state=state).run()
+    events = [*itertools.islice(going_on, 200)]
+    assert isinstance(events[-1], Finished)
+    validated = [event.step for event in events if isinstance(event, Validated)]
+    assert validated == sorted({*range(-(-30 // every) * every, 60, every), 60})
 
 
 def test_replicas_at_different_steps_do_not_share_a_stack():
