@@ -249,7 +249,8 @@ class Head:
         """Head with the background weight fitted to held-out rows.
 
         See `mdncli.head.background.background_weight`, with the ensemble's equally weighted
-        mixture as the model and the wide part alone as the background.
+        mixture as the model and a background as wide as the training rows, whatever the spread:
+        a few held-out rows near their mean would else speak against it.
 
         Args:
             held_out: gives the predictions.
@@ -262,8 +263,7 @@ class Head:
             each = np.stack([plain(one).log_prob(y) for one in raw])
             ensemble = np.logaddexp.reduce(each) - math.log(len(each))
             alone = np.zeros((self.targets, len(y)))[None]
-            spread = self.background_spread / self.density.std
-            wide = Mixture(alone[:, 0] * 0, alone, alone + spread, self.density)
+            wide = Mixture(alone[:, 0] * 0, alone, alone + 1 / self.density.std, self.density)
             ratios.append(ensemble - wide.log_prob(y))
         ratio = np.nan_to_num(np.concatenate(ratios), nan=-math.inf)
         if weights is not None:

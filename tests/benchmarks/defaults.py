@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from variants import VARIANTS
 
 from mdncli import config as configs
 from mdncli import experiment
@@ -131,6 +130,8 @@ def trained(
     for part, names in zip(zip(*cases, strict=True), variants, strict=True):
         first = experiment.prepare(part[0], ignore)
         datasets = [first, *(experiment.resplit(first, config) for config in part[1:])]
+        from variants import VARIANTS  # beside this script
+
         with ExitStack() as changes:
             for name in names:
                 changes.enter_context(VARIANTS[name]())

@@ -111,11 +111,11 @@ def test_names_and_the_length_of_training_are_no_part_of_the_identity(small: Dat
 
 def test_a_run_that_can_go_on_says_so(finished: RunFolder) -> None:
     remedy = f"continue with mdn train --resume {finished.path}"
-    assert with_remedy(RunFault("the disk is full"), finished).hint == remedy
-    told = with_remedy(RunFault("the disk is full", hint="make room"), finished)
+    assert with_remedy(RunFault("the disk is full"), [finished]).hint == remedy
+    told = with_remedy(RunFault("the disk is full", hint="make room"), [finished])
     assert (type(told), told.hint) == (RunFault, f"make room, then {remedy}")
     other = DataError("no such column")
-    assert with_remedy(other, finished) is other
+    assert with_remedy(other, [finished]) is other
     finished.checkpoint.unlink()
     full = RunFault("the disk is full")
-    assert with_remedy(full, finished) is full
+    assert with_remedy(full, [finished]) is full
